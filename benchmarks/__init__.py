@@ -1,0 +1,1 @@
+"""How it is judged: specifications, plans, stages, records, metrics and statistics."""

@@ -1,0 +1,98 @@
+"""One arm carried through its stages, and the facts about it that its record is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.executors import map_tasks
+from benchmarks.spec import RunSpec
+from benchmarks.stages import Bench, Images, Scores, draw_pool, mixture, read_scores, train_classifier
+from data.mixing import Demand, SyntheticSet
+from synthworth.keys import digest
+
+if TYPE_CHECKING:
+    from data.mixing import TrainingMix
+
+
+@dataclass
+class Arm:
+    """A spec, what it demands, what was drawn for it, and (once trained) its classifiers' predictions."""
+
+    spec: RunSpec
+    demanded: Demand
+    pool: SyntheticSet | None = None
+    counts: Mapping[str, Mapping[str, int]] | None = None
+    scores: Sequence[Scores] = ()
+
+    def test_scores(self) -> np.ndarray:
+        """float32 (S, N, K): probabilities on the test images, by seed."""
+        return np.stack([s.test for s in self.scores])
+
+    def val_scores(self) -> np.ndarray:
+        """float32 (S, N, K): probabilities on the val images, by seed."""
+        return np.stack([s.val for s in self.scores])
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """One classifier to train, in the form that crosses to a worker process."""
+
+    bench: Bench
+    spec: RunSpec
+    folder: Path
+    data_config: Any
+    plugins: tuple[Path, ...]
+    number: int
+
+
+def draw_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> None:
+    """Fit generators and draw what every arm needs."""
+    for arm in arms:
+        arm.pool = draw_pool(bench, arm.spec, images, arm.demanded)
+
+
+def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]) -> None:
+    """Train every arm's classifiers that are not there yet, side by side, and read all predictions."""
+    began = time.perf_counter()
+    todo = []
+    for arm in arms:
+        arm.counts = mixture(arm.spec, images, arm.demanded, arm.pool).counts
+        todo += [
+            TrainTask(bench, arm.spec, images.folder, images.dataset.config, plugins, number)
+            for number in range(arm.spec.seeds)
+            if not bench.store.has("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
+        ]
+    seconds = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
+    wall = time.perf_counter() - began
+    bench.note("classify", min(wall, sum(seconds) / min(bench.workers, max(len(todo), 1))), len(todo))
+    for arm in arms:
+        folders = [
+            bench.store.path("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
+            for number in range(arm.spec.seeds)
+        ]
+        arm.scores = [read_scores(folder) for folder in folders]
+
+
+def _train(task: TrainTask) -> float:
+    """Train one classifier in whatever process this is; seconds spent in it."""
+    from data.registry import datasets
+    from synthworth.registry import load_plugin_file
+
+    for plugin in task.plugins:
+        load_plugin_file(plugin)
+    bench = replace(task.bench, seconds={}, made={})
+    images = Images(task.folder, datasets.get(task.spec.dataset)(task.data_config), task.spec)
+    demanded = images.demand(task.spec)
+
+    def mixed() -> TrainingMix:
+        return mixture(task.spec, images, demanded, draw_pool(bench, task.spec, images, demanded))
+
+    began = time.perf_counter()
+    train_classifier(bench, task.spec, images, demanded, task.number, mixed)
+    return time.perf_counter() - began

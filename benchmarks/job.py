@@ -1,0 +1,268 @@
+"""A request carried out: plan, stages, records; what is there already is not made again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.arms import Arm, draw_arms, train_arms
+from benchmarks.evaluate import Fidelity, class_consistency, utility
+from benchmarks.executors import n_workers
+from benchmarks.options import Request
+from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
+from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
+from benchmarks.spec import NONE, RunSpec
+from benchmarks.stages import Bench, Images, prepare_data
+from data.audit import audit
+from data.base import Split
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.artifacts import Store, ensure_folder, read_json
+from synthworth.devices import repeatable, resolve_device
+from synthworth.errors import Diverged
+from synthworth.keys import digest, seed_from
+
+if TYPE_CHECKING:
+    from benchmarks.statistics.bootstrap import Replicates
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What a request came to: its records in order, the plan, what failed, and where the time went."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[Row] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
+    workers: int = 1
+    data_ready: bool = True
+
+
+def open_bench(request: Request) -> Bench:
+    """The store and the device of a request.
+
+    Raises
+    ------
+    UserError
+        When a folder cannot be written to or the device does not exist.
+    """
+    o = request.options
+    Records(o.results).check_writable()
+    store = Store.open(o.home)
+    ensure_folder(store.home)
+    device = resolve_device(o.device)
+    return Bench(
+        store=store,
+        device=device,
+        workers=n_workers(o.workers, device=device),
+        checkpoint_seconds=o.checkpoint_seconds,
+        configs={o.generator: request.gen, "clf": request.clf},
+        info={"device": device},
+    )
+
+
+def carry_out(request: Request) -> Outcome:
+    """Do what was asked, or with `dry_run` only say what would be done.
+
+    Raises
+    ------
+    UserError
+        When the request cannot be carried out; nothing has been published then.
+    """
+    o = request.options
+    bench = open_bench(request)
+    dataset = datasets.get(o.dataset)(request.data)
+    outcome = Outcome(workers=bench.workers)
+    folder = prepared(bench, o.dataset, dataset)
+    if o.dry_run and folder is None:
+        outcome.data_ready = False
+        return outcome
+    folder, index = prepare_data(bench, o.dataset, dataset)
+    precision = resolve_precision(o.precision, bench.device)
+    specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
+    records = Records(o.results)
+    found = {spec.run_id: records.find(spec.run_id) for spec in specs}
+    arms = [Arm(spec, (images := Images(folder, dataset, spec)).demand(spec)) for spec in specs]
+    check_classes(images, specs)
+    outcome.plan = [row for arm in arms for row in rows_of(bench, arm.spec, arm.demanded)]
+    if not o.dry_run:
+        if not all(found.values()):
+            with repeatable():
+                _run_arms(bench, arms, images, records, request.options.plugin, outcome)
+            found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
+        outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
+    outcome.seconds, outcome.made = bench.seconds, bench.made
+    return outcome
+
+
+def _run_arms(
+    bench: Bench, arms: list[Arm], images: Images, records: Records, plugins: tuple[Path, ...], outcome: Outcome
+) -> None:
+    audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test})
+    for line in audited.warnings():
+        logger.warning("%s", line)
+    ready = []
+    for arm in arms:
+        try:
+            draw_arms(bench, [arm], images)
+        except Diverged as error:
+            outcome.failed.append(_write_failure(records, arm, error))
+        else:
+            ready.append(arm)
+    train_arms(bench, ready, images, plugins)
+    _evaluate(bench, ready, images, records, audited.to_json())
+
+
+def _write_failure(records: Records, arm: Arm, error: Exception) -> dict[str, Any]:
+    """A failed run is shown, never cached: the next call tries again."""
+    record = {
+        "schema": SCHEMA,
+        "status": "failed",
+        "run_id": arm.spec.run_id,
+        "name": arm.spec.name,
+        "spec": arm.spec.to_json(),
+        "error": f"{type(error).__name__}: {error}",
+        "provenance": provenance(),
+    }
+    records.write(record, {})
+    return record
+
+
+def _evaluate(
+    bench: Bench, arms: Sequence[Arm], images: Images, records: Records, audited: dict[str, Any]
+) -> None:
+    from benchmarks.statistics.bootstrap import bootstrap_auroc
+
+    if not arms:
+        return
+    spec = arms[0].spec
+    fidelity = Fidelity(bench, images, spec.extractors, seed=spec.seed)
+    judge = next((arm for arm in arms if arm.spec.is_real_only), None)
+    replicates: dict[str, Replicates] = {
+        arm.spec.run_id: bootstrap_auroc(
+            arm.test_scores(),
+            images.test.labels.numpy(),
+            images.test.groups,
+            seed=seed_from(arm.spec.seed, "bootstrap"),
+            n_replicates=arm.spec.n_bootstrap,
+            classes=images.test.classes,
+        )
+        for arm in arms
+    }
+    for arm in arms:
+        if records.find(arm.spec.run_id) is None:
+            record = _record(bench, arm, arms, images, replicates, fidelity, judge) | {"audit": audited}
+            _publish(records, record, arm, images)
+
+
+def _record(
+    bench: Bench,
+    arm: Arm,
+    arms: Sequence[Arm],
+    images: Images,
+    replicates: dict[str, Replicates],
+    fidelity: Fidelity,
+    judge: Arm | None,
+) -> dict[str, Any]:
+    from benchmarks.statistics.compare import compare
+    from benchmarks.verdict import verdict
+
+    spec = arm.spec
+    mine = replicates[spec.run_id]
+    useful = utility(arm, images, mine)
+    comparisons = {
+        control.spec.generator: {
+            "run_id": control.spec.run_id,
+            **compare(
+                mine, replicates[control.spec.run_id], name_a=spec.name, name_b=control.spec.name
+            ).to_json(),
+        }
+        for control in _controls_of(spec, arms)
+    }
+    return {
+        "schema": SCHEMA,
+        "status": "ok",
+        "run_id": spec.run_id,
+        "name": spec.name,
+        "spec": spec.to_json(),
+        "classes": list(images.train.classes),
+        "is_control": bool(getattr(generators.get(spec.generator), "is_control", False)),
+        "counts": {k: dict(v) for k, v in (arm.counts or {}).items()},
+        "utility": {name: value.to_json() for name, value in useful.items()},
+        "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
+        | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
+        "comparisons": comparisons,
+        "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+        "training": _training(arm),
+        "cost": _cost(bench, arm),
+        "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
+    }
+
+
+def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
+    """The arms a spec is read against: same ratio and mode, or real images alone."""
+    return [
+        arm
+        for control in spec.controls
+        for arm in arms
+        if arm.spec.generator == control
+        and (control == NONE or (arm.spec.ratio, arm.spec.mode) == (spec.ratio, spec.mode))
+    ]
+
+
+def _training(arm: Arm) -> dict[str, Any]:
+    """Steps, images and learning curve of every classifier; equal budgets are checked on these."""
+    reports = [s.report for s in arm.scores]
+    return {
+        "steps": [r["steps"] for r in reports],
+        "images_seen": [r["images_seen"] for r in reports],
+        "stopped": [r["stopped"] for r in reports],
+        "facts": [r["facts"] for r in reports],
+    }
+
+
+def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
+    """Seconds on this hardware to fit, to draw 1,000 images, and to train one classifier."""
+    spec, store = arm.spec, bench.store
+
+    def seconds(stage: str, identity: Any) -> float:
+        return float(store.manifest(stage, digest(identity))["seconds"])
+
+    cost: dict[str, Any] = {
+        "classifier_seconds": sum(
+            seconds("classify", spec.classify_identity(arm.demanded, k)) for k in range(spec.seeds)
+        )
+        / spec.seeds
+    }
+    pool = spec.pool_identity(arm.demanded)
+    if pool is not None and arm.demanded.total:
+        fit = store.path("fit", digest(spec.fit_identity()))
+        keys = [key for shards in pool["shards"].values() for key in shards]
+        drawn = sum(float(store.manifest("pool", key)["seconds"]) for key in keys)
+        cost |= {
+            "fit_seconds": seconds("fit", spec.fit_identity()),
+            "draw_seconds_per_1000": 1000 * drawn / (len(keys) * spec.shard),
+            "fit": {k: v for k, v in read_json(fit / "fit.json").items() if k != "history"},
+        }
+    return cost
+
+
+def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images) -> None:
+    from benchmarks.pictures import draw_grid
+
+    began = time.perf_counter()
+    pool = arm.pool
+    files: dict[str, Any] = {PREDICTIONS: lambda f: write_predictions(f, images.test, arm.test_scores())}
+    if pool is not None:
+        files[GRID] = lambda f: draw_grid(
+            f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")
+        )
+    records.write(record, files)
+    logger.debug("record %s written in %.2f s", record["run_id"][:12], time.perf_counter() - began)

@@ -1,0 +1,65 @@
+"""What there is: `python -m benchmarks.list [generators|datasets|classifiers|metrics|extractors]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from benchmarks.cli import OK, guarded
+from benchmarks.metrics.registry import EXTRACTORS, METRICS
+from classifiers.registry import classifiers
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.registry import load_plugin_file
+
+KINDS = {
+    "generators": generators,
+    "datasets": datasets,
+    "classifiers": classifiers,
+    "metrics": METRICS,
+    "extractors": EXTRACTORS,
+}
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """List plugins by kind, with where they come from; a broken one is listed with its error."""
+
+    kind: Annotated[
+        Literal["all", "generators", "datasets", "classifiers", "metrics", "extractors"], tyro.conf.Positional
+    ] = "all"
+    """Which kind; all of them unless one is named."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register more."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Print the tables. Imports no built-in plugin."""
+    options = tyro.cli(ListOptions, args=list(args), prog="python -m benchmarks.list")
+    for plugin in options.plugin:
+        load_plugin_file(plugin)
+    chosen = KINDS if options.kind == "all" else {options.kind: KINDS[options.kind]}
+    listings = {kind: [asdict(row) for row in registry.listing()] for kind, registry in chosen.items()}
+    if options.json:
+        print(json.dumps(listings, indent=1))
+        return OK
+    for kind, rows in listings.items():
+        print(kind)
+        width = max((len(row["name"]) for row in rows), default=0)
+        for row in rows:
+            said = f"BROKEN: {row['error']}" if row["error"] else row["summary"]
+            source = "" if row["source"] == "built in" else f"  ({row['source']})"
+            print(f"  {row['name']:<{width}}  {said}{source}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,88 @@
+"""Frechet distance between two sets of features (FID, when the features are Inception's)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.metrics.registry import Value
+from synthworth.errors import Unavailable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_N = 50
+"""Fewest images a side. Below it the distance of two halves of one real set is mostly bias."""
+
+
+def frechet_distance(*, real: NDArray[np.floating], fake: NDArray[np.floating]) -> float:
+    """Frechet distance of the Gaussians fitted to two feature sets, in float64.
+
+        d^2 = ||mu_r - mu_f||^2 + tr(S_r) + tr(S_f) - 2 tr((S_r S_f)^(1/2))
+
+    (Heusel et al. 2017, equation 6; covariances over n - 1.) With X and Y the centred features, scaled so that
+    S_r = X'X and S_f = Y'Y, the last trace is the nuclear norm of X Y': no square root of a product that is
+    singular whenever n < D, no complex numbers, no offset on the diagonal. Where n > D, X and Y are replaced by
+    the D x D triangular factors of their QR decompositions, which have the same covariance.
+
+    Parameters
+    ----------
+    real, fake : (N, D) and (M, D), any float type.
+
+    Returns
+    -------
+    The squared distance, 0 or more (what the literature calls FID), in squared units of the features.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than `MIN_N` images on a side.
+    ValueError
+        For different D, or for a feature that is not finite.
+    """
+    check_features(real=real, fake=fake, minimum=MIN_N)
+    mean_r, x = _centred_factor(real)
+    mean_f, y = _centred_factor(fake)
+    difference = mean_r - mean_f
+    trace_root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    distance = difference @ difference + np.sum(x * x) + np.sum(y * y) - 2.0 * trace_root
+    return max(float(distance), 0.0)
+
+
+def _centred_factor(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (D,) and a matrix A of at most D rows with A'A = covariance."""
+    wide = np.asarray(features, dtype=np.float64)
+    mean = wide.mean(axis=0)
+    centred = (wide - mean) / np.sqrt(len(wide) - 1)
+    if len(wide) > wide.shape[1]:
+        centred = np.linalg.qr(centred, mode="r")
+    return mean, centred
+
+
+def check_features(*, real: NDArray[np.floating], fake: NDArray[np.floating], minimum: int) -> None:
+    """Raise unless both are finite (N, D) arrays of one D with at least `minimum` rows.
+
+    Raises
+    ------
+    Unavailable
+        With fewer rows than `minimum`.
+    ValueError
+        For anything else.
+    """
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(f"features must be (N, D) and (M, D), not {real.shape} and {fake.shape}")
+    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
+        raise ValueError("features hold NaN or infinity: the extractor or its images are broken")
+    if min(len(real), len(fake)) < minimum:
+        raise Unavailable(f"needs {minimum} images a side; there are {len(real)} real and {len(fake)} synthetic")
+
+
+def measure_frechet(*, real: NDArray[np.floating], fake: NDArray[np.floating]) -> dict[str, Value]:
+    """`fd` as a Value; null with a note below `MIN_N`."""
+    try:
+        distance = frechet_distance(real=real, fake=fake)
+    except Unavailable as reason:
+        return {"fd": Value.missing("fd", reason, n=len(fake), direction="lower")}
+    extra = {"n_real": len(real), "n_fake": len(fake)}
+    return {"fd": Value("fd", distance, len(fake), "lower", extra=extra)}

@@ -1,0 +1,249 @@
+"""From flags, YAML and presets to a request: tyro parses twice, first the plugins' names, then their options."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from classifiers.registry import classifiers
+from data.mixing import Mode
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.errors import UserError
+from synthworth.registry import load_plugin_file
+from synthworth.work import Budget
+
+PRESETS = ("smoke", "quick", "standard", "full")
+PRESET_FOLDER = Path(__file__).with_name("presets")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The flags that decide which other flags there are."""
+
+    generator: str = "latent_ddpm"
+    dataset: str = "phantom"
+    classifier: str | None = None
+    preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
+    config: Path | None = None
+    plugin: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a classifier with and without synthetic images, and say what they were worth."""
+
+    generator: str = "latent_ddpm"
+    """What draws the synthetic images; `python -m benchmarks.list generators` names all."""
+    ratio: tuple[float, ...] = (0.5,)
+    """Synthetic / real. Several ratios share one training of the generator; 0 is real images alone."""
+    mode: Mode = "add"
+    """add: real + r n. replace: n fixed, share r synthetic. balance: fill rare classes. only: no real images."""
+    dataset: str = "phantom"
+    """Where real images come from; `python -m benchmarks.list datasets` names all."""
+    classifier: str = "resnet18"
+    """What is trained on the mixture; `python -m benchmarks.list classifiers` names all."""
+    controls: tuple[str, ...] = ("none", "duplicate")
+    """Arms that the generator's is read against, on the same seeds."""
+    seeds: int = 6
+    """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
+    real_fraction: float = 1.0
+    """Share of the training patients that anything may learn from; taken before the generator is trained."""
+    preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
+    """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
+    auto is quick, or standard where there is an NVIDIA GPU."""
+    config: Path | None = None
+    """YAML file with any of these options; flags beat it, it beats the preset."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register generators, datasets or classifiers."""
+    seed: int = 0
+    """Root of every seed."""
+    generator_seed: int = 0
+    """Which training of the generator."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of training; auto is bf16 where the processor multiplies it natively."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one. Not part of a run's identity."""
+    extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
+    """Feature extractors of the fidelity metrics."""
+    shard: int = 256
+    """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
+    workers: int = 0
+    """Classifiers trained side by side on a CPU; 0 takes one for each core, up to 8."""
+    results: Path = Path("results/runs")
+    """Folder that takes the records."""
+    home: Path | None = None
+    """Folder of the artifacts; SYNTHWORTH_HOME, or .synthworth."""
+    checkpoint_seconds: float = 15.0
+    """Seconds between checkpoints: what a kill can cost."""
+    dry_run: bool = False
+    """Print what is there and what would be made, and stop."""
+    fit: Budget = field(default_factory=Budget)
+    """Budget of the generator."""
+    train: Budget = field(default_factory=Budget)
+    """Budget of the classifier, in optimiser steps, the same for every arm."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the options, and the chosen plugins' own Configs."""
+
+    options: Options
+    gen: Any
+    data: Any
+    clf: Any
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
+    return Path("/proc/driver/nvidia/version").exists() or Path(r"C:\Windows\System32\nvcuda.dll").exists()
+
+
+def resolve_preset(name: str) -> str:
+    """`auto` becomes `standard` where there is an NVIDIA GPU and `quick` elsewhere."""
+    if name != "auto":
+        return name
+    return "standard" if has_nvidia_gpu() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else "quick"
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML mapping (`safe_load`).
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"--config {file} must be a mapping of options, not a {type(content).__name__}")
+    return content
+
+
+def parse(args: Sequence[str], *, prog: str) -> Request:
+    """Read flags (which beat the YAML file, which beats the preset) into a request.
+
+    Raises
+    ------
+    UserError
+        For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
+    """
+    first, _ = tyro.cli(
+        Choice, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True, add_help=False, prog=prog
+    )
+    file = read_yaml(first.config) if first.config else {}
+    flags = _given(args)
+    chosen = {k: file.get(k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in file}
+    chosen |= {k: getattr(first, k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in flags}
+    for plugin in chosen.get("plugin") or ():
+        load_plugin_file(Path(plugin))
+    preset_name = resolve_preset(chosen.get("preset", "auto"))
+    preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
+    generator = chosen.get("generator") or first.generator
+    dataset = chosen.get("dataset") or first.dataset
+    classifier = chosen.get("classifier") or preset.get("classifier") or "resnet18"
+
+    gen_class, data_class, clf_class = generators.get(generator), datasets.get(dataset), classifiers.get(classifier)
+    of_gen = _by_name(preset, "generators", generator)
+    layers = {
+        "gen": [generators.implied(generator), of_gen.get("gen", {}), file.pop("gen", {})],
+        "data": [datasets.implied(dataset), _by_name(preset, "datasets", dataset), file.pop("data", {})],
+        "clf": [classifiers.implied(classifier), _by_name(preset, "classifiers", classifier), file.pop("clf", {})],
+        "options": [
+            preset.get("options", {}),
+            {"fit": of_gen.get("fit", {})},
+            {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name},
+            {k: v for k, v in file.items() if k not in ("generator", "dataset", "classifier", "preset")},
+        ],
+    }
+    where = str(first.config) if first.config else f"preset {preset_name}"
+    default = {
+        "options": _layered(Options, layers["options"], where, ""),
+        "gen": _layered(gen_class.Config, layers["gen"], where, "gen."),
+        "data": _layered(data_class.Config, layers["data"], where, "data."),
+        "clf": _layered(clf_class.Config, layers["clf"], where, "clf."),
+    }
+    shape = dataclasses.make_dataclass(
+        "Run",
+        [
+            ("options", Annotated[Options, tyro.conf.arg(name="")]),
+            ("gen", gen_class.Config),
+            ("data", data_class.Config),
+            ("clf", clf_class.Config),
+        ],
+        frozen=True,
+    )
+    shape.__doc__ = Options.__doc__
+    run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
+    return Request(run.options, run.gen, run.data, run.clf)
+
+
+def _given(args: Sequence[str]) -> set[str]:
+    """Names of the flags on the command line, with dashes as underscores."""
+    return {a[2:].partition("=")[0].replace("-", "_") for a in args if a.startswith("--")}
+
+
+def _by_name(preset: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    rows = preset.get(kind, {})
+    merged: dict[str, Any] = {**rows.get("*", {}), **rows.get(name, {})}
+    return merged
+
+
+def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
+    """Build a Config from its defaults and mappings on top of them, later ones winning."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {layer!r}")
+        for name, value in layer.items():
+            old = merged.get(name)
+            merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return build_config(config, merged, where=where, prefix=prefix)
+
+
+def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "") -> Any:
+    """A Config from plain values, each brought to its field's type as a flag would be.
+
+    Raises
+    ------
+    UserError
+        For an option that does not exist or a value of the wrong type; names the option.
+    """
+    hints = typing.get_type_hints(config)
+    known = {f.name for f in dataclasses.fields(config)}
+    ready: dict[str, Any] = {}
+    for raw, value in values.items():
+        name = str(raw).replace("-", "_")
+        if name not in known:
+            raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
+        ready[name] = _typed(hints[name], value, where, prefix + name)
+    return config(**ready)
+
+
+def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
+    if isinstance(value, Mapping):
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return build_config(hint, value, where=where, prefix=f"{name}.")
+        raise UserError(f"{where}: {name} is one value, not a mapping")
+    if value is None or dataclasses.is_dataclass(value):
+        return value
+    words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+    try:
+        return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
+    except SystemExit as error:
+        raise UserError(f"{where}: {name} cannot be {value!r}") from error

@@ -1,0 +1,112 @@
+"""What a command prints: plan, table of arms, verdicts, timings. Reads records, computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Row
+
+STAGES = {
+    "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
+    "classify": "train classifiers",
+}  # fmt: skip
+MEASURED = ("fit", "pool", "features", "classify")
+
+
+def console() -> Console:
+    """Standard output, wide enough for the tables where there is no terminal."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=120)
+
+
+def table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
+    """An empty table whose first `left` columns are text and the others numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
+    return made
+
+
+def print_plan(out: Console, rows: Sequence[Row]) -> None:
+    """The plan as have / to do, a line an arm and stage."""
+    made = table("plan", ("arm", "stage", "have", "to do"), left=2)
+    for row in rows:
+        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), str(row.todo))
+    out.print(made)
+
+
+def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """`0.812 [0.790, 0.834]`, or `null` (the note stands below the table)."""
+    if value is None or value["value"] is None:
+        return "null"
+    text = f"{value['value']:.{digits}f}"
+    if value.get("low") is not None:
+        text += f" [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    return text
+
+
+def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Utility of every arm, with intervals."""
+    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1"))
+    for record in records:
+        u = record["utility"]
+        made.add_row(
+            escape(record["name"]), *(number(u.get(m)) for m in ("auroc", "auprc", "balanced_accuracy", "f1"))
+        )
+    out.print(made)
+
+
+def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Fidelity of every arm that drew images, each number beside its real-real floor."""
+    made = table("fidelity to real train images", ("arm", "metric", "value", "real-real floor"), left=2)
+    notes: dict[str, None] = {}
+    for record in records:
+        for name, value in record["fidelity"].items():
+            floor = value["extra"].get("floor")
+            chance = value["extra"].get("chance")
+            shown = f"{floor:.4g}" if floor is not None else f"chance {chance:.3g}" if chance is not None else ""
+            got = "null" if value["value"] is None else f"{value['value']:.4g}"
+            made.add_row(escape(record["name"]), escape(name), got, shown)
+            if value["value"] is None:
+                notes[value["note"]] = None
+    if made.row_count:
+        out.print(made)
+    for note in notes:
+        out.print(f"null: {escape(note)}")
+
+
+def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """The verdict on every arm that is no control (on every arm, if all are)."""
+    judged = [r for r in records if not r["is_control"]] or [r for r in records if r["comparisons"]]
+    for record in judged:
+        out.print()
+        out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
+
+
+def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:
+    """Where the wall time went; what is outside fit, drawing, features and classifiers is the harness's own."""
+    rows = table("time", ("stage", "made", "seconds", "share"))
+    for stage in STAGES:
+        if stage in seconds:
+            share = f"{100 * seconds[stage] / wall:.1f} %"
+            rows.add_row(STAGES[stage], str(made.get(stage, 0)), f"{seconds[stage]:.1f}", share)
+    spent = sum(seconds.get(stage, 0.0) for stage in MEASURED)
+    rows.add_row("harness (all else, imports and data too)", "", f"{wall - spent:.1f}", f"{100 * (1 - spent / wall):.1f} %")
+    rows.add_row("wall", "", f"{wall:.1f}", "100 %")
+    out.print(rows)
+
+
+def print_places(out: Console, results: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Where each record and its picture lie."""
+    out.print()
+    for record in records:
+        folder = results / record["run_id"][:16]
+        picture = f"  picture {folder / 'grid.png'}" if (folder / "grid.png").is_file() else ""
+        out.print(escape(f"{record['name']}: record {folder / 'record.json'}{picture}"), soft_wrap=True)

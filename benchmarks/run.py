@@ -1,0 +1,56 @@
+"""The main job: `python -m benchmarks.run --generator latent_ddpm --ratio 0.5`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.cli import FAILED, OK, guarded
+from benchmarks.options import parse
+
+STARTED = time.time()
+
+
+def main(args: Sequence[str]) -> int:
+    """Parse, carry out, print. Returns the exit code."""
+    request = parse(args, prog="python -m benchmarks.run")
+    from benchmarks import report
+    from benchmarks.job import carry_out
+
+    outcome = carry_out(request)
+    out = report.console()
+    o = request.options
+    out.print(f"preset {o.preset}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, {outcome.workers} workers")
+    if not outcome.data_ready:
+        out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
+        return OK
+    report.print_plan(out, outcome.plan)
+    if o.dry_run:
+        return OK
+    report.print_arms(out, outcome.records)
+    report.print_fidelity(out, outcome.records)
+    report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
+    report.print_verdicts(out, outcome.records)
+    report.print_places(out, o.results, outcome.records)
+    for record in outcome.failed:
+        out.print(f"FAILED {record['name']}: {record['error']}", style="bold red", markup=False)
+    return FAILED if outcome.failed else OK
+
+
+def process_start() -> float:
+    """When this process began (seconds since the epoch), interpreter and imports included, where the system says
+    so (Linux); elsewhere when this module was imported."""
+    try:
+        with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
+            import os
+
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+            alive = float(uptime.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+        return time.time() - alive
+    except FileNotFoundError:
+        return STARTED
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,191 @@
+"""The identity of a run, and of each stage in it: what every key is made of, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from data.mixing import Demand, Mode, check_ratio
+from synthworth.errors import UserError
+from synthworth.keys import digest, plain, seed_from
+from synthworth.work import Budget
+
+NONE = "none"
+N_BOOTSTRAP = 2000
+ANALYSIS = 1
+"""Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One arm: a dataset, a generator at a ratio, a classifier at some seeds, and the controls it is read against.
+
+    `gen`, `data` and `clf` are plain forms of the plugins' Configs, without the fields that are not identity.
+    """
+
+    dataset: str
+    data: Mapping[str, Any]
+    data_version: int
+    fingerprint: str
+    """Of the prepared images, all splits."""
+    generator: str
+    gen: Mapping[str, Any]
+    generator_version: int
+    fit: Budget | None
+    """Budget of the generator; None for a control that does not train."""
+    classifier: str
+    clf: Mapping[str, Any]
+    classifier_version: int
+    train: Budget
+    """Budget of the classifier, the same for every arm."""
+    ratio: float = 0.5
+    mode: Mode = "add"
+    real_fraction: float = 1.0
+    seed: int = 0
+    generator_seed: int = 0
+    seeds: int = 6
+    """Number of classifier seeds."""
+    shard: int = 256
+    """Synthetic images drawn at a time and stream."""
+    precision: str = "fp32"
+    extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
+    controls: tuple[str, ...] = (NONE, "duplicate")
+    n_bootstrap: int = N_BOOTSTRAP
+    analysis: int = field(default=ANALYSIS)
+
+    def __post_init__(self) -> None:
+        check_ratio(self.ratio, self.mode)
+        if not 0 < self.real_fraction <= 1:
+            raise UserError(f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1")
+        if self.seeds < 1:
+            raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
+        if self.shard < 1:
+            raise UserError(f"--shard {self.shard} was asked for; a shard holds at least 1 image")
+
+    @property
+    def run_id(self) -> str:
+        """sha256 of the canonical JSON."""
+        return digest(self)
+
+    @property
+    def name(self) -> str:
+        """How tables call the arm."""
+        return self.generator if self.is_real_only else f"{self.generator} {self.mode} {self.ratio:g}"
+
+    @property
+    def is_real_only(self) -> bool:
+        """Whether the arm trains on real images alone."""
+        return self.generator == NONE
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain form that stands in the record and that `run_id` is the digest of."""
+        form: dict[str, Any] = plain(self)
+        return form
+
+    # -- the identities of the stages ---------------------------------------------------------------------------
+
+    def data_identity(self) -> dict[str, Any]:
+        """The images every arm of an experiment starts from."""
+        identity: dict[str, Any] = {
+            "dataset": self.dataset,
+            "config": self.data,
+            "version": self.data_version,
+            "fingerprint": self.fingerprint,
+            "real_fraction": self.real_fraction,
+        }
+        if self.real_fraction < 1:
+            identity["seed"] = seed_from(self.seed, "real fraction")
+        return identity
+
+    @property
+    def fit_seed(self) -> int:
+        """Seed of the generator's fit."""
+        return seed_from(self.seed, "fit", self.generator_seed)
+
+    def fit_identity(self) -> dict[str, Any]:
+        """One training of the generator; no ratio, mode or classifier in it."""
+        return {
+            "data": self.data_identity(),
+            "generator": self.generator,
+            "config": self.gen,
+            "version": self.generator_version,
+            "budget": self.fit,
+            "seed": self.fit_seed,
+            "precision": self.precision,
+        }
+
+    def shard_seed(self, stream: str, number: int) -> int:
+        """Seed of one shard of one stream."""
+        return seed_from(self.seed, "sample", self.generator_seed, stream, number)
+
+    def shard_identity(self, stream: str, number: int) -> dict[str, Any]:
+        """One shard of synthetic images."""
+        return {
+            "fit": digest(self.fit_identity()),
+            "stream": stream,
+            "number": number,
+            "size": self.shard,
+            "seed": self.shard_seed(stream, number),
+        }
+
+    def pool_identity(self, demanded: Demand) -> dict[str, Any] | None:
+        """The prefix of the pool an arm uses; None for real images alone."""
+        if self.is_real_only:
+            return None
+        shards = {s: [digest(self.shard_identity(s, k)) for k in range(n_shards(n, self.shard))]
+                  for s, n in demanded.streams.items()}  # fmt: skip
+        return {"streams": dict(demanded.streams), "shards": shards}
+
+    def classifier_seed(self, number: int) -> int:
+        """Seed of one classifier: never depends on generator or ratio, so that arms pair up."""
+        return seed_from(self.seed, "classifier", number)
+
+    @property
+    def mix_seed(self) -> int:
+        """Seed of the shuffling of real and synthetic, the same for every arm."""
+        return seed_from(self.seed, "mix")
+
+    def classify_identity(self, demanded: Demand, number: int) -> dict[str, Any]:
+        """One training of the classifier on one mixture."""
+        return {
+            "data": self.data_identity(),
+            "pool": self.pool_identity(demanded),
+            "keep_real": demanded.keep_real,
+            "mix_seed": self.mix_seed,
+            "classifier": self.classifier,
+            "config": self.clf,
+            "version": self.classifier_version,
+            "budget": self.train,
+            "seed": self.classifier_seed(number),
+            "keep_model": self.is_real_only and number == 0,
+            "precision": self.precision,
+        }
+
+
+def n_shards(n: int, size: int) -> int:
+    """Shards that hold n images."""
+    return -(-n // size)
+
+
+def real_only(spec: RunSpec) -> RunSpec:
+    """The arm without synthetic images that `spec` is compared with; every ratio and generator shares it."""
+    return replace(
+        spec, generator=NONE, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
+        shard=256, controls=(),
+    )  # fmt: skip
+
+
+def normalise(spec: RunSpec) -> RunSpec:
+    """Give equal requests one form: ratio 0 and the generator `none` both mean real images alone.
+
+    Raises
+    ------
+    UserError
+        For ratio 0 in mode `only`, which leaves nothing to train on.
+    """
+    if spec.ratio == 0 and spec.mode == "only":
+        raise UserError("--ratio 0 with --mode only leaves no image to train on; raise the ratio")
+    if spec.ratio == 0 or spec.generator == NONE:
+        return real_only(spec)
+    return replace(spec, controls=tuple(c for c in spec.controls if c != spec.generator))

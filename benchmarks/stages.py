@@ -1,0 +1,292 @@
+"""The stages of a run, each a function of its inputs and a seed, each kept under its own key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.spec import RunSpec, n_shards
+from classifiers.registry import classifiers
+from data.base import ImageSet, Split
+from data.cache import read_index
+from data.mixing import Demand, SyntheticSet, TrainingMix, demand, mix, stream_labels
+from data.splits import subsample_patients
+from generators.registry import generators
+from synthworth.artifacts import Made, Store, ensure_folder, read_array, read_json, write_array, write_json
+from synthworth.errors import UserError
+from synthworth.keys import digest
+from synthworth.progress import Progress
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RESERVE_PER_TRAIN = 4
+"""Further real images drawn for the positive control, as a multiple of the training set."""
+
+
+@dataclass
+class Bench:
+    """Where a run happens: the store, the device, the plugins' Configs, and what each kind of stage cost.
+
+    `configs` holds the Configs as given, with the fields that are not identity (paths, batch sizes in sampling).
+    """
+
+    store: Store
+    device: str
+    workers: int
+    checkpoint_seconds: float
+    configs: Mapping[str, Any]
+    info: Mapping[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
+
+    def note(self, stage: str, seconds: float, made: int) -> None:
+        """Add wall seconds spent in a stage by this process, and artifacts it made."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self.made[stage] = self.made.get(stage, 0) + made
+
+    def keep(self, stage: str, identity: Any, make: Callable[[Path, Path], None]) -> Made:
+        """`Store.get_or_make`, with its wall time noted."""
+        began = time.perf_counter()
+        made = self.store.get_or_make(stage, identity, make, info=self.info)
+        self.note(stage, time.perf_counter() - began, int(made.fresh))
+        return made
+
+    def work(self, scratch: Path, spec: RunSpec, *, budget: Any, reserve: ImageSet | None = None) -> Work:
+        """The `Work` a fit is given."""
+        return Work(
+            folder=scratch, device=self.device, precision=spec.precision, budget=budget, reserve=reserve,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )  # fmt: skip
+
+
+def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str, Any]]:
+    """Decode a dataset once; returns the prepared folder and its index (with the content fingerprint)."""
+    made = bench.keep("data", data_preparation(name, dataset), lambda out, _: dataset.prepare(out))
+    return made.folder, read_index(made.folder)
+
+
+def data_preparation(name: str, dataset: Any) -> dict[str, Any]:
+    """Identity of a dataset's prepared form, known before anything is decoded."""
+    return {"dataset": name, "config": dataset.config, "version": dataset.version, "source": dict(dataset.source())}
+
+
+class Images:
+    """The real images of an experiment: train (after the real fraction), val, test, and the reserve."""
+
+    def __init__(self, folder: Path, dataset: Any, spec: RunSpec) -> None:
+        self.folder, self.dataset, self.spec = folder, dataset, spec
+
+    @cached_property
+    def _parts(self) -> tuple[ImageSet, ImageSet | None]:
+        whole = self.dataset.load(self.folder, Split.train)
+        if self.spec.real_fraction == 1:
+            return whole, None
+        kept, rest = subsample_patients(whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"])
+        return kept, rest
+
+    @property
+    def train(self) -> ImageSet:
+        """What every arm learns from."""
+        return self._parts[0]
+
+    @cached_property
+    def val(self) -> ImageSet:
+        """Real images for the choice of checkpoints and thresholds."""
+        images: ImageSet = self.dataset.load(self.folder, Split.val)
+        return images
+
+    @cached_property
+    def test(self) -> ImageSet:
+        """Real images, read once, at the end."""
+        images: ImageSet = self.dataset.load(self.folder, Split.test)
+        return images
+
+    @cached_property
+    def reserve(self) -> ImageSet:
+        """Real images that no arm trains on.
+
+        Raises
+        ------
+        UserError
+            When every real image is in use and the dataset can draw no further ones.
+        """
+        if self._parts[1] is not None and len(self._parts[1]):
+            return self._parts[1]
+        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
+        if further is None:
+            raise UserError(
+                f"holdout_real needs real images that no arm trains on, and {self.spec.dataset} has none left; "
+                "set --real-fraction below 1 to hold some back"
+            )
+        return further
+
+    @cached_property
+    def train_fingerprint(self) -> str:
+        """Of the images every arm learns from; a generator fitted on others is refused."""
+        return self.train.fingerprint()
+
+    def demand(self, spec: RunSpec) -> Demand:
+        """Synthetic images an arm needs, by stream."""
+        if spec.is_real_only:
+            return Demand({}, len(self.train))
+        return demand(self.train, ratio=spec.ratio, mode=spec.mode)
+
+
+# -- generator ----------------------------------------------------------------------------------------------------
+
+
+def fit_generator(bench: Bench, spec: RunSpec, images: Images) -> Made:
+    """Fit the generator once for all ratios, modes and classifiers."""
+    cls = generators.get(spec.generator)
+
+    def make(out: Path, scratch: Path) -> None:
+        reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
+        model = cls(bench.configs.get(spec.generator))
+        work = bench.work(scratch, spec, budget=spec.fit or Work(scratch).budget, reserve=reserve)
+        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
+        model.save(out)
+        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": images.train_fingerprint})
+
+    return bench.keep("fit", spec.fit_identity(), make)
+
+
+def describe_fit(report: FitReport) -> dict[str, Any]:
+    """A `FitReport` as JSON."""
+    return {
+        "steps": report.steps,
+        "images_seen": report.images_seen,
+        "seconds": report.seconds,
+        "stopped": report.stopped,
+        "history": [dict(row) for row in report.history],
+        "facts": dict(report.facts),
+    }
+
+
+def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> SyntheticSet | None:
+    """The synthetic images of an arm: whole shards are drawn and kept, and their prefix is used."""
+    if spec.is_real_only or not demanded.total:
+        return None
+    import torch
+
+    fitted = fit_generator(bench, spec, images)
+    found = read_json(fitted.folder / "fit.json")["train_fingerprint"]
+    if found != images.train_fingerprint:
+        raise UserError(
+            f"{spec.generator} was fitted on another train split ({found[:12]}) than this run's "
+            f"({images.train_fingerprint[:12]}). Delete {fitted.folder}"
+        )
+    fit_key = digest(spec.fit_identity())
+    loaded: list[Any] = []
+    pictures, labels = [], []
+    with Progress(f"drawing {spec.name}", demanded.total, unit="images") as bar:
+        for stream, n in demanded.streams.items():
+            for number in range(n_shards(n, spec.shard)):
+                shard = _draw_shard(bench, spec, images, fitted.folder, loaded, stream, number)
+                take = min(spec.shard, n - number * spec.shard)
+                pictures.append(torch.from_numpy(read_array(shard / "images.npy"))[:take])
+                labels.append(torch.from_numpy(read_array(shard / "labels.npy"))[:take])
+                bar.advance(take)
+    return SyntheticSet(
+        torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint
+    )
+
+
+def _draw_shard(
+    bench: Bench, spec: RunSpec, images: Images, fit: Path, loaded: list[Any], stream: str, number: int
+) -> Path:
+    def make(out: Path, _: Path) -> None:
+        if not loaded:
+            loaded.append(generators.get(spec.generator).load(fit, device=bench.device))
+        seed = spec.shard_seed(stream, number)
+        labels = stream_labels(images.train, stream, spec.shard, seed=seed)
+        drawn: Tensor = loaded[0].sample(labels, seed=seed)
+        expected = (len(labels), *images.train.images.shape[1:])
+        if tuple(drawn.shape) != expected or str(drawn.dtype) != "torch.uint8":
+            raise UserError(
+                f"{spec.generator} drew {drawn.dtype} {tuple(drawn.shape)}; the contract asks for uint8 {expected}"
+            )
+        write_array(out / "images.npy", drawn.numpy())
+        write_array(out / "labels.npy", labels.numpy())
+
+    return bench.keep("pool", spec.shard_identity(stream, number), make).folder
+
+
+# -- classifier ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions of one trained classifier: float32 (N, K) probabilities on val and test, and how it was trained."""
+
+    val: np.ndarray
+    test: np.ndarray
+    report: dict[str, Any]
+    folder: Path
+
+
+def mixture(spec: RunSpec, images: Images, demanded: Demand, pool: SyntheticSet | None) -> TrainingMix:
+    """What one arm trains on; the same for all its seeds."""
+    return mix(images.train, pool, keep_real=demanded.keep_real, seed=spec.mix_seed)
+
+
+def train_classifier(
+    bench: Bench, spec: RunSpec, images: Images, demanded: Demand, number: int, mixed: Callable[[], TrainingMix]
+) -> Made:
+    """Train one classifier and keep its predictions on val and test."""
+
+    def make(out: Path, scratch: Path) -> None:
+        identity = spec.classify_identity(demanded, number)
+        model = classifiers.get(spec.classifier)(bench.configs.get("clf"))
+        work = bench.work(scratch, spec, budget=spec.train)
+        report = model.fit(mixed(), images.val, seed=identity["seed"], work=work)
+        write_array(out / "val.npy", model.predict(images.val.images))
+        write_array(out / "test.npy", model.predict(images.test.images))
+        write_json(out / "fit.json", describe_fit(report))
+        if identity["keep_model"]:
+            model.save(ensure_folder(out / "model"))
+
+    return bench.keep("classify", spec.classify_identity(demanded, number), make)
+
+
+def read_scores(folder: Path) -> Scores:
+    """Predictions kept by `train_classifier`."""
+    return Scores(
+        read_array(folder / "val.npy"), read_array(folder / "test.npy"), read_json(folder / "fit.json"), folder
+    )
+
+
+# -- features -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one image set: float32 (N, D), and logits (N, 1008) where the extractor gives them."""
+
+    features: np.ndarray
+    logits: np.ndarray | None
+    extractor: str
+
+
+def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[[], Tensor]) -> Features:
+    """Features of the image set named by `key`, computed once."""
+
+    def make(out: Path, _: Path) -> None:
+        found = extractor.extract(pictures())
+        write_array(out / "features.npy", found.features)
+        if found.logits is not None:
+            write_array(out / "logits.npy", found.logits)
+
+    identity = {"images": key, "extractor": extractor.id, "weights": extractor.weights_sha256}
+    folder = bench.keep("features", identity, make).folder
+    logits = folder / "logits.npy"
+    return Features(
+        read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id
+    )

@@ -1,0 +1,234 @@
+"""The verdict of one arm against another: paired difference, interval, exact sign-flip p, and a word."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchmarks.statistics.bootstrap import Replicates
+from synthworth.errors import Unavailable
+from synthworth.keys import seed_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Verdict = Literal["helps", "hurts", "no difference shown"]
+LEVEL = 0.95
+MIN_SEEDS = 6
+"""Fewest seeds at which the sign-flip test can reach p < 0.05: its smallest two-sided p is 2 / 2^n."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its 95 % interval, and the parts that the interval is made of."""
+
+    estimate: float
+    """Mean over the seeds on the test set itself."""
+    low: float
+    high: float
+    se_seeds: float | None
+    """Standard error between seeds (of their mean); None with one seed."""
+    se_patients: float
+    """Standard error from which patients are in the test set."""
+    dof: float | None
+    """Degrees of freedom of the t quantile; None with one seed (normal quantile)."""
+    percentile: tuple[float, float]
+    """Plain percentile interval of the hierarchical bootstrap, too narrow with few seeds; for reference."""
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arm `a` against arm `b`: AUROC of a minus AUROC of b, with seeds and patients paired."""
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    """Exact two-sided sign-flip p over the seeds."""
+    verdict: Verdict
+    """What a does compared with b; `no difference shown` whenever the interval holds 0."""
+    note: str | None
+    n_seeds: int
+    n_groups: int
+    n_replicates: int
+    n_incomplete: int
+    """Resamples in which some class could not be judged and was left out of the macro."""
+    by_seed: tuple[float, ...]
+    """The difference of each seed."""
+    interval: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values.
+
+        Raises
+        ------
+        ValueError
+            When a number is not finite.
+        """
+        row = asdict(self)
+        numbers = [self.difference, self.low, self.high, self.p_value, *self.by_seed, *self.interval.percentile]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"comparison of {self.a} with {self.b} holds a number that is not finite")
+        row["by_seed"] = list(self.by_seed)
+        row["interval"]["percentile"] = list(self.interval.percentile)
+        return row
+
+    def sentence(self) -> str:
+        """One line for a person, for instance `latent_ddpm helps against none: +.021 AUROC (+.004 to +.038)`."""
+        text = {"helps": "helps against", "hurts": "hurts against"}.get(self.verdict, "shows no difference from")
+        numbers = f"{self.difference:+.4f} AUROC (95 % {self.low:+.4f} to {self.high:+.4f})"
+        tail = f", sign-flip p {self.p_value:.3g} over {self.n_seeds} seeds" if self.n_seeds > 1 else ""
+        note = f" [{self.note}]" if self.note else ""
+        return f"{self.a} {text} {self.b}: {numbers}{tail}{note}"
+
+
+def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, seed: int) -> Interval:
+    """95 % interval of a mean over seeds, for new seeds *and* new patients.
+
+    Seeds and patients are crossed: with value = mean + seed effect + patient effect + interaction, the
+    variance of the grand mean over S seeds is
+
+        V = V_between + max(V_patients - V_interaction, 0)
+
+    V_between = var(values) / S over S - 1 (it holds the interaction already); V_patients is the variance of the
+    resampled seed mean; V_interaction is that of the resampled seed contrasts, summed and divided by S (S - 1).
+    Adding V_patients whole would count the interaction twice (Owen 2007). The interval is estimate +/-
+    t(dof) sqrt(V), with dof after Satterthwaite (1946): at 3 seeds the plain percentile interval covers far less
+    than it says, because three values drawn with replacement spread (S - 1) / S as much as they should in
+    variance, and a normal quantile knows nothing of S.
+
+    Parameters
+    ----------
+    values : (S,) on the test set itself.
+    draws : (S, B) on resamples of the patients, shared by all seeds.
+
+    Notes
+    -----
+    With one seed there is no variance between seeds: the interval covers patients alone, and says so.
+    """
+    from scipy.stats import norm, t
+
+    n_seeds, n_draws = draws.shape
+    estimate = float(values.mean())
+    mean_draws = draws.mean(axis=0)
+    v_patients = float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
+    percentile = _percentile(draws, seed=seed)
+    tail = 0.5 + LEVEL / 2
+    if n_seeds == 1:
+        half = float(norm.ppf(tail)) * math.sqrt(v_patients)
+        note = "one seed: the interval covers the choice of patients, not of seeds"
+        return Interval(
+            estimate, estimate - half, estimate + half, None, math.sqrt(v_patients), None, percentile, note
+        )
+    v_between = float(values.var(ddof=1)) / n_seeds
+    contrasts = (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
+    v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
+    v = v_between + v_rest
+    dof = (n_seeds - 1) * (v / v_between) ** 2 if v_between > 1e-12 * v else math.inf
+    dof = min(dof, 1e6)
+    half = float(t.ppf(tail, dof)) * math.sqrt(v)
+    return Interval(
+        estimate,
+        estimate - half,
+        estimate + half,
+        math.sqrt(v_between),
+        math.sqrt(v_patients),
+        dof,
+        percentile,
+    )
+
+
+def _percentile(draws: NDArray[np.float64], *, seed: int) -> tuple[float, float]:
+    """Percentile interval with seeds resampled too: draws (S, B) -> (low, high)."""
+    n_seeds, n_draws = draws.shape
+    rng = np.random.default_rng(seed_from(seed, "bootstrap", "seeds"))
+    weights = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_draws).T / n_seeds
+    low, high = np.quantile((weights * draws).sum(axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def arm_interval(arm: Replicates) -> Interval:
+    """Mean macro AUROC of one arm with its 95 % interval; the ends are kept within 0..1."""
+    interval = mean_interval(arm.macro, arm.macro_draws, seed=arm.seed)
+    clipped = {"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)}
+    return Interval(**{**_fields(interval), **clipped})
+
+
+def _fields(interval: Interval) -> dict[str, Any]:
+    return {name: getattr(interval, name) for name in Interval.__dataclass_fields__}
+
+
+def sign_flip_p(differences: NDArray[np.float64], *, seed: int) -> float:
+    """Two-sided sign-flip p of the mean of n paired differences: smallest possible value 2 / 2^n.
+
+    Exact up to 16 pairs (every pattern of signs); beyond that 65,536 random patterns drawn from `seed`.
+    """
+    from scipy.stats import permutation_test
+
+    if len(differences) < 2 or not np.any(differences):
+        return 1.0
+    result = permutation_test(
+        (differences, np.zeros_like(differences)),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**16,
+        rng=np.random.default_rng(seed_from(seed, "sign flip")),
+    )
+    return float(result.pvalue)
+
+
+def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Comparison:
+    """Arm a against arm b, both bootstrapped with one seed on one test set, row s of both from classifier seed s.
+
+    `helps` and `hurts` are said only when the 95 % interval of `mean_interval` excludes 0, and never from one
+    seed. Below `MIN_SEEDS` seeds the note says that this is screening.
+
+    Raises
+    ------
+    ValueError
+        When the arms differ in test set, patients, bootstrap seed, replicates or number of seeds.
+    Unavailable
+        When no resample can be judged.
+    """
+    if a.design != b.design or a.point.shape != b.point.shape:
+        raise ValueError(
+            f"{name_a} and {name_b} cannot be paired: they need one test set, one bootstrap seed and the same "
+            f"classifier seeds ({a.point.shape[0]} and {b.point.shape[0]} seeds given)"
+        )
+    if not a.valid.shape[1]:
+        raise Unavailable("no resample of the patients holds both positive and negative images")
+    by_seed = a.macro - b.macro
+    n_seeds = len(by_seed)
+    interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, seed=a.seed)
+    verdict: Verdict = "no difference shown"
+    if n_seeds > 1 and interval.low > 0:
+        verdict = "helps"
+    elif n_seeds > 1 and interval.high < 0:
+        verdict = "hurts"
+    screening = None
+    if n_seeds < MIN_SEEDS:
+        screening = f"screening: {n_seeds} seed{'s' * (n_seeds > 1)} cannot reach p < 0.05"
+    left_out = f"macro without {'; '.join(a.left_out)}" if a.left_out else None
+    return Comparison(
+        a=name_a,
+        b=name_b,
+        difference=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        p_value=sign_flip_p(by_seed, seed=a.seed),
+        verdict=verdict,
+        note="; ".join(part for part in (screening, interval.note, left_out) if part) or None,
+        n_seeds=n_seeds,
+        n_groups=a.n_groups,
+        n_replicates=a.valid.shape[1],
+        n_incomplete=a.n_incomplete,
+        by_seed=tuple(float(d) for d in by_seed),
+        interval=interval,
+    )

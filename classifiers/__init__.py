@@ -1,0 +1,1 @@
+"""What judges: image classifiers trained on real images with or without synthetic ones."""

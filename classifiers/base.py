@@ -1,0 +1,48 @@
+"""The contract of a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+
+from data.base import ImageSet
+from data.mixing import TrainingMix
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What the harness asks of a classifier.
+
+    Config : frozen dataclass of the options, every field documented; architecture and augmentation are in it.
+    version : raised whenever the same Config would learn something else.
+    """
+
+    Config: ClassVar[type]
+    version: ClassVar[int]
+
+    def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Train for exactly `work.budget.steps` optimiser steps and keep the checkpoint that is best on `val`
+        (real images). A second call on the same `work.folder` goes on. Initial weights, batch order and
+        augmentation depend on `seed` alone, so arms with one seed pair up."""
+        ...
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """Probabilities, float32 (N, K): a softmax over classes, or a sigmoid for each finding.
+
+        images : uint8 (N, C, H, W).
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model: safetensors and JSON, never pickle."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Self:
+        """Read what `save` wrote; predicts the same."""
+        ...

@@ -1,0 +1,294 @@
+"""The built-in classifier: any timm ResNet or DenseNet, with a stem that fits the size of the images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from classifiers.augment import find_augmentation
+from classifiers.registry import ARCHITECTURES
+from classifiers.stems import Stem, fit_stem, resolve_stem
+from data.base import ImageSet, Split
+from data.mixing import TrainingMix
+from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
+from synthworth.errors import UserError, unknown_name
+from synthworth.keys import NOT_IDENTITY, plain, seed_from
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from classifiers.training import Eye
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the timm classifier.
+
+    Raises
+    ------
+    UserError
+        For a value out of its range, an architecture timm does not know, a weights file that is missing or is
+        another than `weights_sha256` says.
+    """
+
+    arch: str = "resnet18"
+    """Any ResNet or DenseNet of timm, by its name there."""
+    stem: Stem = "auto"
+    """How images enter: imagenet (timm's own, stride 2 and a pool), half (3x3 stride 2, no pool), small (3x3
+    stride 1, no pool: MedMNIST's), or auto: imagenet from 128 px, half from 64, small below."""
+    pretrained: bool = False
+    """Begin with timm's ImageNet weights, fetched from its hub. A replaced stem is not pre-trained."""
+    weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
+    """Begin with the weights in this file (timm's names; .safetensors or a state dict), not the hub's."""
+    weights_sha256: str = ""
+    """Of the weights file: filled in from it, checked against it where given, and in the key in its place."""
+    batch_size: int = 64
+    """Images a step."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule, for AdamW."""
+    weight_decay: float = 0.05
+    """For AdamW; biases and norms are left out."""
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    """Learning rate over the step budget: one_cycle (30 % up, 70 % down) or cosine (5 % up, then down)."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over the classes."""
+    dropout: float = 0.0
+    """Before the last layer."""
+    augment: str = "light"
+    """Classical augmentation: none, light or strong; none of them flips."""
+    n_evaluations: int = 5
+    """How often val is looked at to choose the checkpoint: evenly over the steps, the last included."""
+
+    def __post_init__(self) -> None:
+        find_augmentation(self.augment)
+        in_range = {
+            "batch_size": self.batch_size >= 2,
+            "learning_rate": self.learning_rate > 0,
+            "weight_decay": self.weight_decay >= 0,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "dropout": 0 <= self.dropout < 1,
+            "n_evaluations": self.n_evaluations >= 1,
+        }
+        for name, fits in in_range.items():
+            if not fits:
+                flag = name.replace("_", "-")
+                raise UserError(f"--clf.{flag} {getattr(self, name)} was asked for, which is out of range")
+        if self.arch not in ARCHITECTURES:
+            check_arch(self.arch)
+        if self.weights is not None:
+            object.__setattr__(self, "weights_sha256", self._checksum(self.weights))
+
+    def _checksum(self, file: Path) -> str:
+        if not file.is_file():
+            raise UserError(f"--clf.weights {file}: no such file")
+        with file.open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        if self.weights_sha256 not in ("", found):
+            raise UserError(f"--clf.weights {file} has sha256 {found}, not {self.weights_sha256} as asked")
+        return found
+
+
+def check_arch(arch: str) -> None:
+    """Raise UserError unless timm has this architecture and it is a ResNet or a DenseNet."""
+    import timm
+    from timm.models import model_entrypoint
+    from timm.models.densenet import DenseNet
+    from timm.models.resnet import ResNet
+
+    families = (ResNet.__module__, DenseNet.__module__)
+    bare = arch.partition(".")[0]
+    if not timm.is_model(bare):
+        ours = (name for name in timm.list_models() if model_entrypoint(name).__module__ in families)
+        raise unknown_name("classifier architecture", bare, ours)
+    if model_entrypoint(bare).__module__ not in families:
+        raise UserError(f"--clf.arch {arch}: timm has it, but it is no ResNet or DenseNet. Try resnet18")
+
+
+def create_network(config: Config, *, channels: int, size: int, n_classes: int, stem: str) -> nn.Module:
+    """The untrained network, drawn from torch's global generator (seed it first); `stem` is not `auto`.
+
+    Raises
+    ------
+    UserError
+        When pre-trained weights cannot be had, or the images are too small for the stem.
+    """
+    import timm
+
+    options: dict[str, Any] = {}
+    if config.weights is not None:
+        options = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": read_weights(config.weights)}}
+    elif config.pretrained:
+        options = {"pretrained": True}
+    try:
+        model: nn.Module = timm.create_model(
+            config.arch, num_classes=n_classes, in_chans=channels, drop_rate=config.dropout, **options
+        )
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        if not options:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        where, advice = "timm's hub", "give them as a file: --clf.weights"
+        if config.weights is not None:
+            where, advice = str(config.weights), "check the file"
+        message = f"weights of {config.arch} cannot be had from {where} ({reason}); {advice}"
+        raise UserError(message) from error
+    fit_stem(model, stem, size)
+    return model
+
+
+def read_weights(file: Path) -> dict[str, Any]:
+    """Named tensors from a .safetensors file or from torch's format, never unpickling anything else."""
+    if file.suffix == ".safetensors":
+        return read_tensors(file)
+    import torch
+
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    inner = state.get("state_dict", state)
+    return dict(inner)
+
+
+class TimmClassifier:
+    """A timm ResNet or DenseNet trained with AdamW on a mixture, its best checkpoint chosen on val.
+
+    Softmax over classes, or a sigmoid for each finding; one or three channels; any square size from 28 px up.
+    """
+
+    Config: ClassVar[type] = Config
+    version: ClassVar[int] = 1
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = Config() if config is None else config
+        self._model: nn.Module | None = None
+        self._eye: Eye | None = None
+        self._facts: dict[str, Any] = {}
+
+    def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
+
+        Raises
+        ------
+        UserError
+            When `val` is of another split, or of other classes, channels or size than the mixture.
+        """
+        from classifiers.training import Eye, learning_rate, train
+        from synthworth.devices import isolated_randomness
+
+        check_val(mix, val)
+        config, n_steps = self.config, work.budget.steps
+        if config.weights_sha256 and config.weights is None:
+            raise UserError(f"weights of sha256 {config.weights_sha256} are asked for; give --clf.weights")
+        channels, size = int(mix.images.shape[1]), int(mix.images.shape[-1])
+        stem = resolve_stem(config.stem, size)
+        with isolated_randomness(seed_from(seed, "weights")):
+            model = create_network(
+                config, channels=channels, size=size, n_classes=len(mix.classes), stem=stem
+            )
+        mean, std = normalisation(model, channels, learned=config.pretrained or config.weights is not None)
+        self._model, self._eye = model, Eye(mean, std, work.device, work.precision)
+        self._facts = {
+            "stem": stem,
+            "channels": channels,
+            "size": size,
+            "classes": list(mix.classes),
+            "multilabel": mix.multilabel,
+            "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
+        }
+        report, best = train(model, self._eye, mix, val, config=config, seed=seed, work=work)
+        rates = [
+            learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule)
+            for t in range(n_steps)
+        ]
+        return FitReport(
+            steps=report.steps,
+            images_seen=report.steps * config.batch_size,
+            seconds=report.seconds,
+            stopped=report.stopped,
+            history=report.history,
+            facts={
+                "stem": stem,
+                "n_parameters": sum(p.numel() for p in model.parameters()),
+                "best_step": best.step,
+                "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
+                "learning_rate": {"first": rates[0], "max": max(rates), "last": rates[-1]},
+            },
+        )
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """Probabilities, float32 (N, K), for uint8 (N, C, H, W)."""
+        from classifiers.selection import to_probabilities
+        from synthworth.images import check_batch
+
+        if self._model is None or self._eye is None:
+            raise UserError("this classifier has learned nothing yet: call fit, or load a saved one")
+        check_batch(images)
+        wanted = (self._facts["channels"], self._facts["size"], self._facts["size"])
+        if tuple(images.shape[1:]) != wanted:
+            given = tuple(images.shape[1:])
+            raise UserError(f"this classifier learned from images {wanted} (C, H, W) and was given {given}")
+        return to_probabilities(self._eye.look(self._model, images), multilabel=self._facts["multilabel"])
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and `classifier.json` (options, resolved stem, classes, precision)."""
+        if self._model is None:
+            raise UserError("this classifier has learned nothing yet: there is nothing to save")
+        write_tensors(folder / WEIGHTS, self._model.state_dict())
+        config = asdict(self.config) | {"weights": None}
+        write_json(folder / DESCRIPTION, {"version": self.version, "config": plain(config), **self._facts})
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Self:
+        """Read what `save` wrote; the network predicts the same, at the precision it was trained with."""
+        import torch
+
+        from classifiers.training import Eye
+        from synthworth.devices import isolated_randomness
+
+        facts = read_json(folder / DESCRIPTION)
+        made = cls(Config(**facts.pop("config")))
+        untrained = Config(arch=made.config.arch, dropout=made.config.dropout)
+        with isolated_randomness(0):
+            model = create_network(
+                untrained,
+                channels=facts["channels"],
+                size=facts["size"],
+                n_classes=len(facts["classes"]),
+                stem=facts["stem"],
+            )
+        model.load_state_dict(read_tensors(folder / WEIGHTS))
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        eye = facts["eye"]
+        made._model = model
+        made._eye = Eye(tuple(eye["mean"]), tuple(eye["std"]), device, eye["precision"])
+        made._facts = {key: value for key, value in facts.items() if key != "version"}
+        return made
+
+
+def check_val(mix: TrainingMix, val: ImageSet) -> None:
+    """Refuse to choose a checkpoint on anything but the val split, or on images unlike the mixture's."""
+    if not isinstance(val, ImageSet) or val.split is not Split.val:
+        found = val.split.value if isinstance(val, ImageSet) else type(val).__name__
+        raise UserError(f"a classifier chooses its checkpoint on the val split only, and was given {found!r}")
+    if not len(val):
+        raise UserError("the val split is empty; a checkpoint cannot be chosen on it")
+    ours, theirs = (mix.classes, tuple(mix.images.shape[1:])), (val.classes, tuple(val.images.shape[1:]))
+    if ours != theirs:
+        raise UserError(f"training images have classes and shape {ours}, val has {theirs}; they must agree")
+
+
+def normalisation(
+    model: nn.Module, channels: int, *, learned: bool
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the intensity by channel: what the weights were learned with, else 0.5
+    and 0.5 (MedMNIST's), the same for every arm whatever it trains on."""
+    if not learned:
+        return (0.5,) * channels, (0.5,) * channels
+    from timm.data import resolve_data_config
+
+    found = resolve_data_config({"in_chans": channels}, model=model)
+    return tuple(map(float, found["mean"])), tuple(map(float, found["std"]))

@@ -1,0 +1,76 @@
+"""Which checkpoint is kept: the one with the best macro AUROC on val, ties broken by the lower loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from synthworth.errors import Unavailable
+
+
+def macro_auroc(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Area under the ROC curve, averaged over the classes that have both positives and negatives.
+
+    scores : float (N, K). truth : int (N,), each class against the rest, or (N, K) of zeros and ones.
+
+    Raises
+    ------
+    Unavailable
+        When no class has both.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    positive = truth if truth.ndim == 2 else truth[:, None] == np.arange(scores.shape[1])
+    mixed = [k for k in range(scores.shape[1]) if 0 < positive[:, k].sum() < len(positive)]
+    if not mixed:
+        raise Unavailable("every image has the same label: AUROC needs positives and negatives")
+    return float(np.mean([roc_auc_score(positive[:, k], scores[:, k]) for k in mixed]))
+
+
+def evaluation_steps(n_steps: int, n_evaluations: int) -> tuple[int, ...]:
+    """After which steps val is looked at: evenly spread, the last one included, none twice."""
+    return tuple(sorted({max(1, round(i * n_steps / n_evaluations)) for i in range(1, n_evaluations + 1)}))
+
+
+class Best:
+    """The best weights so far and the val scores that chose them; a part of the training checkpoint."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, Tensor] = {}
+        self.step = 0
+        self.scores: list[dict[str, float]] = []
+
+    def offer(self, model: nn.Module, *, step: int, auroc: float, loss: float) -> None:
+        """Keep a copy of the weights when (AUROC, -loss) is above all before; at equality the earlier."""
+        ranks = [(row["auroc"], -row["loss"]) for row in self.scores]
+        self.scores.append({"step": float(step), "auroc": auroc, "loss": loss})
+        if not ranks or (auroc, -loss) > max(ranks):
+            self.step = step
+            self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors, as the training checkpoint keeps them."""
+        return {"weights": self.weights, "step": self.step, "scores": self.scores}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.weights, self.scores = dict(state["weights"]), list(state["scores"])
+        self.step = int(state["step"])
+
+
+def row_losses(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean loss, 0-d: softmax cross-entropy for int64 (N,), mean binary cross-entropy for uint8 (N, K)."""
+    import torch.nn.functional as F
+
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return F.binary_cross_entropy_with_logits(logits, labels.float() * (1 - smoothing) + smoothing / 2)
+
+
+def to_probabilities(logits: Tensor, *, multilabel: bool) -> np.ndarray:  # float (N, K) -> float32 (N, K)
+    """Softmax over classes, or a sigmoid for each finding."""
+    probabilities = logits.sigmoid() if multilabel else torch.softmax(logits, 1)
+    return probabilities.float().cpu().numpy()

@@ -1,0 +1,179 @@
+"""How a classifier is trained: a fixed number of optimiser steps on one mixture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from classifiers.augment import find_augmentation
+from classifiers.selection import Best, evaluation_steps, macro_auroc, row_losses, to_probabilities
+from synthworth.devices import autocast
+from synthworth.images import to_unit
+from synthworth.keys import seed_from
+from synthworth.loop import BatchOrder, PhaseReport, evaluating, run_steps
+
+if TYPE_CHECKING:
+    from classifiers.factory import Config
+    from data.base import ImageSet
+    from data.mixing import TrainingMix
+    from synthworth.work import Work
+
+PHASE = "classifier"
+EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Eye:
+    """How a network sees images: normalisation, device and precision, the same in training and prediction.
+
+    mean, std : of the intensity 0..1, one value a channel.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: str
+    precision: str
+
+    def normalise(self, images: Tensor) -> Tensor:  # float (N, C, H, W), 0..1 -> standardised, channels last
+        """Subtract the mean and divide by the standard deviation."""
+        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:  # float (N, C, H, W) -> float32 (N, K)
+        """Forward pass of images 0..1. The head always runs in float32: bfloat16 logits would tie scores."""
+        with autocast(self.device, self.precision):
+            features = model.forward_features(self.normalise(images))  # type: ignore[operator]
+        logits: Tensor = model.forward_head(features.float())  # type: ignore[operator]
+        return logits
+
+    def look(self, model: nn.Module, images: Tensor) -> Tensor:  # uint8 (N, C, H, W) -> float32 (N, K)
+        """Logits in evaluation mode, batch by batch."""
+        with evaluating(model):
+            batches = images.split(EVALUATION_BATCH)
+            parts = [self.logits(model, to_unit(batch.to(self.device))) for batch in batches]
+        # a clone made outside inference mode is an ordinary tensor again
+        return torch.cat(parts).clone()
+
+
+def learning_rate(t: int, n_steps: int, *, peak: float, schedule: str) -> float:
+    """Rate of step t (from 0); depends on the step budget alone.
+
+    one_cycle : from peak / 25 up to the peak over the first 30 % and down to peak / 1e4, both along a half
+        cosine (Smith 2018; the shape of torch's OneCycleLR).
+    cosine : linearly up over the first 5 %, then a half cosine down to 0 (Loshchilov 2017).
+    """
+    if schedule == "one_cycle":
+        rise, first, last = 0.3, peak / 25, peak / 1e4
+    else:
+        rise, first, last = 0.05, 0.0, 0.0
+    n_rise = max(1, round(rise * n_steps))
+    if t < n_rise:
+        share = (t + 1) / n_rise
+        climbed = (1 - math.cos(math.pi * share)) / 2 if schedule == "one_cycle" else share
+        return first + (peak - first) * climbed
+    share = (t + 1 - n_rise) / max(1, n_steps - n_rise)
+    return last + (peak - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+def make_optimiser(model: nn.Module, config: Config, device: str) -> torch.optim.AdamW:
+    """AdamW (Loshchilov 2019) with no decay on biases and norms; fused where torch has a fused kernel."""
+    from timm.optim import param_groups_weight_decay
+
+    groups = param_groups_weight_decay(model, config.weight_decay)
+    fused = device.partition(":")[0] in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
+
+
+class Course:
+    """Everything that changes in a training: network, optimiser, best weights.
+
+    Once the last step is done only the best weights are kept: a quarter of the size.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        self.model, self.optimiser, self.best = model, optimiser, Best()
+        self.finished = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors."""
+        state: dict[str, Any] = {"finished": self.finished, "best": self.best.state_dict()}
+        if not self.finished:
+            state |= {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.finished = bool(state["finished"])
+        self.best.load_state_dict(state["best"])
+        if not self.finished:
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+
+
+def hold(images: Tensor, device: str) -> Tensor:
+    """Move a whole uint8 set to the accelerator when it takes less than half of the free memory there."""
+    if not device.startswith("cuda"):
+        return images
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.to(device) if images.nbytes < free // 2 else images
+
+
+def train(
+    model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work
+) -> tuple[PhaseReport, Best]:
+    """Train `model` for `work.budget.steps` steps and leave the best weights (by val) in it.
+
+    Batch order and augmentation depend on `seed` and the step's number alone. Val is looked at inside the
+    steps that `evaluation_steps` names, so a resumed training looks after the same ones.
+    """
+    device, n_steps = work.device, work.budget.steps
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    course = Course(model, make_optimiser(model, config, device))
+    images, labels = hold(mix.images, device), mix.labels.to(device)
+    val_images, truth = hold(val.images, device), val.labels
+    order = BatchOrder(len(mix), config.batch_size, seed=seed_from(seed, "order"))
+    augment = find_augmentation(config.augment)
+    looks = frozenset(evaluation_steps(n_steps, config.n_evaluations))
+
+    def evaluate(step: int) -> None:
+        logits = eye.look(model, val_images).cpu()
+        auroc = macro_auroc(to_probabilities(logits, multilabel=val.multilabel), truth.numpy())
+        course.best.offer(model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
+
+    def step(t: int) -> dict[str, Tensor]:
+        rows = order(t)
+        batch = augment(to_unit(images[rows.to(images.device)].to(device)))
+        targets = labels[rows.to(device)]
+        loss = row_losses(eye.logits(model, batch), targets, smoothing=config.label_smoothing)
+        course.optimiser.zero_grad()
+        loss.backward()
+        for group in course.optimiser.param_groups:
+            group["lr"] = learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule)
+        course.optimiser.step()
+        scalars = {"loss": loss.detach()}
+        if t + 1 in looks:
+            evaluate(t + 1)
+            scalars["val_auroc"] = torch.tensor(course.best.scores[-1]["auroc"])
+        course.finished = t + 1 == n_steps
+        return scalars
+
+    report = run_steps(
+        PHASE,
+        step,
+        n_steps=n_steps,
+        parts={"course": course},
+        seed=seed,
+        work=work,
+        seconds=work.budget.seconds,
+        images_per_step=config.batch_size,
+    )
+    if report.stopped == "seconds":
+        evaluate(report.steps)
+    model.load_state_dict(course.best.weights)
+    return report, course.best

@@ -1,0 +1,1 @@
+"""What is learned from: datasets, patient-level splits, mixing of real and synthetic, audits."""

@@ -1,0 +1,190 @@
+"""The leak audit: what two splits share, by id, by patient and by exact pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.base import ImageSet, Split
+from synthworth.errors import UserError
+from synthworth.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+N_EXAMPLES = 20  # examples of each finding that a record holds; the counts are complete
+
+
+@dataclass(frozen=True)
+class SharedName:
+    """An image id or a patient that stands in more than one split."""
+
+    name: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Images with exactly the same pixels.
+
+    members : (split, image id), in order. across : whether they stand in more than one split.
+    conflict : whether their labels differ. patients : how many patients they are filed under.
+    """
+
+    members: tuple[tuple[str, str], ...]
+    across: bool
+    conflict: bool
+    patients: int
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What was found; `to_json` is what a record keeps.
+
+    n_images, n_patients : by split. counts : images by split and class.
+    shared_ids, shared_patients : names in more than one split (a prepared dataset has none).
+    duplicates : every group of images with the same pixels, within a split or across splits.
+    """
+
+    n_images: Mapping[str, int]
+    n_patients: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
+    shared_ids: tuple[SharedName, ...]
+    shared_patients: tuple[SharedName, ...]
+    duplicates: tuple[DuplicateGroup, ...]
+
+    @property
+    def across(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups that stand in more than one split: the test has been seen in training."""
+        return tuple(group for group in self.duplicates if group.across)
+
+    @property
+    def conflicts(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups whose labels differ."""
+        return tuple(group for group in self.duplicates if group.conflict)
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each kind of finding; empty when nothing was found."""
+        lines = []
+        for what, shared in (("image ids", self.shared_ids), ("patients", self.shared_patients)):
+            if shared:
+                where = f"{shared[0].name!r} in {' and '.join(shared[0].splits)}"
+                lines.append(f"{what} in more than one split: {len(shared)}, first {where}")
+        within = [group for group in self.duplicates if not group.across]
+        for what, groups in (
+            ("across splits", self.across),
+            ("within a split", within),
+            ("with different labels", self.conflicts),
+        ):
+            if groups:
+                members = " = ".join(_members(groups[0])[:2])
+                lines.append(f"groups of images with the same pixels {what}: {len(groups)}, first {members}")
+        return tuple(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts in full, and up to 20 examples of each finding."""
+        return {
+            "n_images": dict(self.n_images),
+            "n_patients": dict(self.n_patients),
+            "counts": {split: dict(by_class) for split, by_class in self.counts.items()},
+            "n_shared_ids": len(self.shared_ids),
+            "shared_ids": [s.name for s in self.shared_ids[:N_EXAMPLES]],
+            "n_shared_patients": len(self.shared_patients),
+            "shared_patients": [s.name for s in self.shared_patients[:N_EXAMPLES]],
+            "n_duplicate_groups": len(self.duplicates),
+            "n_duplicate_groups_across_splits": len(self.across),
+            "n_duplicate_groups_with_label_conflict": len(self.conflicts),
+            "duplicates_across_splits": [_members(group) for group in self.across[:N_EXAMPLES]],
+            "label_conflicts": [_members(group) for group in self.conflicts[:N_EXAMPLES]],
+            "warnings": list(self.warnings()),
+        }
+
+
+def _members(group: DuplicateGroup) -> list[str]:
+    return [f"{split}:{name}" for split, name in group.members]
+
+
+def refuse_leaks(sets: Mapping[Split, ImageSet]) -> None:
+    """Refuse splits that share an image id or a patient.
+
+    Raises
+    ------
+    UserError
+        Naming one example and how many there are.
+    """
+    refuse_shared({split: images.ids for split, images in sets.items()}, what="image")
+    refuse_shared({split: images.groups for split, images in sets.items()}, what="patient")
+
+
+def refuse_shared(names: Mapping[Split, Sequence[str]], *, what: str) -> None:
+    """Refuse names (ids or patients, said by `what`) that stand in more than one split.
+
+    Raises
+    ------
+    UserError
+        Naming one example and how many there are.
+    """
+    shared = _shared(names)
+    if shared:
+        first = shared[0]
+        more = f" ({len(shared)} {what}s are shared)" if len(shared) > 1 else ""
+        raise UserError(
+            f"{what} {first.name!r} is in both {' and '.join(first.splits)}{more}; "
+            "the splits must be apart by patient"
+        )
+
+
+def _shared(names: Mapping[Split, Sequence[str]]) -> tuple[SharedName, ...]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for split, of_split in names.items():
+        for name in dict.fromkeys(of_split):
+            found[name].append(split.value)
+    return tuple(SharedName(name, tuple(splits)) for name, splits in found.items() if len(splits) > 1)
+
+
+def audit(sets: Mapping[Split, ImageSet]) -> AuditReport:
+    """Count the splits and find what they share. Nothing is refused here: see `refuse_leaks`."""
+    return AuditReport(
+        n_images={split.value: len(images) for split, images in sets.items()},
+        n_patients={split.value: len(set(images.groups)) for split, images in sets.items()},
+        counts={split.value: images.counts() for split, images in sets.items()},
+        shared_ids=_shared({split: images.ids for split, images in sets.items()}),
+        shared_patients=_shared({split: images.groups for split, images in sets.items()}),
+        duplicates=_duplicates(sets),
+    )
+
+
+def pixel_digests(images: Tensor) -> list[bytes]:
+    """A 128-bit BLAKE2b digest of each image's bytes (uint8 (N, C, H, W)); equal pixels, equal digests."""
+    digests = []
+    with Progress("audit", len(images), unit="images") as bar:
+        for start in range(0, len(images), 1024):
+            block = np.ascontiguousarray(images[start : start + 1024].numpy())
+            digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
+            bar.advance(len(block))
+    return digests
+
+
+def _duplicates(sets: Mapping[Split, ImageSet]) -> tuple[DuplicateGroup, ...]:
+    same: defaultdict[bytes, list[tuple[Split, int]]] = defaultdict(list)
+    for split, images in sets.items():
+        for row, pixels in enumerate(pixel_digests(images.images)):
+            same[pixels].append((split, row))
+    groups = []
+    for members in same.values():
+        if len(members) > 1:
+            labels = {sets[split].labels[row].numpy().tobytes() for split, row in members}
+            groups.append(
+                DuplicateGroup(
+                    members=tuple((split.value, sets[split].ids[row]) for split, row in members),
+                    across=len({split for split, _ in members}) > 1,
+                    conflict=len(labels) > 1,
+                    patients=len({sets[split].groups[row] for split, row in members}),
+                )
+            )
+    return tuple(groups)

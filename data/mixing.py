@@ -1,0 +1,223 @@
+"""Mixing: which synthetic images join which real ones, and how many of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from data.base import ImageSet, check_labels, count_labels, require_train
+from synthworth.errors import UserError
+from synthworth.keys import seed_from
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Mode = Literal["add", "replace", "balance", "only"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """Images a generator drew. There is no way from here into val or test.
+
+    images : uint8 (M, C, H, W). labels : int64 (M,) or uint8 (M, K), what was asked for.
+    fit_key : digest of the fit that drew them. train_fingerprint : of the images that fit learned from.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    fit_key: str
+    train_fingerprint: str
+
+    def __post_init__(self) -> None:
+        from synthworth.images import check_batch
+
+        check_batch(self.images, what="synthetic images")
+        check_labels(self.labels, n_classes=len(self.classes))
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"{len(self.images)} synthetic images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def counts(self) -> dict[str, int]:
+        """Images by class asked for."""
+        return count_labels(self.labels, self.classes)
+
+
+@dataclass(frozen=True)
+class TrainingMix:
+    """What one arm trains on.
+
+    images : uint8 (N, C, H, W). labels : int64 (N,) or uint8 (N, K). is_real : bool (N,).
+    counts : {"real": {class: n}, "synthetic": {class: n}}.
+    """
+
+    images: Tensor
+    labels: Tensor
+    is_real: np.ndarray
+    classes: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether findings co-occur: labels are (N, K)."""
+        return self.labels.ndim == 2
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many synthetic images each stream must supply.
+
+    A stream is a class (one class an image), or the single stream `vectors` (findings that co-occur). Streams are
+    drawn in shards, so a larger demand extends a smaller one.
+    """
+
+    streams: Mapping[str, int]
+    keep_real: int
+    """How many real images stay in the mixture."""
+
+    @property
+    def total(self) -> int:
+        """Synthetic images over all streams."""
+        return sum(self.streams.values())
+
+
+VECTORS = "vectors"
+
+
+def check_ratio(ratio: float, mode: str) -> None:
+    """Refuse a ratio that means nothing.
+
+    Raises
+    ------
+    UserError
+        For NaN, infinity, a negative ratio, or one above 1 in mode `replace`.
+    """
+    if not np.isfinite(ratio) or ratio < 0:
+        raise UserError(f"--ratio {ratio} was asked for; a ratio is synthetic / real, a number from 0 up")
+    if mode == "replace" and ratio > 1:
+        raise UserError(f"--ratio {ratio} with --mode replace: a share of the training set lies between 0 and 1")
+    if mode not in MODES:
+        raise UserError(f"--mode {mode!r}: there are {', '.join(MODES)}")
+
+
+def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
+    """Synthetic images by stream, class-balanced, for `ratio` = synthetic / real.
+
+    Modes: `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest
+    (the ratio caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real.
+    Remainders go to the first classes, one each.
+    """
+    check_ratio(ratio, mode)
+    n = len(train)
+    total = round(ratio * n)
+    keep = {"add": n, "balance": n, "replace": n - total, "only": 0}[mode]
+    if train.multilabel:
+        if mode == "balance":
+            counts = np.array(list(train.counts().values()))
+            total = min(total, int((counts.max() - counts).sum()))
+        return Demand({VECTORS: total}, keep)
+    if mode == "balance":
+        counts = np.array(list(train.counts().values()))
+        missing = counts.max() - counts
+        if missing.sum() > total:
+            missing = apportion(total, missing / missing.sum())
+        shares = missing
+    else:
+        shares = apportion(total, np.full(train.n_classes, 1 / train.n_classes))
+    return Demand({c: int(k) for c, k in zip(train.classes, shares, strict=True)}, keep)
+
+
+def apportion(total: int, weights: np.ndarray) -> np.ndarray:
+    """Split `total` into whole parts in proportion to `weights` (largest remainder; ties to the first): int (K,)."""
+    exact = weights * total
+    parts = np.floor(exact).astype(np.int64)
+    order = np.argsort(-(exact - parts), kind="stable")
+    parts[order[: total - int(parts.sum())]] += 1
+    return parts
+
+
+def stream_labels(train: ImageSet, stream: str, n: int, *, seed: int) -> Tensor:
+    """Labels to ask a generator for: the class n times, or n label vectors of the training set.
+
+    Vectors are drawn with weights that make every finding (and the empty vector) come out as often as the others
+    while what co-occurs stays real.
+    """
+    import torch
+
+    if not train.multilabel:
+        return torch.full((n,), train.classes.index(stream), dtype=torch.int64)
+    vectors, weights = balancing_weights(train.labels.numpy())
+    rows = np.random.default_rng(seed).choice(len(vectors), size=n, p=weights)
+    return torch.from_numpy(vectors[rows])
+
+
+def balancing_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct label vectors uint8 (V, K) and draw probabilities (V,) under which findings are equally frequent.
+
+    Multiplicative updates (iterative proportional fitting): a vector's weight is multiplied by the geometric mean,
+    over its findings, of target / current frequency; the empty vector counts as a finding of its own. Where
+    co-occurrence makes exact equality impossible, the result is the nearest the updates reach in 200 rounds.
+    """
+    vectors, counts = np.unique(labels, axis=0, return_counts=True)
+    marks = np.concatenate([vectors, vectors.sum(1, keepdims=True) == 0], axis=1).astype(np.float64)
+    marks = marks[:, marks.sum(0) > 0]
+    weights = counts / counts.sum()
+    for _ in range(200):
+        frequency = weights @ marks
+        target = frequency.mean()
+        weights = weights * np.exp(marks @ np.log(target / frequency) / marks.sum(1))
+        weights /= weights.sum()
+    return vectors, weights
+
+
+def mix(train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed: int) -> TrainingMix:
+    """Put real and synthetic images together, shuffled with their own generator.
+
+    keep_real : how many real images stay, drawn without replacement (a smaller number keeps a prefix of the same
+        order, so that rising ratios in mode `replace` are nested).
+
+    Raises
+    ------
+    UserError
+        When the synthetic images were learned from another train split than this one.
+    """
+    import torch
+
+    require_train(train, what="a mixture")
+    if synthetic is not None and synthetic.train_fingerprint != train.fingerprint():
+        raise UserError(
+            "these synthetic images were learned from another train split than the one they are to be mixed with "
+            f"({synthetic.train_fingerprint[:12]} against {train.fingerprint()[:12]}); fit the generator again"
+        )
+    real_rows = np.arange(len(train))
+    if keep_real < len(train):
+        real_rows = np.sort(np.random.default_rng(seed_from(seed, "keep real")).permutation(len(train))[:keep_real])
+    images, labels = train.images[real_rows], train.labels[real_rows]
+    n_synthetic = 0 if synthetic is None else len(synthetic)
+    if synthetic is not None and n_synthetic:
+        images = torch.cat([images, synthetic.images])
+        labels = torch.cat([labels, synthetic.labels])
+    if not len(images):
+        raise UserError("the mixture holds no image; raise --ratio or choose another --mode")
+    is_real = np.arange(len(images)) < len(real_rows)
+    order = np.random.default_rng(seed_from(seed, "mix")).permutation(len(images))
+    empty = dict.fromkeys(train.classes, 0)
+    return TrainingMix(
+        images=images[order],
+        labels=labels[order],
+        is_real=is_real[order],
+        classes=train.classes,
+        counts={
+            "real": count_labels(train.labels[real_rows], train.classes),
+            "synthetic": synthetic.counts() if synthetic is not None and n_synthetic else empty,
+        },
+    )

@@ -1,0 +1,1 @@
+"""What is judged: generative models and controls under one contract."""

@@ -1,0 +1,83 @@
+"""The contract of a generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+from data.base import ImageSet, require_train
+from synthworth.errors import UserError
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What the harness asks of a generator; `python -m benchmarks.check module:Class` proves it.
+
+    Config : frozen dataclass of the options, every field documented.
+    version : raised whenever the same Config would learn or draw something else.
+
+    Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
+    `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
+    is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
+    `tasks = ("single", "multi")`.
+    """
+
+    Config: ClassVar[type]
+    version: ClassVar[int]
+
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Learn from the train split, and from nothing else. A second call on the same `work.folder` goes on."""
+        ...
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        """Draw one image a label: uint8 (N, C, H, W), row i shows `labels[i]`.
+
+        labels : int64 (N,) or uint8 (N, K), as in training. The same seed draws the same images; global random
+        state is neither read nor changed; images do not depend on how many are computed at a time.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model: safetensors, npy and JSON, never pickle."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Self:
+        """Read what `save` wrote; draws the same images as the saved one did."""
+        ...
+
+
+class BaseGenerator:
+    """Constructor, defaults and checks that most generators share. `__init__` stores, `fit` learns."""
+
+    Config: ClassVar[type]
+    version: ClassVar[int] = 1
+    draws: ClassVar[bool] = True
+    needs_reserve: ClassVar[bool] = False
+    is_control: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = ("single", "multi")
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def require(self, train: ImageSet) -> None:
+        """Refuse what this generator cannot learn from, before anything starts.
+
+        Raises
+        ------
+        UserError
+            For another split than train, a task not in `tasks`, or a class without a training image.
+        """
+        name = type(self).__name__
+        require_train(train, what=name)
+        task = "multi" if train.multilabel else "single"
+        if task not in self.tasks:
+            raise UserError(f"{name} learns {' and '.join(self.tasks)}-label sets only, and this one is {task}-label")
+        empty = [c for c, n in train.counts().items() if n == 0]
+        if empty:
+            raise UserError(f"no training image shows {', '.join(empty)}; {name} cannot learn to draw it")

@@ -1,0 +1,218 @@
+"""The artifact store: what has been made is kept under its key, and published whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthworth.errors import UserError
+from synthworth.keys import digest, plain
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact in the store.
+
+    folder : where its files are; never written again.
+    seconds : wall time it took to make, over all its attempts (from the manifest, so a cached one keeps it).
+    fresh : whether this call made it.
+    """
+
+    folder: Path
+    seconds: float
+    fresh: bool
+
+
+class Store:
+    """Artifacts by kind and key under one folder (`SYNTHWORTH_HOME`).
+
+    `artifacts/<kind>/<key>/` is finished and immutable; `work/<kind>/<key>/` is half-made and is resumed by the
+    next call. A call that finds another process at the same key waits for it. Nothing is ever unpickled.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @classmethod
+    def open(cls, home: str | Path | None = None) -> Store:
+        """The store at `home`, or at `$SYNTHWORTH_HOME`, or at `.synthworth` in the current folder."""
+        return cls(Path(home or os.environ.get("SYNTHWORTH_HOME") or ".synthworth").absolute())
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the artifact is, or would be."""
+        return self.home / "artifacts" / kind / key
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the artifact is finished."""
+        return (self.path(kind, key) / MANIFEST).is_file()
+
+    def manifest(self, kind: str, key: str) -> dict[str, Any]:
+        """What the artifact was made of, and how long it took."""
+        manifest: dict[str, Any] = read_json(self.path(kind, key) / MANIFEST)
+        return manifest
+
+    def get_or_make(
+        self, kind: str, identity: Any, make: Callable[[Path, Path], None], *, info: Mapping[str, Any] | None = None
+    ) -> Made:
+        """Return the artifact made of `identity`, making it first if it is not there.
+
+        Parameters
+        ----------
+        kind : the stage ("fit", "pool", ...).
+        identity : a configuration whose `digest` is the key.
+        make : called as `make(out, scratch)`. Files written to `out` become the artifact; `scratch` holds
+            checkpoints, survives a kill, is handed to the next attempt, and is deleted after publication.
+        info : facts about the making (versions, host) kept in the manifest, never part of the key.
+
+        Raises
+        ------
+        Whatever `make` raises; then nothing is published and `scratch` stays for the next attempt.
+        """
+        key = digest(identity)
+        final = self.path(kind, key)
+        if self.has(kind, key):
+            return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
+        from filelock import FileLock
+
+        work = self.home / "work" / kind / key
+        ensure_folder(work)
+        with FileLock(str(work) + ".lock"):
+            if self.has(kind, key):
+                return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
+            out, scratch = work / "out", work / "scratch"
+            shutil.rmtree(out, ignore_errors=True)
+            ensure_folder(out)
+            ensure_folder(scratch)
+            spent = _Clock(scratch / "seconds.json")
+            with spent:
+                make(out, scratch)
+            write_json(
+                out / MANIFEST,
+                {"kind": kind, "key": key, "identity": plain(identity), "seconds": spent.total, **dict(info or {})},
+            )
+            fresh = publish(out, final)
+            shutil.rmtree(work, ignore_errors=True)
+        return Made(final, spent.total, fresh=fresh)
+
+
+class _Clock:
+    """Wall seconds of one making over several attempts (an interrupted attempt's time is counted when it ends
+    by an exception; time lost to `kill -9` since the last attempt is not known and not counted)."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.total = float(read_json(file)["seconds"]) if file.is_file() else 0.0
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.total += time.perf_counter() - self.began
+        if kind is not None and self.file.parent.is_dir() and not issubclass(kind, OSError):
+            write_json(self.file, {"seconds": self.total})
+
+
+def publish(made: Path, final: Path) -> bool:
+    """Move a finished folder to its place by one rename, its bytes on disk first.
+
+    Returns False when another process was first: its copy stays and ours is deleted.
+    """
+    for file in sorted(p for p in made.rglob("*") if p.is_file()):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    ensure_folder(final.parent)
+    try:
+        os.rename(made, final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(made)
+        return False
+    return True
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Make a folder and its parents.
+
+    Raises
+    ------
+    UserError
+        When it cannot be made or written to; the message names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}. Choose another folder") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to {folder}: permission denied. Choose another folder")
+    return folder
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file whole: to a neighbour first, then renamed over."""
+    neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with neighbour.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(neighbour, file)
+    except BaseException:
+        neighbour.unlink(missing_ok=True)
+        raise
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write indented JSON with a final newline. Raises ValueError for NaN or infinity."""
+    write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def read_json(file: Path) -> Any:
+    """Read JSON; raises UserError naming the file when it is not JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file} is not JSON ({error}). Delete it to have it made again") from error
+
+
+def write_array(file: Path, array: np.ndarray) -> None:
+    """Write one array as .npy, whole or not at all."""
+    neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with neighbour.open("wb") as handle:
+            np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+        os.replace(neighbour, file)
+    except BaseException:
+        neighbour.unlink(missing_ok=True)
+        raise
+
+
+def read_array(file: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read one .npy array; `mapped` leaves the pixels on disk (copy-on-write memory map). Never unpickles."""
+    array: np.ndarray = np.load(file, mmap_mode="c" if mapped else None, allow_pickle=False)
+    return array
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Any]) -> None:
+    """Write named tensors as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    write_bytes(file, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+
+
+def read_tensors(file: Path) -> dict[str, Any]:
+    """Read named tensors from a safetensors file; they live on the CPU."""
+    from safetensors.torch import load_file
+
+    return load_file(file)

@@ -1,0 +1,90 @@
+"""Which device and precision a computation uses, and how it is made repeatable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes `cuda` where there is one, else `cpu`; anything else must exist.
+
+    Raises
+    ------
+    UserError
+        For a device this machine does not have.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = name.partition(":")[0]
+    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
+        return name
+    if kind == "mps" and torch.backends.mps.is_available():
+        return name
+    raise UserError(f"--device {name}: this machine has no such device. Use cpu, or auto")
+
+
+def has_fast_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated, slower."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def autocast(device: str, precision: str) -> Iterator[None]:
+    """Run matrix products in bfloat16 when `precision` is `bf16`; otherwise change nothing."""
+    import torch
+
+    with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bf16"):
+        yield
+
+
+@contextmanager
+def isolated_randomness(seed: int) -> Iterator[None]:
+    """Seed torch's global generators inside the block and put them back after it, untouched."""
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def repeatable(threads: int | None = None) -> Iterator[None]:
+    """Ask torch for deterministic kernels inside the block; `threads` fixes the number of CPU threads.
+
+    Bits are repeatable on one machine with one number of threads; between machines only statistics are.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.set_num_threads(before[1])
+
+
+def generator(seed: int, device: str = "cpu") -> torch.Generator:
+    """A torch generator of its own, so that no draw touches the global one."""
+    import torch
+
+    return torch.Generator(device=device).manual_seed(seed)

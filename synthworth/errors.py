@@ -1,0 +1,43 @@
+"""The errors a user meets, and the one sentence each of them speaks."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+CANNOT_WRITE = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
+"""File-system refusals that are the user's to mend; any other `OSError` is a fault of ours and keeps its traceback."""
+
+
+class UserError(Exception):
+    """The request cannot be carried out as asked: one line saying what was asked, what is there, what to do.
+
+    Commands print the message without a traceback and leave with exit code 2.
+    """
+
+
+class Unavailable(Exception):
+    """A number cannot be computed here, and the message is the note that stands in the record in its place."""
+
+
+class Diverged(Exception):
+    """Training produced a loss that is not finite; the message names the step and the last good checkpoint."""
+
+
+def unknown_name(kind: str, name: str, available: Iterable[str]) -> UserError:
+    """The error for a name that is not registered: names the nearest ones and all there are."""
+    names = sorted(available)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return UserError(f"no {kind} named {name!r}.{hint} Available: {', '.join(names) or 'none'}")
+
+
+def disk_message(error: OSError) -> str:
+    """One line for a file-system error (`OSError`): what could not be written or read, why, and what to do."""
+    where = f" {error.filename!r}" if error.filename else ""
+    reason = error.strerror or str(error)
+    if error.errno in DISK_FULL:
+        return f"no room to write{where}: {reason}. Free some space, or point SYNTHWORTH_HOME and --results elsewhere"
+    return f"cannot use{where}: {reason}"

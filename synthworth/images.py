@@ -1,0 +1,89 @@
+"""The boundary of images: uint8 NCHW between packages, floats inside; the only place that converts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def check_batch(images: Tensor, *, what: str = "images") -> None:
+    """Raise TypeError or ValueError unless `images` is a uint8 (N, C, H, W) tensor with 1 or 3 channels."""
+    import torch
+
+    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
+        raise TypeError(f"{what} must be a uint8 tensor, not {getattr(images, 'dtype', type(images).__name__)}")
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"{what} must be (N, C, H, W) with C 1 or 3, not {tuple(images.shape)}")
+
+
+def to_signed(images: Tensor) -> Tensor:  # uint8 (N, C, H, W) 0..255 -> float32, -1..1
+    """Scale bytes to -1..1, what generators learn in."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def from_signed(images: Tensor) -> Tensor:  # float (N, C, H, W), about -1..1 -> uint8 0..255
+    """Clamp to -1..1 and round to bytes; the inverse of `to_signed` (every byte value comes back)."""
+    import torch
+
+    return images.float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().to(torch.uint8)
+
+
+def to_unit(images: Tensor) -> Tensor:  # uint8 (N, C, H, W) 0..255 -> float32, 0..1
+    """Scale bytes to 0..1."""
+    return images.float().div_(255.0)
+
+
+def to_rgb(images: Tensor) -> Tensor:  # (N, 1 or 3, H, W) -> (N, 3, H, W), dtype kept
+    """Repeat grey to three channels, for networks that want RGB; three channels pass through."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def resize(images: Tensor, size: int) -> Tensor:  # uint8 (N, C, H, W) -> uint8 (N, C, size, size)
+    """Antialiased bilinear resize (the shape becomes square), in float32 and rounded to bytes."""
+    import torch
+
+    if images.shape[-2:] == (size, size):
+        return images
+    floats = torch.nn.functional.interpolate(
+        images.float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+    return floats.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def read_image(path: Path, *, channels: int) -> np.ndarray:  # file -> uint8 (C, H, W)
+    """Decode one 8-bit image file at its own size; grey and colour are converted into each other.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, empty, truncated or not an image; the message names it.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        reason = "not a readable image" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"cannot read image {path}: {reason}. Replace the file or take it out of the table") from error
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def grid(rows: list[Tensor], *, scale: int = 1, gap: int = 2) -> np.ndarray:  # uint8 (H', W', 3)
+    """Lay rows of image batches (each uint8 (n, C, H, W)) out as one RGB picture, nearest-neighbour enlarged."""
+    height, width = rows[0].shape[-2] * scale, rows[0].shape[-1] * scale
+    columns = max(len(row) for row in rows)
+    canvas = np.full((len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(to_rgb(row).numpy()):
+            tile = image.transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
+            top, left = gap + r * (height + gap), gap + c * (width + gap)
+            canvas[top : top + height, left : left + width] = tile
+    return canvas

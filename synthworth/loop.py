@@ -1,0 +1,190 @@
+"""The one training loop: steps that can be killed at any moment and go on to the same end."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from synthworth.devices import isolated_randomness
+from synthworth.errors import Diverged, UserError
+from synthworth.keys import seed_from
+from synthworth.progress import Progress
+from synthworth.work import Work
+
+CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
+"""Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
+
+
+@dataclass(frozen=True)
+class PhaseReport:
+    """What one phase of training did: optimiser steps, wall seconds over all attempts, why it stopped
+    ("steps" or "seconds"), and the loss curve."""
+
+    steps: int
+    seconds: float
+    stopped: str
+    history: tuple[Mapping[str, float], ...]
+
+
+def run_steps(
+    phase: str,
+    step: Callable[[int], Mapping[str, Tensor]],
+    *,
+    n_steps: int,
+    parts: Mapping[str, Any],
+    seed: int,
+    work: Work,
+    seconds: float | None = None,
+    images_per_step: int = 1,
+) -> PhaseReport:
+    """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
+
+    Before every step torch's generators are seeded from (seed, phase, t), so that noise, dropout and augmentation
+    depend on the step's number alone: a resumed run draws what an uninterrupted one would have drawn, and no
+    random state needs saving. The caller's global random state is put back at the end.
+
+    Parameters
+    ----------
+    phase : names the checkpoint `<phase>.ckpt` in `work.folder`.
+    step : does forward, backward and the optimiser's step; returns scalars, `loss` among them, as 0-d tensors.
+    parts : everything that changes (modules, optimisers, schedulers, averages), each with `state_dict` and
+        `load_state_dict`.
+    seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
+
+    Raises
+    ------
+    Diverged
+        When a loss is not finite; names the step and the last good checkpoint.
+    """
+    file = work.folder / f"{phase}.ckpt"
+    state = _restore(file, parts, work.device)
+    first, spent = int(state["step"]), float(state["seconds"])
+    history: list[dict[str, float]] = list(state["history"])
+    look = CHECK_EVERY[work.device.partition(":")[0]]
+    began = saved = time.perf_counter()
+    stopped, t, good = "steps", first, first
+    log_every = max(1, n_steps // 200)
+    with isolated_randomness(seed), Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar:
+        for t in range(first, n_steps):
+            if seconds is not None and spent + time.perf_counter() - began > seconds:
+                stopped, n_steps = "seconds", t
+                break
+            torch.manual_seed(seed_from(seed, phase, t))
+            scalars = step(t)
+            if (t + 1) % look == 0 or t + 1 == n_steps:
+                loss = float(scalars["loss"])
+                if not math.isfinite(loss):
+                    where = f"the last good checkpoint is step {good} in {file}" if good else "there is no checkpoint yet"
+                    raise Diverged(f"{phase}: the loss is {loss} at step {t + 1} of {n_steps}; {where}")
+                shown = {"loss": loss}
+                if (t + 1) % log_every == 0 or t + 1 == n_steps:
+                    row = {"step": float(t + 1), **{k: float(v) for k, v in scalars.items()}}
+                    history.append(row)
+                    work.log(t + 1, **{k: v for k, v in row.items() if k != "step"})
+                if time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
+                    _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
+                    saved, good = time.perf_counter(), t + 1
+            else:
+                shown = {}
+            bar.advance(images_per_step, **shown)
+    spent += time.perf_counter() - began if first < n_steps else 0.0
+    if first < n_steps or not file.is_file():
+        _keep(file, parts, n_steps, spent, history)
+    return PhaseReport(n_steps, spent, stopped, tuple(history))
+
+
+def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any]:
+    if not file.is_file():
+        return {"step": 0, "seconds": 0.0, "history": []}
+    try:
+        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError) as error:
+        raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    return state
+
+
+def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
+    neighbour = file.with_suffix(".tmp")
+    state = {name: part.state_dict() for name, part in parts.items()}
+    with neighbour.open("wb") as handle:
+        torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, handle)
+    os.replace(neighbour, file)
+
+
+class BatchOrder:
+    """Which rows step t looks at: an endless sequence of seeded permutations, cut into batches.
+
+    Stateless (row indices are a function of seed and step), so a resumed loop needs no data position.
+    """
+
+    def __init__(self, n: int, batch: int, *, seed: int) -> None:
+        self.n, self.batch, self.seed = n, batch, seed
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            maker = torch.Generator().manual_seed(seed_from(self.seed, "epoch", epoch))
+            self._epoch, self._order = epoch, torch.randperm(self.n, generator=maker)
+        return self._order
+
+    def __call__(self, step: int) -> Tensor:  # int64 (batch,)
+        """Rows of step `step`; a batch may run over the end of one epoch into the next."""
+        rows, start = [], step * self.batch
+        while sum(map(len, rows)) < self.batch:
+            epoch, offset = divmod(start + sum(map(len, rows)), self.n)
+            missing = self.batch - sum(map(len, rows))
+            rows.append(self._permutation(epoch)[offset : offset + missing])
+        return torch.cat(rows)
+
+
+def make_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of weights (and buffers), with the warm-up min(decay, (1 + t) / (10 + t)) that
+    keeps a short training from averaging in its random start (Karras 2024 discuss the choice)."""
+
+    @torch.no_grad()
+    def lerp(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+        t = float(n_averaged)
+        weight = 1 - min(decay, (1 + t) / (10 + t))
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, weight)
+        else:
+            for ours, theirs in zip(averaged, current, strict=True):
+                ours.copy_(theirs)
+
+    return AveragedModel(model, multi_avg_fn=lerp, use_buffers=True)
+
+
+def make_fabric(work: Work) -> Any:
+    """Lightning Fabric on the work's device and precision, one process."""
+    from lightning_fabric import Fabric
+
+    kind, _, index = work.device.partition(":")
+    return Fabric(
+        accelerator=kind,
+        devices=[int(index)] if index else 1,
+        precision="bf16-mixed" if work.precision == "bf16" else "32-true",
+    )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """The model in evaluation mode without gradients; its mode is put back afterwards."""
+    was = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield model
+    finally:
+        model.train(was)

@@ -1,0 +1,73 @@
+"""What a fit is given besides its data: device, precision, a private folder, a budget, and where to log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthworth.errors import UserError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a fit may go on."""
+
+    steps: int = 1000
+    """Optimiser steps, over all the phases of a fit."""
+    seconds: float | None = None
+    """Wall-clock limit as well; a fit that meets it first is recorded as cut short and is not repeatable."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"a budget of {self.steps} steps was asked for: at least 1 is needed")
+        if self.seconds is not None and not self.seconds > 0:
+            raise UserError(f"a budget of {self.seconds} seconds was asked for: it must be above 0")
+
+
+def ignore_scalars(step: int, **scalars: float) -> None:
+    """The log of a fit that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The bench a generator or classifier is fitted on.
+
+    device : "cpu", "cuda", "cuda:1", ...
+    precision : "fp32" or "bf16" (autocast).
+    folder : private to this fit; checkpoints go here, and a second call with the same folder goes on.
+    budget : optimiser steps and seconds.
+    log : `log(step, **scalars)`, called now and then with plain floats.
+    checkpoint_seconds : wall seconds between checkpoints; what a kill can cost.
+    reserve : a `data.base.ImageSet` of real images that no arm trains on, given only to a generator that declares
+        `needs_reserve`; None for every other.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    precision: str = "fp32"
+    budget: Budget = field(default_factory=Budget)
+    log: Callable[..., None] = ignore_scalars
+    checkpoint_seconds: float = 15.0
+    reserve: Any = None
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did: equal budgets are checked on it, and it stands in the record.
+
+    steps : optimiser steps taken, over all phases.
+    images_seen : training images drawn, with repetition.
+    seconds : wall seconds in the training loop, over all attempts.
+    stopped : "steps" (the budget's end) or "seconds" (cut short by the wall clock).
+    history : rows of (step, scalars) for the loss curve.
+    facts : what else is worth a line in the record (parameter counts, latent scale, best step).
+    """
+
+    steps: int
+    images_seen: int
+    seconds: float
+    stopped: str = "steps"
+    history: tuple[Mapping[str, float], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,156 @@
+"""ImageSet keeps its promises, and a prepared dataset comes back as it went in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from data.base import BaseDataset, Dataset, ImageSet, Split, require_train
+from data.registry import datasets
+from synthworth.errors import UserError
+
+
+def make_set(n: int = 6, *, split: Split = Split.train, multi: bool = False, prefix: str = "") -> ImageSet:
+    prefix = prefix or split.value
+    rng = np.random.default_rng(n)
+    labels = np.arange(n) % 3
+    return ImageSet(
+        images=torch.from_numpy(rng.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8)),
+        labels=torch.from_numpy(np.eye(3, dtype=np.uint8)[labels] if multi else labels.astype(np.int64)),
+        ids=tuple(f"{prefix}-{i}" for i in range(n)),
+        groups=tuple(f"{prefix}-patient-{i // 2}" for i in range(n)),
+        split=split,
+        classes=("a", "b", "c"),
+        attributes={"sex": np.array(["F", "M"] * (n // 2)), "age": np.arange(n) / 2},
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": torch.zeros(6, 1, 8, 8)},
+        {"images": torch.zeros(6, 2, 8, 8, dtype=torch.uint8)},
+        {"images": torch.zeros(5, 1, 8, 8, dtype=torch.uint8)},
+        {"labels": torch.zeros(6)},
+        {"labels": torch.full((6,), 3)},
+        {"labels": torch.full((6,), -1)},
+        {"labels": torch.zeros(6, 2, dtype=torch.uint8)},
+        {"labels": torch.full((6, 3), 2, dtype=torch.uint8)},
+        {"labels": torch.zeros(5, dtype=torch.int64)},
+        {"ids": ("a",) * 6},
+        {"ids": ("a", "b")},
+        {"groups": ("p",)},
+        {"attributes": {"sex": np.array(["F"])}},
+    ],
+)
+def test_what_does_not_agree_is_refused(change: dict) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        replace(make_set(), **change)
+
+
+def test_counts_name_every_class_even_one_without_images() -> None:
+    assert replace(make_set(), classes=("a", "b", "c", "d")).counts() == {"a": 2, "b": 2, "c": 2, "d": 0}
+    assert make_set(multi=True).counts() == {"a": 2, "b": 2, "c": 2}
+
+
+def test_a_subset_carries_everything_in_the_order_asked_for() -> None:
+    whole = make_set()
+    part = whole.subset([4, 1])
+    assert part.ids == ("train-4", "train-1")
+    assert part.groups == ("train-patient-2", "train-patient-0")
+    assert torch.equal(part.images, whole.images[[4, 1]])
+    assert part.labels.tolist() == [1, 1]
+    assert part.attributes["age"].tolist() == [2.0, 0.5]
+    assert part.split is Split.train
+    assert len(whole.subset([])) == 0
+
+
+@pytest.mark.parametrize("what", ["images", "labels", "ids", "groups", "split", "classes"])
+def test_fingerprint_changes_with_everything_that_is_learned_from(what: str) -> None:
+    whole = make_set()
+    changed = {
+        "images": whole.images.clone().index_fill_(0, torch.tensor([5]), 7),
+        "labels": whole.labels.flip(0),
+        "ids": (*whole.ids[:5], "other"),
+        "groups": (*whole.groups[:5], "other"),
+        "split": Split.test,
+        "classes": ("a", "b", "z"),
+    }[what]
+    assert replace(whole, **{what: changed}).fingerprint() != whole.fingerprint()
+    assert replace(whole).fingerprint() == whole.fingerprint()
+
+
+@pytest.mark.parametrize("split", [Split.val, Split.test, Split.reserve])
+def test_only_train_is_learned_from(split: Split) -> None:
+    require_train(make_set(), what="a fit")
+    with pytest.raises(UserError, match=f"a fit learns from the train split only.*{split.value}"):
+        require_train(make_set(split=split), what="a fit")
+    with pytest.raises(UserError, match="Tensor"):
+        require_train(torch.zeros(1), what="a fit")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """No options."""
+
+
+class Toy(BaseDataset):
+    """Two-line dataset for tests."""
+
+    Config = NoOptions
+    multi = False
+    leak = False
+    builds = 0
+
+    def build(self) -> dict[Split, ImageSet]:
+        self.builds += 1
+        sets = {split: make_set(split=split, multi=self.multi) for split in Split}
+        if self.leak:
+            groups = ("train-patient-0", *sets[Split.val].groups[1:])
+            sets[Split.val] = replace(sets[Split.val], groups=groups)
+        return sets
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_what_is_prepared_is_loaded_unchanged(tmp_path, multi: bool) -> None:
+    toy = Toy()
+    toy.multi = multi
+    toy.prepare(tmp_path)
+    for split in Split:
+        loaded, made = toy.load(tmp_path, split), make_set(split=split, multi=multi)
+        assert loaded.fingerprint() == made.fingerprint()
+        assert loaded.attributes["sex"].tolist() == made.attributes["sex"].tolist()
+        assert loaded.attributes["age"].tolist() == made.attributes["age"].tolist()
+
+
+def test_preparing_twice_builds_once(tmp_path) -> None:
+    toy = Toy()
+    toy.prepare(tmp_path)
+    toy.prepare(tmp_path)
+    assert toy.builds == 1
+
+
+def test_writing_to_a_loaded_image_never_reaches_the_file(tmp_path) -> None:
+    toy = Toy()
+    toy.prepare(tmp_path)
+    toy.load(tmp_path, Split.test).images.zero_()
+    assert toy.load(tmp_path, Split.test).fingerprint() == make_set(split=Split.test).fingerprint()
+
+
+def test_a_patient_on_two_sides_is_refused_and_nothing_is_written(tmp_path) -> None:
+    toy = Toy()
+    toy.leak = True
+    with pytest.raises(UserError, match="'train-patient-0' is in both train and val"):
+        toy.prepare(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_built_in_dataset_that_can_be_imported_keeps_the_contract() -> None:
+    for name in ("digits", "medmnist", "folder"):
+        made = datasets.get(name)()
+        assert isinstance(made, Dataset)
+        assert made.version >= 1
+        assert made.licence

@@ -1,0 +1,144 @@
+"""Image files are decoded as they are seen; damaged ones are named and stop the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.decode import decode_files, read_fitted
+from data.tables import read_table
+from synthworth.errors import UserError
+
+told_of_tags = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of each garbled TIFF tag
+
+
+def noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray, **options) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "tif", "pgm"])
+def test_lossless_files_come_back_bit_for_bit_in_their_order(tmp_path, extension: str) -> None:
+    pixels = [noise(i, (16, 16)) for i in range(20)]
+    paths = [save(tmp_path / f"{i}.{extension}", p) for i, p in enumerate(pixels)]
+    assert np.array_equal(decode_files(paths, size=None, channels=1)[:, 0], np.stack(pixels))
+
+
+def test_grey_and_colour_are_converted_into_each_other(tmp_path) -> None:
+    grey = save(tmp_path / "g.png", noise(0, (8, 8)))
+    colour = save(tmp_path / "c.png", noise(1, (8, 8, 3)))
+    out = decode_files([grey, colour], size=None, channels=3)
+    assert out.shape == (2, 3, 8, 8)
+    assert (out[0, 0] == out[0, 2]).all()
+    assert np.array_equal(out[1].transpose(1, 2, 0), noise(1, (8, 8, 3)))
+    luma = read_fitted(colour, size=None, channels=1)
+    assert np.abs(luma[0] - noise(1, (8, 8, 3)) @ [0.299, 0.587, 0.114]).max() <= 1
+
+
+def test_crop_keeps_the_middle_pad_the_whole_and_squash_the_corners(tmp_path) -> None:
+    pixels = np.zeros((10, 30), np.uint8)
+    pixels[:, 10:20] = 200
+    pixels[:, :10] = 100
+    path = save(tmp_path / "wide.png", pixels)
+    crop, pad, squash = (
+        read_fitted(path, size=30, channels=1, fit=fit)[0] for fit in ("crop", "pad", "squash")
+    )
+    assert crop.min() > 90
+    assert (crop[:, 5:25] == 200).all()
+    assert (pad[:9] == 0).all()
+    assert (pad[-9:] == 0).all()
+    assert pad[15, 15] == 200
+    assert (squash[:, 15] == 200).all()
+    assert (squash[:, 2] == 100).all()
+
+
+def test_a_jpeg_of_any_size_is_reduced_to_the_one_asked_for(tmp_path) -> None:
+    ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
+    paths = [save(tmp_path / "a.jpg", ramp), save(tmp_path / "b.jpg", ramp[:, :400])]
+    out = decode_files(paths, size=32, channels=1)
+    assert out.shape == (2, 1, 32, 32)
+    assert np.abs(out[0, 0, 0].astype(int) - np.linspace(4, 251, 32)).max() < 6
+
+
+def test_a_photograph_is_turned_upright(tmp_path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    path = save(tmp_path / "a.png", pixels, exif=exif)
+    assert (read_fitted(path, size=None, channels=1)[0, -1] == 255).all()
+
+
+def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path) -> None:
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
+    with pytest.raises(UserError, match=r"deep\.png has more than 8 bits"):
+        read_fitted(path, size=8, channels=1)
+
+
+@told_of_tags
+@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "tif", "gif", "webp"])
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.9])
+def test_a_damaged_file_is_named_and_stops_the_work(tmp_path, extension: str, kept: float) -> None:
+    paths = [save(tmp_path / f"{i}.{extension}", noise(i, (32, 32))) for i in range(6)]
+    content = paths[3].read_bytes()
+    paths[3].write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
+    with pytest.raises(UserError, match=rf"^cannot read image .*3\.{extension}: [^\n]*$"):
+        decode_files(paths, size=16, channels=1)
+
+
+@told_of_tags
+def test_garbled_bytes_give_an_image_or_a_named_error_and_nothing_else(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    messages = []
+    for extension in ("png", "jpg", "bmp", "tif", "gif", "webp", "ppm"):
+        path = save(tmp_path / f"a.{extension}", noise(0, (24, 24, 3)))
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(40):
+            garbled = content.copy()
+            where = rng.integers(0, min(len(garbled), 200), 4)
+            garbled[where] = rng.integers(0, 256, 4)
+            path.write_bytes(garbled.tobytes())
+            try:
+                assert read_fitted(path, size=16, channels=1).shape == (1, 16, 16)
+            except UserError as error:
+                messages.append(str(error))
+    assert len(messages) > 50
+    assert all(str(tmp_path / "a.") in message and "\n" not in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"image,label\na.png,x,y\n", "row 1: 3 cells under 2"),
+        (b"image,image\na.png,x\n", "two columns named 'image'"),
+        (b'image,label\n"a.png,x\n', "cannot be read"),
+        ("image,label\nä,x\n".encode("latin-1"), "UTF-8"),
+        (b"", "holds no row"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path, content: bytes, match: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=match):
+        read_table(path)
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path) -> None:
+    for name in ("t.xlsx", "t.parquet"):
+        (tmp_path / name).write_bytes(b"no")
+        with pytest.raises(UserError, match=name):
+            read_table(tmp_path / name)
+
+
+def test_cells_keep_their_text_and_a_byte_order_mark_is_no_name(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('\ufeffimage,patient\n a.png ,007\n\n"b,c.png",NA\n', encoding="utf-8")
+    assert read_table(path).columns == {"image": ["a.png", "b,c.png"], "patient": ["007", "NA"]}

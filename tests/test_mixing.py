@@ -1,0 +1,261 @@
+"""Mixtures hold what was asked for, and nothing drawn crosses into val or test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.base import ImageSet, Split
+from data.mixing import (
+    MODES,
+    VECTORS,
+    Demand,
+    SyntheticSet,
+    apportion,
+    balancing_weights,
+    check_ratio,
+    demand,
+    mix,
+    stream_labels,
+)
+from synthworth.errors import UserError
+
+CLASSES = ("a", "b", "c")
+
+
+def train_set(counts: tuple[int, ...] = (10, 6, 4), *, multi: bool = False) -> ImageSet:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    n = len(labels)
+    names = tuple(f"i{i}" for i in range(n))
+    return ImageSet(
+        images=torch.arange(n, dtype=torch.uint8).reshape(n, 1, 1, 1).repeat(1, 1, 8, 8),
+        labels=torch.from_numpy(np.eye(len(counts), dtype=np.uint8)[labels] if multi else labels),
+        ids=names,
+        groups=names,
+        split=Split.train,
+        classes=CLASSES[: len(counts)],
+    )
+
+
+def synthetic(train: ImageSet, labels: torch.Tensor, **change) -> SyntheticSet:
+    images = torch.full((len(labels), 1, 8, 8), 255, dtype=torch.uint8)
+    made = SyntheticSet(images, labels, train.classes, "fit", train.fingerprint())
+    return replace(made, **change)
+
+
+def synthetic_for(train: ImageSet, wanted: Demand) -> SyntheticSet:
+    labels = [stream_labels(train, stream, n, seed=0) for stream, n in wanted.streams.items()]
+    return synthetic(train, torch.cat(labels))
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.floats(0, 4, allow_nan=False),
+    st.sampled_from(["add", "only", "replace"]),
+)
+def test_counts_by_class_sum_to_the_ratio_and_are_even(counts, ratio: float, mode: str) -> None:
+    train = train_set(counts)
+    if mode == "replace":
+        ratio = ratio / 4
+    wanted = demand(train, ratio=ratio, mode=mode)  # type: ignore[arg-type]
+    assert wanted.total == round(ratio * len(train))
+    assert max(wanted.streams.values()) - min(wanted.streams.values()) <= 1
+    assert list(wanted.streams) == list(CLASSES)
+
+
+def test_add_keeps_every_real_image_and_only_keeps_none() -> None:
+    assert demand(train_set(), ratio=0.5, mode="add").keep_real == 20
+    assert demand(train_set(), ratio=0.5, mode="only").keep_real == 0
+
+
+def test_balance_fills_every_class_up_to_the_largest() -> None:
+    train = train_set((10, 6, 4))
+    wanted = demand(train, ratio=5, mode="balance")
+    assert dict(wanted.streams) == {"a": 0, "b": 4, "c": 6}
+    assert wanted.keep_real == 20
+    mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=0)
+    assert torch.bincount(mixed.labels).tolist() == [10, 10, 10]
+
+
+def test_balance_is_capped_by_the_ratio_in_proportion_to_what_is_missing() -> None:
+    assert dict(demand(train_set((10, 6, 4)), ratio=0.25, mode="balance").streams) == {"a": 0, "b": 2, "c": 3}
+
+
+def test_balance_of_balanced_classes_asks_for_nothing() -> None:
+    assert demand(train_set((5, 5, 5)), ratio=1, mode="balance").total == 0
+
+
+@pytest.mark.parametrize("ratio", [0, 0.1, 0.25, 0.5, 0.73, 1])
+def test_replace_keeps_the_number_of_images(ratio: float) -> None:
+    train = train_set()
+    wanted = demand(train, ratio=ratio, mode="replace")
+    mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=0)
+    assert len(mixed) == 20
+    assert int((~mixed.is_real).sum()) == round(ratio * 20)
+
+
+def test_what_replace_keeps_is_nested_over_ratios() -> None:
+    train, before = train_set(), set(range(20))
+    for ratio in (0.1, 0.3, 0.5, 0.9):
+        wanted = demand(train, ratio=ratio, mode="replace")
+        mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=3)
+        kept = set(mixed.images[mixed.is_real][:, 0, 0, 0].tolist())
+        assert kept < before
+        assert len(kept) == wanted.keep_real
+        before = kept
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("ratio", [-0.1, float("nan"), float("inf")])
+def test_a_ratio_that_means_nothing_is_refused(mode: str, ratio: float) -> None:
+    with pytest.raises(UserError, match="--ratio"):
+        demand(train_set(), ratio=ratio, mode=mode)  # type: ignore[arg-type]
+
+
+def test_a_share_above_one_and_an_unknown_mode_are_refused() -> None:
+    with pytest.raises(UserError, match="between 0 and 1"):
+        check_ratio(1.5, "replace")
+    with pytest.raises(UserError, match="add, replace"):
+        check_ratio(1, "stir")
+    with pytest.raises(UserError, match="add, replace"):
+        demand(train_set(), ratio=1, mode="stir")  # type: ignore[arg-type]
+
+
+def test_the_mixture_holds_each_image_once_with_its_own_label() -> None:
+    train = train_set()
+    wanted = demand(train, ratio=0.5, mode="add")
+    mixed = mix(train, synthetic_for(train, wanted), keep_real=20, seed=0)
+    real = mixed.images[mixed.is_real][:, 0, 0, 0].long()
+    assert sorted(real.tolist()) == list(range(20))
+    assert torch.equal(mixed.labels[mixed.is_real], train.labels[real])
+    assert (mixed.images[~mixed.is_real] == 255).all()
+    assert mixed.counts == {"real": train.counts(), "synthetic": {"a": 4, "b": 3, "c": 3}}
+    assert not np.array_equal(mixed.is_real, np.sort(mixed.is_real)[::-1]), "class order must be broken"
+
+
+def test_a_mixture_is_repeated_by_its_seed_and_leaves_global_randomness_alone() -> None:
+    train = train_set()
+    before = torch.random.get_rng_state()
+    first, same, other = (mix(train, None, keep_real=20, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.images, same.images)
+    assert not torch.equal(first.images, other.images)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_ratio_zero_is_the_real_images_alone() -> None:
+    mixed = mix(train_set(), None, keep_real=20, seed=0)
+    assert mixed.is_real.all()
+    assert mixed.counts["synthetic"] == {"a": 0, "b": 0, "c": 0}
+
+
+def test_an_empty_mixture_is_refused() -> None:
+    with pytest.raises(UserError, match="no image"):
+        mix(train_set(), None, keep_real=0, seed=0)
+
+
+def test_images_learned_from_another_train_split_are_refused() -> None:
+    train = train_set()
+    foreign = synthetic(train, torch.zeros(2, dtype=torch.int64), train_fingerprint="0" * 64)
+    with pytest.raises(UserError, match="another train split"):
+        mix(train, foreign, keep_real=20, seed=0)
+
+
+@pytest.mark.parametrize("split", [Split.val, Split.test, Split.reserve])
+def test_nothing_is_mixed_into_another_split_than_train(split: Split) -> None:
+    train = train_set()
+    with pytest.raises(UserError, match="train split only"):
+        mix(replace(train, split=split), None, keep_real=20, seed=0)
+
+
+def test_a_synthetic_set_is_not_an_image_set_and_cannot_take_its_place() -> None:
+    train = train_set()
+    drawn = synthetic(train, torch.zeros(2, dtype=torch.int64))
+    assert not isinstance(drawn, ImageSet)
+    assert not {"split", "ids", "groups"} & set(vars(drawn))
+    with pytest.raises(UserError, match="SyntheticSet"):
+        mix(drawn, None, keep_real=2, seed=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": torch.zeros(3, dtype=torch.int64)},
+        {"labels": torch.full((2,), 3)},
+        {"images": torch.zeros(2, 1, 8, 8)},
+    ],
+)
+def test_synthetic_images_that_do_not_agree_are_refused(change: dict) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        synthetic(train_set(), torch.zeros(2, dtype=torch.int64), **change)
+
+
+@given(st.integers(0, 1000), st.lists(st.floats(0.01, 1), min_size=1, max_size=8))
+def test_apportioning_gives_whole_parts_within_one_of_exact(total: int, raw: list[float]) -> None:
+    weights = np.array(raw) / sum(raw)
+    parts = apportion(total, weights)
+    assert parts.sum() == total
+    assert (np.abs(parts - total * weights) < 1 + 1e-9).all()
+
+
+def co_occurring(n: int = 4000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((n, 4)) < [0.3, 0.1, 0.04, 0.02]).astype(np.uint8)
+    labels[:, 3] &= labels[:, 0] | (rng.random(n) < 0.5)
+    return labels
+
+
+def multi_set(labels: np.ndarray) -> ImageSet:
+    names = tuple(map(str, range(len(labels))))
+    return ImageSet(
+        images=torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8),
+        labels=torch.from_numpy(labels),
+        ids=names,
+        groups=names,
+        split=Split.train,
+        classes=tuple("abcd"),
+    )
+
+
+def test_balanced_vectors_make_findings_and_their_absence_equally_frequent() -> None:
+    vectors, weights = balancing_weights(co_occurring())
+    frequency = np.append(weights @ vectors, weights[vectors.sum(1) == 0].sum())
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert frequency.max() / frequency.min() < 1.01
+
+
+def test_drawn_vectors_are_only_those_of_the_training_set() -> None:
+    labels = co_occurring(600)
+    train = multi_set(labels)
+    wanted = demand(train, ratio=2, mode="add")
+    assert dict(wanted.streams) == {VECTORS: 1200}
+    drawn = stream_labels(train, VECTORS, 1200, seed=0).numpy()
+    assert drawn.shape == (1200, 4)
+    assert drawn.dtype == np.uint8
+    assert set(map(bytes, drawn)) <= set(map(bytes, labels))
+    frequency = np.append(drawn.mean(0), (drawn.sum(1) == 0).mean())
+    assert frequency.max() / frequency.min() < 1.5
+    assert labels.mean(0).max() / labels.mean(0).min() > 5
+
+
+def test_drawn_vectors_are_repeated_by_their_seed() -> None:
+    train = multi_set(co_occurring(300))
+    first, same, other = (stream_labels(train, VECTORS, 50, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("mode", ["add", "replace", "only", "balance"])
+def test_co_occurring_findings_can_be_mixed_in_every_mode(mode: str) -> None:
+    train = multi_set(co_occurring(300))
+    wanted = demand(train, ratio=0.5, mode=mode)  # type: ignore[arg-type]
+    mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=0)
+    assert mixed.multilabel
+    assert len(mixed) == wanted.keep_real + wanted.total
+    assert wanted.total <= 150
