@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.arms import Arm
 from benchmarks.metrics.registry import EXTRACTORS, METRICS, Value, fidelity_name, measure
+from benchmarks.spec import RunSpec
 from benchmarks.stages import Bench, Features, Images, extract_features
 from synthworth.errors import Unavailable
 from synthworth.keys import digest, seed_from
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 FIDELITY_EVIDENCE = frozenset({"real", "fake", "logits"})
 
 
-def metrics_on(evidence: frozenset[str] | set[str]) -> Iterator[tuple[str, Callable[..., Mapping[str, Value]]]]:
+def metrics_on(
+    evidence: frozenset[str] | set[str],
+) -> Iterator[tuple[str, Callable[..., Mapping[str, Value]]]]:
     """The registered metrics whose first needed piece of evidence is among `evidence`."""
     for name in METRICS.names():
         metric = METRICS.get(name)
@@ -71,7 +74,7 @@ def with_interval(value: Value, replicates: Replicates) -> Value:
 
 
 def mean_over_seeds(values: Sequence[Value]) -> Value:
-    """Mean of one metric over seeds with its 95 % t interval; null when any seed has none."""
+    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and 1; null when any seed has none."""
     from scipy import stats
 
     missing = [v for v in values if v.value is None]
@@ -81,7 +84,7 @@ def mean_over_seeds(values: Sequence[Value]) -> Value:
     low = high = None
     if len(numbers) > 1:
         half = float(stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
-        low, high = float(numbers.mean() - half), float(numbers.mean() + half)
+        low, high = max(float(numbers.mean() - half), 0.0), min(float(numbers.mean() + half), 1.0)
     extra = {"per_seed": [float(x) for x in numbers], "interval": "t over seeds"}
     if "prevalence" in values[0].extra:
         extra["prevalence"] = values[0].extra["prevalence"]
@@ -91,15 +94,17 @@ def mean_over_seeds(values: Sequence[Value]) -> Value:
 class Fidelity:
     """Distances of synthetic images to the real train split, in every extractor, each beside its real-real floor."""
 
-    def __init__(self, bench: Bench, images: Images, extractors: Sequence[str], *, seed: int) -> None:
-        self.bench, self.images, self.seed = bench, images, seed
+    def __init__(self, bench: Bench, images: Images, spec: RunSpec) -> None:
+        self.bench, self.images, self.seed = bench, images, spec.seed
         self.extractors: dict[str, Any] = {}
         self.unavailable: dict[str, str] = {}
-        for name in extractors:
+        for name in spec.extractors:
             try:
-                self.extractors[name] = EXTRACTORS.get(name)(device=bench.device)
+                made = EXTRACTORS.get(name)(device=bench.device, precision=spec.extractor_precision)
             except Unavailable as reason:
                 self.unavailable[name] = str(reason)
+            else:
+                self.extractors[name] = made
         self._floor = cache(self._measure_floor)
 
     def _features(self, extractor: str, split: str) -> Features:
@@ -186,7 +191,11 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     n = len(arm.pool)
     if judge is None:
         reason = "needs the real-only arm as judge: have `none` among --controls"
-        return {"class_consistency_auroc": Value.missing("class_consistency_auroc", reason, n=n, direction="higher")}
+        return {
+            "class_consistency_auroc": Value.missing(
+                "class_consistency_auroc", reason, n=n, direction="higher"
+            )
+        }
     folder = judge.scores[0].folder / "model"
     scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
     truth = arm.pool.labels.numpy()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.arms import Arm, draw_arms, train_arms
 from benchmarks.evaluate import Fidelity, class_consistency, utility
 from benchmarks.executors import n_workers
+from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
@@ -21,7 +22,7 @@ from data.audit import audit
 from data.base import Split
 from data.registry import datasets
 from generators.registry import generators
-from synthworth.artifacts import Store, ensure_folder, read_json
+from synthworth.artifacts import Store, check_writable, read_json
 from synthworth.devices import repeatable, resolve_device
 from synthworth.errors import Diverged
 from synthworth.keys import digest, seed_from
@@ -54,9 +55,9 @@ def open_bench(request: Request) -> Bench:
         When a folder cannot be written to or the device does not exist.
     """
     o = request.options
-    Records(o.results).check_writable()
     store = Store.open(o.home)
-    ensure_folder(store.home)
+    check_writable(o.results)
+    check_writable(store.home)
     device = resolve_device(o.device)
     return Bench(
         store=store,
@@ -80,15 +81,16 @@ def carry_out(request: Request) -> Outcome:
     bench = open_bench(request)
     dataset = datasets.get(o.dataset)(request.data)
     outcome = Outcome(workers=bench.workers)
+    precision = resolve_precision(o.precision, bench.device)
+    specs_of(request, fingerprint="", precision=precision)  # refuses a wrong request before any image is decoded
     folder = prepared(bench, o.dataset, dataset)
     if o.dry_run and folder is None:
         outcome.data_ready = False
         return outcome
     folder, index = prepare_data(bench, o.dataset, dataset)
-    precision = resolve_precision(o.precision, bench.device)
     specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
     records = Records(o.results)
-    found = {spec.run_id: records.find(spec.run_id) for spec in specs}
+    found = {spec.run_id: find_complete(records, spec) for spec in specs}
     arms = [Arm(spec, (images := Images(folder, dataset, spec)).demand(spec)) for spec in specs]
     check_classes(images, specs)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm.spec, arm.demanded)]
@@ -102,8 +104,21 @@ def carry_out(request: Request) -> Outcome:
     return outcome
 
 
+def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
+    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since."""
+    record = records.find(spec.run_id)
+    if record is not None and any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
+        return None
+    return record
+
+
 def _run_arms(
-    bench: Bench, arms: list[Arm], images: Images, records: Records, plugins: tuple[Path, ...], outcome: Outcome
+    bench: Bench,
+    arms: list[Arm],
+    images: Images,
+    records: Records,
+    plugins: tuple[Path, ...],
+    outcome: Outcome,
 ) -> None:
     audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test})
     for line in audited.warnings():
@@ -143,7 +158,7 @@ def _evaluate(
     if not arms:
         return
     spec = arms[0].spec
-    fidelity = Fidelity(bench, images, spec.extractors, seed=spec.seed)
+    fidelity = Fidelity(bench, images, spec)
     judge = next((arm for arm in arms if arm.spec.is_real_only), None)
     replicates: dict[str, Replicates] = {
         arm.spec.run_id: bootstrap_auroc(
@@ -157,7 +172,7 @@ def _evaluate(
         for arm in arms
     }
     for arm in arms:
-        if records.find(arm.spec.run_id) is None:
+        if find_complete(records, arm.spec) is None:
             record = _record(bench, arm, arms, images, replicates, fidelity, judge) | {"audit": audited}
             _publish(records, record, arm, images)
 
@@ -198,6 +213,7 @@ def _record(
         "utility": {name: value.to_json() for name, value in useful.items()},
         "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
         | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
+        "unavailable": fidelity.unavailable,
         "comparisons": comparisons,
         "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
         "training": _training(arm),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import typing
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,6 @@ from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
 from synthworth.work import Budget
 
-PRESETS = ("smoke", "quick", "standard", "full")
 PRESET_FOLDER = Path(__file__).with_name("presets")
 
 
@@ -74,6 +75,8 @@ class Options:
     """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one. Not part of a run's identity."""
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
     """Feature extractors of the fidelity metrics."""
+    extractor_precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the extractors; bf16 is faster and moves the distances a little, so it names its own numbers."""
     shard: int = 256
     """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
     workers: int = 0
@@ -144,13 +147,20 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
     """
     first, _ = tyro.cli(
-        Choice, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True, add_help=False, prog=prog
+        Choice,
+        args=[a for a in args if a not in ("-h", "--help")],
+        return_unknown_args=True,
+        add_help=False,
+        prog=prog,
     )
     file = read_yaml(first.config) if first.config else {}
     flags = _given(args)
     chosen = {k: file.get(k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in file}
-    chosen |= {k: getattr(first, k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in flags}
-    for plugin in chosen.get("plugin") or ():
+    chosen |= {
+        k: getattr(first, k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in flags
+    }
+    plugins = chosen.get("plugin") or ()
+    for plugin in [plugins] if isinstance(plugins, str) else plugins:
         load_plugin_file(Path(plugin))
     preset_name = resolve_preset(chosen.get("preset", "auto"))
     preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
@@ -158,12 +168,20 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     dataset = chosen.get("dataset") or first.dataset
     classifier = chosen.get("classifier") or preset.get("classifier") or "resnet18"
 
-    gen_class, data_class, clf_class = generators.get(generator), datasets.get(dataset), classifiers.get(classifier)
+    gen_class, data_class, clf_class = (
+        generators.get(generator),
+        datasets.get(dataset),
+        classifiers.get(classifier),
+    )
     of_gen = _by_name(preset, "generators", generator)
     layers = {
         "gen": [generators.implied(generator), of_gen.get("gen", {}), file.pop("gen", {})],
         "data": [datasets.implied(dataset), _by_name(preset, "datasets", dataset), file.pop("data", {})],
-        "clf": [classifiers.implied(classifier), _by_name(preset, "classifiers", classifier), file.pop("clf", {})],
+        "clf": [
+            classifiers.implied(classifier),
+            _known(clf_class.Config, _by_name(preset, "classifiers", classifier)),
+            file.pop("clf", {}),
+        ],
         "options": [
             preset.get("options", {}),
             {"fit": of_gen.get("fit", {})},
@@ -204,6 +222,12 @@ def _by_name(preset: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
     return merged
 
 
+def _known(config: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of a preset a stranger's Config has a field for: presets speak of every classifier alike."""
+    fields = {f.name for f in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if name in fields}
+
+
 def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
     """Build a Config from its defaults and mappings on top of them, later ones winning."""
     merged: dict[str, Any] = {}
@@ -212,7 +236,9 @@ def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, pref
             raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {layer!r}")
         for name, value in layer.items():
             old = merged.get(name)
-            merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+            merged[name] = (
+                {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+            )
     return build_config(config, merged, where=where, prefix=prefix)
 
 
@@ -240,10 +266,11 @@ def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             return build_config(hint, value, where=where, prefix=f"{name}.")
         raise UserError(f"{where}: {name} is one value, not a mapping")
-    if value is None or dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) or (value is None and type(None) in typing.get_args(hint)):
         return value
     words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
     try:
-        return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
     except SystemExit as error:
         raise UserError(f"{where}: {name} cannot be {value!r}") from error

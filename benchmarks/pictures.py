@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from synthworth.artifacts import write_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +45,9 @@ def draw_grid(file: Path, *, real: ImageSet, fake: SyntheticSet, title: str, see
             rows = rng.permutation(_showing(labels, k))[:COLUMNS]
             for column, row in enumerate(rows):
                 canvas.paste(_tile(images[int(row)], scale), (left + column * side, top))
-    canvas.save(file, "PNG", optimize=True)
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", optimize=True)
+    write_bytes(file, buffer.getvalue())
 
 
 def _showing(labels: Tensor, k: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.spec import NONE, RunSpec, n_shards, normalise
 from benchmarks.stages import Bench, Images, data_preparation
@@ -47,6 +48,8 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     o = request.options
     if not o.ratio:
         raise UserError("--ratio needs at least one number")
+    for extractor in o.extractors:
+        EXTRACTORS.require(extractor)
     for control in o.controls:
         if not getattr(generators.get(control), "is_control", False):
             raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
@@ -80,6 +83,7 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
                 shard=o.shard,
                 precision=precision,
                 extractors=o.extractors,
+                extractor_precision=o.extractor_precision,
                 controls=o.controls,
             )
         )

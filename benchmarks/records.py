@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthworth import __version__
-from synthworth.artifacts import ensure_folder, publish, read_json, write_json
+from synthworth.artifacts import ensure_folder, publish, read_json, write_json, write_table
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,16 +51,6 @@ class Records:
         record: dict[str, Any] = read_json(file)
         return record if record["status"] == "ok" and record["schema"] == SCHEMA else None
 
-    def check_writable(self) -> None:
-        """Refuse a results folder that cannot take records, before anything is computed.
-
-        Raises
-        ------
-        UserError
-            When the folder cannot be made or written to.
-        """
-        ensure_folder(self.folder)
-
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
         """Publish a record and its companions (name -> function writing to a path) by one rename.
 
@@ -85,8 +75,8 @@ class Records:
         return final
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Every record, by folder name."""
-        for file in sorted(self.folder.glob(f"*/{RECORD}")):
+        """Every record, by folder name; not those half-written by a run that was killed."""
+        for file in sorted(self.folder.glob(f"[!.]*/{RECORD}")):
             yield read_json(file)
 
     def match(self, prefix: str) -> dict[str, Any]:
@@ -110,9 +100,6 @@ def write_predictions(file: Path, test: ImageSet, scores: np.ndarray) -> None:
 
     scores : float32 (S, N, K) probabilities, classes in the order of `test.classes`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     n_seeds, n, _ = scores.shape
     labels = test.labels.numpy()
     columns: dict[str, Any] = {
@@ -125,7 +112,7 @@ def write_predictions(file: Path, test: ImageSet, scores: np.ndarray) -> None:
     else:
         columns["truth"] = np.tile(labels, n_seeds)
     columns |= {f"score_{c}": scores[:, :, k].ravel() for k, c in enumerate(test.classes)}
-    pq.write_table(pa.table(columns), file, compression="zstd")
+    write_table(file, columns)
 
 
 @lru_cache(maxsize=1)
@@ -164,7 +151,9 @@ def _commit() -> str | None:
     head = subprocess.run([git, "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         return None
-    changed = subprocess.run([git, "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [git, "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=False
+    )
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 

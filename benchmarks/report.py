@@ -54,7 +54,9 @@ def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     """Utility of every arm, with intervals."""
-    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1"))
+    made = table(
+        "utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1")
+    )
     for record in records:
         u = record["utility"]
         made.add_row(
@@ -63,23 +65,59 @@ def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     out.print(made)
 
 
+FIDELITY = {
+    "FD": ("fid", "fd"),
+    "KD": ("kid", "kd"),
+    "precision": ("manifold_precision",),
+    "recall": ("manifold_recall",),
+    "density": ("density",),
+    "coverage": ("coverage",),
+    "IS": ("inception_score",),
+}
+
+
+def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
+    """A record's fidelity numbers by (extractor, n), then by metric: the parts of names like `fd@500/extractor`."""
+    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for name, value in record["fidelity"].items():
+        metric, at, rest = name.partition("@")
+        if at:
+            n, _, extractor = rest.partition("/")
+            rows.setdefault((extractor or "inception (FID, KID)", n), {})[metric] = value
+    return rows
+
+
 def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """Fidelity of every arm that drew images, each number beside its real-real floor."""
-    made = table("fidelity to real train images", ("arm", "metric", "value", "real-real floor"), left=2)
+    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor."""
+    made = table("fidelity to real train images", ("arm", "features", "n", *FIDELITY), left=2)
     notes: dict[str, None] = {}
     for record in records:
-        for name, value in record["fidelity"].items():
-            floor = value["extra"].get("floor")
-            chance = value["extra"].get("chance")
-            shown = f"{floor:.4g}" if floor is not None else f"chance {chance:.3g}" if chance is not None else ""
-            got = "null" if value["value"] is None else f"{value['value']:.4g}"
-            made.add_row(escape(record["name"]), escape(name), got, shown)
-            if value["value"] is None:
-                notes[value["note"]] = None
+        for (extractor, n), row in fidelity_rows(record).items():
+            found = {c: next((row[m] for m in metrics if m in row), None) for c, metrics in FIDELITY.items()}
+            made.add_row(escape(record["name"]), escape(extractor), n, *map(_bare, found.values()))
+            floors = {c: v and v["extra"].get("floor") for c, v in found.items()}
+            if any(f is not None for f in floors.values()):
+                floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
+                shown = ("" if f is None else f"{f:.4g}" for f in floors.values())
+                made.add_row("  real test images", "", floor_n, *shown, style="dim")
+            notes |= {v["note"]: None for v in row.values() if v["value"] is None}
     if made.row_count:
         out.print(made)
     for note in notes:
         out.print(f"null: {escape(note)}")
+    for record in records:
+        seen = {n: v for n, v in record["fidelity"].items() if n.startswith("class_consistency")}
+        said = (f"{n} {_bare(v)}" + (f" (chance {v['extra']['chance']:.3g})" if "chance" in v["extra"] else "")
+                for n, v in seen.items())  # fmt: skip
+        if seen:
+            out.print(escape(f"{record['name']}: {', '.join(said)}"))
+
+
+def _bare(value: Mapping[str, Any] | None) -> str:
+    """The number alone, `null` where it is missing, nothing where the metric does not apply."""
+    if value is None:
+        return ""
+    return "null" if value["value"] is None else f"{value['value']:.4g}"
 
 
 def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
@@ -90,7 +128,9 @@ def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
         out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
 
 
-def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:
+def print_timings(
+    out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float
+) -> None:
     """Where the wall time went; what is outside fit, drawing, features and classifiers is the harness's own."""
     rows = table("time", ("stage", "made", "seconds", "share"))
     for stage in STAGES:
@@ -98,7 +138,12 @@ def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str,
             share = f"{100 * seconds[stage] / wall:.1f} %"
             rows.add_row(STAGES[stage], str(made.get(stage, 0)), f"{seconds[stage]:.1f}", share)
     spent = sum(seconds.get(stage, 0.0) for stage in MEASURED)
-    rows.add_row("harness (all else, imports and data too)", "", f"{wall - spent:.1f}", f"{100 * (1 - spent / wall):.1f} %")
+    rows.add_row(
+        "harness (all else, imports and data too)",
+        "",
+        f"{wall - spent:.1f}",
+        f"{100 * (1 - spent / wall):.1f} %",
+    )
     rows.add_row("wall", "", f"{wall:.1f}", "100 %")
     out.print(rows)
 

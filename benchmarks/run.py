@@ -21,7 +21,9 @@ def main(args: Sequence[str]) -> int:
     outcome = carry_out(request)
     out = report.console()
     o = request.options
-    out.print(f"preset {o.preset}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, {outcome.workers} workers")
+    out.print(
+        f"preset {o.preset}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, {outcome.workers} workers"
+    )
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
         return OK
@@ -42,7 +44,10 @@ def process_start() -> float:
     """When this process began (seconds since the epoch), interpreter and imports included, where the system says
     so (Linux); elsewhere when this module was imported."""
     try:
-        with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
+        with (
+            open("/proc/self/stat", encoding="ascii") as stat,
+            open("/proc/uptime", encoding="ascii") as uptime,
+        ):
             import os
 
             ticks = int(stat.read().rpartition(")")[2].split()[19])

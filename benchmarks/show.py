@@ -43,7 +43,11 @@ def main(args: Sequence[str]) -> int:
     _print_metrics(out, record)
     _print_comparisons(out, record)
     _print_counts(out, record)
-    for title, part in (("spec", record["spec"]), ("cost", record["cost"]), ("provenance", record["provenance"])):
+    for title, part in (
+        ("spec", record["spec"]),
+        ("cost", record["cost"]),
+        ("provenance", record["provenance"]),
+    ):
         out.print(title, style="bold")
         out.print_json(json.dumps(part))
     for line in record["audit"]["warnings"]:

@@ -50,6 +50,7 @@ class RunSpec:
     """Synthetic images drawn at a time and stream."""
     precision: str = "fp32"
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
+    extractor_precision: str = "fp32"
     controls: tuple[str, ...] = (NONE, "duplicate")
     n_bootstrap: int = N_BOOTSTRAP
     analysis: int = field(default=ANALYSIS)
@@ -57,7 +58,9 @@ class RunSpec:
     def __post_init__(self) -> None:
         check_ratio(self.ratio, self.mode)
         if not 0 < self.real_fraction <= 1:
-            raise UserError(f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1")
+            raise UserError(
+                f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1"
+            )
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:

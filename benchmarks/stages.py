@@ -75,7 +75,12 @@ def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str,
 
 def data_preparation(name: str, dataset: Any) -> dict[str, Any]:
     """Identity of a dataset's prepared form, known before anything is decoded."""
-    return {"dataset": name, "config": dataset.config, "version": dataset.version, "source": dict(dataset.source())}
+    return {
+        "dataset": name,
+        "config": dataset.config,
+        "version": dataset.version,
+        "source": dict(dataset.source()),
+    }
 
 
 class Images:
@@ -89,7 +94,9 @@ class Images:
         whole = self.dataset.load(self.folder, Split.train)
         if self.spec.real_fraction == 1:
             return whole, None
-        kept, rest = subsample_patients(whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"])
+        kept, rest = subsample_patients(
+            whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"]
+        )
         return kept, rest
 
     @property
@@ -120,7 +127,9 @@ class Images:
         """
         if self._parts[1] is not None and len(self._parts[1]):
             return self._parts[1]
-        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
+        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(
+            RESERVE_PER_TRAIN * len(self.train)
+        )
         if further is None:
             raise UserError(
                 f"holdout_real needs real images that no arm trains on, and {self.spec.dataset} has none left; "
@@ -238,7 +247,12 @@ def mixture(spec: RunSpec, images: Images, demanded: Demand, pool: SyntheticSet 
 
 
 def train_classifier(
-    bench: Bench, spec: RunSpec, images: Images, demanded: Demand, number: int, mixed: Callable[[], TrainingMix]
+    bench: Bench,
+    spec: RunSpec,
+    images: Images,
+    demanded: Demand,
+    number: int,
+    mixed: Callable[[], TrainingMix],
 ) -> Made:
     """Train one classifier and keep its predictions on val and test."""
 
@@ -259,7 +273,10 @@ def train_classifier(
 def read_scores(folder: Path) -> Scores:
     """Predictions kept by `train_classifier`."""
     return Scores(
-        read_array(folder / "val.npy"), read_array(folder / "test.npy"), read_json(folder / "fit.json"), folder
+        read_array(folder / "val.npy"),
+        read_array(folder / "test.npy"),
+        read_json(folder / "fit.json"),
+        folder,
     )
 
 

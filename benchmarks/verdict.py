@@ -12,29 +12,26 @@ MIN_SEEDS = 6
 def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds: int) -> str:
     """One sentence on an arm, from the intervals of its AUROC differences to `none` and to the other controls.
 
-    An arm is called useful only when the interval of its difference to real images alone lies above 0, and worth
-    more than duplicates only when the one to `duplicate` does too.
+    An arm helps only when the interval of its difference to real images alone lies above 0; which controls it is not
+    shown to beat is said in the same breath. Below `MIN_SEEDS` seeds nothing is called either way.
     """
     if "none" not in comparisons:
         return f"{name}: not compared with real images alone"
     gain = comparisons["none"]
     said = f"{name}: {_difference(gain)} against real images alone"
     others = {k: v for k, v in comparisons.items() if k != "none"}
-    if gain["low"] > 0:
-        beaten = [k for k, v in others.items() if v["low"] > 0]
-        missed = [k for k in others if k not in beaten]
-        if missed:
-            said = f"HELPS, BUT NO MORE THAN {' AND '.join(missed).upper()} AS FAR AS SHOWN. {said}"
-        else:
-            said = f"HELPS. {said}"
+    if n_seeds < MIN_SEEDS:
+        said = f"SCREENING ONLY, {n_seeds} seeds cannot reach p < 0.05. {said}"
+    elif gain["low"] > 0:
+        unbeaten = [control for control, row in others.items() if row["low"] <= 0]
+        limit = f", BUT NOT SHOWN TO BEAT {' OR '.join(unbeaten).upper()}" if unbeaten else ""
+        said = f"HELPS{limit}. {said}"
     elif gain["high"] < 0:
         said = f"HURTS. {said}"
     else:
         said = f"NO DIFFERENCE SHOWN. {said}"
     for control, row in others.items():
         said += f"; {_difference(row)} against {control}"
-    if n_seeds < MIN_SEEDS:
-        said += f". Screening: {n_seeds} seeds cannot reach p < 0.05"
     return said
 
 

@@ -74,6 +74,7 @@ class Jitter:
 
 AUGMENTATIONS: dict[str, Jitter] = {
     "none": Jitter(),
+    "exposure": Jitter(brightness=0.1, contrast=0.1),
     "light": Jitter(degrees=7, shift=0.05, zoom=0.05, brightness=0.1, contrast=0.1),
     "strong": Jitter(degrees=15, shift=0.1, zoom=0.2, brightness=0.25, contrast=0.3, noise=0.02),
 }

@@ -61,7 +61,7 @@ class Config:
     dropout: float = 0.0
     """Before the last layer."""
     augment: str = "light"
-    """Classical augmentation: none, light or strong; none of them flips."""
+    """Classical augmentation: none, exposure, light or strong; none of them flips."""
     n_evaluations: int = 5
     """How often val is looked at to choose the checkpoint: evenly over the steps, the last included."""
 
@@ -142,6 +142,16 @@ def create_network(config: Config, *, channels: int, size: int, n_classes: int, 
     return model
 
 
+def origin(model: nn.Module, config: Config) -> str:
+    """Where the training began: `random`, timm's name of the hub's weights, or the sha256 of a file."""
+    if config.weights is not None:
+        return config.weights_sha256
+    if not config.pretrained:
+        return "random"
+    hub: Any = model.pretrained_cfg
+    return f"{hub['architecture']}.{hub['tag']}"
+
+
 def read_weights(file: Path) -> dict[str, Any]:
     """Named tensors from a .safetensors file or from torch's format, never unpickling anything else."""
     if file.suffix == ".safetensors":
@@ -186,9 +196,7 @@ class TimmClassifier:
         channels, size = int(mix.images.shape[1]), int(mix.images.shape[-1])
         stem = resolve_stem(config.stem, size)
         with isolated_randomness(seed_from(seed, "weights")):
-            model = create_network(
-                config, channels=channels, size=size, n_classes=len(mix.classes), stem=stem
-            )
+            model = create_network(config, channels=channels, size=size, n_classes=len(mix.classes), stem=stem)
         mean, std = normalisation(model, channels, learned=config.pretrained or config.weights is not None)
         self._model, self._eye = model, Eye(mean, std, work.device, work.precision)
         self._facts = {
@@ -200,10 +208,7 @@ class TimmClassifier:
             "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
         }
         report, best = train(model, self._eye, mix, val, config=config, seed=seed, work=work)
-        rates = [
-            learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule)
-            for t in range(n_steps)
-        ]
+        rates = [learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule) for t in range(n_steps)]
         return FitReport(
             steps=report.steps,
             images_seen=report.steps * config.batch_size,
@@ -212,6 +217,7 @@ class TimmClassifier:
             history=report.history,
             facts={
                 "stem": stem,
+                "weights": origin(model, config),
                 "n_parameters": sum(p.numel() for p in model.parameters()),
                 "best_step": best.step,
                 "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
@@ -244,9 +250,7 @@ class TimmClassifier:
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote; the network predicts the same, at the precision it was trained with."""
-        import torch
-
-        from classifiers.training import Eye
+        from classifiers.training import Eye, place
         from synthworth.devices import isolated_randomness
 
         facts = read_json(folder / DESCRIPTION)
@@ -261,9 +265,8 @@ class TimmClassifier:
                 stem=facts["stem"],
             )
         model.load_state_dict(read_tensors(folder / WEIGHTS))
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         eye = facts["eye"]
-        made._model = model
+        made._model = place(model, device)
         made._eye = Eye(tuple(eye["mean"]), tuple(eye["std"]), device, eye["precision"])
         made._facts = {key: value for key, value in facts.items() if key != "version"}
         return made
@@ -281,9 +284,7 @@ def check_val(mix: TrainingMix, val: ImageSet) -> None:
         raise UserError(f"training images have classes and shape {ours}, val has {theirs}; they must agree")
 
 
-def normalisation(
-    model: nn.Module, channels: int, *, learned: bool
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(model: nn.Module, channels: int, *, learned: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the intensity by channel: what the weights were learned with, else 0.5
     and 0.5 (MedMNIST's), the same for every arm whatever it trains on."""
     if not learned:

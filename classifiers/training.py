@@ -115,6 +115,14 @@ class Course:
             self.optimiser.load_state_dict(state["optimiser"])
 
 
+def place(model: nn.Module, device: str) -> nn.Module:
+    """Move a network to the device. Images are channels last everywhere, weights on accelerators only: on a CPU
+    the fused optimiser takes twice as long over them and the convolutions are no faster."""
+    if device.startswith("cpu"):
+        return model.to(device)
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 def hold(images: Tensor, device: str) -> Tensor:
     """Move a whole uint8 set to the accelerator when it takes less than half of the free memory there."""
     if not device.startswith("cuda"):
@@ -132,8 +140,7 @@ def train(
     steps that `evaluation_steps` names, so a resumed training looks after the same ones.
     """
     device, n_steps = work.device, work.budget.steps
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.train()
+    place(model, device).train()
     course = Course(model, make_optimiser(model, config, device))
     images, labels = hold(mix.images, device), mix.labels.to(device)
     val_images, truth = hold(val.images, device), val.labels

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.base import ImageSet, Split
-from synthworth.artifacts import read_array, read_json, write_array, write_json
+from synthworth.artifacts import read_array, read_json, write_array, write_json, write_table
 from synthworth.errors import UserError
 
 INDEX = "dataset.json"
@@ -29,9 +29,6 @@ def write_splits(root: Path, sets: Mapping[Split, ImageSet]) -> None:
     UserError
         When train, val or test is missing or empty.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for split in (Split.train, Split.val, Split.test):
         if split not in sets or not len(sets[split]):
             raise UserError(f"the {split.value} split holds no image; a run needs train, val and test")
@@ -41,7 +38,7 @@ def write_splits(root: Path, sets: Mapping[Split, ImageSet]) -> None:
         write_array(root / f"{split.value}-labels.npy", images.labels.numpy())
         columns = {"id": list(images.ids), "group": list(images.groups)}
         columns |= {f"attribute:{k}": np.asarray(v).tolist() for k, v in images.attributes.items()}
-        pq.write_table(pa.table(columns), root / f"{split.value}-rows.parquet")
+        write_table(root / f"{split.value}-rows.parquet", columns)
         fingerprints[split.value] = images.fingerprint()
     train = sets[Split.train]
     whole = hashlib.sha256("\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints)).encode())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Prediction = Literal["epsilon", "v_prediction"]
-Schedule = Literal["linear", "squaredcos_cap_v2"]
 N_STEPS = 1000
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from data.base import ImageSet
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
+from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
@@ -165,16 +166,6 @@ class LatentDDPM(BaseGenerator):
         )
         return autoencoder, denoiser
 
-    def _pad(self, images: Tensor) -> Tensor:  # uint8 (N, C, S, S) -> float (N, C, padded, padded), -1..1
-        from torch.nn import functional as F
-
-        from synthworth.images import to_signed
-
-        before = (self.padded - self.shape.size) // 2
-        after = self.padded - self.shape.size - before
-        signed = to_signed(images)
-        return F.pad(signed, (before, after, before, after), mode="replicate") if self.padded > self.shape.size else signed
-
     def _fit_autoencoder(self, train: ImageSet, n_steps: int, *, seed: int, work: Work) -> PhaseReport:
         import torch
 
@@ -195,7 +186,7 @@ class LatentDDPM(BaseGenerator):
         order = BatchOrder(len(train), c.first_stage_batch, seed=seed_from(seed, "autoencoder order"))
 
         def step(t: int) -> Mapping[str, Tensor]:
-            images = self._pad(*source(order(t)))
+            images = pad_signed(*source(order(t)), self.padded)
             error, kl = elbo_terms(images, net(images))
             loss = error + c.beta * kl
             fabric.backward(loss)
@@ -231,7 +222,8 @@ class LatentDDPM(BaseGenerator):
             means, logvars = [], []
             with evaluating(self.autoencoder) as net:
                 for start in track(range(0, len(train), 256), "latents", unit="batches"):
-                    mean, logvar = net.encode(self._pad(train.images[start : start + 256].to(work.device)))
+                    images = train.images[start : start + 256].to(work.device)
+                    mean, logvar = net.encode(pad_signed(images, self.padded))
                     means.append(mean.cpu())
                     logvars.append(logvar.cpu())
             write_tensors(file, {"mean": torch.cat(means), "logvar": torch.cat(logvars)})
@@ -300,29 +292,16 @@ class LatentDDPM(BaseGenerator):
         import torch
 
         from generators.diffusion import DDIM
-        from synthworth.images import from_signed
         from synthworth.loop import evaluating
-        from synthworth.progress import Progress
 
-        c, shape = self.config, self.shape
-        before = (self.padded - shape.size) // 2
-        kept = slice(before, before + shape.size)
-        draw = DDIM(
-            schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance
-        )
+        c, shape, side = self.config, self.shape, self.latent_size
+        draw = DDIM(schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance)
         images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
-        noise = draw_chunks(
-            len(labels), (c.latent_channels, self.latent_size, self.latent_size), seed=seed, chunk=c.sample_batch
-        )
-        with (
-            evaluating(self.denoiser) as denoiser,
-            evaluating(self.autoencoder) as autoencoder,
-            Progress("drawing", len(labels), unit="images") as bar,
-        ):
+        noise = draw_chunks(len(labels), (c.latent_channels, side, side), seed=seed, chunk=c.sample_batch)
+        with evaluating(self.denoiser) as denoiser, evaluating(self.autoencoder) as autoencoder:
             for rows, start in noise:
                 z = draw(denoiser, start.to(self.device), labels[rows].to(self.device)) * self.std + self.mean
-                images[rows] = from_signed(autoencoder.decode(z)[..., kept, kept]).cpu()
-                bar.advance(len(start))
+                images[rows] = cut_signed(autoencoder.decode(z), shape.size)
         return images
 
     def save(self, folder: Path) -> None:

@@ -9,16 +9,20 @@ generators = Registry(
     "synthworth.generators",
     {
         "latent_ddpm": BuiltIn(
-            "generators.latent_ddpm:LatentDDPM", "ResNet VAE, then a class-conditional DDPM in its latent space"
+            "generators.latent_ddpm:LatentDDPM",
+            "ResNet VAE, then a class-conditional DDPM in its latent space",
         ),
         "dcgan": BuiltIn("generators.dcgan:DCGAN", "class-conditional DCGAN (Radford 2015)"),
         "none": BuiltIn("generators.controls:NoImages", "control: real images only, the zero line"),
         "duplicate": BuiltIn(
             "generators.controls:Duplicate", "control: real training images drawn again, the bar to clear"
         ),
-        "noise": BuiltIn("generators.controls:Noise", "control: noise of the real mean and spread; must not help"),
+        "noise": BuiltIn(
+            "generators.controls:Noise", "control: noise of the real mean and spread; must not help"
+        ),
         "holdout_real": BuiltIn(
-            "generators.controls:HoldoutReal", "control: real images no arm trains on, the upper bound of worth"
+            "generators.controls:HoldoutReal",
+            "control: real images no arm trains on, the upper bound of worth",
         ),
     },
 )

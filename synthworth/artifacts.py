@@ -63,7 +63,12 @@ class Store:
         return manifest
 
     def get_or_make(
-        self, kind: str, identity: Any, make: Callable[[Path, Path], None], *, info: Mapping[str, Any] | None = None
+        self,
+        kind: str,
+        identity: Any,
+        make: Callable[[Path, Path], None],
+        *,
+        info: Mapping[str, Any] | None = None,
     ) -> Made:
         """Return the artifact made of `identity`, making it first if it is not there.
 
@@ -85,21 +90,32 @@ class Store:
             return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
         from filelock import FileLock
 
-        work = self.home / "work" / kind / key
-        ensure_folder(work)
-        with FileLock(str(work) + ".lock"):
+        work, locks = self.home / "work" / kind / key, ensure_folder(self.home / "locks")
+        with FileLock(locks / f"{kind}-{key}.lock"):
             if self.has(kind, key):
                 return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
             out, scratch = work / "out", work / "scratch"
             shutil.rmtree(out, ignore_errors=True)
             ensure_folder(out)
             ensure_folder(scratch)
-            spent = _Clock(scratch / "seconds.json")
-            with spent:
-                make(out, scratch)
+            spent = _Clock(work / "seconds.json")
+            try:
+                with spent:
+                    make(out, scratch)
+            except BaseException:
+                shutil.rmtree(out, ignore_errors=True)
+                if not any(scratch.iterdir()):
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
             write_json(
                 out / MANIFEST,
-                {"kind": kind, "key": key, "identity": plain(identity), "seconds": spent.total, **dict(info or {})},
+                {
+                    "kind": kind,
+                    "key": key,
+                    "identity": plain(identity),
+                    "seconds": spent.total,
+                    **dict(info or {}),
+                },
             )
             fresh = publish(out, final)
             shutil.rmtree(work, ignore_errors=True)
@@ -142,6 +158,23 @@ def publish(made: Path, final: Path) -> bool:
     return True
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it.
+
+    Raises
+    ------
+    UserError
+        When the nearest ancestor that exists is no folder, or may not be written to; the message names it.
+    """
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UserError(f"cannot write to {folder}: {nearest} is not a folder. Choose another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to {folder}: permission denied at {nearest}. Choose another folder")
+
+
 def ensure_folder(folder: Path) -> Path:
     """Make a folder and its parents.
 
@@ -159,14 +192,18 @@ def ensure_folder(folder: Path) -> Path:
     return folder
 
 
-def write_bytes(file: Path, content: bytes) -> None:
-    """Write a file whole: to a neighbour first, then renamed over."""
+def write_bytes(file: Path, content: bytes | memoryview, *, sync: bool = True) -> None:
+    """Write a file whole: to a neighbour first, then renamed over.
+
+    sync : wait until the bytes are on disk, so that they outlive a power cut; without it they outlive only a kill.
+    """
     neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         with neighbour.open("wb") as handle:
             handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
+            if sync:
+                handle.flush()
+                os.fsync(handle.fileno())
         os.replace(neighbour, file)
     except BaseException:
         neighbour.unlink(missing_ok=True)
@@ -189,13 +226,26 @@ def read_json(file: Path) -> Any:
 def write_array(file: Path, array: np.ndarray) -> None:
     """Write one array as .npy, whole or not at all."""
     neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    ready = np.asarray(array, order="C")
     try:
         with neighbour.open("wb") as handle:
-            np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+            # not numpy's own write: on a full disk it loses the system's reason
+            np.lib.format.write_array_header_2_0(handle, np.lib.format.header_data_from_array_1_0(ready))
+            handle.write(ready.reshape(-1).view(np.uint8).data if ready.size else b"")
         os.replace(neighbour, file)
     except BaseException:
         neighbour.unlink(missing_ok=True)
         raise
+
+
+def write_table(file: Path, columns: Mapping[str, Any]) -> None:
+    """Write named columns as parquet, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink, compression="zstd")
+    write_bytes(file, sink.getvalue().to_pybytes())
 
 
 def read_array(file: Path, *, mapped: bool = False) -> np.ndarray:

@@ -17,8 +17,10 @@ def check_batch(images: Tensor, *, what: str = "images") -> None:
     """Raise TypeError or ValueError unless `images` is a uint8 (N, C, H, W) tensor with 1 or 3 channels."""
     import torch
 
-    if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
-        raise TypeError(f"{what} must be a uint8 tensor, not {getattr(images, 'dtype', type(images).__name__)}")
+    if not isinstance(images, torch.Tensor):
+        raise TypeError(f"{what} must be a uint8 tensor, not {type(images).__name__}")
+    if images.dtype != torch.uint8:
+        raise TypeError(f"{what} must be a uint8 tensor, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{what} must be (N, C, H, W) with C 1 or 3, not {tuple(images.shape)}")
 
@@ -72,7 +74,9 @@ def read_image(path: Path, *, channels: int) -> np.ndarray:  # file -> uint8 (C,
             pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = "not a readable image" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"cannot read image {path}: {reason}. Replace the file or take it out of the table") from error
+        raise UserError(
+            f"cannot read image {path}: {reason}. Replace the file or take it out of the table"
+        ) from error
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from synthworth.artifacts import write_bytes
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Diverged, UserError
 from synthworth.keys import seed_from
@@ -74,7 +76,10 @@ def run_steps(
     began = saved = time.perf_counter()
     stopped, t, good = "steps", first, first
     log_every = max(1, n_steps // 200)
-    with isolated_randomness(seed), Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar:
+    with (
+        isolated_randomness(seed),
+        Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar,
+    ):
         for t in range(first, n_steps):
             if seconds is not None and spent + time.perf_counter() - began > seconds:
                 stopped, n_steps = "seconds", t
@@ -84,7 +89,11 @@ def run_steps(
             if (t + 1) % look == 0 or t + 1 == n_steps:
                 loss = float(scalars["loss"])
                 if not math.isfinite(loss):
-                    where = f"the last good checkpoint is step {good} in {file}" if good else "there is no checkpoint yet"
+                    where = (
+                        f"the last good checkpoint is step {good} in {file}"
+                        if good
+                        else "there is no checkpoint yet"
+                    )
                     raise Diverged(f"{phase}: the loss is {loss} at step {t + 1} of {n_steps}; {where}")
                 shown = {"loss": loss}
                 if (t + 1) % log_every == 0 or t + 1 == n_steps:
@@ -106,21 +115,26 @@ def run_steps(
 def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any]:
     if not file.is_file():
         return {"step": 0, "seconds": 0.0, "history": []}
+    if not zipfile.is_zipfile(file):  # what torch.load makes of other bytes depends on the bytes
+        raise UserError(f"checkpoint {file} is not a checkpoint. Delete it to begin this phase again")
     try:
         state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
+        raise UserError(
+            f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again"
+        ) from error
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     return state
 
 
-def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
-    neighbour = file.with_suffix(".tmp")
+def _keep(
+    file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]
+) -> None:
     state = {name: part.state_dict() for name, part in parts.items()}
-    with neighbour.open("wb") as handle:
-        torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, handle)
-    os.replace(neighbour, file)
+    buffer = io.BytesIO()
+    torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)
+    write_bytes(file, buffer.getbuffer(), sync=False)
 
 
 class BatchOrder:

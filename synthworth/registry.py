@@ -126,6 +126,20 @@ class Registry:
         self._scan()
         return name in self._entries
 
+    def require(self, name: str) -> None:
+        """Refuse a name that is unknown or taken twice, importing nothing.
+
+        Raises
+        ------
+        UserError
+            With the nearest names, or with the two sources.
+        """
+        self._scan()
+        if name in self._clashes:
+            raise UserError(self._clashes[name])
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+
     def get(self, name: str) -> Any:
         """The plugin of that name, imported now.
 
@@ -135,11 +149,7 @@ class Registry:
             For an unknown name (with the nearest ones), for two plugins of one name, and for a plugin that
             cannot be imported (with its error).
         """
-        self._scan()
-        if name in self._clashes:
-            raise UserError(self._clashes[name])
-        if name not in self._entries:
-            raise unknown_name(self.kind, name, self._entries)
+        self.require(name)
         entry = self._entries[name]
         try:
             return entry.load()

@@ -42,7 +42,7 @@ def test_a_mark_on_the_left_never_appears_on_the_right(name):
     assert (rows[:, :16].sum(1) > 2 * rows[:, 16:].sum(1)).all()
 
 
-@pytest.mark.parametrize("name", ["light", "strong"])
+@pytest.mark.parametrize("name", ["exposure", "light", "strong"])
 def test_every_image_of_a_batch_draws_its_own_change(name, images):
     same = images[:1].expand(16, -1, -1, -1).contiguous()
     out = augmented(name, same)
@@ -84,3 +84,10 @@ def test_light_moves_a_point_by_no_more_than_it_says():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'light'"):
         find_augmentation("ligth")
+
+
+def test_exposure_moves_nothing():
+    images = torch.full((8, 1, 32, 32), 0.5)
+    images[:, :, 3:6, 20:25] = 0.6
+    out = augmented("exposure", images)
+    assert torch.equal(out.flatten(1).argsort(stable=True), images.flatten(1).argsort(stable=True))

@@ -78,8 +78,6 @@ def measure_inception_score(*, logits: NDArray[np.floating], seed: int) -> dict[
     try:
         mean, std = inception_score(logits=logits, seed=seed)
     except Unavailable as reason:
-        return {
-            "inception_score": Value.missing("inception_score", reason, n=len(logits), direction="higher")
-        }
+        return {"inception_score": Value.missing("inception_score", reason, n=len(logits), direction="higher")}
     extra = {"std": std, "splits": SPLITS}
     return {"inception_score": Value("inception_score", mean, len(logits), "higher", extra=extra)}

@@ -100,9 +100,7 @@ def _exact(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
     i, j = i.reshape(-1), j.reshape(-1)
     step = max(1, CHUNK // (4 * a.shape[1]))
-    parts = [
-        (a[i[s : s + step]] - b[j[s : s + step]]).square_().sum(dim=1) for s in range(0, len(i), step)
-    ]
+    parts = [(a[i[s : s + step]] - b[j[s : s + step]]).square_().sum(dim=1) for s in range(0, len(i), step)]
     return torch.cat(parts) if parts else a.new_zeros(0)
 
 
@@ -143,6 +141,5 @@ def measure_prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: i
         return {name: Value.missing(name, reason, n=len(fake), direction="higher") for name in names}
     extra = {"k": k, "n_real": len(real), "n_fake": len(fake)}
     return {
-        name: Value(name, number, len(fake), "higher", extra=extra)
-        for name, number in zip(names, numbers, strict=True)
+        name: Value(name, number, len(fake), "higher", extra=extra) for name, number in zip(names, numbers, strict=True)
     }

@@ -26,15 +26,11 @@ METRICS = Registry(
         "fd": BuiltIn(
             "benchmarks.metrics.frechet:measure_frechet", "Frechet distance of features (with Inception: FID)"
         ),
-        "kd": BuiltIn(
-            "benchmarks.metrics.kernel:measure_kernel", "kernel distance of features (with Inception: KID)"
-        ),
+        "kd": BuiltIn("benchmarks.metrics.kernel:measure_kernel", "kernel distance of features (with Inception: KID)"),
         "inception_score": BuiltIn(
             "benchmarks.metrics.inception_score:measure_inception_score", "Inception score of the synthetic images"
         ),
-        "prdc": BuiltIn(
-            "benchmarks.metrics.manifold:measure_prdc", "improved precision and recall, density, coverage"
-        ),
+        "prdc": BuiltIn("benchmarks.metrics.manifold:measure_prdc", "improved precision and recall, density, coverage"),
     },
 )
 

@@ -217,9 +217,7 @@ def _at_threshold(test: Problem, val: Problem, q: int, name: str) -> dict[str, V
     return values
 
 
-def _argmax_accuracy(
-    truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None
-) -> Value:
+def _argmax_accuracy(truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None) -> Value:
     called = scores.argmax(axis=1)
     names = classes if classes is not None else [str(c) for c in range(scores.shape[1])]
     metric = "balanced_accuracy_argmax"
@@ -245,7 +243,5 @@ def measure_utility(
     return (
         auroc(truth=truth, scores=scores, classes=classes)
         | auprc(truth=truth, scores=scores, classes=classes)
-        | operating_point(
-            truth=truth, scores=scores, val_truth=val_truth, val_scores=val_scores, classes=classes
-        )
+        | operating_point(truth=truth, scores=scores, val_truth=val_truth, val_scores=val_scores, classes=classes)
     )

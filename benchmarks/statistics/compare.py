@@ -33,8 +33,8 @@ class Interval:
     """Standard error between seeds (of their mean); None with one seed."""
     se_patients: float
     """Standard error from which patients are in the test set."""
-    dof: float | None
-    """Degrees of freedom of the t quantile; None with one seed (normal quantile)."""
+    quantile: float
+    """Half the width in combined standard errors: between the normal's 1.96 and Student's t over the seeds."""
     percentile: tuple[float, float]
     """Plain percentile interval of the hierarchical bootstrap, too narrow with few seeds; for reference."""
     note: str | None = None
@@ -98,10 +98,14 @@ def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, se
 
     V_between = var(values) / S over S - 1 (it holds the interaction already); V_patients is the variance of the
     resampled seed mean; V_interaction is that of the resampled seed contrasts, summed and divided by S (S - 1).
-    Adding V_patients whole would count the interaction twice (Owen 2007). The interval is estimate +/-
-    t(dof) sqrt(V), with dof after Satterthwaite (1946): at 3 seeds the plain percentile interval covers far less
-    than it says, because three values drawn with replacement spread (S - 1) / S as much as they should in
-    variance, and a normal quantile knows nothing of S.
+    Adding V_patients whole would count the interaction twice (Owen 2007). The interval is
+
+        estimate +/- q sqrt(V),  q = (V_between t(S - 1) + (V - V_between) z) / V
+
+    Cochran's (1964) quantile for a sum of two variances, one of them known from S values only: exact where either
+    part is alone, and between them 95 to 97 % at 3 seeds (Satterthwaite's degrees of freedom: 92 %). The plain
+    percentile interval covers 73 % at 3 seeds where seeds are the noise: three values drawn with replacement have
+    (S - 1) / S of the variance they should have, and its quantiles know nothing of S.
 
     Parameters
     ----------
@@ -121,25 +125,25 @@ def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, se
     percentile = _percentile(draws, seed=seed)
     tail = 0.5 + LEVEL / 2
     if n_seeds == 1:
-        half = float(norm.ppf(tail)) * math.sqrt(v_patients)
-        note = "one seed: the interval covers the choice of patients, not of seeds"
-        return Interval(
-            estimate, estimate - half, estimate + half, None, math.sqrt(v_patients), None, percentile, note
-        )
+        se, quantile = math.sqrt(v_patients), float(norm.ppf(tail))
+        half, note = quantile * se, "one seed: the interval covers the choice of patients, not of seeds"
+        return Interval(estimate, estimate - half, estimate + half, None, se, quantile, percentile, note)
     v_between = float(values.var(ddof=1)) / n_seeds
     contrasts = (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
     v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
     v = v_between + v_rest
-    dof = (n_seeds - 1) * (v / v_between) ** 2 if v_between > 1e-12 * v else math.inf
-    dof = min(dof, 1e6)
-    half = float(t.ppf(tail, dof)) * math.sqrt(v)
+    quantile = float(norm.ppf(tail))
+    if v > 0:
+        share = v_between / v
+        quantile = share * float(t.ppf(tail, n_seeds - 1)) + (1 - share) * quantile
+    half = quantile * math.sqrt(v)
     return Interval(
         estimate,
         estimate - half,
         estimate + half,
         math.sqrt(v_between),
         math.sqrt(v_patients),
-        dof,
+        quantile,
         percentile,
     )
 

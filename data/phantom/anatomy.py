@@ -142,7 +142,8 @@ def _soft_tissue(s: Numbers, x: Array, y: Array, below: Array) -> tuple[Array, A
     round_ = 0.26 * (1 + 0.12 * s["breast"])
     hang = (y - s["breast_y"]) / round_
     r2 = ellipse(ax + 0.10 * hang, y, s["breast_x"], s["breast_y"], round_ * 1.08, round_ * (1.5 - 0.5 * ramp(hang, 1)))
-    tissue += 0.21 * s["breast"] * dome(r2) * ramp(hang + 0.25, 2.2)
+    round_off = dome(r2)
+    tissue += 0.17 * s["breast"] * round_off * (0.55 + 0.45 * round_off) * ramp(hang + 0.25, 2.2)
     muscle = ellipse(ax, y, 0.50, -0.22, 0.36, 0.34)
     tissue += (0.05 + 0.02 * s["fat"]) * dome(muscle)
     bubble = ellipse(x, y, s["stomach_x"], s["diaphragm"] + s["dome_gap"] + 0.14, 0.15, 0.075)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from data.base import BaseDataset, ImageSet, Split
 from synthworth.errors import UserError
@@ -124,7 +124,3 @@ class Phantom(BaseDataset):
             classes=self.classes,
             attributes={name: np.asarray(value) for name, value in films.attributes.items()},
         )
-
-    def source(self) -> Mapping[str, Any]:
-        """Nothing beside Config and version: the films are drawn, not read."""
-        return {}

@@ -88,20 +88,20 @@ def _place(s: Numbers, side: Array, u: Array, v: Array) -> tuple[Array, Array]:
 
 def _nodule(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> None:
     """One to three round, slightly lobed nodules or masses within the lungs."""
-    del texture
     x, y = body.x[at], body.y[at]
+    margin = 0.16 * np.clip(texture[at], -2, 2)
     count = 1 + (s["site2"] > 0.55) + (s["site2"] > 0.85)
     for k in range(3):
         u = (s["site3"] * (1 + 1.7 * k) + 0.37 * k) % 1
         v = (s["site4"] * (1 + 2.3 * k) + 0.59 * k) % 1
         cx, cy = _place(s, (s["site5"] + 0.45 * k) % 1, u, v)
-        radius = (0.072 + 0.075 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
+        radius = (0.066 + 0.066 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
         dx, dy = (x - cx) / radius, (y - cy) / radius
         lobe = 0.35 * s[f"lesion{k + 4}"]
         r2 = dx * dx + dy * dy
-        r2 *= 1 + 0.16 * lobe * (dx * dx - dy * dy) / (r2 + 0.2)
+        r2 *= 1 + 0.16 * lobe * (dx * dx - dy * dy) / (r2 + 0.2) + margin
         ball = dome(r2) * (0.6 + 0.4 * dome(r2))
-        body.tissue[at] += (count > k) * (0.14 + 0.22 * depth) * ball
+        body.tissue[at] += (count > k) * (0.13 + 0.17 * depth) * ball
 
 
 def _infiltration(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> None:

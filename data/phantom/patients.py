@@ -89,9 +89,7 @@ class _Columns:
         return (low + (high - low) * self.u[:, self.j - 1]).astype(np.float32)
 
 
-def draw_films(
-    n: int, *, seed: int, stream: str, task: Literal["single", "multi"], difficulty: float
-) -> Films:
+def draw_films(n: int, *, seed: int, stream: str, task: Literal["single", "multi"], difficulty: float) -> Films:
     """The first n films of a stream, patient after patient: a larger n only adds to a smaller one."""
     owner: list[int] = []
     number: list[int] = []
@@ -111,12 +109,11 @@ def draw_films(
             )
         )
         for film in range(min(n_films, n - len(owner))):
-            film_seed = seed_from(patient_seed, "film", film)
-            rng = np.random.Generator(np.random.PCG64(film_seed))
+            rng = np.random.Generator(np.random.PCG64(seed_from(patient_seed, "film", film)))
             film_rows.append((rng.standard_normal(_N_FILM, np.float32), rng.random(_N_FILM, np.float32)))
             owner.append(patient)
             number.append(film + 1)
-            seeds.append(film_seed)
+            seeds.append(seed_from(patient_seed, "texture", film))
         patient += 1
     if not owner:
         raise ValueError("draw_films needs n >= 1")
@@ -137,9 +134,7 @@ def draw_films(
     )
 
 
-def _draw_findings(
-    person: _Columns, visit: _Columns, task: str, difficulty: float
-) -> tuple[NDArray, Array]:
+def _draw_findings(person: _Columns, visit: _Columns, task: str, difficulty: float) -> tuple[NDArray, Array]:
     """Labels, and severities (n, 5) in 0..1 with a patient's part shared by its films."""
     n = len(person.u)
     severity = np.zeros((n, len(FINDINGS)), np.float32)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from data.phantom.anatomy import Array, Numbers, draw_body, ramp
 from data.phantom.findings import draw_findings, enlargement
 from data.phantom.patients import N_MAIN, N_SIDE, N_TWIG, Films
+from synthworth.progress import track
 
 MU = 4.4  # nepers through a chest's depth of soft tissue
 LUNG = 0.22  # density of aerated lung, soft tissue = 1
 OCTAVES = ((7, 0.55), (14, 0.60), (28, 0.50), (56, 0.30))  # cells across the frame, share of the texture
+CALIBRES = ((0.011, 0.62), (0.007, 0.40), (0.0045, 0.24))  # of vessels, wide to narrow: half-width, greatest length
 _PIXELS_AT_ONCE = 1 << 16
 
 
@@ -38,7 +40,7 @@ def render(films: Films, size: int, *, noise: bool = True, workers: int | None =
         out[part, 0] = _render_part(films.rows(part.start, part.stop), size, noise)
 
     with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(work, parts):
+        for _ in track(pool.map(work, parts), "drawing films", total=len(parts), unit="batch"):
             pass
     return out
 
@@ -171,8 +173,8 @@ def _vessels(films: Films, s: Numbers, n: int) -> Array:
     scale = s["zoom"] * s["size"]
     cos, sin = np.cos(s["roll"]) * scale, np.sin(s["roll"]) * scale
     depth = np.zeros((len(films), n, n), np.float32)
-    for (x0, y0, angle, bend, length, width, side), blur in zip(_branches(films, s), (0.011, 0.007, 0.0045), strict=True):
-        longest = (0.62, 0.40, 0.24)[(0.011, 0.007, 0.0045).index(blur)]
+    for (blur, longest), curves in zip(CALIBRES, _branches(films, s), strict=True):
+        x0, y0, angle, bend, length, width, side = curves
         m = max(6, int(np.ceil(longest / (cell * 1.1))))
         t = ((np.arange(m, dtype=np.float32) + 0.5) / m)[None, None]
         x, y = _along(*(v[..., None] for v in (x0, y0, angle, bend, length, side)), t)
@@ -235,7 +237,7 @@ def _expose(s: Numbers, attenuation: Array, n: int) -> Array:
     shown += s["tilt_light"] * fx
     centre = 2.05 + s["level"]
     film = 1 / (1 + np.exp(np.float32(-1.12) * s["contrast"] * (shown - centre)))
-    return np.maximum(film - 0.09, 0) * np.float32(1.14)
+    return np.maximum(film - 0.09, 0) * np.float32(1.09)
 
 
 @lru_cache(maxsize=32)

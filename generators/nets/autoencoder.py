@@ -26,8 +26,10 @@ class ResBlock(nn.Module):
         nn.init.zeros_(self.second[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.second[2].bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.second(self.first(x))
+    def forward(self, x: Tensor) -> Tensor:  # (N, width_in, H, W) -> (N, width_out, H, W)
+        """Apply the block."""
+        out: Tensor = self.skip(x) + self.second(self.first(x))
+        return out
 
 
 class Autoencoder(nn.Module):

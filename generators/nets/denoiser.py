@@ -8,26 +8,14 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-
-class LabelEmbedding(nn.Module):
-    """Labels as vectors: a table for one class an image, a sum over findings where they co-occur, and one vector
-    more that stands for "no label given" (classifier-free guidance, Ho & Salimans 2022)."""
-
-    def __init__(self, n_classes: int, width: int, *, multilabel: bool) -> None:
-        super().__init__()
-        self.multilabel = multilabel
-        self.table = nn.Parameter(torch.randn(n_classes, width))
-        self.absent = nn.Parameter(torch.randn(width))
-
-    def forward(self, labels: Tensor, dropped: Tensor | None = None) -> Tensor:  # (N,) or (N, K) -> (N, width)
-        """Vectors of the labels; where `dropped` (bool (N,)) is true, the vector that stands for none."""
-        vectors = labels.to(self.table.dtype) @ self.table if self.multilabel else self.table[labels]
-        return vectors if dropped is None else torch.where(dropped[:, None], self.absent, vectors)
+from generators.nets.labels import LabelEmbedding
 
 
 class Denoiser(nn.Module):
     """diffusers' UNet2DModel with self-attention at its lowest resolution, its class embedding replaced by
-    `LabelEmbedding` so that one path serves single and multi-label sets.
+    `LabelEmbedding` so that one path serves single and multi-label sets. One vector more stands for "no label
+    given" (classifier-free guidance, Ho & Salimans 2022). Step and label scale and shift what group norm left (Dhariwal
+    & Nichol 2021); merely added before it, as diffusers does by default, small groups would norm them away.
 
     Sides of the input must be multiples of `2 ** (len(widths) - 1)`.
     """
@@ -48,10 +36,15 @@ class Denoiser(nn.Module):
             norm_num_groups=next(g for g in (16, 8, 4, 2, 1) if all(w % g == 0 for w in widths)),
             attention_head_dim=next(d for d in (32, 16, 8, 4, 2, 1) if widths[-1] % d == 0),
             class_embed_type="identity",
+            resnet_time_scale_shift="scale_shift",
         )
         self.label = LabelEmbedding(n_classes, widths[0] * 4, multilabel=multilabel)
+        self.absent = nn.Parameter(torch.randn(widths[0] * 4))
 
     def forward(self, x: Tensor, steps: Tensor, labels: Tensor, dropped: Tensor | None = None) -> Tensor:
         """Prediction for noisy `x` (N, C, H, W) at `steps` int64 (N,); `dropped` marks rows without their label."""
-        out: Tensor = self.unet(x, steps, class_labels=self.label(labels, dropped)).sample
+        vectors = self.label(labels)
+        if dropped is not None:
+            vectors = torch.where(dropped[:, None], self.absent, vectors)
+        out: Tensor = self.unet(x, steps, class_labels=vectors).sample
         return out

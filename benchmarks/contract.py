@@ -1,0 +1,387 @@
+"""The public contract test of generators, check by check; `benchmarks.check` is its command."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import random
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from data.base import ImageSet, Split
+from synthworth.errors import UserError
+from synthworth.work import Budget, FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+N_IMAGES, N_CLASSES, N_STEPS = 48, 3, 8
+GREY_LEVELS = 1
+"""How far two images may lie apart that only batch size tells apart: a network's sums are rounded in another order."""
+KEPT_AS = {".safetensors", ".npy", ".json", ".csv"}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found. `message` says what was expected; it is empty where the check passed."""
+
+    name: str
+    passed: bool
+    message: str = ""
+
+
+class Broken(Exception):
+    """A generator does not keep the contract; the message says what was expected."""
+
+
+class _Interrupted(Exception):
+    """Stands for a kill in the middle of a fit."""
+
+
+def expect(truth: bool, message: str) -> None:
+    """Raise Broken with `message` unless `truth`."""
+    if not truth:
+        raise Broken(message)
+
+
+def make_images(
+    *, multilabel: bool, channels: int, size: int, split: Split = Split.train, seed: int = 0, n: int = N_IMAGES
+) -> ImageSet:
+    """A tiny set whose classes differ in where a bright blob lies; every class and label vector occurs."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    codes = np.arange(n) % (2**N_CLASSES if multilabel else N_CLASSES)
+    labels = ((codes[:, None] >> np.arange(N_CLASSES)) & 1).astype(np.uint8) if multilabel else codes.astype(np.int64)
+    present = labels if multilabel else np.eye(N_CLASSES, dtype=np.uint8)[codes]
+    y, x = np.mgrid[0:size, 0:size] / size
+    blobs = np.stack([np.exp(-((x - cx) ** 2 + (y - 0.5) ** 2) / 0.02) for cx in (0.2, 0.5, 0.8)])
+    grey = 60 + 120 * np.einsum("nk,khw->nhw", present, blobs)
+    pixels = grey[:, None] + rng.normal(0, 15, (n, channels, size, size))
+    return ImageSet(
+        images=torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)),
+        labels=torch.from_numpy(labels),
+        ids=tuple(f"{split.value}-{seed}-{i}" for i in range(n)),
+        groups=tuple(f"{split.value}-{seed}-{i // 2}" for i in range(n)),
+        split=split,
+        classes=("left", "middle", "right"),
+    )
+
+
+def global_states() -> tuple[Any, ...]:
+    """Python's, numpy's and torch's global random states, in a form that compares."""
+    import torch
+
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (the global state is the point)
+    return random.getstate(), (kind, keys.tobytes(), *rest), torch.get_rng_state().numpy().tobytes()
+
+
+@contextmanager
+def global_seeds(seed: int) -> Iterator[None]:
+    """Seed all global generators inside the block; put them back after it."""
+    import torch
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread inside the block: tiny networks are quickest so, and rounding does not depend on the
+    machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def untouched(what: str) -> Iterator[None]:
+    """Raise Broken when the block changes a global random state."""
+    before = global_states()
+    yield
+    changed = [
+        name for name, old, new in zip(("random", "numpy", "torch"), before, global_states(), strict=True) if old != new
+    ]
+    expect(not changed, f"{what} changed the global random state of {' and '.join(changed)}; draw from one of your own")
+
+
+def distance(one: Tensor, other: Tensor) -> int:
+    """Largest difference in grey levels; 256 where shapes differ."""
+    if one.shape != other.shape:
+        return 256
+    return int((one.int() - other.int()).abs().max()) if one.numel() else 0
+
+
+def documented_fields(config: type) -> set[str]:
+    """Names of the fields of a Config that have a docstring under them.
+
+    Raises
+    ------
+    Broken
+        When the source cannot be read (a class typed into an interpreter).
+    """
+    found: set[str] = set()
+    for cls in config.__mro__[:-1]:
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+        except (OSError, TypeError) as error:
+            raise Broken(f"the source of {cls.__name__} can be read, to see its docstrings ({error})") from error
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        for line, below in pairwise(body):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and is_text:
+                found.add(line.target.id)
+    return found
+
+
+class Examination:
+    """One generator class under test: its images, its work folders, its fitted model, made when first needed."""
+
+    def __init__(self, cls: type, *, multilabel: bool, channels: int, size: int, folder: Path) -> None:
+        self.cls, self.folder = cls, folder
+        self.look = {"multilabel": multilabel, "channels": channels, "size": size}
+        self.train = make_images(**self.look)  # type: ignore[arg-type]
+        self.draws = getattr(cls, "draws", True)
+        self.labels = self.train.labels[:7]
+
+    def new(self) -> Any:
+        """An instance with the smallest Config the class offers."""
+        tiny = getattr(self.cls, "tiny_config", None)
+        return self.cls(tiny() if tiny else self.cls.Config())  # type: ignore[attr-defined]
+
+    def work(self, name: str, *, log: Callable[..., None] | None = None) -> Work:
+        """A small budget in a folder called `name`, a checkpoint at every step."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        reserve = None
+        if getattr(self.cls, "needs_reserve", False):
+            reserve = make_images(**self.look, split=Split.reserve, seed=1)  # type: ignore[arg-type]
+        more = {} if log is None else {"log": log}
+        return Work(folder, budget=Budget(N_STEPS), checkpoint_seconds=0.0, reserve=reserve, **more)
+
+    @cached_property
+    def fitted(self) -> tuple[Any, FitReport, int]:
+        """A fitted model, its report, and how many times it logged."""
+        model, rows = self.new(), []
+        report = model.fit(self.train, seed=1, work=self.work("whole", log=lambda step, **_: rows.append(step)))
+        return model, report, len(rows)
+
+    def drawn(self, labels: Tensor | None = None, *, seed: int = 5) -> Tensor:
+        """Images of the fitted model."""
+        images: Tensor = self.fitted[0].sample(self.labels if labels is None else labels, seed=seed)
+        return images
+
+
+# -- the checks: each takes the examination and raises Broken, or anything else the generator raises ----------------
+
+
+def check_config(exam: Examination) -> None:
+    """Config is a frozen dataclass with defaults, every field documented."""
+    config = getattr(exam.cls, "Config", None)
+    expect(isinstance(config, type) and dataclasses.is_dataclass(config), "Config is a dataclass")
+    assert config is not None
+    expect(config.__dataclass_params__.frozen, f"{config.__name__} is frozen: @dataclass(frozen=True)")
+    silent = sorted({f.name for f in dataclasses.fields(config)} - documented_fields(config))
+    expect(not silent, f"every field of {config.__name__} has a docstring under it; missing: {', '.join(silent)}")
+    config()
+
+
+def check_version(exam: Examination) -> None:
+    """version is a whole number from 1 up."""
+    version = getattr(exam.cls, "version", None)
+    expect(type(version) is int and version >= 1, f"version is a whole number from 1 up, not {version!r}")
+
+
+def check_refusal(exam: Examination) -> None:
+    """Fitting on another split than train is refused with UserError."""
+    for split in (Split.val, Split.test, Split.reserve):
+        images = make_images(**exam.look, split=split)  # type: ignore[arg-type]
+        try:
+            exam.new().fit(images, seed=1, work=exam.work(f"refused-{split.value}"))
+        except UserError:
+            continue
+        raise Broken(f"fit refuses the {split.value} split with a UserError (data.base.require_train does it)")
+
+
+def check_task_refusal(exam: Examination) -> None:
+    """A task that is not in `tasks` is refused with UserError."""
+    try:
+        exam.new().fit(exam.train, seed=1, work=exam.work("task"))
+    except UserError:
+        return
+    raise Broken(f"fit refuses labels of a task that is not in tasks {exam.cls.tasks} with a UserError")  # type: ignore[attr-defined]
+
+
+def check_fit(exam: Examination) -> None:
+    """fit returns a FitReport within the budget and leaves global random state alone."""
+    with untouched("fit"):
+        _, report, _ = exam.fitted
+    expect(isinstance(report, FitReport), f"fit returns a FitReport, not {type(report).__name__}")
+    expect(0 <= report.steps <= N_STEPS, f"fit takes at most the budget's {N_STEPS} steps, and reports {report.steps}")
+    expect(report.stopped in ("steps", "seconds"), f"FitReport.stopped is 'steps' or 'seconds', not {report.stopped!r}")
+
+
+def check_resume(exam: Examination) -> None:
+    """A fit that was interrupted goes on where it was and ends the same; a finished one takes no step again."""
+    model, report, n_logged = exam.fitted
+    logged: list[int] = []
+
+    def interrupt(step: int, **_: float) -> None:
+        logged.append(step)
+        if len(logged) == 3:
+            raise _Interrupted
+
+    with suppress(_Interrupted):
+        exam.new().fit(exam.train, seed=1, work=exam.work("cut", log=interrupt))
+    after: list[int] = []
+    second = exam.new()
+    again = second.fit(exam.train, seed=1, work=exam.work("cut", log=lambda step, **_: after.append(step)))
+    if len(logged) == 3:
+        expect(len(after) < n_logged, "an interrupted fit goes on, and does not begin again")
+    steps = report.steps
+    expect(again.steps == steps, f"a resumed fit reports the {steps} steps of a whole one, not {again.steps}")
+    finished: list[int] = []
+    third = exam.new()
+    once_more = third.fit(exam.train, seed=1, work=exam.work("whole", log=lambda step, **_: finished.append(step)))
+    expect(once_more.steps == steps, f"a finished fit called again reports its {steps} steps")
+    expect(not (n_logged and finished), "a finished fit called again on the same folder takes no step")
+    if exam.draws:
+        drawn, resumed, twice = (m.sample(exam.labels, seed=5) for m in (model, second, third))
+        expect(distance(resumed, drawn) == 0, "a resumed fit draws what a whole one draws")
+        expect(distance(twice, drawn) == 0, "a finished fit called again draws the same")
+
+
+def check_sample(exam: Examination) -> None:
+    """sample gives one uint8 image a label on the CPU, shaped like the training images."""
+    for labels in (exam.labels, exam.labels[:1]):
+        images, shape = exam.drawn(labels), (len(labels), *exam.train.images.shape[1:])
+        expect(str(images.dtype) == "torch.uint8", f"sample gives uint8, not {images.dtype}")
+        found = tuple(images.shape)
+        expect(found == shape, f"sample gives {shape} for {len(labels)} labels, not {found}")
+        expect(images.device.type == "cpu", f"sample gives images on the CPU, not on {images.device}")
+
+
+def check_empty(exam: Examination) -> None:
+    """The empty request is answered by an empty batch."""
+    images, shape = exam.drawn(exam.labels[:0]), (0, *exam.train.images.shape[1:])
+    expect(tuple(images.shape) == shape and str(images.dtype) == "torch.uint8", f"no labels give uint8 {shape}")
+
+
+def check_seed(exam: Examination) -> None:
+    """The same seed draws the same bytes whatever the global random state; another seed draws others."""
+    with global_seeds(11):
+        first = exam.drawn(seed=5)
+    with global_seeds(12):
+        second, other = exam.drawn(seed=5), exam.drawn(seed=6)
+    expect(distance(first, second) == 0, "the same seed draws the same bytes, whatever the global random state")
+    expect(distance(first, other) > 0, "another seed draws other images")
+
+
+def check_rows(exam: Examination) -> None:
+    """Row i depends on (seed, i) and its label, not on how many rows there are."""
+    whole = exam.drawn()
+    for k in (1, 4):
+        apart = distance(whole[:k], exam.drawn(exam.labels[:k]))
+        expect(
+            apart <= GREY_LEVELS,
+            f"sample(labels)[:{k}] is sample(labels[:{k}]) within {GREY_LEVELS} grey level; they lie {apart} apart",
+        )
+
+
+def check_sample_state(exam: Examination) -> None:
+    """sample leaves global random state alone."""
+    model, labels = exam.fitted[0], exam.labels if exam.draws else exam.labels[:0]
+    with untouched("sample"):
+        model.sample(labels, seed=5)
+
+
+def check_saving(exam: Examination) -> None:
+    """save and load bring the same images back, without touching global random state."""
+    model, folder = exam.fitted[0], exam.folder / "saved"
+    folder.mkdir(exist_ok=True)
+    with untouched("save and load"):
+        model.save(folder)
+        loaded = exam.cls.load(folder, device="cpu")  # type: ignore[attr-defined]
+    labels = exam.labels if exam.draws else exam.labels[:0]
+    apart = distance(loaded.sample(labels, seed=5), model.sample(labels, seed=5))
+    expect(apart == 0, f"a saved and loaded model draws the same images; they lie {apart} grey levels apart")
+
+
+def check_formats(exam: Examination) -> None:
+    """What save writes is safetensors, npy, JSON or CSV."""
+    folder = exam.folder / "formats"
+    folder.mkdir(exist_ok=True)
+    exam.fitted[0].save(folder)
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    expect(bool(files), "save writes into the folder it is given")
+    strange = sorted(p.name for p in files if p.suffix not in KEPT_AS)
+    expect(not strange, f"save writes {', '.join(sorted(KEPT_AS))} and never pickle; found {', '.join(strange)}")
+    for file in (p for p in files if p.suffix == ".npy"):
+        expect(np.load(file, mmap_mode="r", allow_pickle=False).dtype != object, f"{file.name} holds plain numbers")
+
+
+Check = Callable[[Examination], None]
+ALWAYS: tuple[Check, ...] = (
+    check_config, check_version, check_refusal, check_fit, check_resume, check_empty, check_sample_state,
+    check_saving, check_formats,
+)  # fmt: skip
+DRAWING: tuple[Check, ...] = (check_sample, check_seed, check_rows)
+OTHER_TASK: tuple[Check, ...] = (check_config, check_version, check_task_refusal)
+
+
+def check_generator(cls: type, *, multilabel: bool = False, channels: int = 1, size: int = 32) -> list[CheckResult]:
+    """Prove that a class keeps the contract of `generators.base.Generator`, in the way of scikit-learn's
+    `check_estimator`: on a tiny set made here, with a budget of 8 steps, on the CPU.
+
+    cls : the class. Its optional classmethod `tiny_config()` gives the smallest Config worth testing.
+    multilabel : labels (N, K). A class whose `tasks` leave this task out must refuse it, and only that is checked.
+    channels, size : of the images.
+
+    Returns one result a check; nothing is raised for a generator that is broken, however it is.
+    """
+    task = "multi" if multilabel else "single"
+    checks = ALWAYS[:5] + DRAWING + ALWAYS[5:] if getattr(cls, "draws", True) else ALWAYS
+    if task not in getattr(cls, "tasks", ("single", "multi")):
+        checks = OTHER_TASK
+    with tempfile.TemporaryDirectory() as folder, one_thread():
+        exam = Examination(cls, multilabel=multilabel, channels=channels, size=size, folder=Path(folder))
+        return [_run(check, exam) for check in checks]
+
+
+def _run(check: Check, exam: Examination) -> CheckResult:
+    name = check.__name__.removeprefix("check_")
+    try:
+        check(exam)
+    except Broken as broken:
+        return CheckResult(name, False, f"expected: {broken}")
+    except Exception as error:  # a stranger's class may raise anything, and that is what is reported
+        what = first_line(check)
+        return CheckResult(name, False, f"expected: {what} But it raised {type(error).__name__}: {error}")
+    return CheckResult(name, True)
+
+
+def first_line(thing: Any) -> str:
+    """First line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]

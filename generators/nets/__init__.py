@@ -1,0 +1,1 @@
+"""Networks of the generators; imported only where one is built."""

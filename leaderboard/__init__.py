@@ -1,0 +1,1 @@
+"""How results are reported: tables made from records alone."""

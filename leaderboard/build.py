@@ -1,0 +1,116 @@
+"""Tables from records alone: `python -m leaderboard.build [--results DIR ...] [--out DIR]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from benchmarks.cli import OK, guarded
+from benchmarks.records import RECORD, SCHEMA
+from leaderboard.rank import Entry
+from leaderboard.tables import Table, cell, csv_text, make_tables, markdown, reason_of
+from synthworth.artifacts import ensure_folder, read_json, write_bytes
+from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MARKDOWN, CSV = "leaderboard.md", "leaderboard.csv"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Rank the arms of every setting from their records, and write the tables as Markdown and CSV."""
+
+    results: tuple[Path, ...] = (Path("results/runs"),)
+    """Folders of records; a run that is in several of them counts once."""
+    out: Path = Path("leaderboard/site")
+    """Folder that takes leaderboard.md and leaderboard.csv."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the folders hold: finished runs, unfinished ones, and files that are no record of this version."""
+
+    entries: tuple[Entry, ...]
+    failed: tuple[Mapping[str, Any], ...]
+    skipped: tuple[str, ...]
+
+
+def collect(folders: Sequence[Path]) -> Found:
+    """Read every record in the folders; of several with one run id, the first finished one counts.
+
+    Raises
+    ------
+    UserError
+        For a folder that is not there, and when there is no record in any of them.
+    """
+    entries: dict[str, Entry] = {}
+    failed: dict[str, Mapping[str, Any]] = {}
+    skipped = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
+        for file in sorted(folder.glob(f"[!.]*/{RECORD}")):  # a dot: half-written by a run that was killed
+            record = read_json(file)
+            schema = record.get("schema") if isinstance(record, dict) else None
+            if schema != SCHEMA:
+                skipped.append(f"{file}: schema {schema}, this version reads {SCHEMA}")
+            elif record["status"] == "ok":
+                entries.setdefault(record["run_id"], Entry(record, file.parent))
+            else:
+                failed.setdefault(record["run_id"], record)
+    if not entries and not failed:
+        where = ", ".join(str(f) for f in folders)
+        raise UserError(f"there is no record in {where}. Run python -m benchmarks.run first, or name another --results")
+    unfinished = tuple(record for run_id, record in failed.items() if run_id not in entries)
+    return Found(tuple(entries.values()), unfinished, tuple(skipped))
+
+
+def main(args: Sequence[str]) -> int:
+    """Read, rank, write, print. Returns the exit code."""
+    options = tyro.cli(BuildOptions, args=list(args), prog="python -m leaderboard.build")
+    found = collect(options.results)
+    tables = make_tables(found.entries, found.failed)
+    ensure_folder(options.out)
+    pages = {MARKDOWN: markdown(tables, found.skipped), CSV: csv_text(tables)}
+    for name, text in pages.items():
+        write_bytes(options.out / name, text.encode())
+    from benchmarks.report import console
+
+    out = console()
+    for table in tables:
+        print_table(out, table)
+    for line in found.skipped:
+        out.print(f"not read: {line}", markup=False, soft_wrap=True)
+    for name in pages:
+        out.print(f"written {options.out / name}", markup=False, soft_wrap=True)
+    return OK
+
+
+def print_table(out: Console, table: Table) -> None:
+    """The short form of a table; the Markdown holds all of it."""
+    from rich.markup import escape
+
+    from benchmarks.report import table as empty
+
+    columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict")
+    made = empty(escape(table.heading), columns)
+    for row in table.rows:
+        label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
+        shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
+        auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
+        texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict)
+        made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
+    out.print(made)
+    for record in table.failed:
+        out.print(f"not finished: {record['name']}: {reason_of(record)}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

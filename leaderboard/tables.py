@@ -1,0 +1,393 @@
+"""From records to tables: which records share one, what a row holds, and how it reads as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.spec import NONE
+from benchmarks.verdict import MIN_SEEDS, verdict
+from leaderboard.rank import Entry, Standing, stand
+from synthworth.keys import digest
+
+ARM_FIELDS = (
+    "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
+    "controls",
+)  # fmt: skip
+"""Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
+NOT_THE_ARM = ("extractors", "controls")
+"""Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
+INTERVAL = ("auroc", "vs_none", "vs_duplicate", "auprc", "balanced_accuracy", "f1")
+FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
+NUMBERS = (
+    "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "auprc", "balanced_accuracy", "f1",
+    "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency", "fit_seconds",
+    "draw_seconds_per_1000",
+)  # fmt: skip
+COLUMNS = {
+    "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",
+    "vs_duplicate": "minus duplicate", "p_duplicate": "p", "auprc": "AUPRC",
+    "balanced_accuracy": "balanced accuracy", "f1": "F1", "fid": "FID",
+    "fd_efficientnet_lite0": "FD EfficientNet-Lite0", "class_consistency_auroc": "class consistency (AUROC)",
+    "fit_seconds": "fit s", "draw_seconds_per_1000": "s per 1,000 images",
+}  # fmt: skip
+NO_GENERATOR = "real images alone: nothing was fitted or drawn"
+HOW_TO_READ = """## How to read this
+
+- One table holds arms that can be compared: same real images, classifier, budget of optimiser steps and seeds.
+- **AUROC** is the mean over classifier seeds, on test. Brackets are 95 % intervals over seeds and patients.
+- **minus none** and **minus duplicate** are paired differences of AUROC: to real images alone, and to real images
+  drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is the exact sign-flip
+  p over seeds; **Holm p** is adjusted for all comparisons with none in the table.
+- **rank** goes by AUROC. Arms share the rank of the arm that heads their group unless the paired interval of the
+  difference to it excludes 0. FID and its like never rank: they do not tell what images are worth.
+- **FID** and **FD** (lower is closer to the real training images) are written `value @n (floor value @n)`: n images,
+  and the same distance of n real test images. Compare numbers only at the same n.
+- **class consistency**: how well a classifier trained on real images alone sees the label that was asked for.
+- **fit s** and **s per 1,000 images** are wall seconds on the machine named above the table.
+- (control) marks the fixed points that generators are read against. `null` is a missing number; the note says why.
+"""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One cell: a value with its interval or its real-real floor; None with a note where it is missing."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    floor: float | None = None
+    floor_n: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm in its table."""
+
+    standing: Standing
+    label: str
+    """Name of the arm, with the settings in which it differs from its namesakes."""
+    numbers: Mapping[str, Number]
+    verdict: str
+    """A word or two."""
+    sentence: str
+    """The same with its differences and intervals."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Arms that can be compared, best first."""
+
+    setting: Mapping[str, Any]
+    heading: str
+    facts: tuple[str, ...]
+    rows: tuple[Row, ...]
+    failed: tuple[Mapping[str, Any], ...] = ()
+    repeated: tuple[str, ...] = field(default=())
+    """Records of arms that stand in the table already, measured with other extractors or controls."""
+
+    @property
+    def key(self) -> str:
+        """Digest of the setting, 12 digits."""
+        return digest(self.setting)[:12]
+
+
+def setting_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for two arms to be comparable."""
+    return {k: v for k, v in spec.items() if k not in ARM_FIELDS}
+
+
+def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
+    """One table a setting, in the order of their headings.
+
+    entries : finished records, no run twice. failed : records of runs that did not finish.
+    """
+    settings = {digest(s): s for s in (setting_of(r["spec"]) for r in [*(e.record for e in entries), *failed])}
+    made = []
+    for key, setting in settings.items():
+        mine = [e for e in entries if digest(setting_of(e.spec)) == key]
+        arms, repeated = _one_an_arm(mine)
+        labels = _labels(arms)
+        rows = tuple(_row(standing, labels[standing.entry.run_id]) for standing in stand(arms))
+        lost = tuple(r for r in failed if digest(setting_of(r["spec"])) == key)
+        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated))
+    headings = [t.heading for t in made]
+    made = [
+        t if headings.count(t.heading) == 1 else Table(**{**vars(t), "heading": f"{t.heading} ({t.key})"}) for t in made
+    ]
+    return sorted(made, key=lambda t: t.heading)
+
+
+def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Of records of one arm the one that says most; run ids of the others."""
+    arms: dict[str, list[Entry]] = {}
+    for entry in entries:
+        spec = entry.spec
+        arms.setdefault(digest({k: spec[k] for k in ARM_FIELDS if k not in NOT_THE_ARM}), []).append(entry)
+
+    def says(entry: Entry) -> tuple[int, int, str]:
+        measured = sum(v["value"] is not None for v in entry.record["fidelity"].values())
+        return len(entry.record["comparisons"]), measured, entry.run_id
+
+    kept = [max(same, key=says) for same in arms.values()]
+    ids = {e.run_id for e in kept}
+    return kept, tuple(sorted(e.run_id for e in entries if e.run_id not in ids))
+
+
+def _labels(entries: Sequence[Entry]) -> dict[str, str]:
+    """Name of each arm by run id; arms of one name are told apart by the settings in which they differ."""
+    labels = {}
+    for entry in entries:
+        same = [e for e in entries if e.record["name"] == entry.record["name"]]
+        flats = [dict(_flat({k: e.spec[k] for k in ARM_FIELDS if k not in NOT_THE_ARM})) for e in same]
+        mine = flats[same.index(entry)]
+        differing = [k for k in mine if any(flat.get(k) != mine[k] for flat in flats)]
+        extra = f" ({', '.join(f'{k}={mine[k]}' for k in differing)})" if differing else ""
+        labels[entry.run_id] = f"{entry.record['name']}{extra}"
+    return labels
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _heading(setting: Mapping[str, Any]) -> str:
+    size = setting["data"].get("size")
+    which = setting["data"].get("name")
+    dataset = setting["dataset"] + (f" {which}" if which else "") + (f" at {size} px" if size else "")
+    share = setting["real_fraction"]
+    real = "all real training patients" if share == 1 else f"{100 * share:g} % of the real training patients"
+    train, seeds = setting["train"], setting["seeds"]
+    limit = f" or {train['seconds']:g} s" if train["seconds"] else ""
+    budget = f"{train['steps']} steps{limit}, {seeds} seed{'s' * (seeds > 1)}"
+    return f"{dataset}, {real}: {setting['classifier']}, {budget}, {setting['precision']}"
+
+
+def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Lines on what the arms share, and on where they were measured."""
+    lines = []
+    records = [row.standing.entry.record for row in rows]
+    for record in records[:1]:
+        audited, classes = record["audit"], record["classes"]
+        parts = [
+            f"{audited['n_images'][s]} {s} images of {audited['n_patients'][s]} patients"
+            for s in ("train", "val", "test")
+        ]
+        lines.append(f"{', '.join(parts)}; {len(classes)} classes: {', '.join(classes)}")
+    for name, title in (("data", "data"), ("clf", "classifier")):
+        said = ", ".join(f"{k} {v}" for k, v in _flat(setting[name]) if v not in (None, ""))
+        lines.append(f"{title}: {said or 'no options'}")
+    lines.append(f"images {setting['fingerprint'][:12]}, root seed {setting['seed']}")
+    machines = {
+        f"{p['gpu'] if p['gpu'] and p['device'].startswith('cuda') else p['processor']} ({p['n_cores']} cores)"
+        for p in (record["provenance"] for record in records)
+    }
+    if machines:
+        lines.append(f"measured on {'; '.join(sorted(machines))}")
+    if setting["seeds"] < MIN_SEEDS:
+        lines.append(f"Screening: {setting['seeds']} seeds cannot reach p < 0.05")
+    n = sum(NONE in row.standing.against for row in rows)
+    if n > 1 and setting["seeds"] >= MIN_SEEDS:
+        least = min(1.0, n * 2 / 2 ** setting["seeds"])
+        lines.append(f"with {n} comparisons at these seeds, no Holm p can fall below {least:.3g}")
+    return tuple(lines)
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------
+
+
+def _row(standing: Standing, label: str) -> Row:
+    record = standing.entry.record
+    numbers = {
+        name: _of_value(record["utility"].get(name), "this metric was not measured")
+        for name in ("auroc", "auprc", "balanced_accuracy", "f1")
+    }
+    for control in (NONE, "duplicate"):
+        numbers |= _differences(standing, control)
+    alone = record["spec"]["generator"] == NONE
+    for name, prefix in FIDELITY.items():
+        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record["fidelity"], prefix)
+    for name in ("class_consistency_auroc", "class_consistency"):
+        why = "needs one class an image" if name == "class_consistency" else "this metric was not measured"
+        numbers[name] = _of_value(record["fidelity"].get(name), NO_GENERATOR if alone else why)
+    for name in ("fit_seconds", "draw_seconds_per_1000"):
+        value = record["cost"].get(name)
+        numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
+    comparisons = {**record["comparisons"], **standing.against}
+    sentence = verdict(record["name"], comparisons, n_seeds=record["spec"]["seeds"])
+    return Row(standing, label, {name: numbers[name] for name in NUMBERS}, verdict_word(standing), sentence)
+
+
+def _of_value(value: Mapping[str, Any] | None, why: str) -> Number:
+    if value is None:
+        return Number(None, note=why)
+    return Number(value["value"], value["low"], value["high"], value["n"], note=value["note"])
+
+
+def _differences(standing: Standing, control: str) -> dict[str, Number]:
+    names = f"vs_{control}", f"p_{control}", f"holm_{control}"
+    row = standing.against.get(control)
+    if row is None:
+        return {name: Number(None, note=standing.missing[control]) for name in names}
+    p = Number(row["p_value"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
+    adjusted = Number(standing.holm) if row["n_seeds"] > 1 else p
+    found = Number(row["difference"], row["low"], row["high"], note=row["note"])
+    return dict(zip(names, (found, p, adjusted), strict=True))
+
+
+def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
+    """FID, or the Frechet distance in EfficientNet-Lite0's features, at the n in its name."""
+    extractor = "" if prefix == "fid@" else "/efficientnet_lite0"
+    name = next((k for k in fidelity if k.startswith(prefix) and extractor in k), None)
+    if name is None:
+        return Number(None, note="the extractor was not among those asked for")
+    value = fidelity[name]
+    extra, floor = value["extra"], value["extra"].get("floor")
+    note = value["note"]
+    if note is None and floor is None:
+        note = "the real-real floor could not be measured"
+    return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
+
+
+def verdict_word(standing: Standing) -> str:
+    """What `benchmarks.verdict.verdict` says in a sentence, in a word or two."""
+    spec, gain = standing.entry.spec, standing.against.get(NONE)
+    if gain is None:
+        return "the zero line" if spec["generator"] == NONE else "not compared"
+    if spec["seeds"] < MIN_SEEDS:
+        return "screening only"
+    if gain["low"] > 0:
+        bar = standing.against.get("duplicate")
+        return "helps" if bar is None or bar["low"] > 0 else "helps, not shown to beat duplicate"
+    return "hurts" if gain["high"] < 0 else "no difference shown"
+
+
+# -- Markdown -----------------------------------------------------------------------------------------------------
+
+
+class _Notes:
+    """Footnotes of one table: equal reasons share a letter."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}
+
+    def mark(self, note: str) -> str:
+        return self.marks.setdefault(note, _letters(len(self.marks)))
+
+
+def _letters(n: int) -> str:
+    return (_letters(n // 26 - 1) if n >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[n % 26]
+
+
+def markdown(tables: Sequence[Table], skipped: Sequence[str] = ()) -> str:
+    """The whole page. `skipped` says which files are no records of this version."""
+    parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t) for t in tables)]
+    if skipped:
+        parts.append("## Not read\n\n" + "".join(f"- {escape(line)}\n" for line in skipped))
+    return "\n".join(parts)
+
+
+def escape(text: str) -> str:
+    """Text as it is, in a Markdown table cell or list: no column is opened, no tag, no line break."""
+    for char in "\\|*`":
+        text = text.replace(char, f"\\{char}")
+    return " ".join(text.replace("<", "&lt;").split())
+
+
+def _table_text(table: Table) -> str:
+    notes = _Notes()
+    lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
+    if table.rows:
+        titles = ["rank", "arm", *COLUMNS.values(), "verdict"]
+        lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(COLUMNS), '---'])}|"]
+        lines += [f"| {' | '.join(_cells(row, notes))} |" for row in table.rows]
+    else:
+        lines.append("No arm of this setting has finished.")
+    lines += ["", *(f"- ({mark}) {escape(note)}" for note, mark in notes.marks.items())]
+    if table.repeated:
+        ids = ", ".join(i[:12] for i in table.repeated)
+        lines.append(f"- the same arms with other extractors or controls, not counted twice: {ids}")
+    said = [row.sentence for row in table.rows if row.standing.entry.spec["generator"] != NONE]
+    if said:
+        lines += ["", "Verdicts:", "", *(f"- {escape(line)}" for line in said)]
+    if table.failed:
+        lines += ["", "Not finished:", ""]
+        lines += [f"- {escape(r['name'])} ({r['run_id'][:12]}): {escape(reason_of(r))}" for r in table.failed]
+    return "\n".join(lines) + "\n"
+
+
+def reason_of(record: Mapping[str, Any]) -> str:
+    """Why a run did not finish."""
+    return str(record.get("error") or f"status {record['status']}, no reason given")
+
+
+def _cells(row: Row, notes: _Notes) -> list[str]:
+    standing = row.standing
+    rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
+    label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
+    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in COLUMNS), row.verdict]
+
+
+def cell(name: str, number: Number, mark: Any) -> str:
+    """One number as text; `mark(note)` gives the letter of a footnote."""
+    tail = f" ({mark(number.note)})" if number.note else ""
+    if number.value is None:
+        return f"null{tail}"
+    sign = "+" if name.startswith("vs_") else ""
+    if name in FIDELITY:
+        floor = "null" if number.floor is None else f"{number.floor:.4g} @{number.floor_n}"
+        return f"{number.value:.4g} @{number.n} (floor {floor}){tail}"
+    if name in ("fit_seconds", "draw_seconds_per_1000"):
+        return f"{number.value:.1f}{tail}"
+    text = f"{number.value:{sign}.3f}"
+    if name in ("auroc", "vs_none", "vs_duplicate"):
+        text += f" [{number.low:{sign}.3f}, {number.high:{sign}.3f}]"
+    return text + tail
+
+
+# -- CSV ----------------------------------------------------------------------------------------------------------
+
+
+def csv_text(tables: Sequence[Table]) -> str:
+    """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
+    rows = [_flat_row(table, row) for table in tables for row in table.rows]
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: "null" if v is None else v for k, v in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _flat_row(table: Table, row: Row) -> dict[str, Any]:
+    record, spec = row.standing.entry.record, row.standing.entry.spec
+    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
+    flat: dict[str, Any] = {
+        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
+        "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
+        "seed": spec["seed"], "precision": spec["precision"], "rank": row.standing.rank, "arm": row.label,
+        "generator": spec["generator"], "mode": spec["mode"], "ratio": spec["ratio"],
+        "is_control": record["is_control"], "labels_real": counts["real"], "labels_synthetic": counts["synthetic"],
+    }  # fmt: skip
+    for name, number in row.numbers.items():
+        flat[name] = number.value
+        if name in INTERVAL:
+            flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
+        if name in FIDELITY:
+            flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
+    notes: dict[str, list[str]] = {}
+    for name, note in {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}}.items():
+        if note:
+            notes.setdefault(note, []).append(name)
+    flat["verdict"] = row.verdict
+    flat["notes"] = "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items()) or None
+    return flat | {"heading": table.heading, "run_id": record["run_id"]}

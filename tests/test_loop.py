@@ -1,0 +1,229 @@
+"""The training loop: killed at any moment it goes on to the same end, and it leaves nothing else changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.contract import global_states
+from synthworth.errors import Diverged, UserError
+from synthworth.loop import BatchOrder, PhaseReport, evaluating, make_average, run_steps
+from synthworth.work import Work
+
+N = 24
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+class Bench:
+    """A small network with dropout, AdamW, a schedule and an average, learning noise from noise."""
+
+    def __init__(self) -> None:
+        maker = torch.Generator().manual_seed(0)
+        self.x = torch.randn(40, 6, generator=maker)
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self.adam = torch.optim.AdamW(self.net.parameters(), lr=0.01)
+        self.rate = torch.optim.lr_scheduler.CosineAnnealingLR(self.adam, N)
+        self.average = make_average(self.net, 0.9)
+        self.order = BatchOrder(40, 16, seed=3)
+        self.taken: list[int] = []
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {"net": self.net, "adam": self.adam, "rate": self.rate, "average": self.average}
+
+    def step(self, t: int) -> Mapping[str, Tensor]:
+        x = self.x[self.order(t)]
+        loss = (self.net(x + 0.1 * torch.randn_like(x)) - x.sum(1, keepdim=True)).square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        self.rate.step()
+        self.average.update_parameters(self.net)
+        self.taken.append(t)
+        return {"loss": loss.detach()}
+
+    def run(self, work: Work, step: Callable[[int], Mapping[str, Tensor]] | None = None, **options: Any) -> PhaseReport:
+        return run_steps("phase", step or self.step, n_steps=N, parts=self.parts, seed=7, work=work, **options)
+
+    def weights(self) -> list[Tensor]:
+        return [*self.net.state_dict().values(), *self.average.state_dict().values()]
+
+
+def killed_at(bench: Bench, last: int) -> Callable[[int], Mapping[str, Tensor]]:
+    def step(t: int) -> Mapping[str, Tensor]:
+        if t == last:
+            raise Killed
+        return bench.step(t)
+
+    return step
+
+
+@pytest.mark.parametrize("last", [0, 1, 13, N - 1])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, last: int) -> None:
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    whole = Bench()
+    expected = whole.run(Work(tmp_path / "a", checkpoint_seconds=0.0))
+    work, cut = Work(tmp_path / "b", checkpoint_seconds=0.0), Bench()
+    with pytest.raises(Killed):
+        cut.run(work, killed_at(cut, last))
+    again = Bench()
+    report = again.run(work)
+    assert again.taken == list(range(last, N))
+    assert (report.steps, report.stopped, report.history) == (expected.steps, expected.stopped, expected.history)
+    assert all(torch.equal(a, b) for a, b in zip(again.weights(), whole.weights(), strict=True))
+
+
+def test_steps_since_the_last_checkpoint_are_taken_again_to_the_same_end(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    whole = Bench()
+    whole.run(Work(tmp_path / "a"))
+    cut = Bench()
+    with pytest.raises(Killed):
+        cut.run(Work(tmp_path / "b", checkpoint_seconds=1e9), killed_at(cut, 9))
+    again = Bench()
+    again.run(Work(tmp_path / "b"))
+    assert again.taken == list(range(N))
+    assert all(torch.equal(a, b) for a, b in zip(again.weights(), whole.weights(), strict=True))
+
+
+def test_a_finished_run_takes_no_step_and_reports_the_same(tmp_path: Path) -> None:
+    first, second = Bench(), Bench()
+    report = first.run(Work(tmp_path))
+    assert second.run(Work(tmp_path)) == report
+    assert second.taken == []
+    assert all(torch.equal(a, b) for a, b in zip(first.weights(), second.weights(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_step_and_checkpoint(tmp_path: Path) -> None:
+    bench = Bench()
+
+    def step(t: int) -> Mapping[str, Tensor]:
+        scalars = bench.step(t)
+        return {"loss": scalars["loss"] * (float("nan") if t == 5 else 1.0)}
+
+    says = r"loss is nan at step 6 of 24; the last good checkpoint is step 5 in .*phase\.ckpt"
+    with pytest.raises(Diverged, match=says):
+        bench.run(Work(tmp_path, checkpoint_seconds=0.0), step)
+
+
+def test_divergence_before_any_checkpoint_says_so(tmp_path: Path) -> None:
+    bench = Bench()
+    with pytest.raises(Diverged, match="step 1 of 24; there is no checkpoint yet"):
+        bench.run(Work(tmp_path), lambda t: {"loss": torch.tensor(float("inf"))})
+
+
+def test_the_seconds_of_a_budget_stop_the_run_and_it_stays_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr("synthworth.loop.time.perf_counter", lambda: float(next(clock)))
+    bench = Bench()
+    report = bench.run(Work(tmp_path), seconds=20.0)
+    assert report.stopped == "seconds"
+    assert 0 < report.steps == len(bench.taken) < N
+    again = Bench()
+    assert again.run(Work(tmp_path), seconds=20.0) == report
+    assert again.taken == []
+
+
+def test_global_random_state_is_left_alone_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    before = global_states()
+    first = Bench()
+    first.run(Work(tmp_path / "a"))
+    assert global_states() == before
+    with torch.random.fork_rng():
+        torch.manual_seed(99)
+        second = Bench()
+        second.run(Work(tmp_path / "b"))
+    assert all(torch.equal(a, b) for a, b in zip(first.weights(), second.weights(), strict=True))
+
+
+@pytest.mark.parametrize("kept", [0, 13, 600])
+def test_a_broken_checkpoint_is_named(tmp_path: Path, kept: int) -> None:
+    bench = Bench()
+    bench.run(Work(tmp_path))
+    file = tmp_path / "phase.ckpt"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"phase\.ckpt (is not a checkpoint|cannot be read)"):
+        Bench().run(Work(tmp_path))
+
+
+def test_bytes_of_another_kind_are_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "phase.ckpt").write_bytes(b"half a checkp")
+    with pytest.raises(UserError, match=r"phase\.ckpt is not a checkpoint"):
+        Bench().run(Work(tmp_path))
+
+
+def test_scalars_are_logged_as_plain_floats(tmp_path: Path) -> None:
+    rows: list[tuple[int, dict[str, float]]] = []
+    work = dataclasses.replace(Work(tmp_path), log=lambda step, **scalars: rows.append((step, scalars)))
+    report = Bench().run(work)
+    assert [step for step, _ in rows] == list(range(1, N + 1))
+    assert all(type(v) is float for _, scalars in rows for v in scalars.values())
+    assert [row["loss"] for row in report.history] == [scalars["loss"] for _, scalars in rows]
+
+
+@pytest.mark.parametrize(("n", "batch"), [(10, 5), (10, 3), (7, 7), (3, 8)])
+def test_every_epoch_covers_every_row_once(n: int, batch: int) -> None:
+    order = BatchOrder(n, batch, seed=1)
+    drawn = torch.cat([order(t) for t in range(n)])
+    assert len(drawn) == n * batch
+    for epoch in drawn.reshape(-1, n)[:batch]:
+        assert sorted(epoch.tolist()) == list(range(n))
+
+
+def test_batch_order_has_no_memory_and_follows_its_seed() -> None:
+    order = BatchOrder(50, 8, seed=1)
+    forwards = [order(t) for t in range(20)]
+    assert all(torch.equal(BatchOrder(50, 8, seed=1)(t), forwards[t]) for t in reversed(range(20)))
+    assert not torch.equal(BatchOrder(50, 8, seed=2)(0), forwards[0])
+
+
+def test_the_average_warms_up_and_then_decays_at_its_rate() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    average, expected = make_average(net, 0.5), 0.0
+    for t in range(20):
+        net.weight.data.fill_(float(t))
+        average.update_parameters(net)
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = float(t) if t == 0 else decay * expected + (1 - decay) * t
+        assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_follows_buffers_too() -> None:
+    net = nn.BatchNorm1d(2)
+    average = make_average(net, 0.9)
+    net(torch.ones(4, 2) * 5)
+    average.update_parameters(net)
+    assert torch.equal(average.module.running_mean, net.running_mean)
+    assert int(average.module.num_batches_tracked) == 1
+
+
+def test_evaluating_puts_the_mode_back_even_after_an_error() -> None:
+    net = nn.Dropout()
+    modes: list[bool] = []
+    with pytest.raises(Killed), evaluating(net):  # noqa: PT012
+        modes.append(net.training)
+        raise Killed
+    assert modes == [False]
+    assert net.training

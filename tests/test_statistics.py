@@ -1,0 +1,225 @@
+"""The bootstrap of AUROC against scikit-learn, and the verdict: its interval, its p, and how often it is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.metrics.registry import Value
+from benchmarks.statistics import bootstrap
+from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc, draw_counts
+from benchmarks.statistics.compare import arm_interval, compare, mean_interval, sign_flip_p
+from synthworth.errors import Unavailable
+
+
+def experiment(*, n_seeds: int = 2, n_patients: int = 30, k: int = 3, gain: float = 1.0, seed: int = 0):
+    """Scores with ties (S, N, K), findings (N, K) and patients of one to three images."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat([f"p{i}" for i in range(n_patients)], rng.integers(1, 4, size=n_patients))
+    truth = (rng.random((len(groups), k)) < 0.3).astype(np.uint8)
+    raw = rng.normal(size=(n_seeds, *truth.shape)) + gain * truth
+    return np.round(norm.cdf(raw), 1), truth, groups
+
+
+def written_out(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Indices of the images of a resample."""
+    patients = np.unique(groups)
+    return np.concatenate(
+        [np.flatnonzero(groups == p) for p, c in zip(patients, counts, strict=True) for _ in range(int(c))]
+    )
+
+
+def test_auroc_of_every_resample_is_scikit_learns_on_the_resample_written_out(monkeypatch):
+    monkeypatch.setattr(bootstrap, "CHUNK", 7)
+    scores, truth, groups = experiment()
+    found = bootstrap_auroc(scores, truth, groups, seed=5, n_replicates=40)
+    counts = draw_counts(found.n_groups, 40, seed=5)
+    np.testing.assert_allclose(found.macro[0], roc_auc_score(truth, scores[0]), atol=1e-12)
+    for b in range(40):
+        rows = written_out(groups, counts[:, b])
+        for s in range(2):
+            for q in range(3):
+                expected = roc_auc_score(truth[rows, q], scores[s, rows, q])
+                assert found.draws[s, q, b] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_one_class_an_image_is_bootstrapped_too(k):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(k, size=120)
+    scores = rng.dirichlet(np.ones(k), size=(1, 120))
+    found = bootstrap_auroc(scores, truth, np.arange(120), seed=1, n_replicates=5)
+    expected = roc_auc_score(truth, scores[0, :, 1] if k == 2 else scores[0], multi_class="ovr")
+    assert found.macro[0] == pytest.approx(expected)
+    assert found.point.shape == (1, 1 if k == 2 else k)
+
+
+def test_every_resample_draws_as_many_patients_as_there_are():
+    counts = draw_counts(50, 200, seed=1)
+    assert (counts.sum(axis=0) == 50).all()
+    assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.1)
+    assert not np.array_equal(counts, draw_counts(50, 200, seed=2))
+
+
+def test_resamples_without_a_class_are_counted_and_leave_it_out():
+    scores, truth, groups = experiment(n_patients=20, k=2)
+    truth[:, 1] = 0
+    truth[0, 1] = 1
+    found = bootstrap_auroc(scores, truth, groups, seed=3, n_replicates=300)
+    lost = ~found.valid[1]
+    assert 0.25 < lost.mean() < 0.5  # (1 - 1/20)^20 = 0.36
+    assert found.n_incomplete == lost.sum()
+    np.testing.assert_array_equal(found.macro_draws[:, lost], found.draws[:, 0, lost])
+    assert found.of_class("1").draws.shape[2] == (~lost).sum()
+
+
+def test_a_class_that_the_test_set_lacks_is_left_out_with_its_reason():
+    scores, truth, groups = experiment()
+    truth[:, 2] = 0
+    found = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=10, classes=("a", "b", "c"))
+    assert found.classes == ("a", "b")
+    assert found.left_out == ("c (no positive image)",)
+    with pytest.raises(Unavailable, match="'c'"):
+        found.of_class("c")
+    with pytest.raises(Unavailable, match="no class can be judged"):
+        bootstrap_auroc(scores, np.zeros_like(truth), groups, seed=0, n_replicates=10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "n"), [((20, 3), 20, 5), ((0, 20, 3), 20, 5), ((1, 20, 3), 19, 5), ((1, 20, 3), 20, 0)]
+)
+def test_what_does_not_fit_is_refused(shape, groups, n):
+    truth = np.eye(3, dtype=int)[np.arange(20) % 3]
+    with pytest.raises(ValueError):
+        bootstrap_auroc(np.zeros(shape), truth, range(groups), seed=0, n_replicates=n)
+
+
+def arm(values, *, noise: float = 0.001, design: str = "d", seed: int = 0) -> Replicates:
+    """An arm whose macro AUROC over seeds is `values`."""
+    point = np.asarray(values, dtype=float)[:, None]
+    draws = point[:, :, None] + np.random.default_rng(seed).normal(size=(1, 1, 500)) * noise
+    valid = np.ones((1, 500), bool)
+    return Replicates(point, draws, valid, ("a",), (), 100, 0, design)
+
+
+BASE = np.array([0.80, 0.81, 0.79, 0.80, 0.82, 0.80])
+
+
+def test_a_clear_gain_helps_and_a_clear_loss_hurts():
+    better = arm(BASE + np.array([0.020, 0.021, 0.019, 0.022, 0.018, 0.020]))
+    found = compare(better, arm(BASE), name_a="ddpm", name_b="none")
+    assert found.verdict == "helps"
+    assert found.difference == pytest.approx(0.02)
+    assert found.p_value == pytest.approx(2 / 2**6)
+    assert found.note is None
+    assert found.sentence().startswith("ddpm helps against none: +0.0200 AUROC")
+    assert compare(arm(BASE), better, name_a="none", name_b="ddpm").verdict == "hurts"
+
+
+def test_an_arm_against_itself_shows_no_difference():
+    found = compare(arm(BASE), arm(BASE), name_a="none", name_b="none")
+    assert (found.verdict, found.difference, found.p_value) == ("no difference shown", 0.0, 1.0)
+
+
+def test_a_difference_that_few_seeds_scatter_around_is_not_shown():
+    found = compare(arm(BASE[:3] + np.array([0.03, 0.001, 0.02])), arm(BASE[:3]), name_a="a", name_b="b")
+    assert found.verdict == "no difference shown"
+    assert found.low < 0 < found.high
+    assert found.note == "screening: 3 seeds cannot reach p < 0.05"
+
+
+def test_one_seed_never_gives_a_verdict():
+    found = compare(arm([0.9]), arm([0.5]), name_a="a", name_b="b")
+    assert found.verdict == "no difference shown"
+    assert "one seed" in str(found.note)
+    assert found.p_value == 1.0
+
+
+def test_arms_of_another_test_set_or_other_seeds_cannot_be_paired():
+    with pytest.raises(ValueError, match="a and b cannot be paired"):
+        compare(arm(BASE), arm(BASE, design="other"), name_a="a", name_b="b")
+    with pytest.raises(ValueError, match="6 and 3 seeds"):
+        compare(arm(BASE), arm(BASE[:3]), name_a="a", name_b="b")
+
+
+def test_the_design_tells_test_sets_apart():
+    scores, truth, groups = experiment()
+    base = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=5).design
+    assert bootstrap_auroc(scores / 2, truth, groups, seed=0, n_replicates=5).design == base
+    assert bootstrap_auroc(scores, truth, groups, seed=1, n_replicates=5).design != base
+    assert bootstrap_auroc(scores, 1 - truth, groups, seed=0, n_replicates=5).design != base
+    assert bootstrap_auroc(scores, truth, groups[::-1], seed=0, n_replicates=5).design != base
+
+
+def test_a_comparison_is_plain_json():
+    row = compare(arm(BASE + 0.01), arm(BASE), name_a="a", name_b="b").to_json()
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+
+
+def test_pairing_narrows_the_interval():
+    scores, truth, groups = experiment(n_seeds=3, n_patients=100)
+    rng = np.random.default_rng(1)
+    a = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=400)
+    b = bootstrap_auroc(scores + 0.05 * rng.normal(size=scores.shape), truth, groups, seed=0, n_replicates=400)
+    assert compare(a, b, name_a="a", name_b="b").interval.se_patients < 0.5 * arm_interval(a).se_patients
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 6])
+def test_smallest_sign_flip_p_is_two_over_two_to_the_n(n):
+    assert sign_flip_p(np.arange(1.0, n + 1), seed=0) == pytest.approx(2 / 2**n)
+    assert sign_flip_p(-np.arange(1.0, n + 1), seed=0) == pytest.approx(2 / 2**n)
+
+
+def test_sign_flip_p_counts_patterns():
+    assert sign_flip_p(np.array([3.0, 2.0, -1.0]), seed=0) == pytest.approx(4 / 8)
+    assert sign_flip_p(np.zeros(6), seed=0) == 1.0
+
+
+def test_an_arm_interval_stays_within_zero_and_one():
+    interval = arm_interval(arm([0.99, 1.0, 0.97]))
+    assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+    Value("auroc", interval.estimate, 10, "higher", low=interval.low, high=interval.high).to_json()
+
+
+@pytest.mark.parametrize("n_seeds", [3, 6])
+@pytest.mark.parametrize(
+    ("between", "patients", "interaction"),
+    [(1, 0, 0.0), (0, 8, 0.0), (0, 0, 8.0), (0.5, 6, 4.0)],
+    ids=["seeds", "patients", "interaction", "mixed"],
+)
+def test_the_interval_covers_95_percent_whatever_the_noise_is_made_of(n_seeds, between, patients, interaction):
+    """600 experiments of a crossed layout: value = seed + patient + interaction, true mean 0."""
+    rng = np.random.default_rng(n_seeds)
+    n, hits = 60, 0
+    for _ in range(600):
+        table = between * rng.normal(size=(n_seeds, 1)) + patients * rng.normal(size=n)
+        table = table + interaction * rng.normal(size=(n_seeds, n)) + 1e-9 * rng.normal(size=(n_seeds, n))
+        draws = table @ rng.multinomial(n, np.full(n, 1 / n), size=150).T / n
+        interval = mean_interval(table.mean(axis=1), draws, seed=0)
+        hits += interval.low <= 0 <= interval.high
+    assert 0.93 <= hits / 600 <= 0.975
+
+
+def test_under_a_null_few_comparisons_find_something_and_a_real_gain_is_found():
+    """500 experiments of 6 seeds on 300 films of 100 patients; noise shared by arms, by seeds, and by neither."""
+    false_alarms = found = 0
+    for e in range(500):
+        rng = np.random.default_rng([7, e])
+        patient = np.repeat(np.arange(100), 3)
+        truth = (rng.random(300) < 0.35).astype(int)
+        film = rng.normal(size=100)[patient] + rng.normal(size=300)
+        arms = []
+        for gain in (0.0, 0.0, 0.5):
+            own = 0.5 * rng.normal(size=300)
+            skill = 1.5 + gain + 0.15 * rng.normal(size=(6, 1))
+            p = norm.cdf(skill * truth + film + own + 0.5 * rng.normal(size=(6, 300)))
+            arms.append(bootstrap_auroc(np.stack([1 - p, p], axis=2), truth, patient, seed=e, n_replicates=100))
+        null = compare(arms[1], arms[0], name_a="a", name_b="b")
+        false_alarms += null.verdict != "no difference shown"
+        found += compare(arms[2], arms[0], name_a="c", name_b="b").verdict == "helps"
+    assert 0.02 <= false_alarms / 500 <= 0.07
+    assert found / 500 > 0.8
