@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from data.base import ImageSet, Split
 from synthworth.errors import UserError
 from synthworth.work import Budget, FitReport, Work

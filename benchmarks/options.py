@@ -159,6 +159,9 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     chosen |= {
         k: getattr(first, k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in flags
     }
+    for name in ("generator", "dataset", "classifier"):
+        if not isinstance(chosen.get(name), str | None):
+            raise UserError(f"--config {first.config}: {name} is one name, not {chosen[name]!r}")
     plugins = chosen.get("plugin") or ()
     for plugin in [plugins] if isinstance(plugins, str) else plugins:
         load_plugin_file(Path(plugin))

@@ -15,10 +15,10 @@ from synthworth.keys import digest
 
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
-    "controls",
+    "extractor_precision", "controls",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
-NOT_THE_ARM = ("extractors", "controls")
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls")
 """Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
@@ -255,6 +255,8 @@ def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
     note = value["note"]
     if note is None and floor is None:
         note = "the real-real floor could not be measured"
+    if note is None and "bf16" in extra.get("extractor", ""):
+        note = f"features in bf16 ({extra['extractor']}): not to be compared with fp32"
     return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
 
 

@@ -1,7 +1,8 @@
-"""What several test files share: tiny image sets, specs, and commands run in a process of their own."""
+"""What several test files share: tiny image sets, specs, pretended records, and commands in their own process."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,8 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.spec import RunSpec
+from benchmarks.metrics.registry import Value
+from benchmarks.records import PREDICTIONS, SCHEMA, Records, write_predictions
+from benchmarks.spec import RunSpec, real_only
+from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
+from benchmarks.statistics.compare import arm_interval, compare
+from benchmarks.verdict import verdict
 from data.base import ImageSet, Split
+from synthworth.keys import seed_from
 from synthworth.work import Budget
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +71,103 @@ def make_spec() -> Callable[..., RunSpec]:
         return RunSpec(**{**values, **change})
 
     return make
+
+
+PROVENANCE = {"gpu": None, "device": "cpu", "processor": "a processor", "n_cores": 2}
+
+
+class Lab:
+    """Writes finished records of pretended arms, predictions included, as the main job would."""
+
+    def __init__(self, folder: Path, test: ImageSet, spec: RunSpec) -> None:
+        self.folder, self.test, self.spec = folder, test, spec
+        self.known: dict[tuple[Any, ...], Replicates] = {}
+
+    def run(
+        self, generator: str, quality: float, *, fid: float | None = 30.0, jitter: int = 0, **change: Any
+    ) -> dict[str, Any]:
+        """A record of an arm whose classifiers see `quality` standard deviations between yes and no."""
+        spec = dataclasses.replace(self.spec, generator=generator, **change)
+        if generator == "none":
+            spec = real_only(spec)
+        scores = self._scores(quality, spec.seeds, jitter)
+        truth, classes = self.test.labels.numpy(), self.test.classes
+        seed = seed_from(spec.seed, "bootstrap")
+        mine = bootstrap_auroc(
+            scores, truth, self.test.groups, seed=seed, n_replicates=spec.n_bootstrap, classes=classes
+        )
+        self.known[generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed] = mine
+        record = self._record(spec, mine, fid)
+        Records(self.folder).write(record, {PREDICTIONS: lambda f: write_predictions(f, self.test, scores)})
+        return record
+
+    def _scores(self, quality: float, n_seeds: int, jitter: int) -> np.ndarray:
+        """float32 (S, N, K); the noise is the same for every arm, but for a little that `jitter` seeds."""
+        n, k = len(self.test), self.test.n_classes
+        common = np.random.default_rng(0).standard_normal((n_seeds, n, k))
+        own = np.random.default_rng([1, jitter]).standard_normal((n_seeds, n, k))
+        logits = quality * np.eye(k)[self.test.labels.numpy()] + common + 0.1 * own
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+    def _record(self, spec: RunSpec, mine: Replicates, fid: float | None) -> dict[str, Any]:
+        interval, n = arm_interval(mine), len(self.test)
+        value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high).to_json()
+        plain = Value("f1", 0.5, n, "higher").to_json()
+        found = (
+            Value("fid", fid, 9, "lower", extra={"floor": 20.0, "floor_n": 9})
+            if fid is not None
+            else Value.missing("fid", "Inception's weights are not there", n=9, direction="lower")
+        )
+        lite = Value("fd", 0.5, 9, "lower", extra={"floor": None, "floor_n": None}).to_json()
+        fidelity = {"fid@9": found.to_json(), "fd@9/efficientnet_lite0@1": lite, "fd@9/vgg16_random@1": plain}
+        comparisons = {}
+        for control in spec.controls:
+            key = (control, None if control == "none" else spec.ratio, spec.seeds, spec.seed)
+            if key in self.known and control != spec.generator:
+                made = compare(mine, self.known[key], name_a=spec.name, name_b=control)
+                comparisons[control] = {"run_id": "0" * 64, **made.to_json()}
+        sizes = dict.fromkeys(("train", "val", "test"), n)
+        return {
+            "schema": SCHEMA,
+            "status": "ok",
+            "run_id": spec.run_id,
+            "name": spec.name,
+            "spec": spec.to_json(),
+            "classes": list(self.test.classes),
+            "is_control": spec.generator in ("none", "duplicate"),
+            "counts": {"real": {"a": 9}, "synthetic": {"a": 4}},
+            "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
+            "fidelity": {} if spec.is_real_only else fidelity,
+            "comparisons": comparisons,
+            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "cost": {} if spec.is_real_only else {"fit_seconds": 1.5, "draw_seconds_per_1000": 2.5},
+            "audit": {"n_images": sizes, "n_patients": sizes, "warnings": []},
+            "provenance": PROVENANCE,
+        }
+
+    def fail(self, error: str, **change: Any) -> dict[str, Any]:
+        """A record of a run that did not finish."""
+        spec = dataclasses.replace(self.spec, **change)
+        record = {
+            "schema": SCHEMA, "status": "failed", "run_id": spec.run_id, "name": spec.name, "spec": spec.to_json(),
+            "error": error, "provenance": PROVENANCE,
+        }  # fmt: skip
+        Records(self.folder).write(record, {})
+        return record
+
+    def tables(self) -> list[Any]:
+        """The tables of all records so far."""
+        from leaderboard.build import collect
+        from leaderboard.tables import make_tables
+
+        found = collect([self.folder])
+        return make_tables(found.entries, found.failed)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, make_images: Callable[..., ImageSet], make_spec: Callable[..., RunSpec]) -> Lab:
+    """A folder of pretended runs on 120 test images of 60 patients."""
+    return Lab(tmp_path / "runs", make_images((40, 40, 40), split=Split.test), make_spec())
 
 
 @pytest.fixture

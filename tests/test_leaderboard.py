@@ -17,114 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.cli import guarded
-from benchmarks.metrics.registry import Value
-from benchmarks.records import PREDICTIONS, RECORD, SCHEMA, Records, write_predictions
-from benchmarks.spec import RunSpec, real_only
-from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
-from benchmarks.statistics.compare import arm_interval, compare
-from benchmarks.verdict import verdict
-from data.base import ImageSet, Split
+from benchmarks.records import PREDICTIONS, RECORD
+from benchmarks.spec import RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.rank import Entry, holm, read_replicates
 from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, markdown, setting_of
 from synthworth.errors import Unavailable, UserError
-from synthworth.keys import seed_from
-
-PROVENANCE = {"gpu": None, "device": "cpu", "processor": "a processor", "n_cores": 2}
-
-
-class Lab:
-    """Writes finished records of pretended arms, predictions included, as the main job would."""
-
-    def __init__(self, folder: Path, test: ImageSet, spec: RunSpec) -> None:
-        self.folder, self.test, self.spec = folder, test, spec
-        self.known: dict[tuple[Any, ...], Replicates] = {}
-
-    def run(
-        self, generator: str, quality: float, *, fid: float | None = 30.0, jitter: int = 0, **change: Any
-    ) -> dict[str, Any]:
-        """A record of an arm whose classifiers see `quality` standard deviations between yes and no."""
-        spec = dataclasses.replace(self.spec, generator=generator, **change)
-        if generator == "none":
-            spec = real_only(spec)
-        scores = self._scores(quality, spec.seeds, jitter)
-        truth, classes = self.test.labels.numpy(), self.test.classes
-        seed = seed_from(spec.seed, "bootstrap")
-        mine = bootstrap_auroc(
-            scores, truth, self.test.groups, seed=seed, n_replicates=spec.n_bootstrap, classes=classes
-        )
-        self.known[generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed] = mine
-        record = self._record(spec, mine, fid)
-        Records(self.folder).write(record, {PREDICTIONS: lambda f: write_predictions(f, self.test, scores)})
-        return record
-
-    def _scores(self, quality: float, n_seeds: int, jitter: int) -> np.ndarray:
-        """float32 (S, N, K); the noise is the same for every arm, but for a little that `jitter` seeds."""
-        n, k = len(self.test), self.test.n_classes
-        common = np.random.default_rng(0).standard_normal((n_seeds, n, k))
-        own = np.random.default_rng([1, jitter]).standard_normal((n_seeds, n, k))
-        logits = quality * np.eye(k)[self.test.labels.numpy()] + common + 0.1 * own
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
-
-    def _record(self, spec: RunSpec, mine: Replicates, fid: float | None) -> dict[str, Any]:
-        interval, n = arm_interval(mine), len(self.test)
-        value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high).to_json()
-        plain = Value("f1", 0.5, n, "higher").to_json()
-        found = (
-            Value("fid", fid, 9, "lower", extra={"floor": 20.0, "floor_n": 9})
-            if fid is not None
-            else Value.missing("fid", "Inception's weights are not there", n=9, direction="lower")
-        )
-        lite = Value("fd", 0.5, 9, "lower", extra={"floor": None, "floor_n": None}).to_json()
-        fidelity = {"fid@9": found.to_json(), "fd@9/efficientnet_lite0@1": lite, "fd@9/vgg16_random@1": plain}
-        comparisons = {}
-        for control in spec.controls:
-            key = (control, None if control == "none" else spec.ratio, spec.seeds, spec.seed)
-            if key in self.known and control != spec.generator:
-                made = compare(mine, self.known[key], name_a=spec.name, name_b=control)
-                comparisons[control] = {"run_id": "0" * 64, **made.to_json()}
-        sizes = dict.fromkeys(("train", "val", "test"), n)
-        return {
-            "schema": SCHEMA,
-            "status": "ok",
-            "run_id": spec.run_id,
-            "name": spec.name,
-            "spec": spec.to_json(),
-            "classes": list(self.test.classes),
-            "is_control": spec.generator in ("none", "duplicate"),
-            "counts": {"real": {"a": 9}, "synthetic": {"a": 4}},
-            "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
-            "fidelity": {} if spec.is_real_only else fidelity,
-            "comparisons": comparisons,
-            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
-            "cost": {} if spec.is_real_only else {"fit_seconds": 1.5, "draw_seconds_per_1000": 2.5},
-            "audit": {"n_images": sizes, "n_patients": sizes, "warnings": []},
-            "provenance": PROVENANCE,
-        }
-
-    def fail(self, error: str, **change: Any) -> dict[str, Any]:
-        """A record of a run that did not finish."""
-        spec = dataclasses.replace(self.spec, **change)
-        record = {
-            "schema": SCHEMA, "status": "failed", "run_id": spec.run_id, "name": spec.name, "spec": spec.to_json(),
-            "error": error, "provenance": PROVENANCE,
-        }  # fmt: skip
-        Records(self.folder).write(record, {})
-        return record
-
-    def tables(self) -> list[Any]:
-        """The tables of all records so far."""
-        found = collect([self.folder])
-        return make_tables(found.entries, found.failed)
 
 
 @pytest.fixture
-def lab(tmp_path: Path, make_images: Callable[..., ImageSet], make_spec: Callable[..., RunSpec]) -> Lab:
-    return Lab(tmp_path / "runs", make_images((40, 40, 40), split=Split.test), make_spec())
-
-
-@pytest.fixture
-def full(lab: Lab) -> Lab:
+def full(lab: Any) -> Any:
     """Real images alone, their duplicates, one generator that helps and one that hurts."""
     lab.run("none", 1.0)
     lab.run("duplicate", 1.0, jitter=2)
@@ -163,19 +65,19 @@ def test_holm_never_lowers_a_p_and_keeps_the_order(p_values: list[float]) -> Non
 # -- ranks --------------------------------------------------------------------------------------------------------
 
 
-def test_arms_that_cannot_be_told_apart_share_a_rank(full: Lab) -> None:
+def test_arms_that_cannot_be_told_apart_share_a_rank(full: Any) -> None:
     (table,) = full.tables()
     ranks = {row.label: row.standing.rank for row in table.rows}
     assert ranks == {"good add 0.5": 1, "none": 2, "duplicate add 0.5": 2, "bad add 0.5": 4}
 
 
-def test_the_best_fid_does_not_help_the_rank(full: Lab) -> None:
+def test_the_best_fid_does_not_help_the_rank(full: Any) -> None:
     (table,) = full.tables()
     assert table.rows[-1].numbers["fid"].value == min(r.numbers["fid"].value or 99 for r in table.rows)
     assert table.rows[-1].standing.rank == 4
 
 
-def test_from_one_seed_nothing_is_told_apart(lab: Lab) -> None:
+def test_from_one_seed_nothing_is_told_apart(lab: Any) -> None:
     lab.run("none", 1.0, seeds=1)
     lab.run("good", 3.0, seeds=1)
     (table,) = lab.tables()
@@ -183,20 +85,20 @@ def test_from_one_seed_nothing_is_told_apart(lab: Lab) -> None:
     assert "one seed gives no p" in markdown([table])
 
 
-def test_verdict_words_follow_the_intervals(full: Lab) -> None:
+def test_verdict_words_follow_the_intervals(full: Any) -> None:
     (table,) = full.tables()
     words = {row.standing.entry.spec["generator"]: row.verdict for row in table.rows}
     assert words == {"good": "helps", "none": "the zero line", "duplicate": "no difference shown", "bad": "hurts"}
 
 
-def test_holm_covers_every_comparison_with_none(full: Lab) -> None:
+def test_holm_covers_every_comparison_with_none(full: Any) -> None:
     (table,) = full.tables()
     by_name = {row.standing.entry.spec["generator"]: row.numbers for row in table.rows}
     raw = [by_name[g]["p_none"].value for g in ("duplicate", "good", "bad")]
     assert [by_name[g]["holm_none"].value for g in ("duplicate", "good", "bad")] == pytest.approx(holm(raw))
 
 
-def test_a_comparison_that_no_record_holds_comes_out_as_the_record_would_have_it(full: Lab) -> None:
+def test_a_comparison_that_no_record_holds_comes_out_as_the_record_would_have_it(full: Any) -> None:
     (before,) = full.tables()
     for file in full.folder.glob(f"*/{RECORD}"):
         record = json.loads(file.read_text())
@@ -210,7 +112,7 @@ def test_a_comparison_that_no_record_holds_comes_out_as_the_record_would_have_it
                 assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), nan_ok=False)
 
 
-def test_an_arm_without_predictions_is_listed_without_a_rank(full: Lab) -> None:
+def test_an_arm_without_predictions_is_listed_without_a_rank(full: Any) -> None:
     record = full.run("bad", 0.3)
     (full.folder / record["run_id"][:16] / PREDICTIONS).unlink()
     (table,) = full.tables()
@@ -219,7 +121,7 @@ def test_an_arm_without_predictions_is_listed_without_a_rank(full: Lab) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
-def test_an_arm_with_broken_predictions_is_listed_without_a_rank(full: Lab, content: bytes) -> None:
+def test_an_arm_with_broken_predictions_is_listed_without_a_rank(full: Any, content: bytes) -> None:
     record = full.run("bad", 0.3)
     (full.folder / record["run_id"][:16] / PREDICTIONS).write_bytes(content)
     (table,) = full.tables()
@@ -227,7 +129,7 @@ def test_an_arm_with_broken_predictions_is_listed_without_a_rank(full: Lab, cont
     assert "cannot be used" in table.rows[-1].standing.missing["rank"]
 
 
-def test_a_record_that_its_predictions_do_not_bear_out_is_not_ranked(lab: Lab) -> None:
+def test_a_record_that_its_predictions_do_not_bear_out_is_not_ranked(lab: Any) -> None:
     record = lab.run("none", 1.0)
     folder = lab.folder / record["run_id"][:16]
     record["utility"]["auroc"]["value"] = 0.99
@@ -251,7 +153,7 @@ def test_a_record_that_its_predictions_do_not_bear_out_is_not_ranked(lab: Lab) -
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_arms_of_another_setting_stand_in_another_table(lab: Lab, change: dict[str, Any]) -> None:
+def test_arms_of_another_setting_stand_in_another_table(lab: Any, change: dict[str, Any]) -> None:
     lab.run("none", 1.0)
     lab.run("none", 1.0, **change)
     tables = lab.tables()
@@ -269,7 +171,7 @@ def test_every_field_of_a_spec_is_the_arms_or_the_settings(make_spec: Callable[.
     }  # fmt: skip
 
 
-def test_arms_of_one_name_are_told_apart_by_their_settings(lab: Lab) -> None:
+def test_arms_of_one_name_are_told_apart_by_their_settings(lab: Any) -> None:
     lab.run("none", 1.0)
     lab.run("good", 2.0, gen={"components": 10})
     lab.run("good", 1.9, gen={"components": 20})
@@ -278,7 +180,7 @@ def test_arms_of_one_name_are_told_apart_by_their_settings(lab: Lab) -> None:
     assert labels == ["good add 0.5 (gen.components=10)", "good add 0.5 (gen.components=20)", "none"]
 
 
-def test_one_arm_measured_twice_with_other_extractors_counts_once(lab: Lab) -> None:
+def test_one_arm_measured_twice_with_other_extractors_counts_once(lab: Any) -> None:
     lab.run("none", 1.0)
     other = lab.run("none", 1.0, extractors=())
     (table,) = lab.tables()
@@ -288,23 +190,23 @@ def test_one_arm_measured_twice_with_other_extractors_counts_once(lab: Lab) -> N
     assert other["run_id"] in {table.repeated[0], table.rows[0].standing.entry.run_id}
 
 
-def test_a_run_in_two_folders_counts_once(full: Lab, tmp_path: Path) -> None:
-    copy = Lab(tmp_path / "copy", full.test, full.spec)
+def test_a_run_in_two_folders_counts_once(full: Any, tmp_path: Path) -> None:
+    copy = type(full)(tmp_path / "copy", full.test, full.spec)
     copy.run("none", 1.0)
     found = collect([full.folder, copy.folder, full.folder])
     assert len(found.entries) == 4
 
 
-def test_a_run_that_failed_here_and_finished_there_has_finished(lab: Lab, tmp_path: Path) -> None:
+def test_a_run_that_failed_here_and_finished_there_has_finished(lab: Any, tmp_path: Path) -> None:
     lab.run("good", 1.0)
-    elsewhere = Lab(tmp_path / "elsewhere", lab.test, lab.spec)
+    elsewhere = type(lab)(tmp_path / "elsewhere", lab.test, lab.spec)
     elsewhere.fail("Diverged: at step 3", generator="good")
     found = collect([elsewhere.folder, lab.folder])
     assert len(found.entries) == 1
     assert not found.failed
 
 
-def test_what_a_killed_run_left_half_written_is_not_read(lab: Lab) -> None:
+def test_what_a_killed_run_left_half_written_is_not_read(lab: Any) -> None:
     record = lab.run("none", 1.0)
     half = lab.folder / ".0123456789abcdef.00000000"
     half.mkdir()
@@ -315,7 +217,7 @@ def test_what_a_killed_run_left_half_written_is_not_read(lab: Lab) -> None:
 # -- the pages ----------------------------------------------------------------------------------------------------
 
 
-def test_pages_hold_every_arm_and_no_blank_cell(full: Lab, tmp_path: Path) -> None:
+def test_pages_hold_every_arm_and_no_blank_cell(full: Any, tmp_path: Path) -> None:
     assert build("--results", full.folder, "--out", tmp_path / "site") == 0
     page = (tmp_path / "site" / MARKDOWN).read_text()
     rows = cells_of(page)
@@ -328,7 +230,7 @@ def test_pages_hold_every_arm_and_no_blank_cell(full: Lab, tmp_path: Path) -> No
     assert sum(name.endswith("(control)") for name in (row[1].strip() for row in rows)) == 2
 
 
-def test_fidelity_stands_beside_its_n_and_its_floor(full: Lab) -> None:
+def test_fidelity_stands_beside_its_n_and_its_floor(full: Any) -> None:
     (table,) = full.tables()
     page = markdown([table])
     assert "| 90 @9 (floor 20 @9) |" in page
@@ -336,7 +238,7 @@ def test_fidelity_stands_beside_its_n_and_its_floor(full: Lab) -> None:
     assert "the real-real floor could not be measured" in page
 
 
-def test_every_null_has_its_footnote(full: Lab) -> None:
+def test_every_null_has_its_footnote(full: Any) -> None:
     full.run("good", 2.0, fid=None)
     (table,) = full.tables()
     page = markdown([table])
@@ -347,7 +249,7 @@ def test_every_null_has_its_footnote(full: Lab) -> None:
     assert "Inception's weights are not there" in page
 
 
-def test_numbers_in_the_csv_are_numbers(full: Lab, tmp_path: Path) -> None:
+def test_numbers_in_the_csv_are_numbers(full: Any, tmp_path: Path) -> None:
     import pandas as pd
 
     build("--results", full.folder, "--out", tmp_path / "site")
@@ -359,7 +261,7 @@ def test_numbers_in_the_csv_are_numbers(full: Lab, tmp_path: Path) -> None:
     assert mine.auroc.item() == record["utility"]["auroc"]["value"]
 
 
-def test_a_bar_in_a_name_opens_no_column(lab: Lab, tmp_path: Path) -> None:
+def test_a_bar_in_a_name_opens_no_column(lab: Any, tmp_path: Path) -> None:
     lab.run("none", 1.0)
     lab.run("a|b", 2.0)
     lab.fail("RuntimeError: x | y\nand <b>more</b>", generator="broken")
@@ -371,7 +273,7 @@ def test_a_bar_in_a_name_opens_no_column(lab: Lab, tmp_path: Path) -> None:
     assert "RuntimeError: x \\| y and &lt;b>more" in page
 
 
-def test_a_failed_run_is_listed_below_its_table_with_its_error(full: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_is_listed_below_its_table_with_its_error(full: Any, capsys: pytest.CaptureFixture[str]) -> None:
     full.fail("Diverged: the loss is nan at step 7", generator="broken")
     (table,) = full.tables()
     page = markdown([table])
@@ -381,13 +283,13 @@ def test_a_failed_run_is_listed_below_its_table_with_its_error(full: Lab, capsys
     assert "the loss is nan at step 7" in capsys.readouterr().out
 
 
-def test_a_setting_in_which_nothing_finished_says_so(lab: Lab, tmp_path: Path) -> None:
+def test_a_setting_in_which_nothing_finished_says_so(lab: Any, tmp_path: Path) -> None:
     lab.fail("Diverged: at step 3")
     assert build("--results", lab.folder, "--out", tmp_path / "site") == 0
     assert "No arm of this setting has finished." in (tmp_path / "site" / MARKDOWN).read_text()
 
 
-def test_a_record_of_another_schema_is_named_and_left_out(full: Lab) -> None:
+def test_a_record_of_another_schema_is_named_and_left_out(full: Any) -> None:
     for name, content in (("old", '{"schema": 99}'), ("list", "[]")):
         (full.folder / name).mkdir()
         (full.folder / name / RECORD).write_text(content)
@@ -409,14 +311,14 @@ def test_an_empty_or_missing_folder_is_refused_and_nothing_is_written(
     assert not (tmp_path / "site").exists()
 
 
-def test_building_twice_writes_the_same_bytes(full: Lab, tmp_path: Path) -> None:
+def test_building_twice_writes_the_same_bytes(full: Any, tmp_path: Path) -> None:
     for name in ("one", "two"):
         build("--results", full.folder, "--out", tmp_path / name)
     for page in (MARKDOWN, CSV):
         assert (tmp_path / "one" / page).read_bytes() == (tmp_path / "two" / page).read_bytes()
 
 
-def test_tables_are_made_from_records_without_torch(full: Lab, tmp_path: Path, run_python: Callable[..., Any]) -> None:
+def test_tables_are_made_from_records_without_torch(full: Any, tmp_path: Path, run_python: Callable[..., Any]) -> None:
     code = (
         "import sys; from leaderboard.build import main; "
         f"main(['--results', {str(full.folder)!r}, '--out', {str(tmp_path / 'site')!r}]); "

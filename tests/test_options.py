@@ -114,7 +114,7 @@ def test_the_file_may_choose_the_plugins(config: Callable[[str], str]) -> None:
 
 def test_a_name_implies_settings_that_a_flag_still_beats() -> None:
     assert read("--classifier", "densenet121").clf.arch == "densenet121"
-    assert read("--classifier", "timm", "--clf.arch", "resnet26").clf.arch == "resnet26"
+    assert read("--classifier", "densenet121", "--clf.arch", "resnet34").clf.arch == "resnet34"
 
 
 def test_dashes_and_underscores_are_one_option(config: Callable[[str], str]) -> None:
@@ -173,6 +173,8 @@ def test_the_machine_chooses_the_preset(monkeypatch: pytest.MonkeyPatch) -> None
         ("- seeds", "must be a mapping of options, not a list"),
         ("seeds: [", "is not YAML"),
         ("generator: latent_dpm", "Did you mean 'latent_ddpm'"),
+        ("generator: 5", "generator is one name, not 5"),
+        ("dataset: [digits]", "dataset is one name"),
     ],
 )
 def test_what_a_file_gets_wrong_is_named_in_one_line(

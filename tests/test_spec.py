@@ -47,6 +47,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "train": (Budget(steps=6), CLASSIFIER),
     "seeds": (7, MEASURED),
     "extractors": (("vgg16_random",), MEASURED),
+    "extractor_precision": ("bf16", MEASURED),
     "controls": (("none",), MEASURED),
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),

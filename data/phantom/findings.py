@@ -20,7 +20,7 @@ def enlargement(severity: Array, gain: Array) -> Array:
     Effusion goes with a slightly larger heart, as in failure.
     """
     extent = severity[:, COLUMN["cardiomegaly"], None, None] * gain
-    return 1 + 0.31 * extent + 0.03 * severity[:, COLUMN["effusion"], None, None]
+    return 1 + 0.42 * extent + 0.03 * severity[:, COLUMN["effusion"], None, None]
 
 
 def draw_findings(s: Numbers, severity: Array, body: Body, texture: Array) -> tuple[Array, Array]:
@@ -56,7 +56,7 @@ def _effusion(s: Numbers, depth: Array, body: Body, at: Array) -> Array:
     amount *= np.where(left & (side > 0.75), 0.6, 1.0).astype(np.float32)
     floor = s["diaphragm"] + np.where(left, s["dome_gap"], 0) + 1.0 * s["dome"]
     u = (body.across[at] - 0.33) / 0.36
-    surface = floor + 0.03 - 0.54 * amount - 0.22 * np.sqrt(amount + 0.01) * u * np.abs(u)
+    surface = floor + 0.05 - 0.68 * amount - 0.22 * np.sqrt(amount + 0.01) * u * np.abs(u)
     wet = ramp(body.y[at] - surface, 0.10 + 0.10 * depth) * (amount > 0)
     body.air[at] *= 1 - (0.50 + 0.42 * np.minimum(depth, 1)) * wet
     return 1 - wet
@@ -66,7 +66,7 @@ def _pneumothorax(s: Numbers, depth: Array, body: Body, at: Array) -> Array:
     """Free air at the apex and along the wall beyond a thin pleural line; the lung behind it a little denser."""
     hit = body.left[at] == (s["site1"] > 0.5)
     apical = ramp(s["lesion0"] * 0.12 + 0.12 - body.y[at], 0.9)
-    edge = 1 - (0.22 + 0.54 * depth) * (0.3 + 0.7 * apical)
+    edge = 1 - (0.14 + 0.74 * depth) * (0.35 + 0.65 * apical)
     shell = body.shell[at]
     inside = body.below[at] < 0.05
     free = ramp(shell - edge, 0.035) * hit * inside
@@ -95,13 +95,13 @@ def _nodule(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> 
         u = (s["site3"] * (1 + 1.7 * k) + 0.37 * k) % 1
         v = (s["site4"] * (1 + 2.3 * k) + 0.59 * k) % 1
         cx, cy = _place(s, (s["site5"] + 0.45 * k) % 1, u, v)
-        radius = (0.066 + 0.066 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
+        radius = (0.052 + 0.095 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
         dx, dy = (x - cx) / radius, (y - cy) / radius
         lobe = 0.35 * s[f"lesion{k + 4}"]
         r2 = dx * dx + dy * dy
         r2 *= 1 + 0.16 * lobe * (dx * dx - dy * dy) / (r2 + 0.2) + margin
         ball = dome(r2) * (0.6 + 0.4 * dome(r2))
-        body.tissue[at] += (count > k) * (0.13 + 0.17 * depth) * ball
+        body.tissue[at] += (count > k) * (0.10 + 0.26 * depth) * ball
 
 
 def _infiltration(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> None:
@@ -117,4 +117,4 @@ def _infiltration(s: Numbers, depth: Array, body: Body, texture: Array, at: Arra
         r2 = ((x - cx) / a) ** 2 + ((y - cy) / b) ** 2
         field += (1 if k == 0 else 0.7) * ((s["site9"] * 3.3 > k) | (k == 0)) * np.exp(-r2)
     patchy = field * np.clip(1 + 0.55 * texture[at], 0.1, 2.4)
-    body.air[at] *= 1 - (0.20 + 0.42 * depth) * (1 - np.exp(-1.3 * patchy))
+    body.air[at] *= 1 - (0.12 + 0.62 * np.minimum(depth, 1.3)) * (1 - np.exp(-1.3 * patchy))

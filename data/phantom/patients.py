@@ -37,7 +37,7 @@ class Films:
     """n films to be drawn: what is known about them and the numbers they are drawn from.
 
     labels: int64 (n,) index into CLASSES, or uint8 (n, 5) in the order of FINDINGS.
-    severity: float32 (n, 5), 0 = absent, about 0.3 to 1 = present; the only field the findings are drawn from.
+    severity: float32 (n, 5), 0 = absent, up to 1; the only field the findings are drawn from.
     shape: name -> float32 (n,), the anatomy, pose and exposure.
     branches: float32 (n, 2, 9, 4, 3, 2) standard normal deviates that shape the vessels of right and left lung.
     seeds: one per film, for texture and noise.
@@ -138,8 +138,8 @@ def _draw_findings(person: _Columns, visit: _Columns, task: str, difficulty: flo
     """Labels, and severities (n, 5) in 0..1 with a patient's part shared by its films."""
     n = len(person.u)
     severity = np.zeros((n, len(FINDINGS)), np.float32)
-    depth = [0.7 * person.uniform() + 0.3 * visit.uniform() for _ in FINDINGS]
-    floor = 0.55 - 0.3 * min(difficulty, 1.0)  # an easy set has no slight findings
+    depth = [0.8 * person.uniform() + 0.2 * visit.uniform() for _ in FINDINGS]
+    floor = 0.50 - 0.42 * min(difficulty, 1.0)  # an easy set has no slight findings
     if task == "single":
         labels = _single_labels(person, visit)
         for k in range(len(FINDINGS)):
@@ -257,18 +257,18 @@ def _draw_body(person: _Columns, f: Array, old: Array, wide: float) -> dict[str,
 def _draw_film(visit: _Columns, ap: Array, old: Array, wide: float, difficulty: float) -> dict[str, Array]:
     """Pose, breath, exposure and what lies on the patient; ap is 1 for a portable film."""
     return {
-        "zoom": np.exp(visit.normal(0.0, 0.05 * wide)),
+        "zoom": np.exp(visit.normal(0.0, 0.04 * wide)),
         "roll": visit.normal(0, 0.028 * wide) * (1 + 0.6 * ap),
-        "shift_x": visit.normal(0, 0.045 * wide) * (1 + 0.4 * ap),
-        "shift_y": visit.normal(0.04, 0.05 * wide),
+        "shift_x": visit.normal(0, 0.035 * wide) * (1 + 0.4 * ap),
+        "shift_y": visit.normal(0.04, 0.04 * wide),
         "turn": visit.normal(0, 0.022 * wide) * (1 + 0.6 * ap),
         "breath": visit.normal(0, 0.8 * wide),
         "scapula": visit.normal(0.70, 0.05) - 0.07 * ap,
         "arm": visit.normal(1.16, 0.09) - 0.06 * ap,
-        "level": visit.normal(0, 0.17 * wide) + 0.10 * ap,
-        "contrast": np.exp(visit.normal(0, 0.10 * wide) - 0.10 * ap),
+        "level": visit.normal(0, 0.09 * wide) + 0.10 * ap,
+        "contrast": np.exp(visit.normal(0, 0.06 * wide) - 0.06 * ap),
         "scatter": np.clip(visit.normal(0.16, 0.05) + 0.07 * ap, 0.03, 0.5),
-        "tilt_light": visit.normal(0, 0.05 * wide),
+        "tilt_light": visit.normal(0, 0.03 * wide),
         "edge_left": visit.uniform(),
         "edge_right": visit.uniform(),
         "edge_top": visit.uniform(),
