@@ -20,7 +20,7 @@ import numpy as np
 
 from data.base import ImageSet, Split
 from synthworth.errors import UserError
-from synthworth.work import Budget, FitReport, Work
+from synthworth.work import Budget, FitReport, Work, ignore_scalars
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,8 +82,9 @@ def global_states() -> tuple[Any, ...]:
     """Python's, numpy's and torch's global random states, in a form that compares."""
     import torch
 
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (the global state is the point)
-    return random.getstate(), (kind, keys.tobytes(), *rest), torch.get_rng_state().numpy().tobytes()
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (the global state is the point)
+    key = numpy_state["state"].pop("key").tobytes()
+    return random.getstate(), (key, numpy_state), torch.get_rng_state().numpy().tobytes()
 
 
 @contextmanager
@@ -179,8 +180,8 @@ class Examination:
         reserve = None
         if getattr(self.cls, "needs_reserve", False):
             reserve = make_images(**self.look, split=Split.reserve, seed=1)  # type: ignore[arg-type]
-        more = {} if log is None else {"log": log}
-        return Work(folder, budget=Budget(N_STEPS), checkpoint_seconds=0.0, reserve=reserve, **more)
+        budget = Budget(N_STEPS)
+        return Work(folder, budget=budget, log=log or ignore_scalars, checkpoint_seconds=0.0, reserve=reserve)
 
     @cached_property
     def fitted(self) -> tuple[Any, FitReport, int]:

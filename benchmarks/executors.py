@@ -71,7 +71,7 @@ def map_tasks(
                 bar.advance(len(done))
         except BrokenProcessPool as error:
             raise UserError(
-                f"{what}: a worker process died (out of memory?). Ask for fewer with --workers; what is finished is kept"
+                f"{what}: a worker process died (out of memory?). Ask for fewer --workers; what is finished is kept"
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

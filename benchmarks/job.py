@@ -157,7 +157,7 @@ def _evaluate(
 
     if not arms:
         return
-    spec = arms[0].spec
+    spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
     fidelity = Fidelity(bench, images, spec)
     judge = next((arm for arm in arms if arm.spec.is_real_only), None)
     replicates: dict[str, Replicates] = {
@@ -213,7 +213,7 @@ def _record(
         "utility": {name: value.to_json() for name, value in useful.items()},
         "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
         | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
-        "unavailable": fidelity.unavailable,
+        "unavailable": {} if spec.is_real_only else fidelity.unavailable,
         "comparisons": comparisons,
         "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
         "training": _training(arm),

@@ -23,6 +23,7 @@ from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
 from synthworth.work import Budget
 
+PRESETS = ("auto", "smoke", "quick", "standard", "full")
 PRESET_FOLDER = Path(__file__).with_name("presets")
 
 
@@ -154,64 +155,59 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         prog=prog,
     )
     file = read_yaml(first.config) if first.config else {}
-    flags = _given(args)
-    chosen = {k: file.get(k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in file}
-    chosen |= {
-        k: getattr(first, k) for k in ("generator", "dataset", "classifier", "preset", "plugin") if k in flags
-    }
-    for name in ("generator", "dataset", "classifier"):
-        if not isinstance(chosen.get(name), str | None):
-            raise UserError(f"--config {first.config}: {name} is one name, not {chosen[name]!r}")
-    plugins = chosen.get("plugin") or ()
-    for plugin in [plugins] if isinstance(plugins, str) else plugins:
-        load_plugin_file(Path(plugin))
-    preset_name = resolve_preset(chosen.get("preset", "auto"))
-    preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
-    generator = chosen.get("generator") or first.generator
-    dataset = chosen.get("dataset") or first.dataset
-    classifier = chosen.get("classifier") or preset.get("classifier") or "resnet18"
-
-    gen_class, data_class, clf_class = (
-        generators.get(generator),
-        datasets.get(dataset),
-        classifiers.get(classifier),
-    )
-    of_gen = _by_name(preset, "generators", generator)
-    layers = {
-        "gen": [generators.implied(generator), of_gen.get("gen", {}), file.pop("gen", {})],
-        "data": [datasets.implied(dataset), _by_name(preset, "datasets", dataset), file.pop("data", {})],
-        "clf": [
-            classifiers.implied(classifier),
-            _known(clf_class.Config, _by_name(preset, "classifiers", classifier)),
-            file.pop("clf", {}),
-        ],
-        "options": [
-            preset.get("options", {}),
-            {"fit": of_gen.get("fit", {})},
-            {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name},
-            {k: v for k, v in file.items() if k not in ("generator", "dataset", "classifier", "preset")},
-        ],
-    }
-    where = str(first.config) if first.config else f"preset {preset_name}"
-    default = {
-        "options": _layered(Options, layers["options"], where, ""),
-        "gen": _layered(gen_class.Config, layers["gen"], where, "gen."),
-        "data": _layered(data_class.Config, layers["data"], where, "data."),
-        "clf": _layered(clf_class.Config, layers["clf"], where, "clf."),
-    }
+    chosen = _choose(first, file, flags=_given(args))
+    default = _defaults(chosen, file)
     shape = dataclasses.make_dataclass(
         "Run",
         [
             ("options", Annotated[Options, tyro.conf.arg(name="")]),
-            ("gen", gen_class.Config),
-            ("data", data_class.Config),
-            ("clf", clf_class.Config),
+            *((part, type(default[part])) for part in ("gen", "data", "clf")),
         ],
         frozen=True,
     )
-    shape.__doc__ = Options.__doc__
     run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
     return Request(run.options, run.gen, run.data, run.clf)
+
+
+def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
+    """Names of plugins and preset: from the flags, else the file, else the preset; plugin files are imported."""
+    names = [f.name for f in dataclasses.fields(Choice) if f.name != "config"]
+    given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
+    for name in ("generator", "dataset", "classifier", "preset"):
+        if not isinstance(given.get(name), str | None):
+            raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
+    if given.get("preset", "auto") not in PRESETS:
+        raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
+    plugins = given.get("plugin") or ()
+    for plugin in [plugins] if isinstance(plugins, str) else plugins:
+        load_plugin_file(Path(plugin))
+    return dataclasses.replace(first, **given)
+
+
+def _defaults(chosen: Choice, file: dict[str, Any]) -> dict[str, Any]:
+    """What stands before the flags are read: options and the plugins' Configs from preset and file."""
+    preset_name = resolve_preset(chosen.preset)
+    preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
+    generator, dataset = chosen.generator, chosen.dataset
+    classifier = chosen.classifier or preset.get("classifier") or "resnet18"
+    of_gen = _by_name(preset, "generators", generator)
+    of_clf = _known(classifiers.get(classifier).Config, _by_name(preset, "classifiers", classifier))
+    names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
+    where = str(chosen.config) if chosen.config else f"preset {preset_name}"
+    parts = {
+        "gen": (generators, generator, of_gen.get("gen", {})),
+        "data": (datasets, dataset, _by_name(preset, "datasets", dataset)),
+        "clf": (classifiers, classifier, of_clf),
+    }
+    found = {
+        part: _layered(
+            registry.get(name).Config, [registry.implied(name), row, file.get(part, {})], where, f"{part}."
+        )
+        for part, (registry, name, row) in parts.items()
+    }
+    rest = {k: v for k, v in file.items() if k not in names and k not in parts}
+    layers = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}, names, rest]
+    return {"options": _layered(Options, layers, where, ""), **found}
 
 
 def _given(args: Sequence[str]) -> set[str]:

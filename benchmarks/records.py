@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthworth import __version__
-from synthworth.artifacts import ensure_folder, publish, read_json, write_json, write_table
+from synthworth.artifacts import ensure_folder, publish, read_json, sync, write_json, write_table
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Records:
             for name, write in files.items():
                 write(made / name)
             write_json(made / RECORD, record)
+            sync(made)
             old = final.with_name(f".old-{uuid.uuid4().hex[:8]}")
             if final.exists():
                 os.replace(final, old)

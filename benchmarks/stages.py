@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RESERVE_PER_TRAIN = 4
-"""Further real images drawn for the positive control, as a multiple of the training set."""
+"""Further real images drawn for the positive control, as a multiple of the training set. In no key: whoever changes
+it raises the version of `holdout_real`."""
 
 
 @dataclass

@@ -128,7 +128,7 @@ def check_labels(labels: Tensor, *, n_classes: int) -> None:
     import torch
 
     if labels.ndim == 1 and labels.dtype == torch.int64:
-        if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < n_classes):
+        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
             raise ValueError(
                 f"labels run {int(labels.min())}..{int(labels.max())} but there are {n_classes} classes"
             )

@@ -141,7 +141,7 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:
     """Split `total` into whole parts in proportion to `weights` (largest remainder; ties to the first): int (K,)."""
     exact = weights * total
-    parts = np.floor(exact).astype(np.int64)
+    parts: np.ndarray = np.floor(exact).astype(np.int64)
     order = np.argsort(-(exact - parts), kind="stable")
     parts[order[: total - int(parts.sum())]] += 1
     return parts

@@ -104,7 +104,8 @@ class DCGAN(BaseGenerator):
         self.require(train)
         self.shape, self.device, c = Shape.of(train), work.device, self.config
         with isolated_randomness(seed_from(seed, "initial weights")):
-            painter, critic = (place(net, work.device) for net in self._build())
+            painter, critic = self._build()
+        painter, critic = place(painter, work.device), place(critic, work.device)
         average = make_average(painter, c.ema)
         betas, n_steps = (c.beta1, 0.999), work.budget.steps
         paint_adam = torch.optim.Adam(painter.parameters(), lr=c.lr, betas=betas, fused=True)
@@ -140,10 +141,10 @@ class DCGAN(BaseGenerator):
         )  # fmt: skip
         self.painter = average.module
         self._measure_statistics(train.labels, seed=seed_from(seed, "standing statistics"))
-        n_parameters = {name: sum(p.numel() for p in parts[name].parameters()) for name in ("painter", "critic")}
+        n_paint, n_judge = (sum(p.numel() for p in net.parameters()) for net in (painter, critic))
         return FitReport(
             report.steps, report.steps * c.batch, report.seconds, report.stopped, report.history,
-            facts={"generator_parameters": n_parameters["painter"], "discriminator_parameters": n_parameters["critic"]},
+            facts={"generator_parameters": n_paint, "discriminator_parameters": n_judge},
         )  # fmt: skip
 
     def _measure_statistics(self, labels: Tensor, *, seed: int) -> None:
@@ -196,5 +197,5 @@ class DCGAN(BaseGenerator):
         with isolated_randomness(0):
             model.painter, _ = model._build()
         model.painter.load_state_dict(weights["painter"])
-        model.painter = place(model.painter, device)  # type: ignore[assignment]
+        model.painter = place(model.painter, device)
         return model

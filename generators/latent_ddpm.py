@@ -176,7 +176,8 @@ class LatentDDPM(BaseGenerator):
 
         c = self.config
         with isolated_randomness(seed_from(seed, "initial weights")):
-            self.autoencoder, self.denoiser = (place(net, work.device) for net in self._build())  # type: ignore[assignment]
+            self.autoencoder, self.denoiser = self._build()
+        self.autoencoder, self.denoiser = place(self.autoencoder, work.device), place(self.denoiser, work.device)
         optimiser, rate = make_adamw(
             self.autoencoder.parameters(), lr=c.first_stage_lr, n_steps=n_steps, warmup=c.warmup
         )
@@ -186,7 +187,8 @@ class LatentDDPM(BaseGenerator):
         order = BatchOrder(len(train), c.first_stage_batch, seed=seed_from(seed, "autoencoder order"))
 
         def step(t: int) -> Mapping[str, Tensor]:
-            images = pad_signed(*source(order(t)), self.padded)
+            (rows,) = source(order(t))
+            images = pad_signed(rows, self.padded)
             error, kl = elbo_terms(images, net(images))
             loss = error + c.beta * kl
             fabric.backward(loss)
@@ -220,10 +222,10 @@ class LatentDDPM(BaseGenerator):
         file = work.folder / "latents.safetensors"
         if not file.is_file():
             means, logvars = [], []
-            with evaluating(self.autoencoder) as net:
+            with evaluating(self.autoencoder):
                 for start in track(range(0, len(train), 256), "latents", unit="batches"):
                     images = train.images[start : start + 256].to(work.device)
-                    mean, logvar = net.encode(pad_signed(images, self.padded))
+                    mean, logvar = self.autoencoder.encode(pad_signed(images, self.padded))
                     means.append(mean.cpu())
                     logvars.append(logvar.cpu())
             write_tensors(file, {"mean": torch.cat(means), "logvar": torch.cat(logvars)})
@@ -298,10 +300,10 @@ class LatentDDPM(BaseGenerator):
         draw = DDIM(schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance)
         images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
         noise = draw_chunks(len(labels), (c.latent_channels, side, side), seed=seed, chunk=c.sample_batch)
-        with evaluating(self.denoiser) as denoiser, evaluating(self.autoencoder) as autoencoder:
+        with evaluating(self.denoiser) as denoiser, evaluating(self.autoencoder):
             for rows, start in noise:
                 z = draw(denoiser, start.to(self.device), labels[rows].to(self.device)) * self.std + self.mean
-                images[rows] = cut_signed(autoencoder.decode(z), shape.size)
+                images[rows] = cut_signed(self.autoencoder.decode(z), shape.size)
         return images
 
     def save(self, folder: Path) -> None:
@@ -330,6 +332,6 @@ class LatentDDPM(BaseGenerator):
             model.autoencoder, model.denoiser = model._build()
         model.autoencoder.load_state_dict(weights["autoencoder"])
         model.denoiser.load_state_dict(weights["denoiser"])
-        model.autoencoder, model.denoiser = place(model.autoencoder, device), place(model.denoiser, device)  # type: ignore[assignment]
+        model.autoencoder, model.denoiser = place(model.autoencoder, device), place(model.denoiser, device)
         model.mean, model.std = (weights["latent"][k].to(device) for k in ("mean", "std"))
         return model

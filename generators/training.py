@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,12 @@ def make_adamw(
     return optimiser, LambdaLR(optimiser, rate)
 
 
-def place(net: nn.Module, device: str) -> nn.Module:
+N = TypeVar("N", bound=nn.Module)
+
+
+def place(net: N, device: str) -> N:
     """Move a network to the device; on an accelerator in channels_last, which its convolutions prefer (on a CPU
     the small ones here are no faster for it)."""
     if device.startswith("cuda"):
-        return net.to(device, memory_format=torch.channels_last)
+        net.to(memory_format=torch.channels_last)
     return net.to(device)

@@ -144,9 +144,7 @@ def publish(made: Path, final: Path) -> bool:
 
     Returns False when another process was first: its copy stays and ours is deleted.
     """
-    for file in sorted(p for p in made.rglob("*") if p.is_file()):
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+    sync(made)
     ensure_folder(final.parent)
     try:
         os.rename(made, final)
@@ -156,6 +154,13 @@ def publish(made: Path, final: Path) -> bool:
         shutil.rmtree(made)
         return False
     return True
+
+
+def sync(folder: Path) -> None:
+    """Wait until every file below `folder` is on disk."""
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
 
 
 def check_writable(folder: Path) -> None:

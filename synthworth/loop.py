@@ -23,6 +23,7 @@ from synthworth.keys import seed_from
 from synthworth.progress import Progress
 from synthworth.work import Work
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 """Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
 
@@ -155,11 +156,12 @@ class BatchOrder:
 
     def __call__(self, step: int) -> Tensor:  # int64 (batch,)
         """Rows of step `step`; a batch may run over the end of one epoch into the next."""
-        rows, start = [], step * self.batch
-        while sum(map(len, rows)) < self.batch:
-            epoch, offset = divmod(start + sum(map(len, rows)), self.n)
-            missing = self.batch - sum(map(len, rows))
+        rows: list[Tensor] = []
+        position, missing = step * self.batch, self.batch
+        while missing:
+            epoch, offset = divmod(position, self.n)
             rows.append(self._permutation(epoch)[offset : offset + missing])
+            position, missing = position + len(rows[-1]), missing - len(rows[-1])
         return torch.cat(rows)
 
 
@@ -168,7 +170,7 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
     keeps a short training from averaging in its random start (Karras 2024 discuss the choice)."""
 
     @torch.no_grad()
-    def lerp(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+    def lerp(averaged: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:
         t = float(n_averaged)
         weight = 1 - min(decay, (1 + t) / (10 + t))
         if torch.is_floating_point(averaged[0]):

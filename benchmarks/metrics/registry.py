@@ -136,8 +136,8 @@ def measure(metric: Callable[..., Mapping[str, Value]], **evidence: Any) -> dict
 def fidelity_name(metric: str, *, extractor: str, n: int) -> str:
     """Name of a fidelity number in a record: `fid@2500`, `kid@2500`; elsewhere `fd@2500/<extractor id>`.
 
-    FID and KID name the distances in Inception's features alone, so that no other number passes for them.
+    FID and KID name the distances in Inception's features in fp32 alone, so that no other number passes for them.
     """
-    if extractor.startswith("inception@"):
+    if extractor.startswith("inception@") and not extractor.endswith("-bf16"):
         return f"{ {'fd': 'fid', 'kd': 'kid'}.get(metric, metric) }@{n}"
     return f"{metric}@{n}/{extractor}"

@@ -30,7 +30,7 @@ class Ladder:
     @property
     def end(self) -> int:
         """Pixels a side at the top."""
-        return self.start * 2**self.n_doublings
+        return self.start << self.n_doublings
 
     def widths(self, base: int, limit: int) -> list[int]:
         """Channels from `start` upwards, halved at each doubling, `base` before the last; at most `limit`."""
