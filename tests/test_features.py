@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import urllib.request
 
@@ -113,9 +114,6 @@ def test_random_vgg16_is_fixed_by_its_seed(vgg):
     assert np.linalg.norm(found[0] - found[1]) > 0.1
     assert RandomVGG16().weights_sha256 == vgg.weights_sha256 != RandomVGG16(seed=1).weights_sha256
     first = next(vgg.net.parameters()).contiguous()
-    torch.testing.assert_close(first, first.clone())
-    import hashlib
-
     assert hashlib.sha256(first.numpy().tobytes()).hexdigest() == vgg.weights_sha256
 
 
@@ -160,8 +158,8 @@ class Pictures(torch.utils.data.Dataset):
 
 
 def pytorch_fid_features(images: torch.Tensor, **options: bool) -> np.ndarray:
-    """Features of pytorch-fid's own network after its second block, (n, 192)."""
-    net = pytorch_fid.inception.InceptionV3([1], **options).eval()
+    """Features of pytorch-fid's own network after its first block, (n, 64)."""
+    net = pytorch_fid.inception.InceptionV3([0], **options).eval()
     with torch.inference_mode():
         return np.concatenate([net(part)[0].mean((2, 3)).numpy() for part in images.split(16)])
 
@@ -169,17 +167,18 @@ def pytorch_fid_features(images: torch.Tensor, **options: bool) -> np.ndarray:
 def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights, monkeypatch):
     """At 299 pixels nobody resizes; what is left is scaling, (x - 128) / 128 against 2 x / 255 - 1.
 
-    The two scales differ by 255 / 256 and 1 / 256: with them made equal the distances agree to 1e-4, as they are
-    to 2 % (measured: 0.9 %). Features are those after the second block, (n, 192), to keep the test short.
+    The scales differ by a factor of 255 / 256 and an offset of 1 / 256. With them made equal the distances agree
+    to 3e-7 (measured); as they are pytorch-fid's is 1.8 % larger on these weights (measured), and other weights
+    and images will give another figure. Features are those after the first block, (n, 64), to keep this short.
     """
     state = torch.load(weights, weights_only=True)
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state)
-    real, fake = pictures(64, size=299, seed=1), pictures(64, size=299, seed=2) // 2 + 40
+    real, fake = pictures(72, size=299, seed=1), pictures(72, size=299, seed=2) // 2 + 40
     theirs = torch_fidelity.calculate_metrics(
         input1=Pictures(fake),
         input2=Pictures(real),
         fid=True,
-        feature_layer_fid="192",
+        feature_layer_fid="64",
         feature_extractor_weights_path=str(weights),
         cuda=False,
         cache=False,
@@ -189,13 +188,13 @@ def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights
     )["frechet_inception_distance"]
 
     same_scale = [pytorch_fid_features((x.float() - 128) / 128, normalize_input=False) for x in (real, fake)]
-    assert frechet_distance(real=same_scale[0], fake=same_scale[1]) == pytest.approx(theirs, rel=1e-4)
+    assert frechet_distance(real=same_scale[0], fake=same_scale[1]) == pytest.approx(theirs, rel=1e-5)
 
     own_scale = [pytorch_fid_features(x.float() / 255).astype(np.float64) for x in (real, fake)]
     (mu_a, sigma_a), (mu_b, sigma_b) = ((x.mean(0), np.cov(x, rowvar=False)) for x in own_scale)
     pytorch_fids = calculate_frechet_distance(mu_a, sigma_a, mu_b, sigma_b)
     assert frechet_distance(real=own_scale[0], fake=own_scale[1]) == pytest.approx(pytorch_fids, rel=1e-3)
-    assert pytorch_fids == pytest.approx(theirs, rel=0.02)
+    assert pytorch_fids == pytest.approx(theirs, rel=0.03)
 
 
 class Trap:

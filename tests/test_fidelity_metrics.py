@@ -161,13 +161,18 @@ def test_precision_recall_density_coverage_do_not_depend_on_chunks(monkeypatch):
 
 
 def test_golden_values_of_two_gaussian_sets():
+    """The published numbers are one unseeded draw, as is this one: they differ by chance.
+
+    Over eight seeds the standard deviation of one draw was .0127, .0110, .0618 and .0065 (the prdc package gave
+    the same digits as ours on both seeds tried); the tolerance is three of the difference of two draws.
+    """
     rng = np.random.default_rng(0)
     real, fake = rng.normal(size=(10_000, 1000)), rng.normal(size=(10_000, 1000))
     found = manifold.prdc(real=real.astype(np.float32), fake=fake.astype(np.float32), k=5)
-    assert found.precision == pytest.approx(0.4772, abs=0.02)
-    assert found.recall == pytest.approx(0.4705, abs=0.02)
-    assert found.coverage == pytest.approx(0.9735, abs=0.02)
-    assert found.density == pytest.approx(1.0555, abs=0.15)  # the README's own run scatters by as much
+    golden = manifold.PRDC(precision=0.4772, recall=0.4705, density=1.0555, coverage=0.9735)
+    for name, scatter in zip(golden._fields, (0.0127, 0.0110, 0.0618, 0.0065), strict=True):
+        tolerance = 3 * 2**0.5 * scatter
+        assert getattr(found, name) == pytest.approx(getattr(golden, name), abs=tolerance), name
 
 
 def test_collapsed_set_is_precise_and_over_wide_set_is_not():

@@ -52,7 +52,9 @@ def name_of(file: Path) -> str:
 def test_imports_only_ever_point_down(run_python) -> None:
     if importlib.util.find_spec("importlinter") is None:
         pytest.skip("import-linter is not installed: it comes with the extra `lint`")
-    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(config_filename=%r, no_cache=True))"
+    code = (
+        "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(config_filename=%r, no_cache=True))"
+    )
     done = run_python("-c", code % str(ROOT / "pyproject.toml"))
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -151,7 +151,7 @@ class EfficientNetLite0(Extractor):
 
     Images are resized (antialiased bilinear) to `size` and scaled to (x - 127) / 128, what the network was
     trained with (TensorFlow's `efficientnet/lite`: MEAN_RGB 127, STDDEV_RGB 128). It was trained at 224; the
-    default 128 costs a fifth of the time. The size is part of `id`, since features of two sizes do not compare.
+    default 128 costs a quarter of the time. The size is part of `id`, since features of two sizes do not compare.
     """
 
     name = "efficientnet_lite0"

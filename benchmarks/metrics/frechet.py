@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_N = 50
-"""Fewest images a side. Below it the distance of two halves of one real set is mostly bias."""
+"""Fewest images a side; a floor, not a promise. Two halves of one set of chest films, EfficientNet-Lite0 at 128:
+292 at n = 50, 197 at 100, 119 at 250, 73 at 500, where 0 is the truth. Read it against the floor of equal n."""
 
 
 def frechet_distance(*, real: NDArray[np.floating], fake: NDArray[np.floating]) -> float:

@@ -34,7 +34,7 @@ class Interval:
     se_patients: float
     """Standard error from which patients are in the test set."""
     quantile: float
-    """Half the width in combined standard errors: between the normal's 1.96 and Student's t over the seeds."""
+    """Half the width in combined standard errors: between Student's t over the patients and over the seeds."""
     percentile: tuple[float, float]
     """Plain percentile interval of the hierarchical bootstrap, too narrow with few seeds; for reference."""
     note: str | None = None
@@ -88,7 +88,7 @@ class Comparison:
         return f"{self.a} {text} {self.b}: {numbers}{tail}{note}"
 
 
-def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, seed: int) -> Interval:
+def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, seed: int) -> Interval:
     """95 % interval of a mean over seeds, for new seeds *and* new patients.
 
     Seeds and patients are crossed: with value = mean + seed effect + patient effect + interaction, the
@@ -100,39 +100,51 @@ def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, se
     resampled seed mean; V_interaction is that of the resampled seed contrasts, summed and divided by S (S - 1).
     Adding V_patients whole would count the interaction twice (Owen 2007). The interval is
 
-        estimate +/- q sqrt(V),  q = (V_between t(S - 1) + (V - V_between) z) / V
+        estimate +/- q sqrt(V),  q = (V_between t(S - 1) + (V - V_between) t(P - 1)) / V
 
-    Cochran's (1964) quantile for a sum of two variances, one of them known from S values only: exact where either
-    part is alone, and between them 95 to 97 % at 3 seeds (Satterthwaite's degrees of freedom: 92 %). The plain
-    percentile interval covers 73 % at 3 seeds where seeds are the noise: three values drawn with replacement have
-    (S - 1) / S of the variance they should have, and its quantiles know nothing of S.
+    Cochran's (1964) quantile for a sum of two estimated variances. Resampled variances over P patients are
+    multiplied by P / (P - 1), which the bootstrap leaves out.
+
+    Measured, 40,000 experiments a case with 60 and 300 patients: 94.8 to 95.8 % at 6 seeds and at 10; 94.9 to
+    95.8 % at 3 seeds, and 97.0 to 97.1 % where seeds and patients mix, slightly wide. Satterthwaite's degrees of
+    freedom cover as little as 92 % at 3 seeds, so the wider rule was taken: a verdict errs towards saying nothing.
+    The plain percentile interval covers 73 % at 3 seeds where seeds are the noise.
 
     Parameters
     ----------
     values : (S,) on the test set itself.
     draws : (S, B) on resamples of the patients, shared by all seeds.
+    n_groups : P, the number of patients.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than two patients: nothing says how much they differ.
 
     Notes
     -----
     With one seed there is no variance between seeds: the interval covers patients alone, and says so.
     """
-    from scipy.stats import norm, t
+    from scipy.stats import t
 
+    if n_groups < 2:
+        raise Unavailable(f"an interval needs two patients or more; the test set has {n_groups}")
     n_seeds, n_draws = draws.shape
     estimate = float(values.mean())
     mean_draws = draws.mean(axis=0)
-    v_patients = float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
+    unbiased = n_groups / (n_groups - 1)
+    v_patients = unbiased * float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
     percentile = _percentile(draws, seed=seed)
     tail = 0.5 + LEVEL / 2
     if n_seeds == 1:
-        se, quantile = math.sqrt(v_patients), float(norm.ppf(tail))
+        se, quantile = math.sqrt(v_patients), float(t.ppf(tail, n_groups - 1))
         half, note = quantile * se, "one seed: the interval covers the choice of patients, not of seeds"
         return Interval(estimate, estimate - half, estimate + half, None, se, quantile, percentile, note)
     v_between = float(values.var(ddof=1)) / n_seeds
-    contrasts = (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
+    contrasts = unbiased * (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
     v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
     v = v_between + v_rest
-    quantile = float(norm.ppf(tail))
+    quantile = float(t.ppf(tail, n_groups - 1))
     if v > 0:
         share = v_between / v
         quantile = share * float(t.ppf(tail, n_seeds - 1)) + (1 - share) * quantile
@@ -159,7 +171,7 @@ def _percentile(draws: NDArray[np.float64], *, seed: int) -> tuple[float, float]
 
 def arm_interval(arm: Replicates) -> Interval:
     """Mean macro AUROC of one arm with its 95 % interval; the ends are kept within 0..1."""
-    interval = mean_interval(arm.macro, arm.macro_draws, seed=arm.seed)
+    interval = mean_interval(arm.macro, arm.macro_draws, n_groups=arm.n_groups, seed=arm.seed)
     clipped = {"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)}
     return Interval(**{**_fields(interval), **clipped})
 
@@ -210,7 +222,7 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
         raise Unavailable("no resample of the patients holds both positive and negative images")
     by_seed = a.macro - b.macro
     n_seeds = len(by_seed)
-    interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, seed=a.seed)
+    interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups, seed=a.seed)
     verdict: Verdict = "no difference shown"
     if n_seeds > 1 and interval.low > 0:
         verdict = "helps"

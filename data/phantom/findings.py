@@ -66,7 +66,7 @@ def _pneumothorax(s: Numbers, depth: Array, body: Body, at: Array) -> Array:
     """Free air at the apex and along the wall beyond a thin pleural line; the lung behind it a little denser."""
     hit = body.left[at] == (s["site1"] > 0.5)
     apical = ramp(s["lesion0"] * 0.12 + 0.12 - body.y[at], 0.9)
-    edge = 1 - (0.14 + 0.74 * depth) * (0.35 + 0.65 * apical)
+    edge = 1 - (0.18 + 0.78 * depth) * (0.35 + 0.65 * apical)
     shell = body.shell[at]
     inside = body.below[at] < 0.05
     free = ramp(shell - edge, 0.035) * hit * inside
@@ -95,13 +95,13 @@ def _nodule(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> 
         u = (s["site3"] * (1 + 1.7 * k) + 0.37 * k) % 1
         v = (s["site4"] * (1 + 2.3 * k) + 0.59 * k) % 1
         cx, cy = _place(s, (s["site5"] + 0.45 * k) % 1, u, v)
-        radius = (0.052 + 0.095 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
+        radius = (0.060 + 0.095 * depth) * np.exp(0.22 * s[f"lesion{k + 1}"]) * (1 if k == 0 else 0.75)
         dx, dy = (x - cx) / radius, (y - cy) / radius
         lobe = 0.35 * s[f"lesion{k + 4}"]
         r2 = dx * dx + dy * dy
         r2 *= 1 + 0.16 * lobe * (dx * dx - dy * dy) / (r2 + 0.2) + margin
         ball = dome(r2) * (0.6 + 0.4 * dome(r2))
-        body.tissue[at] += (count > k) * (0.10 + 0.26 * depth) * ball
+        body.tissue[at] += (count > k) * (0.12 + 0.28 * depth) * ball
 
 
 def _infiltration(s: Numbers, depth: Array, body: Body, texture: Array, at: Array) -> None:

@@ -139,7 +139,7 @@ def _draw_findings(person: _Columns, visit: _Columns, task: str, difficulty: flo
     n = len(person.u)
     severity = np.zeros((n, len(FINDINGS)), np.float32)
     depth = [0.8 * person.uniform() + 0.2 * visit.uniform() for _ in FINDINGS]
-    floor = 0.50 - 0.42 * min(difficulty, 1.0)  # an easy set has no slight findings
+    floor = 0.50 - 0.32 * min(difficulty, 1.0)  # an easy set has no slight findings
     if task == "single":
         labels = _single_labels(person, visit)
         for k in range(len(FINDINGS)):
