@@ -14,6 +14,7 @@ from benchmarks.executors import map_tasks
 from benchmarks.spec import RunSpec
 from benchmarks.stages import Bench, Images, Scores, draw_pool, mixture, read_scores, train_classifier
 from data.mixing import Demand, SyntheticSet
+from synthworth.errors import Diverged
 from synthworth.keys import digest
 
 if TYPE_CHECKING:
@@ -57,8 +58,13 @@ def draw_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> None:
         arm.pool = draw_pool(bench, arm.spec, images, arm.demanded)
 
 
-def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]) -> None:
-    """Train every arm's classifiers that are not there yet, side by side, and read all predictions."""
+def train_arms(
+    bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]
+) -> list[tuple[Arm, str]]:
+    """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
+
+    Returns the arms of which a training diverged, with its message; the others are complete.
+    """
     began = time.perf_counter()
     todo = []
     for arm in arms:
@@ -68,19 +74,32 @@ def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple
             for number in range(arm.spec.seeds)
             if not bench.store.has("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
         ]
-    seconds = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
+    answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
     wall = time.perf_counter() - began
-    bench.note("classify", min(wall, sum(seconds) / min(bench.workers, max(len(todo), 1))), len(todo))
+    seconds = sum(answer.seconds for answer in answers)
+    bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
+    diverged = {t.spec.run_id: a.diverged for t, a in zip(todo, answers, strict=True) if a.diverged}
     for arm in arms:
+        if arm.spec.run_id in diverged:
+            continue
         folders = [
             bench.store.path("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
             for number in range(arm.spec.seeds)
         ]
         arm.scores = [read_scores(folder) for folder in folders]
+    return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
 
 
-def _train(task: TrainTask) -> float:
-    """Train one classifier in whatever process this is; seconds spent in it."""
+@dataclass(frozen=True)
+class TrainAnswer:
+    """Seconds a training took, and the message if it diverged."""
+
+    seconds: float
+    diverged: str | None = None
+
+
+def _train(task: TrainTask) -> TrainAnswer:
+    """Train one classifier in whatever process this is."""
     from data.registry import datasets
     from synthworth.registry import load_plugin_file
 
@@ -94,5 +113,8 @@ def _train(task: TrainTask) -> float:
         return mixture(task.spec, images, demanded, draw_pool(bench, task.spec, images, demanded))
 
     began = time.perf_counter()
-    train_classifier(bench, task.spec, images, demanded, task.number, mixed)
-    return time.perf_counter() - began
+    try:
+        train_classifier(bench, task.spec, images, demanded, task.number, mixed)
+    except Diverged as error:
+        return TrainAnswer(time.perf_counter() - began, str(error))
+    return TrainAnswer(time.perf_counter() - began)

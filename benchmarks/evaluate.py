@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
     from benchmarks.statistics.bootstrap import Replicates
 
+DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
+    "fd": "lower",
+    "kd": "lower",
+    "manifold_precision": "higher",
+    "manifold_recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "inception_score": "higher",
+}
+"""The built-in fidelity numbers, for the nulls that stand for them where an extractor is missing."""
 FIDELITY_EVIDENCE = frozenset({"real", "fake", "logits"})
 
 
@@ -135,7 +145,8 @@ class Fidelity:
                 found |= measure(metric, **evidence)
             except Unavailable as reason:
                 if extractor == "inception" or name != "inception_score":
-                    found[name] = Value.missing(name, reason, n=len(fake.features), direction="lower")
+                    direction = DIRECTIONS.get(name, "higher")
+                    found[name] = Value.missing(name, reason, n=len(fake.features), direction=direction)
         return found
 
     def of(self, arm: Arm) -> dict[str, Value]:
@@ -155,10 +166,10 @@ class Fidelity:
                     )
                 bar.advance()
             for name, reason in self.unavailable.items():
-                for metric in ("fd", "kd", "inception_score") if name == "inception" else ("fd", "kd"):
-                    label = fidelity_name(metric, extractor=f"{name}@", n=n)
-                    direction = "higher" if metric == "inception_score" else "lower"
-                    table[label] = Value.missing(metric, reason, n=n, direction=direction)
+                for metric, direction in DIRECTIONS.items():
+                    if name == "inception" or metric != "inception_score":
+                        label = fidelity_name(metric, extractor=f"{name}@", n=n)
+                        table[label] = Value.missing(metric, reason, n=n, direction=direction)
                 bar.advance()
         return table
 

@@ -128,14 +128,16 @@ def _run_arms(
         try:
             draw_arms(bench, [arm], images)
         except Diverged as error:
-            outcome.failed.append(_write_failure(records, arm, error))
+            outcome.failed.append(_write_failure(records, arm, str(error)))
         else:
             ready.append(arm)
-    train_arms(bench, ready, images, plugins)
+    for arm, error in train_arms(bench, ready, images, plugins):
+        outcome.failed.append(_write_failure(records, arm, error))
+        ready = [other for other in ready if other is not arm]
     _evaluate(bench, ready, images, records, audited.to_json())
 
 
-def _write_failure(records: Records, arm: Arm, error: Exception) -> dict[str, Any]:
+def _write_failure(records: Records, arm: Arm, error: str) -> dict[str, Any]:
     """A failed run is shown, never cached: the next call tries again."""
     record = {
         "schema": SCHEMA,
@@ -143,7 +145,7 @@ def _write_failure(records: Records, arm: Arm, error: Exception) -> dict[str, An
         "run_id": arm.spec.run_id,
         "name": arm.spec.name,
         "spec": arm.spec.to_json(),
-        "error": f"{type(error).__name__}: {error}",
+        "error": error,
         "provenance": provenance(),
     }
     records.write(record, {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.markup import escape
 
 from benchmarks.cli import OK, guarded
 from benchmarks.records import Records
@@ -63,8 +64,8 @@ def _print_metrics(out: Any, record: dict[str, Any]) -> None:
         for name, value in record[part].items():
             floor = value["extra"].get("floor")
             made.add_row(
-                name, number(value, 4), str(value["n"]), value["direction"],
-                "" if floor is None else f"{floor:.4g}", value["note"] or "",
+                escape(name), number(value, 4), str(value["n"]), value["direction"],
+                "" if floor is None else f"{floor:.4g}", escape(value["note"] or ""),
             )  # fmt: skip
         if made.row_count:
             out.print(made)
@@ -74,7 +75,7 @@ def _print_comparisons(out: Any, record: dict[str, Any]) -> None:
     made = table("AUROC, paired difference", ("against", "difference", "95 % interval", "sign-flip p"))
     for control, row in record["comparisons"].items():
         made.add_row(
-            control, f"{row['difference']:+.4f}", f"[{row['low']:+.4f}, {row['high']:+.4f}]",
+            escape(control), f"{row['difference']:+.4f}", f"[{row['low']:+.4f}, {row['high']:+.4f}]",
             f"{row['p_value']:.3f}",
         )  # fmt: skip
     if made.row_count:
@@ -84,7 +85,7 @@ def _print_comparisons(out: Any, record: dict[str, Any]) -> None:
 def _print_counts(out: Any, record: dict[str, Any]) -> None:
     made = table("training images by class", ("class", "real", "synthetic"))
     for name in record["classes"]:
-        made.add_row(name, *(str(record["counts"][kind][name]) for kind in ("real", "synthetic")))
+        made.add_row(escape(name), *(str(record["counts"][kind][name]) for kind in ("real", "synthetic")))
     out.print(made)
 
 

@@ -20,7 +20,7 @@ from data.splits import subsample_patients
 from generators.registry import generators
 from synthworth.artifacts import Made, Store, ensure_folder, read_array, read_json, write_array, write_json
 from synthworth.errors import UserError
-from synthworth.keys import digest
+from synthworth.keys import digest, seed_from
 from synthworth.progress import Progress
 from synthworth.work import FitReport, Work
 
@@ -216,7 +216,7 @@ def _draw_shard(
         if not loaded:
             loaded.append(generators.get(spec.generator).load(fit, device=bench.device))
         seed = spec.shard_seed(stream, number)
-        labels = stream_labels(images.train, stream, spec.shard, seed=seed)
+        labels = stream_labels(images.train, stream, spec.shard, seed=seed_from(seed, "labels"))
         drawn: Tensor = loaded[0].sample(labels, seed=seed)
         expected = (len(labels), *images.train.images.shape[1:])
         if tuple(drawn.shape) != expected or str(drawn.dtype) != "torch.uint8":

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MIN_SEEDS = 6
-"""Seeds at which the smallest two-sided sign-flip p, 2 / 2^n, falls below 0.05."""
-
+from benchmarks.statistics.compare import MIN_SEEDS
 
 def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds: int) -> str:
     """One sentence on an arm, from the intervals of its AUROC differences to `none` and to the other controls.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class LatentDDPMConfig:
     """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them."""
 
-    latent_channels: int = 4
+    latent_channels: int = 8
     """Channels of the latent image."""
     patch: int = 2
     """Pixels a side that are folded into channels before the first convolution; 1 keeps full resolution."""
@@ -37,11 +37,11 @@ class LatentDDPMConfig:
     """Channels of the VAE by resolution; each after the first halves it: factor = patch * 2 ** (levels - 1)."""
     blocks: int = 1
     """Residual blocks of the VAE at each resolution, in the encoder and in the decoder."""
-    beta: float = 0.005
+    beta: float = 0.001
     """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1)."""
-    first_stage_share: float = 0.3
+    first_stage_share: float = 0.375
     """Share of the budget (steps, and seconds where they are limited) that trains the VAE."""
-    first_stage_batch: int = 32
+    first_stage_batch: int = 16
     """Images in a step of the VAE."""
     first_stage_lr: float = 2e-3
     """Highest learning rate of the VAE (AdamW, warm-up, then half a cosine to zero)."""
@@ -55,7 +55,7 @@ class LatentDDPMConfig:
     """What the UNet predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022)."""
     schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
-    batch: int = 64
+    batch: int = 32
     """Latents in a step of the UNet."""
     lr: float = 1e-3
     """Highest learning rate of the UNet (AdamW, warm-up, then half a cosine to zero)."""

@@ -203,8 +203,8 @@ def sign_flip_p(differences: NDArray[np.float64], *, seed: int) -> float:
 def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Comparison:
     """Arm a against arm b, both bootstrapped with one seed on one test set, row s of both from classifier seed s.
 
-    `helps` and `hurts` are said only when the 95 % interval of `mean_interval` excludes 0, and never from one
-    seed. Below `MIN_SEEDS` seeds the note says that this is screening.
+    `helps` and `hurts` are said only when the 95 % interval of `mean_interval` excludes 0, and never from fewer than
+    `MIN_SEEDS` seeds: the note then says that this is screening.
 
     Raises
     ------
@@ -224,9 +224,9 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
     n_seeds = len(by_seed)
     interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups, seed=a.seed)
     verdict: Verdict = "no difference shown"
-    if n_seeds > 1 and interval.low > 0:
+    if n_seeds >= MIN_SEEDS and interval.low > 0:
         verdict = "helps"
-    elif n_seeds > 1 and interval.high < 0:
+    elif n_seeds >= MIN_SEEDS and interval.high < 0:
         verdict = "hurts"
     screening = None
     if n_seeds < MIN_SEEDS:
