@@ -26,7 +26,7 @@ STANDING_BATCHES = 32
 
 @dataclass(frozen=True)
 class DCGANConfig:
-    """Options of `dcgan`; the defaults are Radford's, narrowed for 28 to 64 px."""
+    """Options of `dcgan`; the defaults are Radford's, narrowed and with a smaller batch for 28 to 64 px."""
 
     noise: int = 100
     """Length of the noise vector; the label's vector beside it is as long."""
@@ -34,7 +34,7 @@ class DCGANConfig:
     """Channels next to the image in both networks; doubled at each halving of the resolution."""
     max_width: int = 512
     """Most channels anywhere."""
-    batch: int = 64
+    batch: int = 32
     """Real images in a step, and as many drawn."""
     lr: float = 2e-4
     """Learning rate of the generator (Adam)."""
@@ -54,7 +54,8 @@ class DCGAN(BaseGenerator):
     D minimises -log s(D(x, y)) - log(1 - s(D(G(z, y), y))), G minimises -log s(D(G(z, y), y)).
 
     One step is one update of D and one of G; the budget counts steps, so G's updates. The label joins G beside the
-    noise and D by projection. What is exported is the moving average of G, its batch-norm statistics measured anew
+    noise and D by projection; D also sees how far a batch spreads (Karras 2018), without which a thousand images
+    collapse to one a class. What is exported is the moving average of G, its batch-norm statistics measured anew
     after training, so that an image does not depend on those drawn with it. Sizes that are no power of two are
     reached from a start of 4 to 7 pixels and cut back where that overshoots.
     """

@@ -23,6 +23,16 @@ from data.base import ImageSet, Split
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 
+SLOWEST_FIRST = ("test_kills", "test_run", "test_documentation", "test_check", "test_bad_input", "test_generators")
+"""Files that take longest: begun first, so that two workers end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files; the order within a file stays."""
+    rank = {name: k for k, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from generators.nets.labels import LabelEmbedding
 
+LABEL_SPREAD = 0.1
+"""Spread of the generator's label vectors at the start, against noise of 1: a loud label drowns the noise."""
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -70,6 +73,7 @@ class Painter(nn.Module):
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         start_small(self)
+        nn.init.normal_(self.label.table, 0.0, LABEL_SPREAD)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:  # (N, noise), labels -> (N, C, end, end), -1..1
         """Images of the labels."""
@@ -80,7 +84,11 @@ class Painter(nn.Module):
 
 class Critic(nn.Module):
     """The discriminator: strided convolutions, batch norm but at first, LeakyReLU 0.2; the label enters by
-    projection (Miyato & Koyama 2018): logit = f(h) + <label vector, mean of h>."""
+    projection (Miyato & Koyama 2018): logit = f(h) + <label vector, mean of h>.
+
+    f sees, as one channel more, how far the batch spreads (minibatch standard deviation, Karras 2018): told the
+    label, and on a thousand images, a generator otherwise soon draws one image a class.
+    """
 
     def __init__(
         self, ladder: Ladder, *, channels: int, n_classes: int, multilabel: bool, base: int, limit: int
@@ -95,7 +103,7 @@ class Critic(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers)
-        self.logit = nn.Conv2d(widths[-1], 1, ladder.start)
+        self.logit = nn.Conv2d(widths[-1] + 1, 1, ladder.start)
         start_small(self)
         self.label = LabelEmbedding(n_classes, widths[-1], multilabel=multilabel)
         nn.init.zeros_(self.label.table)
@@ -104,5 +112,6 @@ class Critic(nn.Module):
         """Logits: above 0 says real."""
         h = self.layers(images)
         told = (self.label(labels) * h.mean((2, 3))).sum(1)
-        out: Tensor = self.logit(h).flatten() + told
+        spread = h.std(0, correction=0).mean().expand(len(h), 1, *h.shape[2:])
+        out: Tensor = self.logit(torch.cat([h, spread], dim=1)).flatten() + told
         return out
