@@ -58,9 +58,7 @@ def draw_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> None:
         arm.pool = draw_pool(bench, arm.spec, images, arm.demanded)
 
 
-def train_arms(
-    bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]
-) -> list[tuple[Arm, str]]:
+def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]) -> list[tuple[Arm, str]]:
     """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
 
     Returns the arms of which a training diverged, with its message; the others are complete.

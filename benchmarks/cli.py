@@ -25,9 +25,7 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
 
     `KeyboardInterrupt` ends with 130, as shells expect; everything else is a fault of ours and keeps its traceback.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         return command(sys.argv[1:] if args is None else args)
     except UserError as error:

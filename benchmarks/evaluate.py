@@ -119,9 +119,7 @@ class Fidelity:
 
     def _features(self, extractor: str, split: str) -> Features:
         images = getattr(self.images, split)
-        return extract_features(
-            self.bench, self.extractors[extractor], images.fingerprint(), lambda: images.images
-        )
+        return extract_features(self.bench, self.extractors[extractor], images.fingerprint(), lambda: images.images)
 
     def _evidence(self, extractor: str, fake: Features) -> dict[str, Any]:
         return {
@@ -202,11 +200,7 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     n = len(arm.pool)
     if judge is None:
         reason = "needs the real-only arm as judge: have `none` among --controls"
-        return {
-            "class_consistency_auroc": Value.missing(
-                "class_consistency_auroc", reason, n=n, direction="higher"
-            )
-        }
+        return {"class_consistency_auroc": Value.missing("class_consistency_auroc", reason, n=n, direction="higher")}
     folder = judge.scores[0].folder / "model"
     scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
     truth = arm.pool.labels.numpy()

@@ -33,9 +33,7 @@ def n_workers(asked: int, *, device: str) -> int:
     return min(os.cpu_count() or 1, MAX_WORKERS) if device == "cpu" else 1
 
 
-def map_tasks(
-    function: Callable[[Task], Answer], tasks: Sequence[Task], *, workers: int, what: str
-) -> list[Answer]:
+def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, workers: int, what: str) -> list[Answer]:
     """`[function(t) for t in tasks]`, side by side; the first exception stops the rest and is raised.
 
     function : a module-level function; tasks and answers must be picklable (they cross to processes of this

@@ -152,9 +152,7 @@ def _write_failure(records: Records, arm: Arm, error: str) -> dict[str, Any]:
     return record
 
 
-def _evaluate(
-    bench: Bench, arms: Sequence[Arm], images: Images, records: Records, audited: dict[str, Any]
-) -> None:
+def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Records, audited: dict[str, Any]) -> None:
     from benchmarks.statistics.bootstrap import bootstrap_auroc
 
     if not arms:
@@ -197,9 +195,7 @@ def _record(
     comparisons = {
         control.spec.generator: {
             "run_id": control.spec.run_id,
-            **compare(
-                mine, replicates[control.spec.run_id], name_a=spec.name, name_b=control.spec.name
-            ).to_json(),
+            **compare(mine, replicates[control.spec.run_id], name_a=spec.name, name_b=control.spec.name).to_json(),
         }
         for control in _controls_of(spec, arms)
     }

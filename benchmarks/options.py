@@ -200,9 +200,7 @@ def _defaults(chosen: Choice, file: dict[str, Any]) -> dict[str, Any]:
         "clf": (classifiers, classifier, of_clf),
     }
     found = {
-        part: _layered(
-            registry.get(name).Config, [registry.implied(name), row, file.get(part, {})], where, f"{part}."
-        )
+        part: _layered(registry.get(name).Config, [registry.implied(name), row, file.get(part, {})], where, f"{part}.")
         for part, (registry, name, row) in parts.items()
     }
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
@@ -235,9 +233,7 @@ def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, pref
             raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {layer!r}")
         for name, value in layer.items():
             old = merged.get(name)
-            merged[name] = (
-                {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-            )
+            merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return build_config(config, merged, where=where, prefix=prefix)
 
 

@@ -152,9 +152,7 @@ def _commit() -> str | None:
     head = subprocess.run([git, "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         return None
-    changed = subprocess.run(
-        [git, "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=False
-    )
+    changed = subprocess.run([git, "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=False)
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 

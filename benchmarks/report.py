@@ -54,14 +54,10 @@ def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     """Utility of every arm, with intervals."""
-    made = table(
-        "utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1")
-    )
+    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1"))
     for record in records:
         u = record["utility"]
-        made.add_row(
-            escape(record["name"]), *(number(u.get(m)) for m in ("auroc", "auprc", "balanced_accuracy", "f1"))
-        )
+        made.add_row(escape(record["name"]), *(number(u.get(m)) for m in ("auroc", "auprc", "balanced_accuracy", "f1")))
     out.print(made)
 
 
@@ -128,9 +124,7 @@ def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
         out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
 
 
-def print_timings(
-    out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float
-) -> None:
+def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:
     """Where the wall time went; what is outside fit, drawing, features and classifiers is the harness's own."""
     rows = table("time", ("stage", "made", "seconds", "share"))
     for stage in STAGES:

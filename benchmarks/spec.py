@@ -58,9 +58,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         check_ratio(self.ratio, self.mode)
         if not 0 < self.real_fraction <= 1:
-            raise UserError(
-                f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1"
-            )
+            raise UserError(f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1")
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:

@@ -85,9 +85,12 @@ def inception(repeat: int, *, precision: str) -> Row:
         note = ""
         if precision == "bf16":
             distances = [
-                frechet_distance(real=e.extract(images).features, fake=e.extract(shifted).features) for e in (exact, ours)
+                frechet_distance(real=e.extract(images).features, fake=e.extract(shifted).features)
+                for e in (exact, ours)
             ]
-            note = f"FID {distances[0]:.6g} in fp32, {distances[1]:.6g} in bf16 ({distances[1] / distances[0] - 1:+.2%})"
+            note = (
+                f"FID {distances[0]:.6g} in fp32, {distances[1]:.6g} in bf16 ({distances[1] / distances[0] - 1:+.2%})"
+            )
 
         def peer() -> None:
             with torch.no_grad():

@@ -95,9 +95,7 @@ class Images:
         whole = self.dataset.load(self.folder, Split.train)
         if self.spec.real_fraction == 1:
             return whole, None
-        kept, rest = subsample_patients(
-            whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"]
-        )
+        kept, rest = subsample_patients(whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"])
         return kept, rest
 
     @property
@@ -128,9 +126,7 @@ class Images:
         """
         if self._parts[1] is not None and len(self._parts[1]):
             return self._parts[1]
-        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(
-            RESERVE_PER_TRAIN * len(self.train)
-        )
+        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
         if further is None:
             raise UserError(
                 f"holdout_real needs real images that no arm trains on, and {self.spec.dataset} has none left; "
@@ -204,9 +200,7 @@ def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> 
                 pictures.append(torch.from_numpy(read_array(shard / "images.npy"))[:take])
                 labels.append(torch.from_numpy(read_array(shard / "labels.npy"))[:take])
                 bar.advance(take)
-    return SyntheticSet(
-        torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint
-    )
+    return SyntheticSet(torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint)
 
 
 def _draw_shard(
@@ -305,6 +299,4 @@ def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[
     identity = {"images": key, "extractor": extractor.id, "weights": extractor.weights_sha256}
     folder = bench.keep("features", identity, make).folder
     logits = folder / "logits.npy"
-    return Features(
-        read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id
-    )
+    return Features(read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.statistics.compare import MIN_SEEDS
 
+
 def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds: int) -> str:
     """One sentence on an arm, from the intervals of its AUROC differences to `none` and to the other controls.
 

@@ -134,8 +134,7 @@ def refuse_shared(names: Mapping[Split, Sequence[str]], *, what: str) -> None:
         first = shared[0]
         more = f" ({len(shared)} {what}s are shared)" if len(shared) > 1 else ""
         raise UserError(
-            f"{what} {first.name!r} is in both {' and '.join(first.splits)}{more}; "
-            "the splits must be apart by patient"
+            f"{what} {first.name!r} is in both {' and '.join(first.splits)}{more}; the splits must be apart by patient"
         )
 
 

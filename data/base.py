@@ -111,11 +111,7 @@ class ImageSet:
     def fingerprint(self) -> str:
         """sha256 over pixels, labels, ids and patients, in order."""
         h = hashlib.sha256()
-        h.update(
-            repr(
-                (tuple(self.images.shape), tuple(self.labels.shape), self.classes, self.split.value)
-            ).encode()
-        )
+        h.update(repr((tuple(self.images.shape), tuple(self.labels.shape), self.classes, self.split.value)).encode())
         for start in range(0, len(self), 1024):
             h.update(np.ascontiguousarray(self.images[start : start + 1024].numpy()).data)
         h.update(np.ascontiguousarray(self.labels.numpy()).data)
@@ -129,18 +125,14 @@ def check_labels(labels: Tensor, *, n_classes: int) -> None:
 
     if labels.ndim == 1 and labels.dtype == torch.int64:
         if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
-            raise ValueError(
-                f"labels run {int(labels.min())}..{int(labels.max())} but there are {n_classes} classes"
-            )
+            raise ValueError(f"labels run {int(labels.min())}..{int(labels.max())} but there are {n_classes} classes")
     elif labels.ndim == 2 and labels.dtype == torch.uint8:
         if labels.shape[1] != n_classes:
             raise ValueError(f"labels have {labels.shape[1]} columns but there are {n_classes} classes")
         if len(labels) and int(labels.max()) > 1:
             raise ValueError("multi-label columns hold only 0 and 1")
     else:
-        raise TypeError(
-            f"labels must be int64 (N,) or uint8 (N, K), not {labels.dtype} {tuple(labels.shape)}"
-        )
+        raise TypeError(f"labels must be int64 (N,) or uint8 (N, K), not {labels.dtype} {tuple(labels.shape)}")
 
 
 def count_labels(labels: Tensor, classes: Sequence[str]) -> dict[str, int]:

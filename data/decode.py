@@ -64,9 +64,7 @@ def decode_files(
 def _own_side(path: Path, channels: int) -> int:
     _, height, width = read_fitted(path, size=None, channels=channels).shape
     if height != width:
-        raise UserError(
-            f"{path} is {width} x {height}, and the suite takes squares. Give one with --data.size"
-        )
+        raise UserError(f"{path} is {width} x {height}, and the suite takes squares. Give one with --data.size")
     return int(height)
 
 
@@ -88,9 +86,7 @@ def read_fitted(
     try:
         with Image.open(path) as opened:
             if opened.mode.startswith(DEEP_MODES):
-                raise UserError(
-                    f"{path} has more than 8 bits a pixel ({opened.mode}). Window it to 8 bits first"
-                )
+                raise UserError(f"{path} has more than 8 bits a pixel ({opened.mode}). Window it to 8 bits first")
             if size is not None:
                 opened.draft(mode, (size, size))
             upright = ImageOps.exif_transpose(opened).convert(mode)

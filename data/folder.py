@@ -113,9 +113,7 @@ class Folder(BaseDataset):
         """
         rows = self._rows()
         stats = _stat_files(rows)
-        lines = sorted(
-            f"{name}\0{s.st_size}\0{s.st_mtime_ns}" for name, s in zip(rows.ids, stats, strict=True)
-        )
+        lines = sorted(f"{name}\0{s.st_size}\0{s.st_mtime_ns}" for name, s in zip(rows.ids, stats, strict=True))
         found = {"files": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
         if rows.table is not None:
             found["table"] = hashlib.sha256(rows.table.path.read_bytes()).hexdigest()
@@ -181,9 +179,7 @@ class Folder(BaseDataset):
         columns = [config.patient_column, config.split_column, *config.label_columns, *config.attributes]
         asked = [name for name in columns if name]
         if asked:
-            raise UserError(
-                f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table"
-            )
+            raise UserError(f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table")
 
     def _rows_of_table(self, file: Path, *, root: Path) -> _Rows:
         config, table = self.config, read_table(file)
@@ -210,9 +206,7 @@ class Folder(BaseDataset):
         for i, label in enumerate(rows.labels):
             if not label:
                 raise UserError(f"{_where(rows, i)} has no label; label it or take it out")
-        multi = config.task == "multi" or (
-            config.task == "auto" and any("|" in label for label in rows.labels)
-        )
+        multi = config.task == "multi" or (config.task == "auto" and any("|" in label for label in rows.labels))
         if multi:
             parts = [[part.strip() for part in label.split("|")] for label in rows.labels]
             found = [[part for part in of_image if part not in config.negative] for of_image in parts]
@@ -237,17 +231,13 @@ class Folder(BaseDataset):
         if rows.table is None:
             raise UserError("--data.label-columns needs a table")
         if config.classes and config.classes != config.label_columns:
-            raise UserError(
-                "--data.classes and --data.label-columns name different classes; leave out the first"
-            )
+            raise UserError("--data.classes and --data.label-columns name different classes; leave out the first")
         marks = to_marks(rows.table, config.label_columns, flag="--data.label-columns")
         if config.task == "single":
             bad = np.flatnonzero(marks.sum(1) != 1)
             if len(bad):
                 n = int(marks[bad[0]].sum())
-                raise UserError(
-                    f"{_where(rows, int(bad[0]))} has {n} classes, and task single wants one an image"
-                )
+                raise UserError(f"{_where(rows, int(bad[0]))} has {n} classes, and task single wants one an image")
             return config.label_columns, _single(marks)
         return config.label_columns, marks
 
@@ -256,9 +246,7 @@ class Folder(BaseDataset):
         if rows.table is not None:
             name = name or next((c for c in PATIENT_COLUMNS if c in rows.table.columns), None)
         if name is None:
-            logger.warning(
-                "no patient column: each image counts as a patient of its own, and splits may share one"
-            )
+            logger.warning("no patient column: each image counts as a patient of its own, and splits may share one")
             return rows.ids
         assert rows.table is not None
         patients = rows.table.column(name, flag="--data.patient-column")
@@ -276,9 +264,7 @@ class Folder(BaseDataset):
         given = []
         for i, word in enumerate(rows.splits):
             if word.lower() not in SPLIT_WORDS:
-                raise UserError(
-                    f"{_where(rows, i)} is in split {word!r}; there are train, val, test and reserve"
-                )
+                raise UserError(f"{_where(rows, i)} is in split {word!r}; there are train, val, test and reserve")
             given.append(SPLIT_WORDS[word.lower()])
         parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
         parts = {split: at for split, at in parts.items() if len(at)}
@@ -291,9 +277,7 @@ class Folder(BaseDataset):
             parts |= self._carve_val(parts[Split.train], patients, labels)
         return parts
 
-    def _carve_val(
-        self, train: np.ndarray, patients: list[str], labels: np.ndarray
-    ) -> dict[Split, np.ndarray]:
+    def _carve_val(self, train: np.ndarray, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
         """Train and val out of a given train split, in the proportion of `fractions`; test is left as it
         is."""
         from data.splits import split_patients_in
@@ -302,18 +286,13 @@ class Folder(BaseDataset):
         share = check / (learn + check)
         names = [patients[i] for i in train]
         kept, val = split_patients_in(names, labels[train], shares=(1 - share, share), seed=self.config.seed)
-        logger.warning(
-            "no val split is given: %d of %d training images were set apart for it", len(val), len(train)
-        )
+        logger.warning("no val split is given: %d of %d training images were set apart for it", len(val), len(train))
         return {Split.train: train[kept], Split.val: train[val]}
 
     def _attributes(self, rows: _Rows) -> dict[str, np.ndarray]:
         if rows.table is None:
             return {}
-        return {
-            name: to_numbers(rows.table.column(name, flag="--data.attributes"))
-            for name in self.config.attributes
-        }
+        return {name: to_numbers(rows.table.column(name, flag="--data.attributes")) for name in self.config.attributes}
 
 
 def _rows_of_folders(root: Path) -> _Rows:
@@ -324,9 +303,7 @@ def _rows_of_folders(root: Path) -> _Rows:
     ids, labels, splits = [], [], []
     for split, base in by_split.items() if split_given else [("", root)]:
         for folder in _subfolders(base):
-            files = sorted(
-                p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.name[0] != "."
-            )
+            files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.name[0] != ".")
             if not files:
                 raise UserError(f"class folder {folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
             ids += [file.relative_to(root).as_posix() for file in files]

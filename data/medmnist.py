@@ -125,9 +125,7 @@ class MedMNIST(BaseDataset):
         labels = arrays.pop(f"{split.value}_labels")
         images = torch.from_numpy(_to_nchw(pixels, channels=self.published.channels, path=path))
         if self.config.file is None and images.shape[-1] != self.config.size:
-            raise UserError(
-                f"{path} holds {images.shape[-1]} px images, and {self.config.size} px were asked for"
-            )
+            raise UserError(f"{path} holds {images.shape[-1]} px images, and {self.config.size} px were asked for")
         if self.config.resize is not None:
             starts = range(0, len(images), 1024)
             images = torch.cat([resize(images[i : i + 1024], self.config.resize) for i in starts])
@@ -278,9 +276,7 @@ def _to_labels(labels: np.ndarray, *, n: int, published: Published, path: Path) 
     columns = k if published.multilabel else 1
     labels = labels.reshape(len(labels), -1)
     if labels.shape != (n, columns) or labels.dtype.kind not in "iub":
-        raise UserError(
-            f"{path} holds {labels.dtype} {labels.shape} labels; {n} images need integers ({n}, {columns})"
-        )
+        raise UserError(f"{path} holds {labels.dtype} {labels.shape} labels; {n} images need integers ({n}, {columns})")
     highest = 1 if published.multilabel else k - 1
     if n and (int(labels.min()) < 0 or int(labels.max()) > highest):
         raise UserError(f"{path} holds labels {labels.min()}..{labels.max()}; this set has 0..{highest}")

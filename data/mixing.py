@@ -104,9 +104,7 @@ def check_ratio(ratio: float, mode: str) -> None:
     if not np.isfinite(ratio) or ratio < 0:
         raise UserError(f"--ratio {ratio} was asked for; a ratio is synthetic / real, a number from 0 up")
     if mode == "replace" and ratio > 1:
-        raise UserError(
-            f"--ratio {ratio} with --mode replace: a share of the training set lies between 0 and 1"
-        )
+        raise UserError(f"--ratio {ratio} with --mode replace: a share of the training set lies between 0 and 1")
     if mode not in MODES:
         raise UserError(f"--mode {mode!r}: there are {', '.join(MODES)}")
 
@@ -202,9 +200,7 @@ def mix(train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed
         )
     real_rows = np.arange(len(train))
     if keep_real < len(train):
-        real_rows = np.sort(
-            np.random.default_rng(seed_from(seed, "keep real")).permutation(len(train))[:keep_real]
-        )
+        real_rows = np.sort(np.random.default_rng(seed_from(seed, "keep real")).permutation(len(train))[:keep_real])
     images, labels = train.images[real_rows], train.labels[real_rows]
     n_synthetic = 0 if synthetic is None else len(synthetic)
     if synthetic is not None and n_synthetic:

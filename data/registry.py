@@ -11,12 +11,8 @@ datasets = Registry(
         "phantom": BuiltIn(
             "data.phantom.dataset:Phantom", "chest films rendered from an anatomical model; needs no download"
         ),
-        "digits": BuiltIn(
-            "data.digits:Digits", "scikit-learn's 1,797 handwritten digits, 8 px enlarged; real, tiny"
-        ),
-        "medmnist": BuiltIn(
-            "data.medmnist:MedMNIST", "every 2D set of MedMNIST v2 at 28 to 224 px, or a local npz"
-        ),
+        "digits": BuiltIn("data.digits:Digits", "scikit-learn's 1,797 handwritten digits, 8 px enlarged; real, tiny"),
+        "medmnist": BuiltIn("data.medmnist:MedMNIST", "every 2D set of MedMNIST v2 at 28 to 224 px, or a local npz"),
         "folder": BuiltIn("data.folder:Folder", "your own images: class folders, or a CSV or parquet table"),
     },
 )

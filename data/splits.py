@@ -68,9 +68,7 @@ def split_by_patient(
         For fractions that are not three positive numbers summing to 1, and for fewer than three patients.
     """
     if len(fractions) != 3 or not all(f > 0 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
-        raise UserError(
-            f"fractions {tuple(fractions)}: train, val and test need three positive shares, sum 1"
-        )
+        raise UserError(f"fractions {tuple(fractions)}: train, val and test need three positive shares, sum 1")
     parts = split_patients_in(groups, labels, shares=fractions, seed=seed)
     return dict(zip(SPLITS, parts, strict=True))
 
@@ -91,10 +89,7 @@ def split_patients_in(
     part = _stratify(patients.holds, patients.sizes, np.asarray(shares, dtype=np.float64))
     _mend(part, patients.holds, n_parts=len(shares))
     _fill_empty(part, patients.sizes, n_parts=len(shares))
-    return [
-        np.sort(np.concatenate([patients.rows[p] for p in np.flatnonzero(part == s)]))
-        for s in range(len(shares))
-    ]
+    return [np.sort(np.concatenate([patients.rows[p] for p in np.flatnonzero(part == s)])) for s in range(len(shares))]
 
 
 def _first_served(n_parts: int) -> tuple[int, ...]:
@@ -204,9 +199,7 @@ def subsample_patients(images: ImageSet, fraction: float, *, seed: int) -> tuple
         When the fraction is not in (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise UserError(
-            f"a fraction of {fraction} of the patients was asked for: it must be above 0, at most 1"
-        )
+        raise UserError(f"a fraction of {fraction} of the patients was asked for: it must be above 0, at most 1")
     patients = _patients(images.groups, images.labels.numpy(), seed=seed, purpose="subsample")
     order, n_cover = _nested_order(patients)
     running = np.cumsum(patients.sizes[order])

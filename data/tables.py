@@ -83,9 +83,7 @@ def _read_parquet(path: Path) -> dict[str, list[str]]:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}") from error
-    return {
-        str(name): [_text(cell) for cell in table.column(name).to_pylist()] for name in table.column_names
-    }
+    return {str(name): [_text(cell) for cell in table.column(name).to_pylist()] for name in table.column_names}
 
 
 def _text(cell: Any) -> str:

@@ -77,9 +77,7 @@ class BaseGenerator:
         require_train(train, what=name)
         task = "multi" if train.multilabel else "single"
         if task not in self.tasks:
-            raise UserError(
-                f"{name} learns {' and '.join(self.tasks)}-label sets only, and this one is {task}-label"
-            )
+            raise UserError(f"{name} learns {' and '.join(self.tasks)}-label sets only, and this one is {task}-label")
         empty = [c for c, n in train.counts().items() if n == 0]
         if empty:
             raise UserError(f"no training image shows {', '.join(empty)}; {name} cannot learn to draw it")

@@ -17,9 +17,7 @@ generators = Registry(
         "duplicate": BuiltIn(
             "generators.controls:Duplicate", "control: real training images drawn again, the bar to clear"
         ),
-        "noise": BuiltIn(
-            "generators.controls:Noise", "control: noise of the real mean and spread; must not help"
-        ),
+        "noise": BuiltIn("generators.controls:Noise", "control: noise of the real mean and spread; must not help"),
         "holdout_real": BuiltIn(
             "generators.controls:HoldoutReal",
             "control: real images no arm trains on, the upper bound of worth",

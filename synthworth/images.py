@@ -74,9 +74,7 @@ def read_image(path: Path, *, channels: int) -> np.ndarray:  # file -> uint8 (C,
             pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = "not a readable image" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(
-            f"cannot read image {path}: {reason}. Replace the file or take it out of the table"
-        ) from error
+        raise UserError(f"cannot read image {path}: {reason}. Replace the file or take it out of the table") from error
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -91,9 +91,7 @@ def run_steps(
                 loss = float(scalars["loss"])
                 if not math.isfinite(loss):
                     where = (
-                        f"the last good checkpoint is step {good} in {file}"
-                        if good
-                        else "there is no checkpoint yet"
+                        f"the last good checkpoint is step {good} in {file}" if good else "there is no checkpoint yet"
                     )
                     raise Diverged(f"{phase}: the loss is {loss} at step {t + 1} of {n_steps}; {where}")
                 shown = {"loss": loss}
@@ -121,17 +119,13 @@ def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any
     try:
         state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(
-            f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again"
-        ) from error
+        raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     return state
 
 
-def _keep(
-    file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]
-) -> None:
+def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()
     torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)

@@ -47,9 +47,7 @@ def test_crop_keeps_the_middle_pad_the_whole_and_squash_the_corners(tmp_path) ->
     pixels[:, 10:20] = 200
     pixels[:, :10] = 100
     path = save(tmp_path / "wide.png", pixels)
-    crop, pad, squash = (
-        read_fitted(path, size=30, channels=1, fit=fit)[0] for fit in ("crop", "pad", "squash")
-    )
+    crop, pad, squash = (read_fitted(path, size=30, channels=1, fit=fit)[0] for fit in ("crop", "pad", "squash"))
     assert crop.min() > 90
     assert (crop[:, 5:25] == 200).all()
     assert (pad[:9] == 0).all()

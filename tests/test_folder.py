@@ -289,9 +289,7 @@ def test_a_mark_that_is_neither_0_nor_1_is_named(tmp_path) -> None:
     rows = make_table(tmp_path)
     rows[6]["nodule"] = "-1"
     write_table(tmp_path / "metadata.csv", rows)
-    refused(
-        tmp_path, r"row 7, column 'nodule': '-1' is neither 0 nor 1", label_columns=("nodule", "effusion")
-    )
+    refused(tmp_path, r"row 7, column 'nodule': '-1' is neither 0 nor 1", label_columns=("nodule", "effusion"))
 
 
 def test_a_class_without_a_training_image_is_refused(tmp_path) -> None:

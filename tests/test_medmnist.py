@@ -50,9 +50,7 @@ def publisher(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     file = write(folder / "breastmnist.npz", arrays("breastmnist"))
     md5 = {28: hashlib.md5(file.read_bytes()).hexdigest()}
-    monkeypatch.setitem(
-        PUBLISHED, "breastmnist", Published("binary-class", 1, PUBLISHED["breastmnist"].classes, md5)
-    )
+    monkeypatch.setitem(PUBLISHED, "breastmnist", Published("binary-class", 1, PUBLISHED["breastmnist"].classes, md5))
     monkeypatch.setattr(medmnist, "url", lambda name, size: (folder / file_name(name, size)).as_uri())
     monkeypatch.setenv("SYNTHWORTH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SYNTHWORTH_DATA", raising=False)
@@ -122,9 +120,7 @@ def test_a_local_file_with_another_checksum_is_taken_with_a_note(tmp_path, caplo
 def test_missing_keys_are_named_beside_those_there(tmp_path) -> None:
     content = arrays()
     del content["val_labels"], content["test_images"]
-    with pytest.raises(
-        UserError, match=r"^[^\n]*lacks val_labels, test_images; it holds train_images[^\n]*$"
-    ):
+    with pytest.raises(UserError, match=r"^[^\n]*lacks val_labels, test_images; it holds train_images[^\n]*$"):
         build(write(tmp_path / "a.npz", content))
 
 
@@ -194,9 +190,7 @@ def test_without_network_the_message_says_what_to_do(publisher: Path) -> None:
         MedMNIST(MedMNISTConfig(name="breastmnist")).build()
 
 
-def test_a_file_in_the_data_folder_is_taken_when_it_is_the_published_one(
-    publisher, tmp_path, monkeypatch
-) -> None:
+def test_a_file_in_the_data_folder_is_taken_when_it_is_the_published_one(publisher, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SYNTHWORTH_DATA", str(publisher.parent))
     monkeypatch.setattr(medmnist, "download", lambda name, size: pytest.fail("downloaded"))
     made = MedMNIST(MedMNISTConfig(name="breastmnist"))

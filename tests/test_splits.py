@@ -12,9 +12,9 @@ from data.base import ImageSet, Split
 from data.splits import split_by_patient, split_patients_in, subsample_patients
 from synthworth.errors import UserError
 
-rows_of_patients = st.lists(
-    st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120
-).filter(lambda rows: len({patient for patient, _ in rows}) >= 3)
+rows_of_patients = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120).filter(
+    lambda rows: len({patient for patient, _ in rows}) >= 3
+)
 findings = st.lists(
     st.tuples(st.integers(0, 30), st.lists(st.integers(0, 1), min_size=3, max_size=3)),
     min_size=1,
@@ -109,9 +109,7 @@ def test_findings_are_spread_in_proportion() -> None:
 def test_another_seed_draws_another_split_and_the_same_seed_the_same() -> None:
     groups = [f"p{i}" for i in range(100)]
     labels = np.arange(100) % 2
-    first, same, other = (
-        split_by_patient(groups, labels, seed=seed)[Split.test].tolist() for seed in (0, 0, 1)
-    )
+    first, same, other = (split_by_patient(groups, labels, seed=seed)[Split.test].tolist() for seed in (0, 0, 1))
     assert first == same != other
 
 
