@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ def _begin(parent: int, threads: int) -> None:
 
     torch.set_num_threads(threads)
     mute()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
 
     def follow() -> None:
         while os.getppid() == parent:
