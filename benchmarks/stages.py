@@ -217,7 +217,7 @@ def _draw_shard(
             raise UserError(
                 f"{spec.generator} drew {drawn.dtype} {tuple(drawn.shape)}; the contract asks for uint8 {expected}"
             )
-        write_array(out / "images.npy", drawn.numpy())
+        write_array(out / "images.npy", drawn.cpu().numpy())
         write_array(out / "labels.npy", labels.numpy())
 
     return bench.keep("pool", spec.shard_identity(stream, number), make).folder
