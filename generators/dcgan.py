@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from generators.nets.dcgan import Critic, Painter
+    from generators.training import Part
 
 STANDING_BATCHES = 32
 """Batches over which the exported generator's batch-norm statistics are measured anew."""
@@ -36,6 +37,8 @@ class DCGANConfig:
     """Most channels anywhere."""
     batch: int = 32
     """Real images in a step, and as many drawn."""
+    accumulate: int = 1
+    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
     lr: float = 2e-4
     """Learning rate of the generator (Adam)."""
     critic_lr: float = 2e-4
@@ -98,55 +101,45 @@ class DCGAN(BaseGenerator):
         """
         import torch
 
-        from generators.training import Resident, place
+        from generators.training import Resident, Trainer, count_parameters, report_phases
         from synthworth.devices import isolated_randomness
-        from synthworth.loop import BatchOrder, make_average, make_fabric, run_steps
 
         self.require(train)
         self.shape, self.device, c = Shape.of(train), work.device, self.config
+        trainer = Trainer(work, seed=seed, batch=c.batch, accumulate=c.accumulate)
         with isolated_randomness(seed_from(seed, "initial weights")):
             painter, critic = self._build()
-        painter, critic = place(painter, work.device), place(critic, work.device)
-        average = make_average(painter, c.ema)
-        betas, n_steps = (c.beta1, 0.999), work.budget.steps
-        paint_adam = torch.optim.Adam(painter.parameters(), lr=c.lr, betas=betas, fused=True)
-        judge_adam = torch.optim.Adam(critic.parameters(), lr=c.critic_lr, betas=betas, fused=True)
-        fabric = make_fabric(work)
-        paint, paint_step = fabric.setup(painter, paint_adam)
-        judge, judge_step = fabric.setup(critic, judge_adam)
-        source = Resident(train.images, train.labels, device=work.device)
-        order = BatchOrder(len(train), c.batch, seed=seed_from(seed, "order"))
+        common = {"n_steps": work.budget.steps, "optimiser": "adam", "betas": (c.beta1, 0.999), "schedule": "constant"}
+        paint = trainer.learner("painter", painter, lr=c.lr, ema=c.ema, **common)  # type: ignore[arg-type]
+        judge = trainer.learner("critic", critic, lr=c.critic_lr, **common)  # type: ignore[arg-type]
+        source = Resident(train.images, train.labels, device=trainer.device)
 
-        def step(t: int) -> Mapping[str, Tensor]:
-            bytes_, y = source(order(t))
-            real = pad_signed(bytes_, self.padded)
-            fake = paint(torch.randn(c.batch, c.noise, device=work.device), y)
-            on_critic = self.criterion(judge(real, y), real=True) + self.criterion(judge(fake.detach(), y), real=False)
-            judge_step.zero_grad(set_to_none=True)
-            fabric.backward(on_critic)
-            judge_step.step()
-            critic.requires_grad_(False)
-            on_painter = self.criterion(judge(fake, y), real=True)
-            paint_step.zero_grad(set_to_none=True)
-            fabric.backward(on_painter)
-            paint_step.step()
-            critic.requires_grad_(True)
-            average.update_parameters(painter)
-            on_critic, on_painter = on_critic.detach(), on_painter.detach()
-            return {"loss": on_critic + on_painter, "discriminator": on_critic, "generator": on_painter}
+        def look(part: Part) -> tuple[Tensor, Tensor, Tensor]:
+            rows, y = source(part.rows)
+            return pad_signed(rows, self.padded), y, torch.randn(len(y), c.noise, device=trainer.device)
 
-        parts = {"painter": painter, "critic": critic, "average": average, "paint": paint_adam, "judge": judge_adam}
-        report = run_steps(
-            "dcgan", step, n_steps=n_steps, parts=parts, seed=seed, work=work,
-            seconds=work.budget.seconds, images_per_step=c.batch,
-        )  # fmt: skip
-        self.painter = average.module
+        def on_critic(part: Part) -> Mapping[str, Tensor]:
+            real, y, noise = look(part)
+            with torch.no_grad(), trainer.fabric.autocast():
+                fake = painter(noise, y)
+            return {"loss": self.criterion(judge(real, y), real=True) + self.criterion(judge(fake, y), real=False)}
+
+        def on_painter(part: Part) -> Mapping[str, Tensor]:
+            _, y, noise = look(part)
+            return {"loss": self.criterion(judge.through(paint(noise, y), y), real=True)}
+
+        def step(parts: Sequence[Part]) -> Mapping[str, Tensor]:
+            d, g = judge.update(parts, on_critic)["loss"], paint.update(parts, on_painter)["loss"]
+            return {"loss": d + g, "discriminator": d, "generator": g}
+
+        report = trainer.run("dcgan", step, n_images=len(train), n_steps=work.budget.steps, seconds=work.budget.seconds)
+        self.painter = paint.exported()
         self._measure_statistics(train.labels, seed=seed_from(seed, "standing statistics"))
-        n_paint, n_judge = (sum(p.numel() for p in net.parameters()) for net in (painter, critic))
-        return FitReport(
-            report.steps, report.steps * c.batch, report.seconds, report.stopped, report.history,
-            facts={"generator_parameters": n_paint, "discriminator_parameters": n_judge},
-        )  # fmt: skip
+        facts = {
+            "generator_parameters": count_parameters(painter),
+            "discriminator_parameters": count_parameters(critic),
+        }
+        return report_phases([report], [c.batch], facts={f"{net}_parameters": n for net, n in sizes.items()})
 
     def _measure_statistics(self, labels: Tensor, *, seed: int) -> None:
         """Standing statistics (Brock 2019): batch norm's mean and variance under the averaged weights, over batches

@@ -12,7 +12,7 @@ from synthworth.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
 
 
 def resolve_device(name: str) -> str:
@@ -51,6 +51,20 @@ def autocast(device: str, precision: str) -> Iterator[None]:
 
     with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bf16"):
         yield
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Let a GPU multiply what stays float32 in TensorFloat-32 (10 bits of mantissa) inside the block, when
+    `precision` is `tf32` or `bf16`; with `fp32` products are exact."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

@@ -6,10 +6,12 @@ import io
 import math
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -49,6 +51,8 @@ def run_steps(
     work: Work,
     seconds: float | None = None,
     images_per_step: int = 1,
+    fabric: Any = None,
+    after: Callable[[int], None] | None = None,
 ) -> PhaseReport:
     """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
 
@@ -63,11 +67,13 @@ def run_steps(
     parts : everything that changes (modules, optimisers, schedulers, averages), each with `state_dict` and
         `load_state_dict`.
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
+    fabric : where several processes share the steps: they stop together, and only the first writes and logs.
+    after : called with the number of finished steps after each of them, outside the step's random state.
 
     Raises
     ------
     Diverged
-        When a loss is not finite; names the step and the last good checkpoint.
+        When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
     """
     file = work.folder / f"{phase}.ckpt"
     state = _restore(file, parts, work.device)
@@ -77,38 +83,70 @@ def run_steps(
     began = saved = time.perf_counter()
     stopped, t, good = "steps", first, first
     log_every = max(1, n_steps // 200)
+    writes, bounds = fabric is None or fabric.global_rank == 0, Bounds(history)
     with (
         isolated_randomness(seed),
         Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar,
     ):
         for t in range(first, n_steps):
-            if seconds is not None and spent + time.perf_counter() - began > seconds:
+            if seconds is not None and _agreed(fabric, spent + time.perf_counter() - began > seconds):
                 stopped, n_steps = "seconds", t
                 break
             torch.manual_seed(seed_from(seed, phase, t))
             scalars = step(t)
             if (t + 1) % look == 0 or t + 1 == n_steps:
                 loss = float(scalars["loss"])
-                if not math.isfinite(loss):
+                if fault := bounds.fault(loss):
                     where = (
                         f"the last good checkpoint is step {good} in {file}" if good else "there is no checkpoint yet"
                     )
-                    raise Diverged(f"{phase}: the loss is {loss} at step {t + 1} of {n_steps}; {where}")
+                    raise Diverged(f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {where}")
                 shown = {"loss": loss}
                 if (t + 1) % log_every == 0 or t + 1 == n_steps:
                     row = {"step": float(t + 1), **{k: float(v) for k, v in scalars.items()}}
                     history.append(row)
-                    work.log(t + 1, **{k: v for k, v in row.items() if k != "step"})
-                if time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
+                    if writes:
+                        work.log(t + 1, **{k: v for k, v in row.items() if k != "step"})
+                if writes and time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
                     _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
                     saved, good = time.perf_counter(), t + 1
             else:
                 shown = {}
             bar.advance(images_per_step, **shown)
+            if after is not None:
+                after(t + 1)
     spent += time.perf_counter() - began if first < n_steps else 0.0
-    if first < n_steps or not file.is_file():
+    if writes and (first < n_steps or not file.is_file()):
         _keep(file, parts, n_steps, spent, history)
     return PhaseReport(n_steps, spent, stopped, tuple(history))
+
+
+EXPLODED = 1000.0
+"""A loss this many times its usual size (or this large, where that is below 1) has exploded."""
+
+
+class Bounds:
+    """Tells a loss that has left all bounds from one that is merely noisy: by the median of those read before."""
+
+    def __init__(self, history: Sequence[Mapping[str, float]]) -> None:
+        self.seen = deque((abs(row["loss"]) for row in history[-101:]), maxlen=101)
+
+    def fault(self, loss: float) -> str | None:
+        """What is wrong with `loss`, or None."""
+        if not math.isfinite(loss):
+            return str(loss)
+        usual = median(self.seen) if len(self.seen) >= 10 else math.inf
+        self.seen.append(abs(loss))
+        if abs(loss) > EXPLODED * max(usual, 1.0):
+            return f"{loss:.4g}, where {usual:.4g} was usual,"
+        return None
+
+
+def _agreed(fabric: Any, mine: bool) -> bool:
+    """Whether any of the processes says so."""
+    if fabric is None or fabric.world_size == 1:
+        return mine
+    return bool(fabric.all_reduce(torch.tensor(float(mine), device=fabric.device), reduce_op="sum") > 0)
 
 
 def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -177,15 +215,19 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 def make_fabric(work: Work) -> Any:
-    """Lightning Fabric on the work's device and precision, one process."""
+    """Lightning Fabric on the work's device and precision: alone, or as one of `work.devices` processes that were
+    started with their rank in the environment (`synthworth.launch`)."""
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
 
     kind, _, index = work.device.partition(":")
-    return Fabric(
-        accelerator=kind,
-        devices=[int(index)] if index else 1,
-        precision="bf16-mixed" if work.precision == "bf16" else "32-true",
-    )
+    precision: Any = "bf16-mixed" if work.precision == "bf16" else "32-true"
+    if work.devices == 1:
+        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)
+    strategy = DDPStrategy(broadcast_buffers=False, process_group_backend="gloo" if kind == "cpu" else None)
+    fabric = Fabric(accelerator=kind, devices=work.devices, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
 
 
 @contextmanager

@@ -42,6 +42,11 @@ class Work:
     checkpoint_seconds : wall seconds between checkpoints; what a kill can cost.
     reserve : a `data.base.ImageSet` of real images that no arm trains on, given only to a generator that declares
         `needs_reserve`; None for every other.
+    fitted : folder of another fitted generator, given only to a control that declares `needs_generator`.
+    devices : processes (GPUs, or shares of a CPU) that this fit is shared by; this process is one of them.
+    compile : whether networks are compiled (`torch.compile`) before they are trained.
+    snapshot_epochs : passes over the images between two pictures of what the generator draws, each kept with the
+        weights it was drawn with; 0 for none.
     """
 
     folder: Path
@@ -51,6 +56,10 @@ class Work:
     log: Callable[..., None] = ignore_scalars
     checkpoint_seconds: float = 15.0
     reserve: Any = None
+    fitted: Path | None = None
+    devices: int = 1
+    compile: bool = False
+    snapshot_epochs: float = 0.0
 
 
 @dataclass(frozen=True)
