@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
@@ -14,6 +14,8 @@ import numpy as np
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from torch import Tensor
 
 
@@ -110,13 +112,35 @@ class ImageSet:
 
     def fingerprint(self) -> str:
         """sha256 over pixels, labels, ids and patients, in order."""
-        h = hashlib.sha256()
-        h.update(repr((tuple(self.images.shape), tuple(self.labels.shape), self.classes, self.split.value)).encode())
-        for start in range(0, len(self), 1024):
-            h.update(np.ascontiguousarray(self.images[start : start + 1024].numpy()).data)
-        h.update(np.ascontiguousarray(self.labels.numpy()).data)
-        h.update("\0".join([*self.ids, "", *self.groups]).encode())
-        return h.hexdigest()
+        starts = range(0, len(self), 1024)
+        return fingerprint_of(
+            (np.ascontiguousarray(self.images[start : start + 1024].numpy()).data for start in starts),
+            shape=tuple(self.images.shape),
+            labels=self.labels.numpy(),
+            ids=self.ids,
+            groups=self.groups,
+            classes=self.classes,
+            split=self.split,
+        )
+
+
+def fingerprint_of(
+    pixels: Iterable[Buffer],
+    *,
+    shape: tuple[int, ...],
+    labels: np.ndarray,
+    ids: Sequence[str],
+    groups: Sequence[str],
+    classes: tuple[str, ...],
+    split: Split,
+) -> str:
+    """`ImageSet.fingerprint` of images whose pixels (uint8, `shape`, C order) come in pieces: memory stays flat."""
+    h = hashlib.sha256(repr((shape, labels.shape, classes, split.value)).encode())
+    for piece in pixels:
+        h.update(piece)
+    h.update(np.ascontiguousarray(labels).data)
+    h.update("\0".join([*ids, "", *groups]).encode())
+    return h.hexdigest()
 
 
 def check_labels(labels: Tensor, *, n_classes: int) -> None:
@@ -175,8 +199,11 @@ class Dataset(Protocol):
         """What the prepared images depend on beside Config: checksums or sizes and dates of the files."""
         ...
 
-    def prepare(self, root: Path) -> None:
-        """Fetch, verify and decode once into `root`; safe to call twice."""
+    def prepare(self, root: Path, *, scratch: Path | None = None) -> None:
+        """Fetch, verify and decode once into `root`; safe to call twice.
+
+        scratch : a folder that survives a kill and is handed to the next call, for what is half made.
+        """
         ...
 
     def load(self, root: Path, split: Split) -> ImageSet:
@@ -211,7 +238,7 @@ class BaseDataset:
         none to be had."""
         return None
 
-    def prepare(self, root: Path) -> None:
+    def prepare(self, root: Path, *, scratch: Path | None = None) -> None:
         """Build the splits, check that no patient is in two of them, and write them to `root`."""
         from data.audit import refuse_leaks
         from data.cache import is_prepared, write_splits

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.base import ImageSet, Split
+from data.covering import cover_classes
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 
@@ -47,9 +48,10 @@ def split_by_patient(
     Iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011) over patients: classes from the rarest to
     the commonest; each of a class's patients, in an order drawn from the names, joins the emptiest split (in
     images of the class, relative to what the split wants) that he brings nearer to what it wants. The last
-    patients of a class go where it is still missing, so that a class of three patients or more is in every
-    split unless patients that carry several classes forbid it. The result depends on names, labels and seed,
-    never on the order of rows.
+    patients of a class go where it is still missing. Where a class of three patients or more is then not in
+    every split, because patients carry several classes, single patients change sides (`data.covering`): first
+    as many classes as can be are in train, then as many as can be in the three together. The result depends on
+    names, labels and seed, never on the order of rows.
 
     Parameters
     ----------
@@ -89,6 +91,7 @@ def split_patients_in(
     part = _stratify(patients.holds, patients.sizes, np.asarray(shares, dtype=np.float64))
     _mend(part, patients.holds, n_parts=len(shares))
     _fill_empty(part, patients.sizes, n_parts=len(shares))
+    part = cover_classes(part, patients.holds > 0, n_parts=len(shares))
     return [np.sort(np.concatenate([patients.rows[p] for p in np.flatnonzero(part == s)])) for s in range(len(shares))]
 
 

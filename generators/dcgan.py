@@ -135,10 +135,7 @@ class DCGAN(BaseGenerator):
         report = trainer.run("dcgan", step, n_images=len(train), n_steps=work.budget.steps, seconds=work.budget.seconds)
         self.painter = paint.exported()
         self._measure_statistics(train.labels, seed=seed_from(seed, "standing statistics"))
-        facts = {
-            "generator_parameters": count_parameters(painter),
-            "discriminator_parameters": count_parameters(critic),
-        }
+        sizes = {"generator": count_parameters(painter), "discriminator": count_parameters(critic)}
         return report_phases([report], [c.batch], facts={f"{net}_parameters": n for net, n in sizes.items()})
 
     def _measure_statistics(self, labels: Tensor, *, seed: int) -> None:
