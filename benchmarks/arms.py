@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.drawing import draw_pool
 from benchmarks.executors import map_tasks
 from benchmarks.spec import RunSpec
-from benchmarks.stages import Bench, Images, Scores, draw_pool, mixture, read_scores, train_classifier
+from benchmarks.stages import Bench, Images, Scores, mixture, read_scores, train_classifier
 from data.mixing import Demand, SyntheticSet
 from synthworth.errors import Diverged
 from synthworth.keys import digest

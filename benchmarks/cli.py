@@ -1,47 +1,24 @@
-"""The installed command `synthworth`, and what all commands share: errors in one line, exit codes."""
+"""The installed command `synthworth`: one name for every command."""
 
 from __future__ import annotations
 
 import importlib
-import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from synthworth.errors import CANNOT_WRITE, UserError, disk_message, unknown_name
+from synthworth.commands import FAILED, OK, WRONG, guarded
+from synthworth.errors import unknown_name
+
+__all__ = ["FAILED", "OK", "WRONG", "dispatch", "guarded", "main"]
 
 COMMANDS = {
     "run": ("benchmarks.run", "the main job: what a generator's images are worth"),
+    "prepare": ("data.prepare", "decode a dataset once, into the cache that a run reads"),
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
     "check": ("benchmarks.check", "prove that a generator keeps the contract"),
     "show": ("benchmarks.show", "one record, in full"),
     "speed": ("benchmarks.speed", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),
 }
-OK, FAILED, WRONG = 0, 1, 2
-
-
-def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None = None) -> int:
-    """Run a command; a user's error is one line on stderr and exit code 2.
-
-    `KeyboardInterrupt` ends with 130, as shells expect; everything else is a fault of ours and keeps its traceback.
-    """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    try:
-        return command(sys.argv[1:] if args is None else args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return OK
-    except OSError as error:
-        if error.errno not in CANNOT_WRITE:
-            raise
-        print(f"error: {disk_message(error)}", file=sys.stderr)
-        return WRONG
 
 
 def dispatch(args: Sequence[str]) -> int:

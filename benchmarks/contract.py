@@ -5,27 +5,35 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import random
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.base import ImageSet, Split
+from benchmarks.examination import (
+    N_STEPS,
+    Broken,
+    Examination,
+    Interrupted,
+    expect,
+    global_seeds,
+    make_images,
+    one_thread,
+    untouched,
+)
+from data.base import Split
 from synthworth.errors import UserError
-from synthworth.work import Budget, FitReport, Work, ignore_scalars
+from synthworth.work import FitReport
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-N_IMAGES, N_CLASSES, N_STEPS = 48, 3, 8
 GREY_LEVELS = 1
 """How far two images may lie apart that only batch size tells apart: a network's sums are rounded in another order."""
 KEPT_AS = {".safetensors", ".npy", ".json", ".csv"}
@@ -38,95 +46,6 @@ class CheckResult:
     name: str
     passed: bool
     message: str = ""
-
-
-class Broken(Exception):
-    """A generator does not keep the contract; the message says what was expected."""
-
-
-class _Interrupted(Exception):
-    """Stands for a kill in the middle of a fit."""
-
-
-def expect(truth: bool, message: str) -> None:
-    """Raise Broken with `message` unless `truth`."""
-    if not truth:
-        raise Broken(message)
-
-
-def make_images(
-    *, multilabel: bool, channels: int, size: int, split: Split = Split.train, seed: int = 0, n: int = N_IMAGES
-) -> ImageSet:
-    """A tiny set whose classes differ in where a bright blob lies; every class and label vector occurs."""
-    import torch
-
-    rng = np.random.default_rng(seed)
-    codes = np.arange(n) % (2**N_CLASSES if multilabel else N_CLASSES)
-    labels = ((codes[:, None] >> np.arange(N_CLASSES)) & 1).astype(np.uint8) if multilabel else codes.astype(np.int64)
-    present = labels if multilabel else np.eye(N_CLASSES, dtype=np.uint8)[codes]
-    y, x = np.mgrid[0:size, 0:size] / size
-    blobs = np.stack([np.exp(-((x - cx) ** 2 + (y - 0.5) ** 2) / 0.02) for cx in (0.2, 0.5, 0.8)])
-    grey = 60 + 120 * np.einsum("nk,khw->nhw", present, blobs)
-    pixels = grey[:, None] + rng.normal(0, 15, (n, channels, size, size))
-    return ImageSet(
-        images=torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)),
-        labels=torch.from_numpy(labels),
-        ids=tuple(f"{split.value}-{seed}-{i}" for i in range(n)),
-        groups=tuple(f"{split.value}-{seed}-{i // 2}" for i in range(n)),
-        split=split,
-        classes=("left", "middle", "right"),
-    )
-
-
-def global_states() -> tuple[Any, ...]:
-    """Python's, numpy's and torch's global random states, in a form that compares."""
-    import torch
-
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (the global state is the point)
-    key = numpy_state["state"].pop("key").tobytes()
-    return random.getstate(), (key, numpy_state), torch.get_rng_state().numpy().tobytes()
-
-
-@contextmanager
-def global_seeds(seed: int) -> Iterator[None]:
-    """Seed all global generators inside the block; put them back after it."""
-    import torch
-
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread inside the block: tiny networks are quickest so, and rounding does not depend on the
-    machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def untouched(what: str) -> Iterator[None]:
-    """Raise Broken when the block changes a global random state."""
-    before = global_states()
-    yield
-    changed = [
-        name for name, old, new in zip(("random", "numpy", "torch"), before, global_states(), strict=True) if old != new
-    ]
-    expect(not changed, f"{what} changed the global random state of {' and '.join(changed)}; draw from one of your own")
 
 
 def distance(one: Tensor, other: Tensor) -> int:
@@ -156,44 +75,6 @@ def documented_fields(config: type) -> set[str]:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and is_text:
                 found.add(line.target.id)
     return found
-
-
-class Examination:
-    """One generator class under test: its images, its work folders, its fitted model, made when first needed."""
-
-    def __init__(self, cls: type, *, multilabel: bool, channels: int, size: int, folder: Path) -> None:
-        self.cls, self.folder = cls, folder
-        self.look = {"multilabel": multilabel, "channels": channels, "size": size}
-        self.train = make_images(**self.look)  # type: ignore[arg-type]
-        self.draws = getattr(cls, "draws", True)
-        self.labels = self.train.labels[:7]
-
-    def new(self) -> Any:
-        """An instance with the smallest Config the class offers."""
-        tiny = getattr(self.cls, "tiny_config", None)
-        return self.cls(tiny() if tiny else self.cls.Config())  # type: ignore[attr-defined]
-
-    def work(self, name: str, *, log: Callable[..., None] | None = None) -> Work:
-        """A small budget in a folder called `name`, a checkpoint at every step."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        reserve = None
-        if getattr(self.cls, "needs_reserve", False):
-            reserve = make_images(**self.look, split=Split.reserve, seed=1)  # type: ignore[arg-type]
-        budget = Budget(N_STEPS)
-        return Work(folder, budget=budget, log=log or ignore_scalars, checkpoint_seconds=0.0, reserve=reserve)
-
-    @cached_property
-    def fitted(self) -> tuple[Any, FitReport, int]:
-        """A fitted model, its report, and how many times it logged."""
-        model, rows = self.new(), []
-        report = model.fit(self.train, seed=1, work=self.work("whole", log=lambda step, **_: rows.append(step)))
-        return model, report, len(rows)
-
-    def drawn(self, labels: Tensor | None = None, *, seed: int = 5) -> Tensor:
-        """Images of the fitted model."""
-        images: Tensor = self.fitted[0].sample(self.labels if labels is None else labels, seed=seed)
-        return images
 
 
 # -- the checks: each takes the examination and raises Broken, or anything else the generator raises ----------------
@@ -253,9 +134,9 @@ def check_resume(exam: Examination) -> None:
     def interrupt(step: int, **_: float) -> None:
         logged.append(step)
         if len(logged) == 3:
-            raise _Interrupted
+            raise Interrupted
 
-    with suppress(_Interrupted):
+    with suppress(Interrupted):
         exam.new().fit(exam.train, seed=1, work=exam.work("cut", log=interrupt))
     after: list[int] = []
     second = exam.new()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from synthworth.errors import UserError
+from synthworth.processes import begin_worker
 from synthworth.progress import Progress
 
 Task = TypeVar("Task")
@@ -56,7 +54,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=context, initializer=_begin, initargs=(os.getpid(), threads)
+            min(workers, len(tasks)), mp_context=context, initializer=begin_worker, initargs=(os.getpid(), threads)
         ) as pool,
         Progress(what, len(tasks)) as bar,
     ):
@@ -76,21 +74,3 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in futures]
-
-
-def _begin(parent: int, threads: int) -> None:
-    """Prepare a worker: its share of threads, no progress of its own, and death with its parent."""
-    import torch
-
-    from synthworth.progress import mute
-
-    torch.set_num_threads(threads)
-    mute()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
-
-    def follow() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.arms import Arm, draw_arms, train_arms
 from benchmarks.evaluate import Fidelity, class_consistency, utility
 from benchmarks.executors import n_workers
+from benchmarks.loggers import check_logger
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
 from benchmarks.spec import NONE, RunSpec
-from benchmarks.stages import Bench, Images, prepare_data
+from benchmarks.stages import Bench, Fitting, Images, prepare_data
 from data.audit import audit
 from data.base import Split
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.artifacts import Store, check_writable, read_json
-from synthworth.devices import repeatable, resolve_device
+from synthworth.devices import check_devices, repeatable, resolve_device
 from synthworth.errors import Diverged
 from synthworth.keys import digest, seed_from
 
@@ -59,13 +60,22 @@ def open_bench(request: Request) -> Bench:
     check_writable(o.results)
     check_writable(store.home)
     device = resolve_device(o.device)
+    check_devices(o.devices, device=device)
+    check_logger(o.logger)
+    classes = {name: generators.get(name) for name in o.controls}
+    controls = {
+        name: cls.Config(generator=o.generator)
+        for name, cls in classes.items()
+        if getattr(cls, "needs_generator", False)
+    }
     return Bench(
         store=store,
         device=device,
         workers=n_workers(o.workers, device=device),
         checkpoint_seconds=o.checkpoint_seconds,
-        configs={o.generator: request.gen, "clf": request.clf},
+        configs={**controls, o.generator: request.gen, "clf": request.clf},
         info={"device": device},
+        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger, o.plugin),
     )
 
 

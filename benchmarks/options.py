@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 import yaml
 
+from benchmarks.loggers import LoggerName
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
@@ -70,8 +71,9 @@ class Options:
     """Root of every seed."""
     generator_seed: int = 0
     """Which training of the generator."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of training; auto is bf16 where the processor multiplies it natively."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Arithmetic of training; auto is bf16 where the processor multiplies it natively. tf32: float32 whose products a
+    GPU shortens."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one. Not part of a run's identity."""
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
@@ -80,6 +82,15 @@ class Options:
     """Arithmetic of the extractors; bf16 is faster and moves the distances a little, so it names its own numbers."""
     shard: int = 256
     """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
+    devices: int = 1
+    """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
+    that `--gen.accumulate` cuts a step into, and what is learned is the same. Not part of a run's identity."""
+    compile: bool = False
+    """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
+    snapshot_epochs: float = 0.0
+    """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
+    logger: LoggerName = "none"
+    """Where the generator's loss curve is shown besides its history.csv: tensorboard, mlflow or wandb."""
     workers: int = 0
     """Classifiers trained side by side on a CPU; 0 takes one for each core, up to 8."""
     results: Path = Path("results/runs")

@@ -58,6 +58,15 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     def arm(generator: str, ratio: float) -> RunSpec:
         cls = generators.get(generator)
         config = request.gen if generator == o.generator else cls.Config()
+        gen, budget = plain(config), o.fit if getattr(cls, "trains", True) else None
+        if getattr(cls, "needs_generator", False):
+            if generator == o.generator:
+                raise UserError(
+                    f"{generator} shows what a generator's autoencoder keeps: ask for it beside one, for instance "
+                    f"--generator latent_ddpm --controls none duplicate {generator}"
+                )
+            of = generators.get(o.generator)
+            gen, budget = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}, o.fit
         from classifiers.registry import classifiers
 
         return normalise(
@@ -67,9 +76,9 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
                 data_version=dataset.version,
                 fingerprint=fingerprint,
                 generator=generator,
-                gen=plain(config),
+                gen=gen,
                 generator_version=cls.version,
-                fit=o.fit if getattr(cls, "trains", True) else None,
+                fit=budget,
                 classifier=o.classifier,
                 clf=plain(request.clf),
                 classifier_version=classifiers.get(o.classifier).version,

@@ -116,6 +116,17 @@ class RunSpec:
             "precision": self.precision,
         }
 
+    def fitted_on(self) -> RunSpec | None:
+        """The arm whose fitted generator this one's needs (the control `reconstruct`), or None for most.
+
+        Such an arm's `gen` holds that generator: its name, version and plain Config; its `fit` is that one's budget.
+        """
+        if "of_generator" not in self.gen:
+            return None
+        return replace(
+            self, generator=self.gen["of_generator"], gen=self.gen["config"], generator_version=self.gen["version"]
+        )
+
     def shard_seed(self, stream: str, number: int) -> int:
         """Seed of one shard of one stream."""
         return seed_from(self.seed, "sample", self.generator_seed, stream, number)

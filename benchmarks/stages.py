@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.spec import RunSpec, n_shards
+from benchmarks.loggers import LoggerName
+from benchmarks.spec import RunSpec
 from classifiers.registry import classifiers
 from data.base import ImageSet, Split
 from data.cache import read_index
-from data.mixing import Demand, SyntheticSet, TrainingMix, demand, mix, stream_labels
+from data.mixing import Demand, SyntheticSet, TrainingMix, demand, mix
 from data.splits import subsample_patients
-from generators.registry import generators
 from synthworth.artifacts import Made, Store, ensure_folder, read_array, read_json, write_array, write_json
 from synthworth.errors import UserError
-from synthworth.keys import digest, seed_from
-from synthworth.progress import Progress
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -30,6 +28,17 @@ if TYPE_CHECKING:
 RESERVE_PER_TRAIN = 4
 """Further real images drawn for the positive control, as a multiple of the training set. In no key: whoever changes
 it raises the version of `holdout_real`."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a generator is fitted, where that changes nothing of what it learns (up to rounding): no part of any key."""
+
+    devices: int = 1
+    compile: bool = False
+    snapshot_epochs: float = 0.0
+    logger: LoggerName = "none"
+    plugins: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Bench:
     checkpoint_seconds: float
     configs: Mapping[str, Any]
     info: Mapping[str, Any]
+    fitting: Fitting = Fitting()
     seconds: dict[str, float] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
 
@@ -146,22 +156,7 @@ class Images:
         return demand(self.train, ratio=spec.ratio, mode=spec.mode)
 
 
-# -- generator ----------------------------------------------------------------------------------------------------
-
-
-def fit_generator(bench: Bench, spec: RunSpec, images: Images) -> Made:
-    """Fit the generator once for all ratios, modes and classifiers."""
-    cls = generators.get(spec.generator)
-
-    def make(out: Path, scratch: Path) -> None:
-        reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
-        model = cls(bench.configs.get(spec.generator))
-        work = bench.work(scratch, spec, budget=spec.fit or Work(scratch).budget, reserve=reserve)
-        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
-        model.save(out)
-        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": images.train_fingerprint})
-
-    return bench.keep("fit", spec.fit_identity(), make)
+# -- classifier ---------------------------------------------------------------------------------------------------
 
 
 def describe_fit(report: FitReport) -> dict[str, Any]:
@@ -174,56 +169,6 @@ def describe_fit(report: FitReport) -> dict[str, Any]:
         "history": [dict(row) for row in report.history],
         "facts": dict(report.facts),
     }
-
-
-def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> SyntheticSet | None:
-    """The synthetic images of an arm: whole shards are drawn and kept, and their prefix is used."""
-    if spec.is_real_only or not demanded.total:
-        return None
-    import torch
-
-    fitted = fit_generator(bench, spec, images)
-    found = read_json(fitted.folder / "fit.json")["train_fingerprint"]
-    if found != images.train_fingerprint:
-        raise UserError(
-            f"{spec.generator} was fitted on another train split ({found[:12]}) than this run's "
-            f"({images.train_fingerprint[:12]}). Delete {fitted.folder}"
-        )
-    fit_key = digest(spec.fit_identity())
-    loaded: list[Any] = []
-    pictures, labels = [], []
-    with Progress(f"drawing {spec.name}", demanded.total, unit="images") as bar:
-        for stream, n in demanded.streams.items():
-            for number in range(n_shards(n, spec.shard)):
-                shard = _draw_shard(bench, spec, images, fitted.folder, loaded, stream, number)
-                take = min(spec.shard, n - number * spec.shard)
-                pictures.append(torch.from_numpy(read_array(shard / "images.npy"))[:take])
-                labels.append(torch.from_numpy(read_array(shard / "labels.npy"))[:take])
-                bar.advance(take)
-    return SyntheticSet(torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint)
-
-
-def _draw_shard(
-    bench: Bench, spec: RunSpec, images: Images, fit: Path, loaded: list[Any], stream: str, number: int
-) -> Path:
-    def make(out: Path, _: Path) -> None:
-        if not loaded:
-            loaded.append(generators.get(spec.generator).load(fit, device=bench.device))
-        seed = spec.shard_seed(stream, number)
-        labels = stream_labels(images.train, stream, spec.shard, seed=seed_from(seed, "labels"))
-        drawn: Tensor = loaded[0].sample(labels, seed=seed)
-        expected = (len(labels), *images.train.images.shape[1:])
-        if tuple(drawn.shape) != expected or str(drawn.dtype) != "torch.uint8":
-            raise UserError(
-                f"{spec.generator} drew {drawn.dtype} {tuple(drawn.shape)}; the contract asks for uint8 {expected}"
-            )
-        write_array(out / "images.npy", drawn.cpu().numpy())
-        write_array(out / "labels.npy", labels.numpy())
-
-    return bench.keep("pool", spec.shard_identity(stream, number), make).folder
-
-
-# -- classifier ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

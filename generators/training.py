@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from synthworth.devices import float32_products
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.loop import BatchOrder, PhaseReport, make_average, make_fabric, run_steps
@@ -210,11 +209,10 @@ class Trainer:
     ) -> PhaseReport:
         """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `synthworth.loop.run_steps`."""
         order = BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order"))
-        with float32_products(self.work.precision):
-            return run_steps(
-                phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
-                work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
-            )  # fmt: skip
+        return run_steps(
+            phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
+            work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
+        )  # fmt: skip
 
 
 def rate_at(step: int, n_steps: int, *, warmup: int, schedule: str) -> float:

@@ -35,6 +35,23 @@ def resolve_device(name: str) -> str:
     raise UserError(f"--device {name}: this machine has no such device. Use cpu, or auto")
 
 
+def check_devices(n: int, *, device: str) -> None:
+    """Refuse a number of devices that this machine does not have.
+
+    Raises
+    ------
+    UserError
+        For fewer than one, or more than there are GPUs (on a CPU: cores).
+    """
+    import torch
+
+    there = torch.cuda.device_count() if device.startswith("cuda") else os.cpu_count() or 1
+    if not 1 <= n <= there:
+        raise UserError(f"--devices {n} was asked for; this machine has {there} ({device})")
+    if n > 1 and ":" in device:
+        raise UserError(f"--devices {n} shares a fit over the first {n} GPUs; leave --device {device} out")
+
+
 def has_fast_bf16() -> bool:
     """Whether this processor multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated, slower."""
     import torch

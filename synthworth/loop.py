@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from synthworth.artifacts import write_bytes
-from synthworth.devices import isolated_randomness
+from synthworth.devices import float32_products, isolated_randomness
 from synthworth.errors import Diverged, UserError
 from synthworth.keys import seed_from
 from synthworth.progress import Progress
@@ -86,6 +86,7 @@ def run_steps(
     writes, bounds = fabric is None or fabric.global_rank == 0, Bounds(history)
     with (
         isolated_randomness(seed),
+        float32_products(work.precision),
         Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar,
     ):
         for t in range(first, n_steps):
@@ -106,7 +107,7 @@ def run_steps(
                     row = {"step": float(t + 1), **{k: float(v) for k, v in scalars.items()}}
                     history.append(row)
                     if writes:
-                        work.log(t + 1, **{k: v for k, v in row.items() if k != "step"})
+                        work.log(t + 1, **{f"{phase}/{k}": v for k, v in row.items() if k != "step"})
                 if writes and time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
                     _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
                     saved, good = time.perf_counter(), t + 1
@@ -218,7 +219,7 @@ def make_fabric(work: Work) -> Any:
     """Lightning Fabric on the work's device and precision: alone, or as one of `work.devices` processes that were
     started with their rank in the environment (`synthworth.launch`)."""
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     kind, _, index = work.device.partition(":")
     precision: Any = "bf16-mixed" if work.precision == "bf16" else "32-true"

@@ -38,7 +38,7 @@ class Work:
     precision : "fp32" or "bf16" (autocast).
     folder : private to this fit; checkpoints go here, and a second call with the same folder goes on.
     budget : optimiser steps and seconds.
-    log : `log(step, **scalars)`, called now and then with plain floats.
+    log : `log(step, **scalars)`, called now and then with plain floats; the loop names them `phase/loss`.
     checkpoint_seconds : wall seconds between checkpoints; what a kill can cost.
     reserve : a `data.base.ImageSet` of real images that no arm trains on, given only to a generator that declares
         `needs_reserve`; None for every other.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.contract import global_states
+from benchmarks.examination import global_states
 from synthworth.errors import Diverged, UserError
 from synthworth.loop import BatchOrder, PhaseReport, evaluating, make_average, run_steps
 from synthworth.work import Work

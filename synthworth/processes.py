@@ -1,0 +1,118 @@
+"""Processes of this machine that work for a parent: begun alike, dying with it, and training together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from synthworth.errors import UserError
+
+Answer = TypeVar("Answer")
+
+
+def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> None:
+    """Prepare a worker: its share of threads, no progress of its own unless asked, and death with its parent."""
+    import torch
+
+    from synthworth.progress import mute
+
+    torch.set_num_threads(threads)
+    if not shows_progress:
+        mute()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str) -> Answer:
+    """Call `function(rank, *args)` in `n` new processes at once, which may join hands in one torch process group: rank,
+    world size and a free port of this machine are in their environment. Returns what rank 0 returned.
+
+    function : a module-level function; arguments and answer must be picklable (they never touch a file).
+
+    Raises
+    ------
+    Exception
+        What the first process that failed raised; the others are ended. UserError when one dies without a word.
+    """
+    context = multiprocessing.get_context("spawn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threads = max(1, (os.cpu_count() or 1) // n)
+    ends: dict[Connection, int] = {}
+    processes = []
+    try:
+        for rank in range(n):
+            here, there = context.Pipe(duplex=False)
+            world = {"LOCAL_RANK": rank, "RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
+            environment = {k: str(v) for k, v in world.items()} | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            setting = (os.getpid(), threads, environment)
+            process = context.Process(target=_serve, args=(rank, there, setting, function, args), daemon=False)
+            process.start()
+            there.close()
+            ends[here] = rank
+            processes.append(process)
+        answer: Answer = _gather(ends, what)
+        return answer
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _gather(ends: dict[Connection, int], what: str) -> Any:
+    """Answers as they come; the first failure is raised."""
+    answers: dict[int, Any] = {}
+    open_ends = dict(ends)
+    while open_ends:
+        for end in wait(list(open_ends)):
+            assert isinstance(end, Connection)
+            rank = open_ends.pop(end)
+            try:
+                fine, answer = end.recv()
+            except EOFError:
+                raise UserError(
+                    f"{what}: process {rank} of {len(ends)} died (out of memory?). Ask for fewer --devices; what is "
+                    "finished is kept"
+                ) from None
+            if not fine:
+                raise answer
+            answers[rank] = answer
+    return answers[0]
+
+
+def _serve(
+    rank: int, there: Connection, setting: tuple[int, int, dict[str, str]], function: Callable[..., Any], args: Any
+) -> None:
+    parent, threads, environment = setting
+    os.environ.update(environment)
+    begin_worker(parent, threads, shows_progress=rank == 0)
+    try:
+        there.send((True, function(rank, *args)))
+    except Exception as error:  # crosses to the parent, which raises it
+        error.add_note(f"in process {rank}:\n{traceback.format_exc()}")
+        there.send((False, error))
+    finally:
+        _leave_group()
+
+
+def _leave_group() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
