@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from benchmarks.filters import MOST_SHARDS, Sieve, refuse_starved
 from benchmarks.loggers import make_log
 from benchmarks.spec import RunSpec, n_shards
 from benchmarks.stages import Bench, Images, describe_fit
@@ -108,14 +111,23 @@ def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> 
     fit_key = digest(spec.fit_identity())
     loaded: list[Any] = []
     pictures, labels = [], []
+    sieve = Sieve(bench, spec, images) if spec.filters else None
     with Progress(f"drawing {spec.name}", demanded.total, unit="images") as bar:
         for stream, n in demanded.streams.items():
-            for number in range(n_shards(n, spec.shard)):
+            taken = number = 0
+            while taken < n:
+                if number == MOST_SHARDS * n_shards(n, spec.shard):
+                    refuse_starved(spec, stream, passed=taken, drawn=number * spec.shard, wanted=n)
                 shard = _draw_shard(bench, spec, images, fitted.folder, loaded, stream, number)
-                take = min(spec.shard, n - number * spec.shard)
-                pictures.append(torch.from_numpy(read_array(shard / "images.npy"))[:take])
-                labels.append(torch.from_numpy(read_array(shard / "labels.npy"))[:take])
-                bar.advance(take)
+                drawn = read_array(shard / "images.npy")
+                passing = np.arange(len(drawn))
+                if sieve is not None:
+                    passing = np.flatnonzero(sieve.passes(shard, spec.shard_identity(stream, number)))
+                rows = passing[: n - taken]
+                pictures.append(torch.from_numpy(drawn[rows]))
+                labels.append(torch.from_numpy(read_array(shard / "labels.npy")[rows]))
+                taken, number = taken + len(rows), number + 1
+                bar.advance(len(rows))
     return SyntheticSet(torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint)
 
 

@@ -17,7 +17,8 @@ from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
-from benchmarks.spec import NONE, RunSpec
+from benchmarks.remedies import REMEDIES, changed_budget
+from benchmarks.spec import RunSpec
 from benchmarks.stages import Bench, Fitting, Images, prepare_data
 from data.audit import audit
 from data.base import Split
@@ -62,7 +63,7 @@ def open_bench(request: Request) -> Bench:
     device = resolve_device(o.device)
     check_devices(o.devices, device=device)
     check_logger(o.logger)
-    classes = {name: generators.get(name) for name in o.controls}
+    classes = {name: generators.get(name) for name in o.controls if name not in REMEDIES}
     controls = {
         name: cls.Config(generator=o.generator)
         for name, cls in classes.items()
@@ -169,7 +170,7 @@ def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Record
         return
     spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
     fidelity = Fidelity(bench, images, spec)
-    judge = next((arm for arm in arms if arm.spec.is_real_only), None)
+    judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
     replicates: dict[str, Replicates] = {
         arm.spec.run_id: bootstrap_auroc(
             arm.test_scores(),
@@ -216,7 +217,7 @@ def _record(
         "name": spec.name,
         "spec": spec.to_json(),
         "classes": list(images.train.classes),
-        "is_control": bool(getattr(generators.get(spec.generator), "is_control", False)),
+        "is_control": is_control(spec),
         "counts": {k: dict(v) for k, v in (arm.counts or {}).items()},
         "utility": {name: value.to_json() for name, value in useful.items()},
         "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
@@ -230,15 +231,22 @@ def _record(
     }
 
 
+def is_control(spec: RunSpec) -> bool:
+    """Whether the arm is there to be compared with, and is not itself judged."""
+    return spec.generator in REMEDIES or bool(getattr(generators.get(spec.generator), "is_control", False))
+
+
 def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms a spec is read against: same ratio and mode, or real images alone."""
-    return [
-        arm
-        for control in spec.controls
-        for arm in arms
-        if arm.spec.generator == control
-        and (control == NONE or (arm.spec.ratio, arm.spec.mode) == (spec.ratio, spec.mode))
-    ]
+    """The arms a spec is read against: real images alone, remedies, and controls at the same ratio and mode."""
+    return [arm for name in spec.controls for arm in arms if arm.spec.generator == name and _pairs(spec, arm.spec)]
+
+
+def _pairs(spec: RunSpec, control: RunSpec) -> bool:
+    if control.portion != 1:
+        return False
+    if control.is_real_only:
+        return control.train == changed_budget(control.generator, spec.train, ratio=spec.ratio)
+    return (control.ratio, control.mode, control.filters) == (spec.ratio, spec.mode, spec.filters)
 
 
 def _training(arm: Arm) -> dict[str, Any]:

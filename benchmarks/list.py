@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 import tyro
 
 from benchmarks.cli import OK, guarded
+from benchmarks.filters import FILTERS
 from benchmarks.metrics.registry import EXTRACTORS, METRICS
+from benchmarks.remedies import REMEDIES
 from classifiers.registry import classifiers
 from data.registry import datasets
 from generators.registry import generators
-from synthworth.registry import load_plugin_file
+from synthworth.registry import Listing, load_plugin_file
 
 KINDS = {
     "generators": generators,
@@ -26,13 +28,17 @@ KINDS = {
     "extractors": EXTRACTORS,
 }
 
+SUMMARIES = {"remedies": {name: remedy.summary for name, remedy in REMEDIES.items()}, "filters": FILTERS}
+"""What is no plugin: names of options, with a line on each."""
+
 
 @dataclass(frozen=True)
 class ListOptions:
     """List plugins by kind, with where they come from; a broken one is listed with its error."""
 
     kind: Annotated[
-        Literal["all", "generators", "datasets", "classifiers", "metrics", "extractors"], tyro.conf.Positional
+        Literal["all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters"],
+        tyro.conf.Positional,
     ] = "all"
     """Which kind; all of them unless one is named."""
     plugin: tuple[Path, ...] = ()
@@ -46,8 +52,11 @@ def main(args: Sequence[str]) -> int:
     options = tyro.cli(ListOptions, args=list(args), prog="python -m benchmarks.list")
     for plugin in options.plugin:
         load_plugin_file(plugin)
-    chosen = KINDS if options.kind == "all" else {options.kind: KINDS[options.kind]}
+    chosen = {kind: registry for kind, registry in KINDS.items() if options.kind in ("all", kind)}
     listings = {kind: [asdict(row) for row in registry.listing()] for kind, registry in chosen.items()}
+    for kind, summaries in SUMMARIES.items():
+        if options.kind in ("all", kind):
+            listings[kind] = [asdict(Listing(name, "built in", said)) for name, said in summaries.items()]
     if options.json:
         print(json.dumps(listings, indent=1))
         return OK

@@ -49,17 +49,27 @@ class Options:
     ratio: tuple[float, ...] = (0.5,)
     """Synthetic / real. Several ratios share one training of the generator; 0 is real images alone."""
     mode: Mode = "add"
-    """add: real + r n. replace: n fixed, share r synthetic. balance: fill rare classes. only: no real images."""
+    """add: real + r n. replace: n fixed, share r synthetic. balance: fill rare classes. only: no real images.
+    pretrain: synthetic images for the first half of the steps, then the real ones. All at equal steps."""
     dataset: str = "phantom"
     """Where real images come from; `python -m benchmarks.list datasets` names all."""
     classifier: str = "resnet18"
     """What is trained on the mixture; `python -m benchmarks.list classifiers` names all."""
     controls: tuple[str, ...] = ("none", "duplicate")
-    """Arms that the generator's is read against, on the same seeds."""
+    """Arms that the generator's is read against, on the same seeds: controls (none, duplicate, jitter, holdout_real,
+    reconstruct, noise, label_shuffle) and classical remedies (oversample, class_weights, randaugment, mixup, cutmix,
+    longer)."""
+    curve: tuple[float, ...] = ()
+    """Shares of the real training images to learn from alone, for the worth in real images (0.125 0.25 0.5 2, say);
+    above 1 further real images join, where there are some."""
+    filters: tuple[str, ...] = ()
+    """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     seeds: int = 6
     """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
     real_fraction: float = 1.0
     """Share of the training patients that anything may learn from; taken before the generator is trained."""
+    patients_per_class: int = 0
+    """Training patients of each class that anything may learn from, taken likewise; 0 for all."""
     preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
     """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
     auto is quick, or standard where there is an NVIDIA GPU."""
@@ -84,7 +94,7 @@ class Options:
     """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
     devices: int = 1
     """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
-    that `--gen.accumulate` cuts a step into, and what is learned is the same. Not part of a run's identity."""
+    that a step's batch is cut into, and what is learned is the same. Not part of a run's identity."""
     compile: bool = False
     """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
     snapshot_epochs: float = 0.0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.filters import check_filters
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
-from benchmarks.spec import NONE, RunSpec, n_shards, normalise
-from benchmarks.stages import Bench, Images, data_preparation
+from benchmarks.remedies import REMEDIES, changed_budget, changed_options
+from benchmarks.spec import RunSpec, n_shards, normalise, real_only
+from benchmarks.stages import Bench, Images
+from classifiers.registry import classifiers
 from data.mixing import Demand
+from data.preparation import data_preparation
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.errors import UserError
@@ -50,56 +54,71 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
         raise UserError("--ratio needs at least one number")
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
+    check_filters(o.filters)
     for control in o.controls:
-        if not getattr(generators.get(control), "is_control", False):
+        if control not in REMEDIES and not getattr(generators.get(control), "is_control", False):
             raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
-    dataset = datasets.get(o.dataset)
-
-    def arm(generator: str, ratio: float) -> RunSpec:
-        cls = generators.get(generator)
-        config = request.gen if generator == o.generator else cls.Config()
-        gen, budget = plain(config), o.fit if getattr(cls, "trains", True) else None
-        if getattr(cls, "needs_generator", False):
-            if generator == o.generator:
-                raise UserError(
-                    f"{generator} shows what a generator's autoencoder keeps: ask for it beside one, for instance "
-                    f"--generator latent_ddpm --controls none duplicate {generator}"
-                )
-            of = generators.get(o.generator)
-            gen, budget = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}, o.fit
-        from classifiers.registry import classifiers
-
-        return normalise(
-            RunSpec(
-                dataset=o.dataset,
-                data=plain(request.data),
-                data_version=dataset.version,
-                fingerprint=fingerprint,
-                generator=generator,
-                gen=gen,
-                generator_version=cls.version,
-                fit=budget,
-                classifier=o.classifier,
-                clf=plain(request.clf),
-                classifier_version=classifiers.get(o.classifier).version,
-                train=o.train,
-                ratio=ratio,
-                mode=o.mode,
-                real_fraction=o.real_fraction,
-                seed=o.seed,
-                generator_seed=o.generator_seed,
-                seeds=o.seeds,
-                shard=o.shard,
-                precision=precision,
-                extractors=o.extractors,
-                extractor_precision=o.extractor_precision,
-                controls=o.controls,
-            )
-        )
-
-    wanted = [arm(control, ratio) for ratio in o.ratio for control in (*o.controls, o.generator)]
+    common = _common(request, fingerprint=fingerprint, precision=precision)
+    names = (*o.controls, o.generator)
+    wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in names]
+    wanted += [replace(real_only(wanted[0]), portion=portion) for portion in o.curve if portion != 1]
+    if o.curve:
+        wanted.append(real_only(wanted[0]))
     unique = {spec.run_id: spec for spec in wanted}
-    return sorted(unique.values(), key=lambda s: (s.generator != NONE, s.generator == o.generator))
+    return sorted(unique.values(), key=lambda s: (not s.is_zero_line, s.generator == o.generator, s.portion))
+
+
+def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, Any]:
+    """What all arms of a request share."""
+    o = request.options
+    return {
+        "dataset": o.dataset,
+        "data": plain(request.data),
+        "data_version": datasets.get(o.dataset).version,
+        "fingerprint": fingerprint,
+        "classifier": o.classifier,
+        "classifier_version": classifiers.get(o.classifier).version,
+        "mode": o.mode,
+        "real_fraction": o.real_fraction,
+        "patients_per_class": o.patients_per_class,
+        "filters": o.filters,
+        "seed": o.seed,
+        "generator_seed": o.generator_seed,
+        "seeds": o.seeds,
+        "shard": o.shard,
+        "precision": precision,
+        "extractors": o.extractors,
+        "extractor_precision": o.extractor_precision,
+        "controls": o.controls,
+    }
+
+
+def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
+    """The arm of a generator, a control or a remedy at one ratio."""
+    o = request.options
+    clf, train = changed_options(name, plain(request.clf)), changed_budget(name, o.train, ratio=ratio)
+    if name in REMEDIES:
+        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None}
+    else:
+        drawn = _drawn(request, name)
+    return normalise(RunSpec(**common, **drawn, generator=name, clf=clf, train=train, ratio=ratio))
+
+
+def _drawn(request: Request, name: str) -> dict[str, Any]:
+    """What identifies the generator of an arm: its options, version and budget."""
+    o, cls = request.options, generators.get(name)
+    if getattr(cls, "needs_generator", False):
+        if name == o.generator:
+            raise UserError(
+                f"{name} shows what a generator's autoencoder keeps: ask for it beside one, for instance "
+                f"--generator latent_ddpm --controls none duplicate {name}"
+            )
+        of = generators.get(o.generator)
+        gen = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}
+        return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
+    config = request.gen if name == o.generator else cls.Config()
+    budget = o.fit if getattr(cls, "trains", True) else None
+    return {"gen": plain(config), "generator_version": cls.version, "fit": budget}
 
 
 def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:

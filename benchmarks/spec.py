@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmarks.remedies import REMEDIES
 from data.mixing import Demand, Mode, check_ratio
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain, seed_from
@@ -42,6 +43,13 @@ class RunSpec:
     ratio: float = 0.5
     mode: Mode = "add"
     real_fraction: float = 1.0
+    patients_per_class: int = 0
+    """Training patients of each class that anything may learn from; 0 for all."""
+    portion: float = 1.0
+    """Share of the training images that an arm of real images alone learns from (a point of the learning curve);
+    above 1 further real images join, which no other arm trains on."""
+    filters: tuple[str, ...] = ()
+    """What synthetic images must pass before they are used."""
     seed: int = 0
     generator_seed: int = 0
     seeds: int = 6
@@ -59,6 +67,12 @@ class RunSpec:
         check_ratio(self.ratio, self.mode)
         if not 0 < self.real_fraction <= 1:
             raise UserError(f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1")
+        if self.patients_per_class < 0:
+            raise UserError(
+                f"--patients-per-class {self.patients_per_class} was asked for; it is 1 or more, or 0 for all"
+            )
+        if self.portion <= 0:
+            raise UserError(f"a learning curve has no point at {self.portion} of the images; it lies above 0")
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:
@@ -72,12 +86,23 @@ class RunSpec:
     @property
     def name(self) -> str:
         """How tables call the arm."""
-        return self.generator if self.is_real_only else f"{self.generator} {self.mode} {self.ratio:g}"
+        if not self.is_real_only:
+            passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
+            return f"{self.generator} {self.mode} {self.ratio:g}{passed}"
+        if self.portion != 1:
+            return f"{self.generator} x {self.portion:g}"
+        longer = self.generator in REMEDIES and REMEDIES[self.generator].trains_longer
+        return f"{self.generator} {self.train.steps} steps" if longer else self.generator
 
     @property
     def is_real_only(self) -> bool:
-        """Whether the arm trains on real images alone."""
-        return self.generator == NONE
+        """Whether the arm trains on real images alone: the zero line, a classical remedy, a point of the curve."""
+        return self.generator == NONE or self.generator in REMEDIES
+
+    @property
+    def is_zero_line(self) -> bool:
+        """Whether the arm is the one that every other is compared with first."""
+        return self.generator == NONE and self.portion == 1
 
     def to_json(self) -> dict[str, Any]:
         """The plain form that stands in the record and that `run_id` is the digest of."""
@@ -94,8 +119,9 @@ class RunSpec:
             "version": self.data_version,
             "fingerprint": self.fingerprint,
             "real_fraction": self.real_fraction,
+            "patients_per_class": self.patients_per_class,
         }
-        if self.real_fraction < 1:
+        if self.real_fraction < 1 or self.patients_per_class:
             identity["seed"] = seed_from(self.seed, "real fraction")
         return identity
 
@@ -147,7 +173,7 @@ class RunSpec:
             return None
         shards = {s: [digest(self.shard_identity(s, k)) for k in range(n_shards(n, self.shard))]
                   for s, n in demanded.streams.items()}  # fmt: skip
-        return {"streams": dict(demanded.streams), "shards": shards}
+        return {"streams": dict(demanded.streams), "shards": shards, "filters": list(self.filters)}
 
     def classifier_seed(self, number: int) -> int:
         """Seed of one classifier: never depends on generator or ratio, so that arms pair up."""
@@ -164,13 +190,15 @@ class RunSpec:
             "data": self.data_identity(),
             "pool": self.pool_identity(demanded),
             "keep_real": demanded.keep_real,
+            "portion": self.portion,
+            "pretraining": demanded.pretraining,
             "mix_seed": self.mix_seed,
             "classifier": self.classifier,
             "config": self.clf,
             "version": self.classifier_version,
             "budget": self.train,
             "seed": self.classifier_seed(number),
-            "keep_model": self.is_real_only and number == 0,
+            "keep_model": self.is_zero_line and number == 0,
             "precision": self.precision,
         }
 
@@ -180,11 +208,14 @@ def n_shards(n: int, size: int) -> int:
     return -(-n // size)
 
 
-def real_only(spec: RunSpec) -> RunSpec:
-    """The arm without synthetic images that `spec` is compared with; every ratio and generator shares it."""
+def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
+    """The arm without synthetic images that `spec` is compared with; every ratio and generator shares it.
+
+    generator : `none`, or the name of a classical remedy.
+    """
     return replace(
-        spec, generator=NONE, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
-        shard=256, controls=(),
+        spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
+        shard=256, controls=() if generator == NONE else (NONE,), filters=(),
     )  # fmt: skip
 
 
@@ -198,6 +229,8 @@ def normalise(spec: RunSpec) -> RunSpec:
     """
     if spec.ratio == 0 and spec.mode == "only":
         raise UserError("--ratio 0 with --mode only leaves no image to train on; raise the ratio")
+    if spec.generator in REMEDIES:
+        return real_only(spec, generator=spec.generator)
     if spec.ratio == 0 or spec.generator == NONE:
         return real_only(spec)
     return replace(spec, controls=tuple(c for c in spec.controls if c != spec.generator))

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.loggers import LoggerName
+from benchmarks.remedies import changed_config
 from benchmarks.spec import RunSpec
 from classifiers.registry import classifiers
 from data.base import ImageSet, Split
 from data.cache import read_index
 from data.mixing import Demand, SyntheticSet, TrainingMix, demand, mix
+from data.preparation import data_preparation, preparer
 from data.splits import subsample_patients
+from data.subsets import join_train, take_patients
 from synthworth.artifacts import Made, Store, ensure_folder, read_array, read_json, write_array, write_json
 from synthworth.errors import UserError
+from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -80,18 +84,8 @@ class Bench:
 
 def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str, Any]]:
     """Decode a dataset once; returns the prepared folder and its index (with the content fingerprint)."""
-    made = bench.keep("data", data_preparation(name, dataset), lambda out, _: dataset.prepare(out))
+    made = bench.keep("data", data_preparation(name, dataset), preparer(dataset))
     return made.folder, read_index(made.folder)
-
-
-def data_preparation(name: str, dataset: Any) -> dict[str, Any]:
-    """Identity of a dataset's prepared form, known before anything is decoded."""
-    return {
-        "dataset": name,
-        "config": dataset.config,
-        "version": dataset.version,
-        "source": dict(dataset.source()),
-    }
 
 
 class Images:
@@ -102,11 +96,12 @@ class Images:
 
     @cached_property
     def _parts(self) -> tuple[ImageSet, ImageSet | None]:
-        whole = self.dataset.load(self.folder, Split.train)
-        if self.spec.real_fraction == 1:
+        whole, spec = self.dataset.load(self.folder, Split.train), self.spec
+        if spec.patients_per_class:
+            return take_patients(whole, spec.patients_per_class, seed=spec.data_identity()["seed"])
+        if spec.real_fraction == 1:
             return whole, None
-        kept, rest = subsample_patients(whole, self.spec.real_fraction, seed=self.spec.data_identity()["seed"])
-        return kept, rest
+        return subsample_patients(whole, spec.real_fraction, seed=spec.data_identity()["seed"])
 
     @property
     def train(self) -> ImageSet:
@@ -143,6 +138,26 @@ class Images:
                 "set --real-fraction below 1 to hold some back"
             )
         return further
+
+    def portion(self, share: float) -> ImageSet:
+        """The training images of a point of the learning curve: whole patients, each point among the next; above 1
+        further real images join, of patients from the reserve.
+
+        Raises
+        ------
+        UserError
+            Above 1, when the reserve holds too few images.
+        """
+        seed = seed_from(self.spec.seed, "learning curve")
+        if share <= 1:
+            return subsample_patients(self.train, share, seed=seed)[0]
+        wanted, reserve = (share - 1) * len(self.train), self.reserve
+        if wanted > len(reserve):
+            raise UserError(
+                f"--curve {share:g} needs {wanted:.0f} real images that no other arm trains on, and there are "
+                f"{len(reserve)}; the largest point is {1 + len(reserve) / len(self.train):.3g}"
+            )
+        return join_train(self.train, subsample_patients(reserve, wanted / len(reserve), seed=seed)[0])
 
     @cached_property
     def train_fingerprint(self) -> str:
@@ -183,7 +198,9 @@ class Scores:
 
 def mixture(spec: RunSpec, images: Images, demanded: Demand, pool: SyntheticSet | None) -> TrainingMix:
     """What one arm trains on; the same for all its seeds."""
-    return mix(images.train, pool, keep_real=demanded.keep_real, seed=spec.mix_seed)
+    train = images.train if spec.portion == 1 else images.portion(spec.portion)
+    keep = demanded.keep_real if spec.portion == 1 else len(train)
+    return mix(train, pool, keep_real=keep, seed=spec.mix_seed, pretraining=demanded.pretraining)
 
 
 def train_classifier(
@@ -198,7 +215,7 @@ def train_classifier(
 
     def make(out: Path, scratch: Path) -> None:
         identity = spec.classify_identity(demanded, number)
-        model = classifiers.get(spec.classifier)(bench.configs.get("clf"))
+        model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
         work = bench.work(scratch, spec, budget=spec.train)
         report = model.fit(mixed(), images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from classifiers.augment import find_augmentation
+from data.augment import find_augmentation
 from classifiers.registry import ARCHITECTURES
 from classifiers.stems import Stem, fit_stem, resolve_stem
 from data.base import ImageSet, Split
@@ -61,7 +61,15 @@ class Config:
     dropout: float = 0.0
     """Before the last layer."""
     augment: str = "light"
-    """Classical augmentation: none, exposure, light or strong; none of them flips."""
+    """Classical augmentation: none, exposure, light, strong or randaugment; none of them flips."""
+    sampling: Literal["uniform", "balanced"] = "uniform"
+    """balanced draws rare classes as often as common ones (oversampling)."""
+    class_weights: bool = False
+    """Let an image of a rare class count more in the loss, in proportion to how rare it is."""
+    blend: Literal["none", "mixup", "cutmix"] = "none"
+    """Blend each batch with itself in another order: mixup (Zhang 2018) or cutmix (Yun 2019)."""
+    blend_alpha: float = 0.2
+    """Of the Beta distribution that the share of a blend is drawn from."""
     n_evaluations: int = 5
     """How often val is looked at to choose the checkpoint: evenly over the steps, the last included."""
 
@@ -73,6 +81,7 @@ class Config:
             "weight_decay": self.weight_decay >= 0,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "dropout": 0 <= self.dropout < 1,
+            "blend_alpha": self.blend_alpha > 0,
             "n_evaluations": self.n_evaluations >= 1,
         }
         for name, fits in in_range.items():

@@ -61,13 +61,25 @@ class Best:
         self.step = int(state["step"])
 
 
-def row_losses(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean loss, 0-d: softmax cross-entropy for int64 (N,), mean binary cross-entropy for uint8 (N, K)."""
+def row_losses(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weights: Tensor | None = None,
+    multilabel: bool | None = None,
+) -> Tensor:
+    """Mean loss, 0-d: softmax cross-entropy for int64 (N,), mean binary cross-entropy for uint8 (N, K).
+
+    labels : may also be soft, float (N, K); `multilabel` then says which of the two is meant.
+    weights : float (K,), what each class counts (softmax) or what a positive counts beside a negative (binary).
+    """
     import torch.nn.functional as F
 
-    if labels.ndim == 1:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    return F.binary_cross_entropy_with_logits(logits, labels.float() * (1 - smoothing) + smoothing / 2)
+    if labels.ndim == 1 or (labels.is_floating_point() and not multilabel):
+        return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+    targets = labels.float() * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
 
 
 def to_probabilities(logits: Tensor, *, multilabel: bool) -> np.ndarray:  # float (N, K) -> float32 (N, K)

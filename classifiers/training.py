@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from classifiers.augment import find_augmentation
+from data.augment import find_augmentation
+from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, soft_targets
 from classifiers.selection import Best, evaluation_steps, macro_auroc, row_losses, to_probabilities
 from synthworth.devices import autocast
 from synthworth.images import to_unit
@@ -131,6 +133,19 @@ def hold(images: Tensor, device: str) -> Tensor:
     return images.to(device) if images.nbytes < free // 2 else images
 
 
+def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> Callable[[int], Tensor]:
+    """Which rows a step looks at: all in seeded permutations, or drawn so that classes come out equally often, or
+    the synthetic ones first and the real ones then."""
+    if mix.pretraining:
+        real = torch.from_numpy(mix.is_real)
+        turn = round(mix.pretraining * n_steps)
+        rows = (~real).nonzero().flatten(), real.nonzero().flatten()
+        return PhasedOrder(*rows, config.batch_size, turn=turn, seed=seed)
+    if config.sampling == "balanced":
+        return BalancedOrder(mix.labels, config.batch_size, seed=seed)
+    return BatchOrder(len(mix), config.batch_size, seed=seed)
+
+
 def train(
     model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work
 ) -> tuple[PhaseReport, Best]:
@@ -144,7 +159,8 @@ def train(
     course = Course(model, make_optimiser(model, config, device))
     images, labels = hold(mix.images, device), mix.labels.to(device)
     val_images, truth = hold(val.images, device), val.labels
-    order = BatchOrder(len(mix), config.batch_size, seed=seed_from(seed, "order"))
+    order = make_order(mix, config, n_steps=n_steps, seed=seed_from(seed, "order"))
+    weights = class_weights(mix.labels).to(device) if config.class_weights else None
     augment = find_augmentation(config.augment)
     looks = frozenset(evaluation_steps(n_steps, config.n_evaluations))
 
@@ -157,7 +173,11 @@ def train(
         rows = order(t)
         batch = augment(to_unit(images[rows.to(images.device)].to(device)))
         targets = labels[rows.to(device)]
-        loss = row_losses(eye.logits(model, batch), targets, smoothing=config.label_smoothing)
+        if config.blend != "none":
+            targets = soft_targets(targets, len(mix.classes))
+            batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)
+        logits = eye.logits(model, batch)
+        loss = row_losses(logits, targets, smoothing=config.label_smoothing, weights=weights, multilabel=mix.multilabel)
         course.optimiser.zero_grad()
         loss.backward()
         for group in course.optimiser.param_groups:

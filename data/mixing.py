@@ -15,8 +15,10 @@ from synthworth.keys import seed_from
 if TYPE_CHECKING:
     from torch import Tensor
 
-Mode = Literal["add", "replace", "balance", "only"]
+Mode = Literal["add", "replace", "balance", "only", "pretrain"]
 MODES: tuple[str, ...] = get_args(Mode)
+PRETRAINING = 0.5
+"""Share of the steps that mode `pretrain` spends on synthetic images, before it goes on with real ones."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class TrainingMix:
 
     images : uint8 (N, C, H, W). labels : int64 (N,) or uint8 (N, K). is_real : bool (N,).
     counts : {"real": {class: n}, "synthetic": {class: n}}.
+    pretraining : share of the steps that see synthetic images only; the rest then sees real ones only. 0: every step
+        sees both.
     """
 
     images: Tensor
@@ -62,6 +66,7 @@ class TrainingMix:
     is_real: np.ndarray
     classes: tuple[str, ...]
     counts: Mapping[str, Mapping[str, int]]
+    pretraining: float = 0.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,6 +88,8 @@ class Demand:
     streams: Mapping[str, int]
     keep_real: int
     """How many real images stay in the mixture."""
+    pretraining: float = 0.0
+    """Share of the steps that see synthetic images only, before the real ones."""
 
     @property
     def total(self) -> int:
@@ -113,18 +120,20 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
     """Synthetic images by stream, class-balanced, for `ratio` = synthetic / real.
 
     Modes: `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest
-    (the ratio caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real.
+    (the ratio caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real;
+    `pretrain` r n synthetic for the first half of the steps, then the n real ones.
     Remainders go to the first classes, one each.
     """
     check_ratio(ratio, mode)
     n = len(train)
     total = round(ratio * n)
-    keep = {"add": n, "balance": n, "replace": n - total, "only": 0}[mode]
+    keep = {"add": n, "balance": n, "pretrain": n, "replace": n - total, "only": 0}[mode]
+    pretraining = PRETRAINING if mode == "pretrain" else 0.0
     if train.multilabel:
         if mode == "balance":
             counts = np.array(list(train.counts().values()))
             total = min(total, int((counts.max() - counts).sum()))
-        return Demand({VECTORS: total}, keep)
+        return Demand({VECTORS: total}, keep, pretraining)
     if mode == "balance":
         counts = np.array(list(train.counts().values()))
         missing = counts.max() - counts
@@ -133,7 +142,7 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
         shares = missing
     else:
         shares = apportion(total, np.full(train.n_classes, 1 / train.n_classes))
-    return Demand({c: int(k) for c, k in zip(train.classes, shares, strict=True)}, keep)
+    return Demand({c: int(k) for c, k in zip(train.classes, shares, strict=True)}, keep, pretraining)
 
 
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:
@@ -179,11 +188,14 @@ def balancing_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors, weights
 
 
-def mix(train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed: int) -> TrainingMix:
+def mix(
+    train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed: int, pretraining: float = 0.0
+) -> TrainingMix:
     """Put real and synthetic images together, shuffled with their own generator.
 
     keep_real : how many real images stay, drawn without replacement (a smaller number keeps a prefix of the same
         order, so that rising ratios in mode `replace` are nested).
+    pretraining : see `TrainingMix`; without synthetic images there is none.
 
     Raises
     ------
@@ -220,4 +232,5 @@ def mix(train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed
             "real": count_labels(train.labels[real_rows], train.classes),
             "synthetic": synthetic.counts() if synthetic is not None and n_synthetic else empty,
         },
+        pretraining=pretraining if n_synthetic else 0.0,
     )

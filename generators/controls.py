@@ -1,4 +1,4 @@
-"""The controls that a verdict is read against: nothing, real images again, noise, and real images held out."""
+"""The controls that a verdict is read against: nothing, real images again, changed or mislabelled, noise, and more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from synthworth.artifacts import read_array, read_json, write_array, write_json
 from synthworth.errors import UserError
+from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -157,6 +158,50 @@ class HoldoutReal(Duplicate):
         if shared:
             raise UserError(f"{len(shared)} images are in both reserve and train, {min(shared)!r} for one")
         return self._keep(reserve)
+
+
+class Jittered(Duplicate):
+    """Real training images drawn again and changed by strong classical augmentation (`data.augment`): the second bar.
+
+    What synthetic images add must be more than turning, shifting and re-exposing the real ones adds.
+    """
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        """Copies with the labels asked for, each changed by values of its own: uint8 (N, C, H, W)."""
+        import torch
+
+        from data.augment import find_augmentation
+        from synthworth.devices import isolated_randomness
+        from synthworth.images import to_unit
+
+        images, change = super().sample(labels, seed=seed), find_augmentation("strong")
+        for row in range(len(images)):
+            with isolated_randomness(seed_from(seed, "jitter", row)):
+                changed = change(to_unit(images[row : row + 1]))
+            images[row] = changed[0].mul(255).round().to(torch.uint8)
+        return images
+
+
+class LabelShuffle(Duplicate):
+    """Real training images under wrong labels: must hurt, or the classifier does not listen to its labels.
+
+    Every row shows a class other than the one asked for, each of the others as often; where findings co-occur, an
+    image with another of the training set's label vectors.
+    """
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        """Images that do not show the labels asked for: uint8 (N, C, H, W)."""
+        import torch
+
+        asked, rng = labels.cpu().numpy(), np.random.default_rng(seed_from(seed, "wrong labels"))
+        kinds = np.unique(self.labels, axis=0)
+        if len(kinds) < 2:
+            raise UserError("label_shuffle needs images with two different labels, and all of these have one")
+        wrong = np.empty_like(asked)
+        for row, label in enumerate(asked):
+            others = kinds[(kinds != label).reshape(len(kinds), -1).any(1)]
+            wrong[row] = others[rng.integers(len(others))]
+        return super().sample(torch.from_numpy(wrong), seed=seed)
 
 
 class Noise(BaseGenerator):

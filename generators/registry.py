@@ -17,6 +17,12 @@ generators = Registry(
         "duplicate": BuiltIn(
             "generators.controls:Duplicate", "control: real training images drawn again, the bar to clear"
         ),
+        "jitter": BuiltIn(
+            "generators.controls:Jittered", "control: real training images, strongly augmented: the second bar"
+        ),
+        "label_shuffle": BuiltIn(
+            "generators.controls:LabelShuffle", "control: real training images under wrong labels; must hurt"
+        ),
         "noise": BuiltIn("generators.controls:Noise", "control: noise of the real mean and spread; must not help"),
         "holdout_real": BuiltIn(
             "generators.controls:HoldoutReal",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from classifiers.augment import AUGMENTATIONS, find_augmentation
+from data.augment import AUGMENTATIONS, find_augmentation
 from synthworth.errors import UserError
 
 

@@ -15,7 +15,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
-from benchmarks.metrics import frechet, inception_score, kernel, manifold
+from benchmarks.metrics import frechet, inception_score, kernel, manifold, neighbours
 from benchmarks.metrics.registry import EXTRACTORS, METRICS, Value, fidelity_name, measure
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
@@ -156,7 +156,7 @@ def test_precision_recall_density_coverage_equal_the_prdc_package(dtype):
 def test_precision_recall_density_coverage_do_not_depend_on_chunks(monkeypatch):
     real, fake = gaussian(130, 8, seed=1), gaussian(70, 8, seed=2)
     whole = manifold.prdc(real=real, fake=fake)
-    monkeypatch.setattr(manifold, "CHUNK", 500)
+    monkeypatch.setattr(neighbours, "CHUNK", 500)
     assert manifold.prdc(real=real, fake=fake) == whole
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from benchmarks.metrics.frechet import check_features
+from benchmarks.metrics.neighbours import exact_squared, nearest, squared_distances
 from benchmarks.metrics.registry import Value
 from synthworth.errors import Unavailable
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 MIN_N = 50
 """Fewest images a side for a number in a record."""
 K = 5
-CHUNK = 1 << 23  # distances held at once (32 MiB)
-SPARE = 4  # neighbours beyond the k-th whose distance is computed again in float64
 NOISE = 1e-5  # bound on float32's error in a squared distance, relative to the squared norms
 
 
@@ -68,7 +66,7 @@ def prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) 
     in_some_fake = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
     n_balls = 0
-    for rows, squared in _squared_distances(x, y):
+    for rows, squared in squared_distances(x, y):
         in_real = _below(squared, radius_x[rows, None], x[rows], y)
         in_some_real |= in_real.any(dim=0)
         covered[rows] = in_real.any(dim=1)
@@ -82,42 +80,9 @@ def prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) 
     )
 
 
-def _squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Chunks of rows of ||a_i - b_j||^2 in float32, with the rows they are."""
-    import torch
-
-    a32, b32 = a.float(), b.float()
-    norm_a, norm_b = (a * a).sum(dim=1).float(), (b * b).sum(dim=1).float()
-    step = max(1, CHUNK // len(b))
-    for start in range(0, len(a), step):
-        rows = slice(start, min(start + step, len(a)))
-        yield rows, torch.addmm(norm_b, a32[rows], b32.T, alpha=-2.0).add_(norm_a[rows, None])
-
-
-def _exact(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """||a_i - b_j||^2 in float64 for pairs of indices of any one shape; symmetric to the last bit."""
-    import torch
-
-    i, j = i.reshape(-1), j.reshape(-1)
-    step = max(1, CHUNK // (4 * a.shape[1]))
-    parts = [(a[i[s : s + step]] - b[j[s : s + step]]).square_().sum(dim=1) for s in range(0, len(i), step)]
-    return torch.cat(parts) if parts else a.new_zeros(0)
-
-
 def _squared_radii(points: Tensor, k: int) -> Tensor:
     """Squared distance to the k-th nearest other point, float64 (N,)."""
-    import torch
-
-    n_near = min(k + SPARE, len(points) - 1)
-    radii = torch.empty(len(points), dtype=torch.float64)
-    for rows, squared in _squared_distances(points, points):
-        own = torch.arange(len(squared))
-        squared[own, rows.start + own] = torch.inf
-        near = squared.topk(n_near, dim=1, largest=False, sorted=False).indices
-        centres = (rows.start + own)[:, None].expand_as(near)
-        exact = _exact(points, points, centres, near).reshape(near.shape)
-        radii[rows] = exact.sort(dim=1).values[:, k - 1]
-    return radii
+    return nearest(points, points, k=k, same=True).squared[:, k - 1]
 
 
 def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -127,7 +92,7 @@ def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor) -> Tensor:
     unsure = (squared <= (limit + margin).float()).logical_xor_(below).nonzero()
     if len(unsure):
         i, j = unsure.unbind(dim=1)
-        below[i, j] = _exact(a, b, i, j) < limit.expand(squared.shape)[i, j]
+        below[i, j] = exact_squared(a, b, i, j) < limit.expand(squared.shape)[i, j]
     return below
 
 

@@ -72,15 +72,34 @@ class Jitter:
         return images.clamp_(0, 1)
 
 
-AUGMENTATIONS: dict[str, Jitter] = {
+@dataclass(frozen=True)
+class RandAugment:
+    """RandAugment (Cubuk 2020) as torchvision has it: `n_ops` random operations an image, all of one `magnitude` of 31.
+    None of them flips; solarising inverts, as in the paper."""
+
+    n_ops: int = 2
+    magnitude: int = 9
+
+    def __call__(self, images: Tensor) -> Tensor:  # float (N, C, H, W), 0..1 -> the same
+        """Augment each image by itself, with torch's global generator."""
+        import torch
+        from torchvision.transforms.v2 import RandAugment as Transform
+
+        transform = Transform(self.n_ops, self.magnitude)
+        return torch.stack([transform(image) for image in images])
+
+
+Augmentation = Jitter | RandAugment
+AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Jitter(),
     "exposure": Jitter(brightness=0.1, contrast=0.1),
     "light": Jitter(degrees=7, shift=0.05, zoom=0.05, brightness=0.1, contrast=0.1),
     "strong": Jitter(degrees=15, shift=0.1, zoom=0.2, brightness=0.25, contrast=0.3, noise=0.02),
+    "randaugment": RandAugment(),
 }
 
 
-def find_augmentation(name: str) -> Jitter:
+def find_augmentation(name: str) -> Augmentation:
     """The augmentation of that name; raises UserError with the nearest names when there is none."""
     if name not in AUGMENTATIONS:
         raise unknown_name("augmentation", name, AUGMENTATIONS)

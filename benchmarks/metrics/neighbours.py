@@ -1,0 +1,76 @@
+"""Nearest neighbours among feature vectors: in chunks, exact where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 1 << 23  # distances held at once (32 MiB)
+SPARE = 4  # neighbours beyond the k-th whose distance is computed again in float64
+
+
+class Neighbours(NamedTuple):
+    """The k nearest points of another set, nearest first."""
+
+    squared: Tensor
+    """float64 (N, k): squared Euclidean distances."""
+    index: Tensor
+    """int64 (N, k): rows of the other set."""
+
+
+def nearest(points: Tensor, others: Tensor, *, k: int = 1, same: bool = False) -> Neighbours:
+    """The k nearest of `others` to each of `points`.
+
+    Candidates are found by float32 matrix products, chunk by chunk, so memory does not grow with N times M; the
+    distances of the k nearest and of a few more are then computed in float64 from the differences, so that a copy is at
+    distance 0 and ties within float32's error are told apart. Move both sets near the origin first.
+
+    points, others : float64 (N, D) and (M, D). same : they are one set, and no point is its own neighbour.
+
+    Raises
+    ------
+    ValueError
+        When there are not k others.
+    """
+    import torch
+
+    there = len(others) - same
+    if not 1 <= k <= there:
+        raise ValueError(f"{k} nearest of {there} points were asked for")
+    n_near = min(k + SPARE, there)
+    squared = torch.empty((len(points), k), dtype=torch.float64)
+    index = torch.empty((len(points), k), dtype=torch.int64)
+    for rows, chunk in squared_distances(points, others):
+        own = rows.start + torch.arange(len(chunk))
+        if same:
+            chunk[torch.arange(len(chunk)), own] = torch.inf
+        near = chunk.topk(n_near, dim=1, largest=False, sorted=False).indices
+        exact = exact_squared(points, others, own[:, None].expand_as(near), near).reshape(near.shape)
+        ordered = exact.sort(dim=1)
+        squared[rows], index[rows] = ordered.values[:, :k], near.gather(1, ordered.indices)[:, :k]
+    return Neighbours(squared, index)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Chunks of rows of ||a_i - b_j||^2 in float32, with the rows they are."""
+    import torch
+
+    a32, b32 = a.float(), b.float()
+    norm_a, norm_b = (a * a).sum(dim=1).float(), (b * b).sum(dim=1).float()
+    step = max(1, CHUNK // len(b))
+    for start in range(0, len(a), step):
+        rows = slice(start, min(start + step, len(a)))
+        yield rows, torch.addmm(norm_b, a32[rows], b32.T, alpha=-2.0).add_(norm_a[rows, None])
+
+
+def exact_squared(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """||a_i - b_j||^2 in float64 for pairs of indices of any one shape; symmetric to the last bit."""
+    import torch
+
+    i, j = i.reshape(-1), j.reshape(-1)
+    step = max(1, CHUNK // (4 * a.shape[1]))
+    parts = [(a[i[s : s + step]] - b[j[s : s + step]]).square_().sum(dim=1) for s in range(0, len(i), step)]
+    return torch.cat(parts) if parts else a.new_zeros(0)

@@ -1,0 +1,60 @@
+"""What synthetic images must pass, through the command line: copies and noise are kept out, real films are let in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.metrics.neighbours import nearest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",
+         "--ratio", "0.2")  # fmt: skip
+
+
+@pytest.mark.parametrize(("generator", "name"), [("duplicate", "copies"), ("noise", "near")])
+def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_python: Run, tmp_path: Path) -> None:
+    films = ("--data.n-train", "300", "--data.n-val", "120")
+    done = run_python(*SMALL, *films, "--generator", generator, "--filters", name)
+    assert done.returncode == 2, done.stderr
+    assert f"--filters {name}: " in done.stderr and f"that {generator} drew pass" in done.stderr
+    assert not list(tmp_path.glob("results/runs/*/record.json"))
+
+
+def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(run_python: Run, tmp_path: Path) -> None:
+    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "copies", "near")
+    assert done.returncode == 0, done.stderr
+    (record,) = (
+        r for p in tmp_path.glob("results/runs/*/record.json")
+        if (r := json.loads(p.read_text()))["spec"]["generator"] == "holdout_real"
+    )  # fmt: skip
+    assert record["name"] == "holdout_real add 0.2 [copies+near]"
+    assert record["spec"]["filters"] == ["copies", "near"]
+    assert sum(record["counts"]["synthetic"].values()) == 24
+
+
+def test_an_unknown_filter_is_refused_with_the_nearest_name(run_python: Run) -> None:
+    done = run_python(*SMALL, "--filters", "copy")
+    assert done.returncode == 2
+    assert "no filter named 'copy'. Did you mean 'copies'?" in done.stderr
+
+
+def test_a_copy_is_at_distance_0_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.randn(40, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 100
+    others = torch.cat([points[:10] + 1e-9, points[10:20], points.flip(0) + 3])
+    whole = nearest(points, others, k=2)
+    exact = (points[:, None] - others[None]).square().sum(-1).sort(1)
+    assert torch.allclose(whole.squared, exact.values[:, :2])
+    assert (whole.squared[10:20, 0] == 0).all()
+    assert torch.equal(whole.index[:20, 0], torch.arange(20))
+    monkeypatch.setattr("benchmarks.metrics.neighbours.CHUNK", 50)
+    assert torch.equal(nearest(points, others, k=2).squared, whole.squared)
+    own = nearest(points, points, same=True)
+    assert (own.index[:, 0] != torch.arange(40)).all()
+    with pytest.raises(ValueError, match="40 nearest of 39"):
+        nearest(points, points, k=40, same=True)
