@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
-from benchmarks.remedies import REMEDIES, changed_budget
-from benchmarks.spec import RunSpec
+from benchmarks.remedies import REMEDIES
+from benchmarks.spec import NONE, RunSpec
 from benchmarks.stages import Bench, Fitting, Images, prepare_data
 from data.audit import audit
 from data.base import Split
@@ -224,11 +224,29 @@ def _record(
         | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
         "unavailable": {} if spec.is_real_only else fidelity.unavailable,
         "comparisons": comparisons,
+        "worth": worth_of(arm, arms, images, replicates),
         "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
         "training": _training(arm),
         "cost": _cost(bench, arm),
         "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
     }
+
+
+def worth_of(
+    arm: Arm, arms: Sequence[Arm], images: Images, replicates: Mapping[str, Replicates]
+) -> dict[str, Any] | None:
+    """An arm's worth in real images, where a learning curve was asked for and images were drawn."""
+    from benchmarks.statistics.worth import measure_worth
+
+    if not arm.spec.curve or arm.spec.is_real_only or not arm.demanded.total:
+        return None
+    points = [a for a in arms if a.spec.generator == NONE and a.spec.portion in (1.0, *arm.spec.curve)]
+    curve = [(len(images.portion(a.spec.portion)), replicates[a.spec.run_id]) for a in points]
+    if len(curve) < 2:
+        return None
+    return measure_worth(
+        replicates[arm.spec.run_id], curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total
+    ).to_json()
 
 
 def is_control(spec: RunSpec) -> bool:
@@ -245,7 +263,7 @@ def _pairs(spec: RunSpec, control: RunSpec) -> bool:
     if control.portion != 1:
         return False
     if control.is_real_only:
-        return control.train == changed_budget(control.generator, spec.train, ratio=spec.ratio)
+        return control.ratio in (0, spec.ratio)
     return (control.ratio, control.mode, control.filters) == (spec.ratio, spec.mode, spec.filters)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.filters import check_filters
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
-from benchmarks.remedies import REMEDIES, changed_budget, changed_options
+from benchmarks.remedies import REMEDIES, changed_options
 from benchmarks.spec import RunSpec, n_shards, normalise, real_only
 from benchmarks.stages import Bench, Images
 from classifiers.registry import classifiers
@@ -90,18 +90,20 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
         "extractors": o.extractors,
         "extractor_precision": o.extractor_precision,
         "controls": o.controls,
+        "curve": o.curve,
     }
 
 
 def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
     """The arm of a generator, a control or a remedy at one ratio."""
-    o = request.options
-    clf, train = changed_options(name, plain(request.clf)), changed_budget(name, o.train, ratio=ratio)
     if name in REMEDIES:
+        changed_options(name, plain(request.clf))  # refuses a classifier without the option
         drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None}
     else:
         drawn = _drawn(request, name)
-    return normalise(RunSpec(**common, **drawn, generator=name, clf=clf, train=train, ratio=ratio))
+    return normalise(
+        RunSpec(**common, **drawn, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
+    )
 
 
 def _drawn(request: Request, name: str) -> dict[str, Any]:

@@ -116,12 +116,47 @@ def _bare(value: Mapping[str, Any] | None) -> str:
     return "null" if value["value"] is None else f"{value['value']:.4g}"
 
 
+def print_comparisons(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Every arm that is judged against each control: paired differences of AUROC."""
+    made = table("AUROC, paired differences", ("arm", "against", "difference", "95 % interval", "sign-flip p"), left=2)
+    for record in records:
+        for control, row in record["comparisons"].items():
+            made.add_row(
+                escape(record["name"]), escape(control), f"{row['difference']:+.4f}",
+                f"[{row['low']:+.4f}, {row['high']:+.4f}]", f"{row['p_value']:.3f}",
+            )  # fmt: skip
+    if made.row_count:
+        out.print(made)
+
+
+def worth_sentence(record: Mapping[str, Any]) -> str:
+    """What an arm's synthetic images were worth in real ones, in a line; empty where no curve was measured."""
+    worth = record.get("worth")
+    if not worth:
+        return ""
+    asked = f"{worth['n_synthetic']} synthetic images beside {worth['n_real']} real ones"
+    low, high = (("..." if x is None else f"{x:.2f}") for x in (worth["low"], worth["high"]))
+    if worth["worth"] is None:
+        return f"{record['name']}: {asked}: {worth['where']} ({worth['note']}); worth [{low}, {high}] real images each"
+    return (
+        f"{record['name']}: {asked} did what {worth['n_equivalent']:.0f} real images do: each was worth "
+        f"{worth['worth']:.2f} [{low}, {high}] real images"
+    )
+
+
+def judged(records: Sequence[Mapping[str, Any]], *, generator: str | None = None) -> list[Mapping[str, Any]]:
+    """The arms a verdict is printed for: those of the generator asked for, else all that are no control."""
+    asked = [r for r in records if r["spec"]["generator"] == generator and r["comparisons"]]
+    return asked or [r for r in records if not r["is_control"]] or [r for r in records if r["comparisons"]]
+
+
 def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """The verdict on every arm that is no control (on every arm, if all are)."""
-    judged = [r for r in records if not r["is_control"]] or [r for r in records if r["comparisons"]]
-    for record in judged:
+    """The verdict on each of these arms, and its worth where that was measured."""
+    for record in records:
         out.print()
         out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
+        if sentence := worth_sentence(record):
+            out.print(escape(f"WORTH    {sentence}"), style="bold")
 
 
 def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:

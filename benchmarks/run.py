@@ -33,7 +33,9 @@ def main(args: Sequence[str]) -> int:
     report.print_arms(out, outcome.records)
     report.print_fidelity(out, outcome.records)
     report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
-    report.print_verdicts(out, outcome.records)
+    judged = report.judged(outcome.records, generator=o.generator)
+    report.print_comparisons(out, judged)
+    report.print_verdicts(out, judged)
     report.print_places(out, o.results, outcome.records)
     for record in outcome.failed:
         out.print(f"FAILED {record['name']}: {record['error']}", style="bold red", markup=False)

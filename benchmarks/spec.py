@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.remedies import REMEDIES
+from benchmarks.remedies import REMEDIES, changed_budget, changed_options
 from data.mixing import Demand, Mode, check_ratio
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain, seed_from
@@ -60,6 +60,8 @@ class RunSpec:
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
     extractor_precision: str = "fp32"
     controls: tuple[str, ...] = (NONE, "duplicate")
+    curve: tuple[float, ...] = ()
+    """Points of the learning curve that the worth in real images is read off."""
     n_bootstrap: int = N_BOOTSTRAP
     analysis: int = field(default=ANALYSIS)
 
@@ -91,8 +93,7 @@ class RunSpec:
             return f"{self.generator} {self.mode} {self.ratio:g}{passed}"
         if self.portion != 1:
             return f"{self.generator} x {self.portion:g}"
-        longer = self.generator in REMEDIES and REMEDIES[self.generator].trains_longer
-        return f"{self.generator} {self.train.steps} steps" if longer else self.generator
+        return f"{self.generator} x {1 + self.ratio:g}" if self.ratio else self.generator
 
     @property
     def is_real_only(self) -> bool:
@@ -175,6 +176,11 @@ class RunSpec:
                   for s, n in demanded.streams.items()}  # fmt: skip
         return {"streams": dict(demanded.streams), "shards": shards, "filters": list(self.filters)}
 
+    @property
+    def classifier_budget(self) -> Budget:
+        """Steps of one classifier: those of every arm, but for the remedy that trains longer."""
+        return changed_budget(self.generator, self.train, ratio=self.ratio)
+
     def classifier_seed(self, number: int) -> int:
         """Seed of one classifier: never depends on generator or ratio, so that arms pair up."""
         return seed_from(self.seed, "classifier", number)
@@ -194,9 +200,9 @@ class RunSpec:
             "pretraining": demanded.pretraining,
             "mix_seed": self.mix_seed,
             "classifier": self.classifier,
-            "config": self.clf,
+            "config": changed_options(self.generator, self.clf),
             "version": self.classifier_version,
-            "budget": self.train,
+            "budget": self.classifier_budget,
             "seed": self.classifier_seed(number),
             "keep_model": self.is_zero_line and number == 0,
             "precision": self.precision,
@@ -215,7 +221,7 @@ def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     """
     return replace(
         spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
-        shard=256, controls=() if generator == NONE else (NONE,), filters=(),
+        shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(),
     )  # fmt: skip
 
 
@@ -230,7 +236,8 @@ def normalise(spec: RunSpec) -> RunSpec:
     if spec.ratio == 0 and spec.mode == "only":
         raise UserError("--ratio 0 with --mode only leaves no image to train on; raise the ratio")
     if spec.generator in REMEDIES:
-        return real_only(spec, generator=spec.generator)
+        ratio = spec.ratio if REMEDIES[spec.generator].trains_longer else 0.0
+        return replace(real_only(spec, generator=spec.generator), ratio=ratio)
     if spec.ratio == 0 or spec.generator == NONE:
         return real_only(spec)
     return replace(spec, controls=tuple(c for c in spec.controls if c != spec.generator))

@@ -15,6 +15,8 @@ import numpy as np
 import tyro
 
 from benchmarks.cli import OK, guarded
+from benchmarks.speed_data import cache_row, epoch_row, memory_row
+from benchmarks.speed_row import Row, best
 from synthworth.errors import UserError
 from synthworth.progress import track
 
@@ -34,34 +36,6 @@ class SpeedOptions:
     """Repetitions; the fastest counts."""
     json: bool = False
     """Print JSON."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison."""
-
-    what: str
-    ours: str
-    peer: str
-    seconds: float
-    peer_seconds: float
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast as the peer."""
-        return self.peer_seconds / self.seconds
-
-
-def best(function: Callable[[], object], repeat: int) -> float:
-    """Seconds of the fastest of `repeat` calls after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeat):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return min(times)
 
 
 def inception(repeat: int, *, precision: str) -> Row:
@@ -168,6 +142,9 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "inception-bf16": lambda repeat: inception(repeat, precision="bf16"),
     "prdc": prdc_row,
     "bootstrap": bootstrap_row,
+    "cache": cache_row,
+    "epoch": epoch_row,
+    "memory": memory_row,
 }
 
 
@@ -184,9 +161,10 @@ def main(args: Sequence[str]) -> int:
         print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=1))
         return OK
     out = console()
-    made = table("speed, fastest of some repetitions", ("what", "ours", "peer", "ours s", "peer s", "ratio"), left=3)
+    made = table("speed, fastest of some repetitions", ("what", "ours", "peer", "by ours", "by peer", "ratio"), left=3)
     for row in rows:
-        made.add_row(row.what, row.ours, row.peer, f"{row.seconds:.2f}", f"{row.peer_seconds:.2f}", f"{row.ratio:.2f}")
+        values = (f"{value:.3g} {row.unit}" for value in (row.value, row.peer_value))
+        made.add_row(row.what, row.ours, row.peer, *values, f"{row.ratio:.2f}")
     out.print(made)
     for row in rows:
         if row.note:

@@ -216,7 +216,7 @@ def train_classifier(
     def make(out: Path, scratch: Path) -> None:
         identity = spec.classify_identity(demanded, number)
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
-        work = bench.work(scratch, spec, budget=spec.train)
+        work = bench.work(scratch, spec, budget=spec.classifier_budget)
         report = model.fit(mixed(), images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))

@@ -14,8 +14,6 @@ import numpy as np
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from torch import Tensor
 
 
@@ -125,7 +123,7 @@ class ImageSet:
 
 
 def fingerprint_of(
-    pixels: Iterable[Buffer],
+    pixels: Iterable[bytes | memoryview],
     *,
     shape: tuple[int, ...],
     labels: np.ndarray,

@@ -1,19 +1,35 @@
-"""Prepared splits on disk: uint8 arrays to be memory-mapped, and a table of what each image is."""
+"""Prepared splits on disk: uint8 arrays to be memory-mapped, tables of what each image is, and the half-made."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Mapping
+import io
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from data.base import ImageSet, Split
-from synthworth.artifacts import read_array, read_json, write_array, write_json, write_table
+from data.base import ImageSet, Split, fingerprint_of
+from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json, write_table
 from synthworth.errors import UserError
+from synthworth.keys import digest
 
-INDEX = "dataset.json"
+if TYPE_CHECKING:
+    from data.films import FilmTable
+
+INDEX, JOURNAL, METADATA = "dataset.json", "journal.json", "metadata.parquet"
 CACHE_VERSION = 1
+CHECKPOINT_SECONDS = 2.0  # between two entries of the journal: what a kill during decoding can cost
+PIECE = 1 << 20  # bytes read at a time
+
+logger = logging.getLogger(__name__)
 
 
 def is_prepared(root: Path) -> bool:
@@ -32,39 +48,55 @@ def write_splits(root: Path, sets: Mapping[Split, ImageSet]) -> None:
     for split in (Split.train, Split.val, Split.test):
         if split not in sets or not len(sets[split]):
             raise UserError(f"the {split.value} split holds no image; a run needs train, val and test")
-    fingerprints = {}
     for split, images in sets.items():
         write_array(root / f"{split.value}-images.npy", images.images.numpy())
-        write_array(root / f"{split.value}-labels.npy", images.labels.numpy())
-        columns = {"id": list(images.ids), "group": list(images.groups)}
-        columns |= {f"attribute:{k}": np.asarray(v).tolist() for k, v in images.attributes.items()}
-        write_table(root / f"{split.value}-rows.parquet", columns)
-        fingerprints[split.value] = images.fingerprint()
+        _write_rows(root, split, images.labels.numpy(), images.ids, images.groups, images.attributes)
     train = sets[Split.train]
+    _write_index(
+        root,
+        {split: (len(images), images.fingerprint()) for split, images in sets.items()},
+        {"classes": list(train.classes), "channels": train.channels, "size": train.size,
+         "multilabel": train.multilabel},
+    )  # fmt: skip
+
+
+def _write_rows(
+    root: Path,
+    split: Split,
+    labels: np.ndarray,
+    ids: Sequence[str],
+    groups: Sequence[str],
+    attributes: Mapping[str, np.ndarray],
+) -> None:
+    """What each image of a split is; row i speaks of image i."""
+    write_array(root / f"{split.value}-labels.npy", labels)
+    columns = {"id": list(ids), "group": list(groups)}
+    columns |= {f"attribute:{k}": np.asarray(v).tolist() for k, v in attributes.items()}
+    write_table(root / f"{split.value}-rows.parquet", columns)
+
+
+def _write_index(root: Path, splits: Mapping[Split, tuple[int, str]], facts: Mapping[str, Any]) -> None:
+    """The index, written last. `splits` gives each split's images and fingerprint."""
+    fingerprints = {split.value: fingerprint for split, (_, fingerprint) in splits.items()}
     whole = hashlib.sha256("\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints)).encode())
-    write_json(
-        root / INDEX,
-        {
-            "cache_version": CACHE_VERSION,
-            "fingerprint": whole.hexdigest(),
-            "splits": {s.value: {"n": len(x), "fingerprint": fingerprints[s.value]} for s, x in sets.items()},
-            "classes": list(train.classes),
-            "channels": train.channels,
-            "size": train.size,
-            "multilabel": train.multilabel,
-        },
-    )
+    index = {
+        "cache_version": CACHE_VERSION,
+        "fingerprint": whole.hexdigest(),
+        "splits": {s.value: {"n": n, "fingerprint": fingerprint} for s, (n, fingerprint) in splits.items()},
+        **facts,
+    }
+    write_json(root / INDEX, index)
 
 
-def read_index(root: Path) -> dict[str, object]:
-    """The index of a prepared folder: fingerprint, splits, classes, channels, size, multilabel.
+def read_index(root: Path) -> dict[str, Any]:
+    """The index of a prepared folder: fingerprint, splits, classes, channels, size, multilabel, and for films notes.
 
     Raises
     ------
     UserError
         When the cache was written by another version.
     """
-    index: dict[str, object] = read_json(root / INDEX)
+    index: dict[str, Any] = read_json(root / INDEX)
     if index.get("cache_version") != CACHE_VERSION:
         raise UserError(
             f"{root} is a cache of version {index.get('cache_version')}, this is {CACHE_VERSION}. Delete the folder"
@@ -84,8 +116,8 @@ def read_split(root: Path, split: Split) -> ImageSet:
     import torch
 
     index = read_index(root)
-    if split.value not in index["splits"]:  # type: ignore[operator]
-        raise UserError(f"the dataset has no {split.value} split; it has {', '.join(index['splits'])}")  # type: ignore[arg-type]
+    if split.value not in index["splits"]:
+        raise UserError(f"the dataset has no {split.value} split; it has {', '.join(index['splits'])}")
     columns = pq.read_table(root / f"{split.value}-rows.parquet").to_pydict()
     return ImageSet(
         images=torch.from_numpy(read_array(root / f"{split.value}-images.npy", mapped=True)),
@@ -93,6 +125,238 @@ def read_split(root: Path, split: Split) -> ImageSet:
         ids=tuple(columns.pop("id")),
         groups=tuple(columns.pop("group")),
         split=split,
-        classes=tuple(index["classes"]),  # type: ignore[arg-type]
+        classes=tuple(index["classes"]),
         attributes={name.removeprefix("attribute:"): np.asarray(v) for name, v in columns.items()},
     )
+
+
+# -- films: written one by one --------------------------------------------------------------------------------------
+
+
+class _GrowingArray:
+    """A .npy file of uint8 images whose number is known at the end. It is written to, not mapped: pages of a map
+    would count as this process's memory."""
+
+    def __init__(self, file: Path, shape: Sequence[int], n: int) -> None:
+        """Go on after the first `n` images, or begin. What stands after them, half an image say, is cut off."""
+        self.shape, self.n = tuple(shape), n
+        self.handle: BinaryIO = file.open("r+b" if n else "w+b")
+        self._write_header()
+        self.start = self.handle.tell()
+        self.handle.truncate(self.start + n * int(np.prod(self.shape)))
+        self.handle.seek(0, os.SEEK_END)
+
+    def _write_header(self) -> None:
+        """numpy leaves room for the first axis to grow: the header is as long for any number of images."""
+        self.handle.seek(0)
+        facts = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *self.shape)}
+        np.lib.format.write_array_header_2_0(self.handle, facts)  # type: ignore[arg-type]
+
+    def append(self, image: np.ndarray) -> None:
+        self.handle.write(np.ascontiguousarray(image).data)
+        self.n += 1
+
+    def sync(self) -> None:
+        """Wait until all images so far are on disk."""
+        self.handle.flush()
+        os.fsync(self.handle.fileno())
+
+    def finish(self) -> None:
+        """Say in the header how many there are."""
+        self._write_header()
+        self.sync()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The pixels, in order, some at a time."""
+        self.handle.seek(self.start)
+        while piece := self.handle.read(PIECE):
+            yield piece
+
+
+@dataclass
+class _Journal:
+    """What of the films is safely on disk: `done` films were taken, in order, and `kept` of them are in the arrays."""
+
+    key: str
+    done: int
+    shape: list[int] | None
+    kept: dict[str, int]
+    skipped: list[dict[str, Any]]
+
+
+class FilmCache:
+    """The half-made cache of a film dataset, in a folder that survives a kill.
+
+    Films come one by one, in the order of `waiting`. Every two seconds what came is brought to disk, and only then
+    entered in the journal; whoever opens the folder again goes on from the last entry, and what was written after
+    it is cut off.
+    """
+
+    def __init__(self, folder: Path, table: FilmTable, *, request: Any) -> None:
+        """request : whatever decides how a film is decoded, and the films; for another request the folder begins
+        anew."""
+        self.folder, self.table = folder, table
+        self.order = np.concatenate([table.rows(split) for split in Split])
+        self.splits = [Split(name) for name in np.asarray(table.splits)[self.order].tolist()]
+        self.journal = self._resume(digest([CACHE_VERSION, request]))
+        self.arrays: dict[Split, _GrowingArray] = {}
+        self.seen = time.monotonic()
+
+    def _resume(self, key: str) -> _Journal:
+        file = self.folder / JOURNAL
+        if file.is_file() and (said := read_json(file)).get("key") == key:
+            journal = _Journal(**said)
+            sizes = {s: _length(self._file(Split(s))) for s in journal.kept}
+            if all(sizes[s] > n * int(np.prod(journal.shape or ())) for s, n in journal.kept.items()):
+                return journal
+        return _Journal(key, 0, None, {}, [])
+
+    def _file(self, split: Split) -> Path:
+        return self.folder / f"{split.value}-images.npy"
+
+    @property
+    def done(self) -> int:
+        """Films taken so far, those skipped included."""
+        return self.journal.done
+
+    def waiting(self) -> list[int]:
+        """Rows of the films that are still to come, in the order in which they must."""
+        rows: list[int] = self.order[self.done :].tolist()
+        return rows
+
+    def add(self, film: np.ndarray | UserError) -> None:
+        """Take the next film: uint8 (C, S, S), or the reason why there is none.
+
+        Raises
+        ------
+        UserError
+            When it is not square, or not as large as those before.
+        """
+        journal, row, split = self.journal, int(self.order[self.done]), self.splits[self.done]
+        if isinstance(film, UserError):
+            logger.warning("skipped: %s", film)
+            reason = str(film).replace(str(self.table.paths[row]), "the film")  # where it lies is no fact about it
+            journal.skipped.append({"id": self.table.ids[row], "split": split.value, "reason": reason})
+        else:
+            self._check_shape(row, film.shape)
+            if split not in self.arrays:
+                self.arrays[split] = _GrowingArray(self._file(split), film.shape, journal.kept.get(split.value, 0))
+            self.arrays[split].append(film)
+            journal.kept[split.value] = self.arrays[split].n
+        journal.done += 1
+        if time.monotonic() - self.seen >= CHECKPOINT_SECONDS:
+            self.checkpoint()
+
+    def _check_shape(self, row: int, shape: tuple[int, ...]) -> None:
+        (_, height, width), path = shape, self.table.paths[row]
+        if self.journal.shape is None:
+            if height != width:
+                raise UserError(f"{path} is {width} x {height}, and the suite takes squares. Give one with --data.size")
+            self.journal.shape = list(shape)
+        elif list(shape) != self.journal.shape:
+            skipped = {skip["id"] for skip in self.journal.skipped}
+            first = next(i for i in self.order if self.table.ids[i] not in skipped)
+            side = self.journal.shape[-1]
+            raise UserError(
+                f"images of mixed sizes: {self.table.paths[first]} is {side} x {side}, {path} is {width} x {height} "
+                "(width x height). Give one with --data.size"
+            )
+
+    def checkpoint(self) -> None:
+        """Bring what came to disk, then say so in the journal."""
+        for array in self.arrays.values():
+            array.sync()
+        write_json(self.folder / JOURNAL, vars(self.journal))
+        self.seen = time.monotonic()
+
+    def close(self) -> None:
+        """Close the files; what is not in the journal will be decoded again."""
+        for array in self.arrays.values():
+            array.handle.close()
+
+    def publish(self, root: Path) -> None:
+        """Write the finished cache into `root`, the index last. To be called when nothing is waiting.
+
+        Raises
+        ------
+        UserError
+            When train, val or test holds no film, or a class lost its last training film, for films that were
+            skipped.
+        """
+        skipped = {skip["id"] for skip in self.journal.skipped}
+        kept = self.table.subset([row for row in self.order.tolist() if self.table.ids[row] not in skipped])
+        self._check_what_is_left(kept)
+        self.checkpoint()
+        assert self.journal.shape is not None
+        splits = {}
+        for split in (split for split in Split if len(kept.rows(split))):
+            part = kept.subset(kept.rows(split))
+            array = self.arrays.get(split) or _GrowingArray(self._file(split), self.journal.shape, len(part))
+            array.finish()
+            fingerprint = fingerprint_of(
+                array.pieces(), shape=(array.n, *array.shape), labels=part.labels, ids=part.ids, groups=part.groups,
+                classes=part.classes, split=split,
+            )  # fmt: skip
+            splits[split] = (array.n, fingerprint)
+            array.handle.close()
+            _write_rows(root, split, part.labels, part.ids, part.groups, part.attributes)
+            _write_csv(root / f"{split.value}.csv", columns_of(part))
+            _bring(self._file(split), root / f"{split.value}-images.npy")
+        write_table(root / METADATA, columns_of(kept))
+        notes = {**kept.notes, "skipped": self.journal.skipped}
+        facts = {"classes": list(kept.classes), "channels": self.journal.shape[0], "size": self.journal.shape[-1],
+                 "multilabel": kept.multilabel, "notes": notes}  # fmt: skip
+        _write_index(root, splits, facts)
+
+    def _check_what_is_left(self, kept: FilmTable) -> None:
+        skips = self.journal.skipped
+        lost = f" ({len(skips)} were skipped, first {skips[0]['id']})" if skips else ""
+        for split in (Split.train, Split.val, Split.test):
+            if not len(kept.rows(split)):
+                raise UserError(f"the {split.value} split holds no film{lost}; a run needs train, val and test")
+        before, after = (table.counts()[Split.train.value] for table in (self.table, kept))
+        emptied = [name for name, n in after.items() if before[name] and not n]
+        if emptied:
+            raise UserError(f"class {emptied[0]!r} has no training film left{lost}. Replace them, or leave it out")
+
+
+def _length(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _bring(file: Path, to: Path) -> None:
+    """Let a finished file be in two folders, so that a kill before publication costs nothing; where the file system
+    cannot, move it."""
+    try:
+        os.link(file, to)
+    except OSError as error:
+        logger.debug("%s cannot be linked (%s): it is moved", file, error)
+        shutil.move(file, to)
+
+
+def columns_of(table: FilmTable) -> dict[str, list[Any]]:
+    """id, split, patient; `label` with the class, or a column of 0 and 1 for each finding; then the attributes.
+
+    A finding or attribute with the name of a column before it is written as `label:NAME` or `attribute:NAME`.
+    """
+    columns: dict[str, list[Any]] = {
+        "id": list(table.ids),
+        "split": np.asarray(table.splits).tolist(),
+        "patient": list(table.groups),
+    }
+    if table.multilabel:
+        marks = zip(table.classes, table.labels.T.tolist(), strict=True)
+        columns |= {f"label:{name}" if name in columns else name: values for name, values in marks}
+    else:
+        columns["label"] = [table.classes[k] for k in table.labels.tolist()]
+    for name, values in table.attributes.items():
+        columns[f"attribute:{name}" if name in columns else name] = np.asarray(values).tolist()
+    return columns
+
+
+def _write_csv(file: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    write_bytes(file, text.getvalue().encode())

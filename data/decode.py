@@ -1,18 +1,21 @@
-"""Image files become one array: decoded in parallel, fitted to a square, at one size."""
+"""One image file becomes one array, or a reason why not; many of them side by side, in their order."""
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from synthworth.errors import UserError
-from synthworth.progress import track
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,101 +23,289 @@ if TYPE_CHECKING:
 Fit = Literal["crop", "pad", "squash"]
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
 DEEP_MODES = ("I", "F")  # more than 8 bits a pixel: which bits are seen is a decision (windowing), not ours
+SMALLEST = 8  # px on a side; what is narrower is no film
+AHEAD = 4  # films each thread may be ahead of whoever takes them: enough to never wait, too few to fill memory
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+GREY, RGB = 0, 2  # PNG colour types
+BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)  # the frames of JPEG that everybody reads: Huffman, 8 bits
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-def decode_files(
-    paths: Sequence[Path], *, size: int | None, channels: int, fit: Fit = "crop"
-) -> np.ndarray:  # N files -> uint8 (N, C, S, S)
-    """Decode image files with one thread a core.
+class _Damaged(Exception):
+    """A file is not whole; the message is the reason."""
 
-    size : pixels on a side; None keeps the files' own size, which must then be one and the same square.
-    channels : 1 or 3; grey and colour are converted into each other.
-    fit : what becomes of a picture that is not square, see `fit_square`.
+
+@dataclass(frozen=True)
+class _Plain:
+    """What OpenCV may decode: an 8-bit grey or RGB picture of so many pixels, without tags that change its look."""
+
+    width: int
+    height: int
+    colour: bool
+    reducible: bool
+
+
+def decode_film(
+    path: Path, *, channels: int, target: int | None = None, fit: Fit = "crop"
+) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) where it has colour and 3 channels are asked for
+    """Decode one file upright: its EXIF orientation is applied, transparency is laid over black, colour is turned
+    into luma (ITU-R 601) when one channel is asked for.
+
+    Plain 8-bit PNG and JPEG files go through OpenCV, after a look at whether they are whole, which OpenCV does not
+    always tell; palettes, transparency, EXIF tags and every other format go through Pillow.
+
+    target : the film will be brought to this many pixels, so a JPEG may be decoded at the smallest scale libjpeg
+        offers that is not below it.
 
     Raises
     ------
     UserError
-        When a file is missing, damaged, not an image or deeper than 8 bits (it is named), and when `size` is
-        None and the sizes are mixed (two files are named) or not square.
+        When the file is missing, empty, damaged, not an image, deeper than 8 bits, or under 8 px on a side; the
+        message names it.
     """
-    if not paths:
-        raise UserError("there is no image file to decode")
-    side = size if size is not None else _own_side(paths[0], channels)
-    out = np.empty((len(paths), channels, side, side), np.uint8)
-
-    def decode(row: int) -> None:
-        pixels = read_fitted(paths[row], size=size, channels=channels, fit=fit)
-        if pixels.shape[1:] != (side, side):
-            height, width = pixels.shape[1:]
-            raise UserError(
-                f"images of mixed sizes: {paths[0]} is {side} x {side}, {paths[row]} is {width} x {height} "
-                "(width x height). Give one with --data.size"
-            )
-        out[row] = pixels
-
-    pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for _ in track(pool.map(decode, range(len(paths))), "decode", total=len(paths), unit="images"):
-            pass
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return out
+        content = path.read_bytes()
+        if not content:
+            raise _Damaged("the file is empty")
+        plain = _look(path, content)
+        if plain is not None:
+            _refuse_slivers(path, plain.width, plain.height)
+            return _decode_plain(content, plain, channels=channels, target=target, fit=fit)
+        return _decode_any(path, content, channels=channels, target=target)
+    except _Damaged as error:
+        raise _unreadable(path, str(error)) from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
 
 
-def _own_side(path: Path, channels: int) -> int:
-    _, height, width = read_fitted(path, size=None, channels=channels).shape
-    if height != width:
-        raise UserError(f"{path} is {width} x {height}, and the suite takes squares. Give one with --data.size")
-    return int(height)
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(f"cannot read image {path}: {' '.join(reason.split())}. Replace the file or take it out")
 
 
-def read_fitted(
-    path: Path, *, size: int | None, channels: int, fit: Fit = "crop"
-) -> np.ndarray:  # file -> uint8 (C, H, W)
-    """Decode one file upright (its EXIF orientation applied), then fit it.
+def _refuse_slivers(path: Path, width: int, height: int) -> None:
+    if min(width, height) < SMALLEST:
+        raise _unreadable(path, f"{width} x {height} px (width x height) is no film, at least {SMALLEST} are")
 
-    A JPEG is decoded at the smallest scale libjpeg offers that is not below `size`.
+
+def _look(path: Path, content: bytes) -> _Plain | None:
+    """What the file says of itself; None when it is not plain."""
+    if content.startswith(PNG):
+        return _look_at_png(path, content)
+    return _look_at_jpeg(content) if content.startswith(JPEG) else None
+
+
+def _look_at_png(path: Path, content: bytes) -> _Plain | None:
+    """Walk the chunks: every critical one must carry its checksum, the last must be IEND (RFC 2083).
 
     Raises
     ------
-    UserError
-        When the file is missing, damaged, not an image, or deeper than 8 bits; the message names it.
+    _Damaged, UserError
+        When they do not, and when a pixel has more than 8 bits.
     """
+    view, at, kinds = memoryview(content), len(PNG), set()
+    while at + 12 <= len(content):
+        length, kind = int.from_bytes(view[at : at + 4]), bytes(view[at + 4 : at + 8])
+        end = at + 12 + length
+        if end > len(content):
+            break
+        if kind[:1].isupper() and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            raise _Damaged(f"damaged: PNG chunk {kind.decode('latin-1')} does not have its checksum")
+        kinds.add(kind)
+        at = end
+        if kind == b"IEND":
+            break
+    if not content[12:16] == b"IHDR" or b"IEND" not in kinds:
+        raise _Damaged("truncated: the PNG ends before its end mark")
+    width, height = int.from_bytes(view[16:20]), int.from_bytes(view[20:24])
+    depth, colour, interlaced = view[24], view[25], view[28]
+    if depth > 8:
+        raise _too_deep(path, f"{depth}-bit PNG")
+    odd = interlaced or kinds & {b"tRNS", b"eXIf", b"zTXt", b"acTL"}
+    if odd or depth != 8 or colour not in (GREY, RGB) or _is_huge(width, height):
+        return None
+    return _Plain(width, height, colour == RGB, reducible=False)
+
+
+def _look_at_jpeg(content: bytes) -> _Plain | None:
+    """Walk the segments up to the pixels. Where the end mark is missing or anything is unusual: None."""
+    at, frame = 2, None
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in BASELINE_TO_PROGRESSIVE and content[at + 4] == 8:
+            height, width = int.from_bytes(content[at + 5 : at + 7]), int.from_bytes(content[at + 7 : at + 9])
+            frame = width, height, content[at + 9]
+        if marker == 0xE1 and content[at + 4 : at + 8] == b"Exif":
+            return None
+        if marker == 0xDA:
+            whole = content.rfind(b"\xff\xd9", at) > 0
+            if frame is None or not whole or frame[2] not in (1, 3) or not frame[1] or _is_huge(*frame[:2]):
+                return None
+            return _Plain(frame[0], frame[1], frame[2] == 3, reducible=True)
+        at += 2 + length
+    return None
+
+
+def _is_huge(width: int, height: int) -> bool:
+    """Whether Pillow would warn of a decompression bomb: then Pillow decides."""
+    from PIL import Image
+
+    return width * height > (Image.MAX_IMAGE_PIXELS or float("inf"))
+
+
+def _decode_plain(content: bytes, plain: _Plain, *, channels: int, target: int | None, fit: Fit) -> np.ndarray:
+    """Decode with OpenCV.
+
+    Raises
+    ------
+    _Damaged
+        When the picture does not come out in the size that its header says.
+    """
+    import cv2
+
+    scale = _reduction(plain, target, fit) if plain.reducible else 1
+    as_luma = channels == 1 and (plain.reducible or not plain.colour)  # libjpeg has luma at hand, libpng's differs
+    kind = "GRAYSCALE" if as_luma or not plain.colour else "COLOR"
+    flag = getattr(cv2, f"IMREAD_{kind}" if scale == 1 else f"IMREAD_REDUCED_{kind}_{scale}")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise _Damaged(str(error)) from error
+    if pixels is None or pixels.shape[:2] != (-(-plain.height // scale), -(-plain.width // scale)):
+        raise _Damaged(f"damaged: its pixels do not fill the {plain.width} x {plain.height} px it announces")
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
+
+
+def _reduction(plain: _Plain, target: int | None, fit: Fit) -> int:
+    """The largest of 8, 4, 2 and 1 by which the sides may be divided and still hold what is asked for."""
+    if target is None:
+        return 1
+    side = max(plain.width, plain.height) if fit == "pad" else min(plain.width, plain.height)
+    shorter = min(plain.width, plain.height)
+    return next(d for d in (8, 4, 2, 1) if d == 1 or (side // d >= target and shorter // d >= SMALLEST))
+
+
+def _decode_any(path: Path, content: bytes, *, channels: int, target: int | None) -> np.ndarray:
+    """Decode with Pillow; the same rules."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(content)) as opened:
+            _refuse_slivers(path, *opened.size)
             if opened.mode.startswith(DEEP_MODES):
-                raise UserError(f"{path} has more than 8 bits a pixel ({opened.mode}). Window it to 8 bits first")
-            if size is not None:
-                opened.draft(mode, (size, size))
-            upright = ImageOps.exif_transpose(opened).convert(mode)
-            fitted = upright if size is None else fit_square(upright, size, fit)
-            pixels = np.asarray(fitted, dtype=np.uint8)
+                raise _too_deep(path, opened.mode)
+            if target is not None:
+                opened.draft(mode, (target, target))
+            upright = ImageOps.exif_transpose(opened)
+            return np.array(_over_black(upright).convert(mode), dtype=np.uint8)
     except UnidentifiedImageError as error:
-        raise _unreadable(path, "not an image" if path.stat().st_size else "the file is empty") from error
+        raise _Damaged("not an image") from error
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        raise _unreadable(path, str(error)) from error
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        raise _Damaged(str(error)) from error
 
 
-def _unreadable(path: Path, reason: str) -> UserError:
-    return UserError(f"cannot read image {path}: {reason}. Replace the file or take it out")
+def _too_deep(path: Path, what: str) -> UserError:
+    return UserError(f"{path} has more than 8 bits a pixel ({what}). Window it to 8 bits first")
 
 
-def fit_square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Bring a picture to `size` x `size`, antialiased bilinear.
+def _over_black(image: Image.Image) -> Image.Image:
+    """Lay what is transparent over black, as a film is seen before a dark box; an opaque picture stays as it is."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    clear = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear).convert("RGB")
+
+
+def fit_square(
+    pixels: np.ndarray, *, size: int, resize: int | None = None, fit: Fit = "crop"
+) -> np.ndarray:  # uint8 (H, W) or (H, W, 3) -> (S, S) or (S, S, 3)
+    """Bring a picture to `size` x `size`: areas are averaged where it shrinks (antialiased), bilinear where it grows.
 
     crop : the shorter side becomes `size`, the middle is kept (the proportions stay, the ends are lost).
     pad : the longer side becomes `size`, the rest is black (nothing is lost, the bars are seen).
     squash : both sides become `size` (nothing is lost, the proportions change).
+    resize : do this for `resize` px instead, then cut out the middle `size`.
     """
-    from PIL import Image, ImageOps
-
-    bilinear = Image.Resampling.BILINEAR
-    if fit == "crop":
-        return ImageOps.fit(image, (size, size), bilinear)
+    height, width = pixels.shape[:2]
+    side = resize or size
+    longest = max if fit == "pad" else min
+    scale = side / longest(height, width)
+    if fit == "squash":
+        scaled = _rescale(pixels, side, side)
+    else:
+        scaled = _rescale(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
     if fit == "pad":
-        return ImageOps.pad(image, (size, size), bilinear, color=0)
-    return image.resize((size, size), bilinear)
+        framed = np.zeros((side, side, *pixels.shape[2:]), np.uint8)
+        top, left = (side - scaled.shape[0]) // 2, (side - scaled.shape[1]) // 2
+        framed[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+        scaled = framed
+    top, left = (scaled.shape[0] - size) // 2, (scaled.shape[1] - size) // 2
+    return scaled[top : top + size, left : left + size]
+
+
+def _rescale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Shrink what shrinks, then enlarge what grows: OpenCV averages areas only where neither side grows."""
+    import cv2
+
+    small = min(width, pixels.shape[1]), min(height, pixels.shape[0])
+    if small != pixels.shape[1::-1]:
+        pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    if small != (width, height):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    return pixels
+
+
+def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:  # uint8 (H, W) or (H, W, 3) -> (C, H, W)
+    """Grey and colour are converted into each other: luma (ITU-R 601), or three equal channels."""
+    import cv2
+
+    if pixels.ndim == 2:
+        return np.repeat(pixels[None], channels, axis=0)
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY))[None]
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def n_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    """`map(function, items)` with one thread a core and a bounded number of answers waiting; the first exception
+    in order is raised and stops the rest. OpenCV's own threads are off meanwhile."""
+    threads = n_cores()
+    waiting: deque[Future[Answer]] = deque()
+    with _opencv_in_one_thread():
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """Threads of OpenCV beside ours would fight for the cores; the caller's setting is put back."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

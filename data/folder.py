@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,31 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.base import BaseDataset, ImageSet, Split
-from data.decode import EXTENSIONS, Fit, decode_files
-from data.tables import Table, read_table, to_marks, to_numbers
+from data.base import Split
+from data.films import FilmConfig, FilmDataset, FilmTable, check_sizes, digest_stats
+from data.folder_rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_folders, rows_of_table
+from data.tables import to_marks, to_numbers
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 
-TABLE_NAMES = ("metadata.csv", "metadata.parquet")
 PATIENT_COLUMNS = ("patient_id", "patient")
-SPLIT_WORDS = {
-    "train": Split.train,
-    "training": Split.train,
-    "val": Split.val,
-    "valid": Split.val,
-    "validation": Split.val,
-    "test": Split.test,
-    "testing": Split.test,
-    "reserve": Split.reserve,
-}
-SMALLEST, LARGEST = 8, 2048
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FolderConfig:
+class FolderConfig(FilmConfig):
     """Options of `folder`."""
 
     path: Path | None = field(default=None, metadata=NOT_IDENTITY)
@@ -45,6 +33,9 @@ class FolderConfig:
     table: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """CSV, TSV or parquet with one row an image. Without it, metadata.csv or metadata.parquet in `path` is
     taken if it is there."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a row of the table without a file: refuse counts them and stops, skip goes on with those that
+    have one. Images that no row names are counted, and left alone."""
     image_column: str = "image"
     """Column with the image file."""
     label_column: str = "label"
@@ -66,32 +57,13 @@ class FolderConfig:
     `fractions`. Where val is missing, it is drawn from the patients of train."""
     attributes: tuple[str, ...] = ()
     """Columns carried along for subgroup rows (sex, age_band, view, ...)."""
-    size: int | None = None
-    """Pixels on a side to bring every image to. Without it the images keep their own size, which must be one
-    and the same square."""
-    fit: Fit = "crop"
-    """What becomes of a picture that is not square: crop keeps the middle and the proportions, pad adds black
-    bars, squash changes the proportions."""
-    channels: Literal[1, 3] = 1
-    """1: grey (colour is turned into luma), 3: RGB."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     """Share of the images in train, val and test, by whole patients."""
     seed: int = 0
     """Draws the split by patients."""
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """What is to be read, before any pixel is: one entry an image."""
-
-    ids: list[str]
-    paths: list[Path]
-    labels: list[str]
-    splits: list[str] | None = None
-    table: Table | None = None
-
-
-class Folder(BaseDataset):
+class Folder(FilmDataset):
     """A folder of images with class folders or a table; splits keep patients apart.
 
     Without a patient column each image counts as a patient of its own, which is said in a note: then one
@@ -99,7 +71,7 @@ class Folder(BaseDataset):
     """
 
     Config = FolderConfig
-    version = 1
+    version = 2
     licence = "yours"
     citation = ""
 
@@ -112,66 +84,66 @@ class Folder(BaseDataset):
             When folder, table or an image file is missing.
         """
         rows = self._rows()
-        stats = _stat_files(rows)
-        lines = sorted(f"{name}\0{s.st_size}\0{s.st_mtime_ns}" for name, s in zip(rows.ids, stats, strict=True))
-        found = {"files": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+        found = {"files": digest_stats(rows.ids, rows.stats)}
         if rows.table is not None:
             found["table"] = hashlib.sha256(rows.table.path.read_bytes()).hexdigest()
         return found
 
-    def build(self) -> Mapping[Split, ImageSet]:
-        """Read the table, split by patient, then decode every image.
+    def films(self) -> FilmTable:
+        """Read the table or the folders, and split by patient.
 
         Raises
         ------
         UserError
             For anything in table, labels, splits or files that is not as it should be; one line names it.
         """
-        import torch
-
         from data.audit import refuse_shared
 
-        config = self.config
-        if config.size is not None and not SMALLEST <= config.size <= LARGEST:
-            raise UserError(f"--data.size {config.size}: it must lie between {SMALLEST} and {LARGEST} px")
+        check_sizes(self.config)
         rows = self._rows()
-        _stat_files(rows)
         classes, labels = self._labels(rows)
         patients = self._patients(rows)
         parts = self._parts(rows, patients, labels)
         refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
         _refuse_untrained(classes, labels[parts[Split.train]])
-        attributes = self._attributes(rows)
-        order = np.concatenate(list(parts.values()))
-        paths = [rows.paths[i] for i in order]
-        pixels = decode_files(paths, size=config.size, channels=config.channels, fit=config.fit)
-        sets, start = {}, 0
+        splits = np.empty(len(rows.ids), dtype="<U7")
         for split, at in parts.items():
-            sets[split] = ImageSet(
-                images=torch.from_numpy(pixels[start : start + len(at)]),
-                labels=torch.from_numpy(labels[at]),
-                ids=tuple(rows.ids[i] for i in at),
-                groups=tuple(patients[i] for i in at),
-                split=split,
-                classes=classes,
-                attributes={name: values[at] for name, values in attributes.items()},
-            )
-            start += len(at)
-        return sets
+            splits[at] = split.value
+        return FilmTable(
+            paths=tuple(rows.paths),
+            ids=tuple(rows.ids),
+            groups=tuple(patients),
+            labels=labels,
+            splits=splits,
+            classes=classes,
+            attributes=self._attributes(rows),
+            notes=rows.notes(self._root(), whole_tree=self.config.path is not None),
+        )
 
-    def _rows(self) -> _Rows:
+    def _root(self) -> Path:
+        """The folder that image names are relative to."""
         path, table = self.config.path, self.config.table
         if path is None and table is None:
             raise UserError("dataset folder needs --data.path FOLDER or --data.table FILE")
         if path is not None and not path.is_dir():
             raise UserError(f"--data.path {path}: no such folder")
-        if table is None and path is not None:
-            table = next((path / name for name in TABLE_NAMES if (path / name).is_file()), None)
-        if table is not None:
-            return self._rows_of_table(table, root=path or table.parent)
-        assert path is not None
-        self._refuse_table_options(path)
-        return _rows_of_folders(path)
+        root: Path = path or table.parent
+        return root
+
+    def _rows(self) -> Rows:
+        config, root = self.config, self._root()
+        table = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
+        if table is None:
+            self._refuse_table_options(root)
+            return rows_of_folders(root)
+        return rows_of_table(
+            table,
+            root=root,
+            image_column=config.image_column,
+            label_column=None if config.label_columns else config.label_column,
+            split_column=config.split_column,
+            missing=config.missing,
+        )
 
     def _refuse_table_options(self, path: Path) -> None:
         """Columns were asked for, and there is no table to look for them in."""
@@ -181,31 +153,14 @@ class Folder(BaseDataset):
         if asked:
             raise UserError(f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table")
 
-    def _rows_of_table(self, file: Path, *, root: Path) -> _Rows:
-        config, table = self.config, read_table(file)
-        names = table.column(config.image_column, flag="--data.image-column")
-        paths = [root / name for name in names]
-        seen: dict[str, int] = {}
-        for row, (name, path) in enumerate(zip(names, paths, strict=True), start=1):
-            if not name:
-                raise UserError(f"{file}, row {row}: no image is named in column {config.image_column!r}")
-            first = seen.setdefault(os.path.normpath(path), row)
-            if first != row:
-                raise UserError(f"{file} names image {name!r} twice, in rows {first} and {row}")
-        labels = [] if config.label_columns else table.column(config.label_column, flag="--data.label-column")
-        splits = None
-        if config.split_column is not None:
-            splits = table.column(config.split_column, flag="--data.split-column")
-        return _Rows(list(names), paths, list(labels), splits, table)
-
-    def _labels(self, rows: _Rows) -> tuple[tuple[str, ...], np.ndarray]:
+    def _labels(self, rows: Rows) -> tuple[tuple[str, ...], np.ndarray]:
         """Class names, and labels int64 (N,) or uint8 (N, K)."""
         config = self.config
         if config.label_columns:
             return self._labels_of_columns(rows)
         for i, label in enumerate(rows.labels):
             if not label:
-                raise UserError(f"{_where(rows, i)} has no label; label it or take it out")
+                raise UserError(f"{rows.where(i)} has no label; label it or take it out")
         multi = config.task == "multi" or (config.task == "auto" and any("|" in label for label in rows.labels))
         if multi:
             parts = [[part.strip() for part in label.split("|")] for label in rows.labels]
@@ -220,41 +175,40 @@ class Folder(BaseDataset):
             for name in of_image:
                 if name not in place:
                     raise UserError(
-                        f"{_where(rows, i)} has label {name!r}, which is not declared; --data.classes has "
+                        f"{rows.where(i)} has label {name!r}, which is not declared; --data.classes has "
                         f"{', '.join(classes)}"
                     )
                 marks[i, place[name]] = 1
         return classes, marks if multi else _single(marks)
 
-    def _labels_of_columns(self, rows: _Rows) -> tuple[tuple[str, ...], np.ndarray]:
+    def _labels_of_columns(self, rows: Rows) -> tuple[tuple[str, ...], np.ndarray]:
         config = self.config
         if rows.table is None:
             raise UserError("--data.label-columns needs a table")
         if config.classes and config.classes != config.label_columns:
             raise UserError("--data.classes and --data.label-columns name different classes; leave out the first")
-        marks = to_marks(rows.table, config.label_columns, flag="--data.label-columns")
+        marks = to_marks(rows.table, config.label_columns, flag="--data.label-columns")[rows.at]
         if config.task == "single":
             bad = np.flatnonzero(marks.sum(1) != 1)
             if len(bad):
                 n = int(marks[bad[0]].sum())
-                raise UserError(f"{_where(rows, int(bad[0]))} has {n} classes, and task single wants one an image")
+                raise UserError(f"{rows.where(int(bad[0]))} has {n} classes, and task single wants one an image")
             return config.label_columns, _single(marks)
         return config.label_columns, marks
 
-    def _patients(self, rows: _Rows) -> list[str]:
+    def _patients(self, rows: Rows) -> list[str]:
         name = self.config.patient_column
         if rows.table is not None:
             name = name or next((c for c in PATIENT_COLUMNS if c in rows.table.columns), None)
         if name is None:
             logger.warning("no patient column: each image counts as a patient of its own, and splits may share one")
             return rows.ids
-        assert rows.table is not None
-        patients = rows.table.column(name, flag="--data.patient-column")
+        patients = rows.column(name, flag="--data.patient-column")
         if "" in patients:
-            raise UserError(f"{_where(rows, patients.index(''))} has no patient in column {name!r}")
+            raise UserError(f"{rows.where(patients.index(''))} has no patient in column {name!r}")
         return patients
 
-    def _parts(self, rows: _Rows, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
+    def _parts(self, rows: Rows, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
         """Rows of each split: as given, or by patient."""
         from data.splits import split_by_patient
 
@@ -264,7 +218,7 @@ class Folder(BaseDataset):
         given = []
         for i, word in enumerate(rows.splits):
             if word.lower() not in SPLIT_WORDS:
-                raise UserError(f"{_where(rows, i)} is in split {word!r}; there are train, val, test and reserve")
+                raise UserError(f"{rows.where(i)} is in split {word!r}; there are train, val, test and reserve")
             given.append(SPLIT_WORDS[word.lower()])
         parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
         parts = {split: at for split, at in parts.items() if len(at)}
@@ -289,50 +243,10 @@ class Folder(BaseDataset):
         logger.warning("no val split is given: %d of %d training images were set apart for it", len(val), len(train))
         return {Split.train: train[kept], Split.val: train[val]}
 
-    def _attributes(self, rows: _Rows) -> dict[str, np.ndarray]:
+    def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         if rows.table is None:
             return {}
-        return {name: to_numbers(rows.table.column(name, flag="--data.attributes")) for name in self.config.attributes}
-
-
-def _rows_of_folders(root: Path) -> _Rows:
-    """CLASS/**/image, or SPLIT/CLASS/**/image; names are paths below `root`."""
-    tops = _subfolders(root)
-    by_split = {top.name: top for top in tops if top.name.lower() in SPLIT_WORDS}
-    split_given = {SPLIT_WORDS[name.lower()] for name in by_split} >= {Split.train, Split.test}
-    ids, labels, splits = [], [], []
-    for split, base in by_split.items() if split_given else [("", root)]:
-        for folder in _subfolders(base):
-            files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.name[0] != ".")
-            if not files:
-                raise UserError(f"class folder {folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
-            ids += [file.relative_to(root).as_posix() for file in files]
-            labels += [folder.name] * len(files)
-            splits += [split] * len(files)
-    if not ids:
-        raise UserError(f"{root} holds neither class folders with images nor {' nor '.join(TABLE_NAMES)}")
-    return _Rows(ids, [root / name for name in ids], labels, splits if split_given else None)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
-def _stat_files(rows: _Rows) -> list[os.stat_result]:
-    """Size and date of every file; those missing are counted and the first are named."""
-    found, missing = [], []
-    for name, path in zip(rows.ids, rows.paths, strict=True):
-        if path.is_file():
-            found.append(path.stat())
-        else:
-            missing.append(name)
-    if missing:
-        where = f"{rows.table.path}: " if rows.table else ""
-        raise UserError(
-            f"{where}{len(missing)} of {len(rows.ids)} image files are missing: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}. Take them out of the table, or set --data.path"
-        )
-    return found
+        return {name: to_numbers(rows.column(name, flag="--data.attributes")) for name in self.config.attributes}
 
 
 def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:
@@ -350,10 +264,6 @@ def _single(marks: np.ndarray) -> np.ndarray:
     """One-hot uint8 (N, K) -> int64 (N,)."""
     labels: np.ndarray = marks.argmax(1).astype(np.int64)
     return labels
-
-
-def _where(rows: _Rows, row: int) -> str:
-    return f"{rows.table.path}, row {row + 1} ({rows.ids[row]})" if rows.table else f"image {rows.ids[row]}"
 
 
 def _numbers_first(name: str) -> tuple[int, int, str]:

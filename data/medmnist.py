@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import logging
 import os
-import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.request import urlopen
 
 import numpy as np
 
 from data.base import BaseDataset, ImageSet, Split
+from data.fetch import Remote, checksum, fetch
 from data.medmnist_table import PUBLISHED, SIZES, Name, Published, file_name, url
-from synthworth.artifacts import Store, ensure_folder
+from synthworth.artifacts import Store
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
-from synthworth.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK = 1 << 20  # bytes
-TIMEOUT = 30.0  # seconds without a byte
 KEYS = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("images", "labels"))
 
 logger = logging.getLogger(__name__)
@@ -146,19 +140,6 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def checksum(path: Path, algorithm: str) -> str:
-    """Hexadecimal digest of a file, read in pieces."""
-    h = hashlib.new(algorithm, usedforsecurity=False)
-    with (
-        path.open("rb") as handle,
-        Progress(f"verify {path.name}", path.stat().st_size >> 20, unit="MiB") as bar,
-    ):
-        while block := handle.read(CHUNK):
-            h.update(block)
-            bar.advance()
-    return h.hexdigest()
-
-
 def find(name: str, size: int) -> Path | None:
     """The published file in `$SYNTHWORTH_DATA` or among earlier downloads, its MD5 verified; None if absent.
 
@@ -186,50 +167,18 @@ def downloads() -> Path:
     return Store.open().home / "downloads"
 
 
-def download(name: str, size: int) -> Path:
-    """Fetch the published file; it appears under its name only when its MD5 is right.
+def download(name: str, size: int, to: Path | None = None) -> Path:
+    """Fetch the published file into `to` (by default `downloads()`); see `data.fetch.fetch`.
 
     Raises
     ------
     UserError
         When it cannot be fetched or arrives damaged; the message says how to bring the file by hand.
     """
-    address, wanted = url(name, size), PUBLISHED[name].md5[size]
-    final = ensure_folder(downloads()) / file_name(name, size)
-    part = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
-    h = hashlib.md5(usedforsecurity=False)
-    try:
-        with part.open("wb") as handle:
-            for block in _fetch(address, final.name):
-                h.update(block)
-                handle.write(block)
-            handle.flush()
-            os.fsync(handle.fileno())
-        if h.hexdigest() != wanted:
-            raise UserError(
-                f"{address} came with MD5 {h.hexdigest()} instead of {wanted}: cut short or changed. "
-                "Try again, or pass a file you trust as --data.file"
-            )
-        os.replace(part, final)
-    finally:
-        part.unlink(missing_ok=True)
-    return final
-
-
-def _fetch(address: str, what: str) -> Iterator[bytes]:
-    """The bytes at an address; network errors, and only those, become a UserError."""
-    try:
-        with urlopen(address, timeout=TIMEOUT) as response:
-            total = int(response.headers.get("Content-Length") or 0)
-            with Progress(f"download {what}", total >> 20 or None, unit="MiB") as bar:
-                while block := response.read(CHUNK):
-                    yield block
-                    bar.advance()
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(
-            f"cannot download {address}: {error}. Fetch it elsewhere and pass it as --data.file, "
-            f"or lay it as {what} into a folder named by SYNTHWORTH_DATA"
-        ) from error
+    what = file_name(name, size)
+    remote = Remote(url(name, size), what, f"md5:{PUBLISHED[name].md5[size]}")
+    hint = f"Fetch it elsewhere and pass it as --data.file, or lay it as {what} into a folder named by SYNTHWORTH_DATA"
+    return fetch(remote, to or downloads(), hint=hint)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -13,6 +13,12 @@ datasets = Registry(
         ),
         "digits": BuiltIn("data.digits:Digits", "scikit-learn's 1,797 handwritten digits, 8 px enlarged; real, tiny"),
         "medmnist": BuiltIn("data.medmnist:MedMNIST", "every 2D set of MedMNIST v2 at 28 to 224 px, or a local npz"),
+        "nih": BuiltIn(
+            "data.nih.dataset:NIH", "NIH ChestX-ray14, whole or in part: five tasks, patient or official splits"
+        ),
+        "dicom": BuiltIn(
+            "data.dicom:Dicom", "a folder of DICOM films: class folders or a table, patients from the headers"
+        ),
         "folder": BuiltIn("data.folder:Folder", "your own images: class folders, or a CSV or parquet table"),
     },
 )

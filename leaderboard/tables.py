@@ -15,10 +15,10 @@ from synthworth.keys import digest
 
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
-    "extractor_precision", "controls",
+    "extractor_precision", "controls", "curve", "portion", "filters",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
-NOT_THE_ARM = ("extractors", "extractor_precision", "controls")
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve")
 """Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import decode_files, read_fitted
+from data.decode import decode_film, fit_square, in_order, to_channels
 from data.tables import read_table
 from synthworth.errors import UserError
 
@@ -17,6 +17,16 @@ told_of_tags = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow t
 
 def noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def read_fitted(path: Path, *, size: int | None, channels: int, fit: str = "crop") -> np.ndarray:
+    """One file as a film dataset takes it in: uint8 (C, H, W)."""
+    pixels = decode_film(path, channels=channels, target=size, fit=fit)
+    return to_channels(pixels if size is None else fit_square(pixels, size=size, fit=fit), channels)
+
+
+def decode_files(paths: list[Path], *, size: int | None, channels: int) -> np.ndarray:
+    return np.stack(list(in_order(lambda path: read_fitted(path, size=size, channels=channels), paths)))
 
 
 def save(path: Path, pixels: np.ndarray, **options) -> Path:

@@ -167,7 +167,7 @@ def test_every_field_of_a_spec_is_the_arms_or_the_settings(make_spec: Callable[.
     assert set(NOT_THE_ARM) <= set(ARM_FIELDS)
     assert set(setting_of(make_spec().to_json())) == {
         "dataset", "data", "data_version", "fingerprint", "classifier", "clf", "classifier_version", "train",
-        "real_fraction", "seed", "seeds", "precision", "n_bootstrap", "analysis",
+        "real_fraction", "patients_per_class", "seed", "seeds", "precision", "n_bootstrap", "analysis",
     }  # fmt: skip
 
 

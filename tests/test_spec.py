@@ -52,6 +52,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "extractors": (("vgg16_random",), MEASURED),
     "extractor_precision": ("bf16", MEASURED),
     "controls": (("none",), MEASURED),
+    "curve": ((0.5,), MEASURED),
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),
 }

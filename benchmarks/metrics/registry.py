@@ -48,6 +48,9 @@ EXTRACTORS = Registry(
         "inception": BuiltIn(
             "benchmarks.metrics.inception:Inception", "TensorFlow's 2015 Inception-v3 (FID, KID, IS), 2048-d"
         ),
+        "torchxrayvision": BuiltIn(
+            "benchmarks.metrics.xrv:TorchXRayVision", "DenseNet-121 trained on chest films, weights from a path, 1024-d"
+        ),
     },
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -125,39 +125,57 @@ def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_
     -----
     With one seed there is no variance between seeds: the interval covers patients alone, and says so.
     """
+    estimate, spread = float(values.mean()), half_width(values, draws, n_groups=n_groups)
+    return Interval(
+        estimate,
+        estimate - spread.half,
+        estimate + spread.half,
+        spread.se_seeds,
+        spread.se_patients,
+        spread.quantile,
+        _percentile(draws, seed=seed),
+        "one seed: the interval covers the choice of patients, not of seeds" if len(values) == 1 else None,
+    )
+
+
+class Spread(NamedTuple):
+    """Half the width of an interval, and what it is made of; see `Interval`."""
+
+    half: float
+    se_seeds: float | None
+    se_patients: float
+    quantile: float
+
+
+def half_width(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int) -> Spread:
+    """Half the width of `mean_interval`, by its formula.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than two patients.
+    """
     from scipy.stats import t
 
     if n_groups < 2:
         raise Unavailable(f"an interval needs two patients or more; the test set has {n_groups}")
     n_seeds, n_draws = draws.shape
-    estimate = float(values.mean())
     mean_draws = draws.mean(axis=0)
     unbiased = n_groups / (n_groups - 1)
     v_patients = unbiased * float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
-    percentile = _percentile(draws, seed=seed)
     tail = 0.5 + LEVEL / 2
+    quantile = float(t.ppf(tail, n_groups - 1))
     if n_seeds == 1:
-        se, quantile = math.sqrt(v_patients), float(t.ppf(tail, n_groups - 1))
-        half, note = quantile * se, "one seed: the interval covers the choice of patients, not of seeds"
-        return Interval(estimate, estimate - half, estimate + half, None, se, quantile, percentile, note)
+        se = math.sqrt(v_patients)
+        return Spread(quantile * se, None, se, quantile)
     v_between = float(values.var(ddof=1)) / n_seeds
     contrasts = unbiased * (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
     v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
     v = v_between + v_rest
-    quantile = float(t.ppf(tail, n_groups - 1))
     if v > 0:
         share = v_between / v
         quantile = share * float(t.ppf(tail, n_seeds - 1)) + (1 - share) * quantile
-    half = quantile * math.sqrt(v)
-    return Interval(
-        estimate,
-        estimate - half,
-        estimate + half,
-        math.sqrt(v_between),
-        math.sqrt(v_patients),
-        quantile,
-        percentile,
-    )
+    return Spread(quantile * math.sqrt(v), math.sqrt(v_between), math.sqrt(v_patients), quantile)
 
 
 def _percentile(draws: NDArray[np.float64], *, seed: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The leak audit: what two splits share, by id, by patient and by exact pixels."""
+"""What two splits share, by id, by patient and by exact pixels; refused, or reported in every record."""
 
 from __future__ import annotations
 

@@ -1,0 +1,175 @@
+"""The command `python -m data.prepare --dataset folder --data.path FILMS --data.size 64`: decode once, for every run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from data.base import Split
+from data.cache import METADATA, read_index
+from data.preparation import data_preparation, preparer
+from data.registry import datasets
+from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
+from synthworth.commands import OK, guarded
+from synthworth.errors import UserError
+from synthworth.registry import load_plugin_file
+
+PROG = "python -m data.prepare"
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Decode a dataset once, in parallel, into the cache that `python -m benchmarks.run` finds when it is given the
+    same --data options. A call that was interrupted goes on where it was."""
+
+    dataset: str = "folder"
+    """Where the images come from; `python -m benchmarks.list datasets` names all."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register datasets."""
+    home: Path | None = None
+    """Folder of the artifacts; SYNTHWORTH_HOME, or .synthworth."""
+    export: Path | None = None
+    """Folder that takes a copy of metadata.parquet and of train.csv, val.csv and test.csv."""
+    json: bool = False
+    """Print JSON."""
+
+
+def parse(args: Sequence[str]) -> tuple[PrepareOptions, Any]:
+    """The options, and the chosen dataset's own Config. tyro parses twice, as for every command with plugins.
+
+    Raises
+    ------
+    UserError
+        For an unknown dataset or a broken plugin. Unknown flags end the process with code 2.
+    """
+    bare = [a for a in args if a not in ("-h", "--help")]
+    first, _ = tyro.cli(PrepareOptions, args=bare, return_unknown_args=True, add_help=False, prog=PROG)
+    for plugin in first.plugin:
+        load_plugin_file(plugin)
+    config = datasets.get(first.dataset).Config(**datasets.implied(first.dataset))
+    shape = dataclasses.make_dataclass(
+        "Prepare",
+        [("options", Annotated[PrepareOptions, tyro.conf.arg(name="")]), ("data", type(config))],
+        frozen=True,
+    )
+    default = shape(options=first, data=config)
+    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=PrepareOptions.__doc__)
+    return found.options, found.data
+
+
+def main(args: Sequence[str]) -> int:
+    """Prepare, print what came of it. Returns the exit code."""
+    options, config = parse(args)
+    dataset = datasets.get(options.dataset)(config)
+    store = Store.open(options.home)
+    for folder in (store.home, options.export):
+        if folder is not None:
+            check_writable(folder)
+    if options.export is not None:
+        _refuse_export_of_no_films(options.dataset, dataset)
+    made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    found = summarise(made)
+    if options.export is not None:
+        found["exported"] = [str(file) for file in export(made.folder, options.export)]
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return OK
+    _print(found)
+    flags = shlex.join(a for a in _without(args, ("--home", "--export", "--json", "--no-json", "--dataset")))
+    print(f"a run finds it by: python -m benchmarks.run --dataset {options.dataset} {flags}".rstrip())
+    return OK
+
+
+def _refuse_export_of_no_films(name: str, dataset: Any) -> None:
+    from data.films import FilmDataset
+
+    if not isinstance(dataset, FilmDataset):
+        raise UserError(f"--export: dataset {name} is not made of films, and has no metadata to copy")
+
+
+def summarise(made: Made) -> dict[str, Any]:
+    """What a prepared folder holds: JSON with the place, images and patients by split, images by class, notes."""
+    import pyarrow.parquet as pq
+
+    index = read_index(made.folder)
+    names = [split.value for split in Split if split.value in index["splits"]]
+    counts, patients = {}, {}
+    for name in names:
+        labels = read_array(made.folder / f"{name}-labels.npy")
+        n = labels.sum(0, dtype=np.int64) if labels.ndim == 2 else np.bincount(labels, minlength=len(index["classes"]))
+        counts[name] = dict(zip(index["classes"], n.tolist(), strict=True))
+        groups = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["group"]).column("group")
+        patients[name] = len(groups.unique())
+    return {
+        "folder": str(made.folder),
+        "fresh": made.fresh,
+        "seconds": round(made.seconds, 3),
+        "fingerprint": index["fingerprint"],
+        "size": index["size"],
+        "channels": index["channels"],
+        "images": {name: index["splits"][name]["n"] for name in names},
+        "patients": patients,
+        "counts": counts,
+        "notes": index.get("notes", {}),
+    }
+
+
+def export(prepared: Path, to: Path) -> list[Path]:
+    """Copy metadata.parquet and the CSV of every split; the copies."""
+    ensure_folder(to)
+    files = [prepared / METADATA, *sorted(prepared.glob("*.csv"))]
+    return [Path(shutil.copyfile(file, to / file.name)) for file in files]
+
+
+def _print(found: dict[str, Any]) -> None:
+    splits = list(found["images"])
+    rows = {"images": found["images"], "patients": found["patients"]}
+    rows |= {
+        f"  {name}": {split: found["counts"][split][name] for split in splits} for name in found["counts"][splits[0]]
+    }
+    width = max(len(name) for name in rows)
+    print(" " * width + "".join(f"{split:>10}" for split in splits))
+    for name, row in rows.items():
+        print(f"{name:<{width}}" + "".join(f"{row[split]:>10,}" for split in splits))
+    notes = dict(found["notes"])
+    skipped = notes.pop("skipped", [])
+    for name, value in notes.items():
+        print(f"{name}: {value}")
+    for skip in skipped:
+        print(f"skipped {skip['id']} ({skip['split']}): {skip['reason']}")
+    n = sum(found["images"].values()) + len(skipped)
+    took = f"{found['seconds']:.1f} s, {n / max(found['seconds'], 1e-9):,.0f} images/s"
+    what = f"{found['size']} x {found['size']} px, {found['channels']} channel{'s'[: found['channels'] - 1]}"
+    print(f"{what}, {'decoded in' if found['fresh'] else 'was there, decoded in'} {took}")
+    for file in found.get("exported", []):
+        print(f"written {file}")
+    print(f"in {found['folder']}")
+
+
+def _without(args: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """The arguments less some flags and their values."""
+    kept, dropping = [], False
+    for arg in args:
+        if arg.startswith("--"):
+            name, given, _ = arg.partition("=")
+            dropping = name in flags and not given
+            if name in flags:
+                continue
+        elif dropping:
+            continue
+        kept.append(arg)
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,141 @@
+"""Properties of the split by patient, for any table of patients and labels."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.base import Split
+from data.covering import cover_classes
+from data.splits import SPLITS, split_by_patient, split_patients_in
+
+N_FINDINGS = 3
+patients = st.integers(0, 25)
+single = st.lists(st.tuples(patients, st.integers(0, 4)), min_size=3, max_size=80)
+several = st.lists(
+    st.tuples(patients, st.lists(st.integers(0, 1), min_size=N_FINDINGS, max_size=N_FINDINGS)), min_size=3, max_size=80
+)
+tables = st.one_of(single, several).filter(lambda rows: len({patient for patient, _ in rows}) >= 3)
+few = st.lists(
+    st.tuples(st.integers(0, 6), st.lists(st.integers(0, 1), min_size=N_FINDINGS, max_size=N_FINDINGS)),
+    min_size=3,
+    max_size=12,
+).filter(lambda rows: len({patient for patient, _ in rows}) >= 3)
+shares = st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.4, 0.3, 0.3), (0.1, 0.1, 0.8)])
+seeds = st.integers(0, 2**32)
+
+
+def columns(rows: list[tuple[int, Any]]) -> tuple[list[str], np.ndarray]:
+    """Patients' names, and labels int64 (N,) or uint8 (N, K)."""
+    labels = np.array([label for _, label in rows])
+    return [f"p{patient}" for patient, _ in rows], labels.astype(np.uint8 if labels.ndim == 2 else np.int64)
+
+
+def carried(groups: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Patients, and bool (P, K): which classes each carries; no finding at all counts as a class."""
+    if labels.ndim == 2:
+        marks = np.concatenate([labels == 1, ~labels.any(1, keepdims=True)], axis=1)
+    else:
+        marks = labels[:, None] == np.arange(labels.max() + 1)
+    names = sorted(set(groups))
+    return names, np.stack([marks[[group == name for group in groups]].any(0) for name in names])
+
+
+def parts_of(parts: dict[Split, np.ndarray], groups: list[str], names: list[str]) -> np.ndarray:
+    """Part of each patient, int (P,); a patient in two parts fails the test."""
+    sides = [{groups[i] for i in parts[split]} for split in SPLITS]
+    assert [sum(name in side for side in sides) for name in names] == [1] * len(names)
+    return np.array([next(s for s, side in enumerate(sides) if name in side) for name in names])
+
+
+def held_by(part: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """bool (3, K), whether a part holds a class."""
+    return np.stack([has[part == s].any(0) for s in range(3)])
+
+
+def worth(part: np.ndarray, has: np.ndarray) -> tuple[int, int, int]:
+    """Classes in train, classes over the three parts, classes in test."""
+    held = held_by(part, has)
+    return int(held[0].sum()), int(held.sum()), int(held[2].sum())
+
+
+@settings(deadline=None, max_examples=150)
+@given(tables, shares, seeds)
+def test_splits_share_no_patient_and_lose_no_image(rows: list, fractions: tuple, seed: int) -> None:
+    groups, labels = columns(rows)
+    parts = split_by_patient(groups, labels, fractions=fractions, seed=seed)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(rows)))
+    assert all(len(part) for part in parts.values())
+    parts_of(parts, groups, sorted(set(groups)))
+
+
+@settings(deadline=None, max_examples=100)
+@given(tables, shares, seeds, st.randoms(use_true_random=False))
+def test_the_same_seed_gives_the_same_split_whatever_the_row_order(
+    rows: list, fractions: tuple, seed: int, random: Any
+) -> None:
+    groups, labels = columns(rows)
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    one = split_by_patient(groups, labels, fractions=fractions, seed=seed)
+    other = split_by_patient([groups[i] for i in order], labels[order], fractions=fractions, seed=seed)
+    for split in SPLITS:
+        assert one[split].tolist() == sorted(order[i] for i in other[split])
+
+
+@settings(deadline=None, max_examples=80)
+@given(few, seeds)
+def test_every_class_that_can_be_in_every_split_is(rows: list, seed: int) -> None:
+    """Against every possible assignment: no other has more classes in train, or as many and more over all."""
+    groups, labels = columns(rows)
+    names, has = carried(groups, labels)
+    part = parts_of(split_by_patient(groups, labels, seed=seed), groups, names)
+    every = [np.array(p) for p in itertools.product(range(3), repeat=len(names)) if len(set(p)) == 3]
+    assert worth(part, has) == max(worth(p, has) for p in every)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), min_size=3, max_size=60), shares, seeds)
+def test_a_class_of_three_patients_is_everywhere_where_patients_have_one_class(
+    sizes: list, fractions: tuple, seed: int
+) -> None:
+    groups = [f"p{i}" for i, (_, n) in enumerate(sizes) for _ in range(n)]
+    labels = np.array([c for c, n in sizes for _ in range(n)])
+    parts = split_by_patient(groups, labels, fractions=fractions, seed=seed)
+    held = np.stack([np.bincount(labels[parts[split]], minlength=5) > 0 for split in SPLITS])
+    n_patients = np.bincount([c for c, _ in sizes], minlength=5)
+    assert held[:, n_patients >= 3].all()
+    if n_patients.max() >= 3:  # else a rare class's patient may be needed to inhabit val or test
+        assert held[0, n_patients >= 1].all() and held[2, n_patients >= 2].all()
+
+
+def test_patients_with_several_findings_change_sides_until_every_finding_is_everywhere() -> None:
+    """Two findings, three patients each, one shared: a first guess by hand leaves test without the second."""
+    has = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    before = np.array([0, 1, 2, 0, 1])
+    after = cover_classes(before, has, n_parts=3)
+    assert held_by(after, has).all() and not held_by(before, has).all()
+    assert (after != before).sum() == 1
+
+
+def test_what_is_covered_already_is_left_alone_and_what_cannot_be_is_trained_on() -> None:
+    has = np.eye(3, dtype=bool)[[0, 0, 0, 1, 1, 1, 2]]
+    part = np.array([0, 1, 2, 0, 1, 2, 0])
+    assert cover_classes(part, has, n_parts=3) is part
+    misplaced = np.array([0, 1, 2, 0, 1, 2, 1])
+    assert cover_classes(misplaced, has, n_parts=3).tolist() == part.tolist()
+
+
+@pytest.mark.parametrize("n_parts", [2, 4])
+def test_other_numbers_of_parts_keep_patients_apart_too(n_parts: int) -> None:
+    rng = np.random.default_rng(0)
+    groups = [f"p{i}" for i in rng.integers(0, 60, 200)]
+    labels = (rng.random((200, 6)) < 0.05).astype(np.uint8)
+    parts = split_patients_in(groups, labels, shares=[1 / n_parts] * n_parts, seed=0)
+    assert sum(len({groups[i] for i in part}) for part in parts) == len(set(groups))
+    assert all(labels[part].any(0).all() for part in parts)
