@@ -16,7 +16,7 @@ from benchmarks.loggers import check_logger
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
-from benchmarks.records import GRID, PREDICTIONS, SCHEMA, Records, provenance, write_predictions
+from benchmarks.records import GRID, PREDICTIONS, SCHEMA, WORTH, Records, provenance, write_predictions
 from benchmarks.remedies import REMEDIES
 from benchmarks.spec import NONE, RunSpec
 from benchmarks.stages import Bench, Fitting, Images, prepare_data
@@ -306,6 +306,7 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
 
 def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images) -> None:
     from benchmarks.pictures import draw_grid
+    from benchmarks.worth_figure import draw_worth
 
     began = time.perf_counter()
     pool = arm.pool
@@ -314,5 +315,7 @@ def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images)
         files[GRID] = lambda f: draw_grid(
             f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")
         )
+    if record["worth"]:
+        files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
     records.write(record, files)
     logger.debug("record %s written in %.2f s", record["run_id"][:12], time.perf_counter() - began)

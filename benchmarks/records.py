@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 RECORD = "record.json"
 PREDICTIONS = "predictions.parquet"
-GRID = "grid.png"
+GRID, WORTH = "grid.png", "worth.png"
 LIBRARIES = (
     "torch", "torchvision", "timm", "diffusers", "lightning-fabric", "numpy", "scikit-learn", "torch-fidelity",
     "pytorch-fid",
@@ -137,10 +137,21 @@ def provenance() -> dict[str, Any]:
     }
 
 
+PRIVATE = ("--data.path", "--data.table", "--data.file", "--data.key", "--home", "--results")
+"""Flags whose values are places on somebody's disk: a folder may be named after a patient."""
+
+
 def _command() -> list[str]:
     module = getattr(sys.modules.get("__main__"), "__spec__", None)
     name = module.name if module is not None else Path(sys.argv[0]).name
-    return [name, *sys.argv[1:]]
+    words = [name, *sys.argv[1:]]
+    for k, word in enumerate(words):
+        flag, equals, _ = word.partition("=")
+        if flag in PRIVATE and equals:
+            words[k] = f"{flag}=PATH"
+        elif k and words[k - 1] in PRIVATE:
+            words[k] = "PATH"
+    return words
 
 
 def _commit() -> str | None:

@@ -136,8 +136,11 @@ def worth_sentence(record: Mapping[str, Any]) -> str:
         return ""
     asked = f"{worth['n_synthetic']} synthetic images beside {worth['n_real']} real ones"
     low, high = (("..." if x is None else f"{x:.2f}") for x in (worth["low"], worth["high"]))
+    if worth["where"] == "on a flat curve":
+        return f"{record['name']}: not to be said ({worth['note']})"
     if worth["worth"] is None:
-        return f"{record['name']}: {asked}: {worth['where']} ({worth['note']}); worth [{low}, {high}] real images each"
+        said = f"{worth['where']} ({worth['note']})"
+        return f"{record['name']}: {asked}: {said}; each was worth [{low}, {high}] real images"
     return (
         f"{record['name']}: {asked} did what {worth['n_equivalent']:.0f} real images do: each was worth "
         f"{worth['worth']:.2f} [{low}, {high}] real images"

@@ -1,4 +1,4 @@
-"""Speed of the image cache: writing it, reading an epoch from it, and the memory it takes however many films there are."""
+"""Speed of the image cache: writing it, reading an epoch from it, and the memory it takes for many films."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmarks.statistics.compare import MIN_SEEDS
 
-
 SPELT_OUT = ("duplicate",)
 """Controls beside real images alone whose difference stands in the sentence; the others' stand in the table."""
 
