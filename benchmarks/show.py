@@ -13,6 +13,7 @@ import tyro
 from rich.markup import escape
 
 from benchmarks.cli import OK, guarded
+from benchmarks.explain import explain
 from benchmarks.records import Records
 from benchmarks.report import console, number, print_places, print_verdicts, table
 
@@ -27,6 +28,8 @@ class ShowOptions:
     """Folder of the records."""
     json: bool = False
     """Print the record as it is stored."""
+    explain: bool = False
+    """Print how the verdict was reached, step by step."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -40,6 +43,10 @@ def main(args: Sequence[str]) -> int:
     out.print(f"{record['name']}  {record['run_id']}  {record['status']}", markup=False)
     if record["status"] != "ok":
         out.print(record["error"], markup=False)
+        return OK
+    if options.explain:
+        for line in explain(record):
+            out.print(line, markup=False, soft_wrap=True)
         return OK
     _print_metrics(out, record)
     _print_comparisons(out, record)
