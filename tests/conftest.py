@@ -132,7 +132,8 @@ class Lab:
 
     def _record(self, spec: RunSpec, mine: Replicates, fid: float | None) -> dict[str, Any]:
         interval, n = arm_interval(mine), len(self.test)
-        value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high).to_json()
+        seeds = {"per_seed": mine.macro.tolist()}
+        value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high, extra=seeds).to_json()
         plain = Value("f1", 0.5, n, "higher").to_json()
         found = (
             Value("fid", fid, 9, "lower", extra={"floor": 20.0, "floor_n": 9})
