@@ -13,7 +13,8 @@ import tyro
 from benchmarks.cli import OK, guarded
 from benchmarks.records import RECORD, SCHEMA
 from leaderboard.rank import Entry
-from leaderboard.tables import Table, cell, csv_text, make_tables, markdown, reason_of
+from leaderboard.tables import Table, make_tables
+from leaderboard.text import cell, csv_text, markdown, reason_of
 from synthworth.artifacts import ensure_folder, read_json, write_bytes
 from synthworth.errors import UserError
 

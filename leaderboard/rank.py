@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.records import PREDICTIONS
 from benchmarks.spec import NONE
+from benchmarks.statistics.multiple import holm
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 from synthworth.progress import track
@@ -64,21 +65,6 @@ class Standing:
     against: Mapping[str, Mapping[str, Any]]
     holm: float | None
     missing: Mapping[str, str]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of m p-values (Holm 1979), which bounds the chance of any false claim.
-
-    With p_(1) <= ... <= p_(m):  adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
-    The results come in the order of the input.
-    """
-    m = len(p_values)
-    order = sorted(range(m), key=lambda i: p_values[i])
-    adjusted, largest = [0.0] * m, 0.0
-    for j, i in enumerate(order, start=1):
-        largest = max(largest, min(1.0, (m - j + 1) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
 
 
 def read_replicates(entry: Entry) -> Replicates:

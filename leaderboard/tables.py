@@ -1,15 +1,14 @@
-"""From records to tables: which records share one, what a row holds, and how it reads as Markdown and CSV."""
+"""From records to tables: which records share one, and what a row holds."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.spec import NONE
 from benchmarks.verdict import MIN_SEEDS, verdict
+from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Entry, Standing, stand
 from synthworth.keys import digest
 
@@ -20,36 +19,14 @@ ARM_FIELDS = (
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
 NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve")
 """Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
-INTERVAL = ("auroc", "vs_none", "vs_duplicate", "auprc", "balanced_accuracy", "f1")
+INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
 NUMBERS = (
-    "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "auprc", "balanced_accuracy", "f1",
-    "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency", "fit_seconds",
-    "draw_seconds_per_1000",
+    "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "worth", "auprc",
+    "balanced_accuracy", "f1", "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency",
+    "fit_seconds", "draw_seconds_per_1000",
 )  # fmt: skip
-COLUMNS = {
-    "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",
-    "vs_duplicate": "minus duplicate", "p_duplicate": "p", "auprc": "AUPRC",
-    "balanced_accuracy": "balanced accuracy", "f1": "F1", "fid": "FID",
-    "fd_efficientnet_lite0": "FD EfficientNet-Lite0", "class_consistency_auroc": "class consistency (AUROC)",
-    "fit_seconds": "fit s", "draw_seconds_per_1000": "s per 1,000 images",
-}  # fmt: skip
 NO_GENERATOR = "real images alone: nothing was fitted or drawn"
-HOW_TO_READ = """## How to read this
-
-- One table holds arms that can be compared: same real images, classifier, budget of optimiser steps and seeds.
-- **AUROC** is the mean over classifier seeds, on test. Brackets are 95 % intervals over seeds and patients.
-- **minus none** and **minus duplicate** are paired differences of AUROC: to real images alone, and to real images
-  drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is the exact sign-flip
-  p over seeds; **Holm p** is adjusted for all comparisons with none in the table.
-- **rank** goes by AUROC. Arms share the rank of the arm that heads their group unless the paired interval of the
-  difference to it excludes 0. FID and its like never rank: they do not tell what images are worth.
-- **FID** and **FD** (lower is closer to the real training images) are written `value @n (floor value @n)`: n images,
-  and the same distance of n real test images. Compare numbers only at the same n.
-- **class consistency**: how well a classifier trained on real images alone sees the label that was asked for.
-- **fit s** and **s per 1,000 images** are wall seconds on the machine named above the table.
-- (control) marks the fixed points that generators are read against. `null` is a missing number; the note says why.
-"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +67,8 @@ class Table:
     failed: tuple[Mapping[str, Any], ...] = ()
     repeated: tuple[str, ...] = field(default=())
     """Records of arms that stand in the table already, measured with other extractors or controls."""
+    quality: tuple[Agreement, ...] = field(default=())
+    """How far each fidelity number agrees with the gain in usefulness, over the arms of the table."""
 
     @property
     def key(self) -> str:
@@ -115,7 +94,8 @@ def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = 
         labels = _labels(arms)
         rows = tuple(_row(standing, labels[standing.entry.run_id]) for standing in stand(arms))
         lost = tuple(r for r in failed if digest(setting_of(r["spec"])) == key)
-        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated))
+        quality = agreements([row.standing for row in rows])
+        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated, quality))
     headings = [t.heading for t in made]
     made = [
         t if headings.count(t.heading) == 1 else Table(**{**vars(t), "heading": f"{t.heading} ({t.key})"}) for t in made
@@ -213,6 +193,7 @@ def _row(standing: Standing, label: str) -> Row:
     }
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
+    numbers["worth"] = _worth(record)
     alone = record["spec"]["generator"] == NONE
     for name, prefix in FIDELITY.items():
         numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record["fidelity"], prefix)
@@ -225,6 +206,18 @@ def _row(standing: Standing, label: str) -> Row:
     comparisons = {**record["comparisons"], **standing.against}
     sentence = verdict(record["name"], comparisons, n_seeds=record["spec"]["seeds"])
     return Row(standing, label, {name: numbers[name] for name in NUMBERS}, verdict_word(standing), sentence)
+
+
+def _worth(record: Mapping[str, Any]) -> Number:
+    found = record.get("worth")
+    if not found:
+        return Number(None, note="no learning curve was measured (--curve)")
+    note = found["note"] or None
+    if found["worth"] is None and found["low"] is not None:
+        note = f"{found['where']}: above {found['low']:.2f}; {note}"
+    elif found["worth"] is None and found["high"] is not None:
+        note = f"{found['where']}: below {found['high']:.2f}; {note}"
+    return Number(found["worth"], found["low"], found["high"], found["n_synthetic"], note=note)
 
 
 def _of_value(value: Mapping[str, Any] | None, why: str) -> Number:
@@ -271,125 +264,3 @@ def verdict_word(standing: Standing) -> str:
         bar = standing.against.get("duplicate")
         return "helps" if bar is None or bar["low"] > 0 else "helps, not shown to beat duplicate"
     return "hurts" if gain["high"] < 0 else "no difference shown"
-
-
-# -- Markdown -----------------------------------------------------------------------------------------------------
-
-
-class _Notes:
-    """Footnotes of one table: equal reasons share a letter."""
-
-    def __init__(self) -> None:
-        self.marks: dict[str, str] = {}
-
-    def mark(self, note: str) -> str:
-        return self.marks.setdefault(note, _letters(len(self.marks)))
-
-
-def _letters(n: int) -> str:
-    return (_letters(n // 26 - 1) if n >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[n % 26]
-
-
-def markdown(tables: Sequence[Table], skipped: Sequence[str] = ()) -> str:
-    """The whole page. `skipped` says which files are no records of this version."""
-    parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t) for t in tables)]
-    if skipped:
-        parts.append("## Not read\n\n" + "".join(f"- {escape(line)}\n" for line in skipped))
-    return "\n".join(parts)
-
-
-def escape(text: str) -> str:
-    """Text as it is, in a Markdown table cell or list: no column is opened, no tag, no line break."""
-    for char in "\\|*`":
-        text = text.replace(char, f"\\{char}")
-    return " ".join(text.replace("<", "&lt;").split())
-
-
-def _table_text(table: Table) -> str:
-    notes = _Notes()
-    lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
-    if table.rows:
-        titles = ["rank", "arm", *COLUMNS.values(), "verdict"]
-        lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(COLUMNS), '---'])}|"]
-        lines += [f"| {' | '.join(_cells(row, notes))} |" for row in table.rows]
-    else:
-        lines.append("No arm of this setting has finished.")
-    lines += ["", *(f"- ({mark}) {escape(note)}" for note, mark in notes.marks.items())]
-    if table.repeated:
-        ids = ", ".join(i[:12] for i in table.repeated)
-        lines.append(f"- the same arms with other extractors or controls, not counted twice: {ids}")
-    said = [row.sentence for row in table.rows if row.standing.entry.spec["generator"] != NONE]
-    if said:
-        lines += ["", "Verdicts:", "", *(f"- {escape(line)}" for line in said)]
-    if table.failed:
-        lines += ["", "Not finished:", ""]
-        lines += [f"- {escape(r['name'])} ({r['run_id'][:12]}): {escape(reason_of(r))}" for r in table.failed]
-    return "\n".join(lines) + "\n"
-
-
-def reason_of(record: Mapping[str, Any]) -> str:
-    """Why a run did not finish."""
-    return str(record.get("error") or f"status {record['status']}, no reason given")
-
-
-def _cells(row: Row, notes: _Notes) -> list[str]:
-    standing = row.standing
-    rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
-    label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
-    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in COLUMNS), row.verdict]
-
-
-def cell(name: str, number: Number, mark: Any) -> str:
-    """One number as text; `mark(note)` gives the letter of a footnote."""
-    tail = f" ({mark(number.note)})" if number.note else ""
-    if number.value is None:
-        return f"null{tail}"
-    sign = "+" if name.startswith("vs_") else ""
-    if name in FIDELITY:
-        floor = "null" if number.floor is None else f"{number.floor:.4g} @{number.floor_n}"
-        return f"{number.value:.4g} @{number.n} (floor {floor}){tail}"
-    if name in ("fit_seconds", "draw_seconds_per_1000"):
-        return f"{number.value:.1f}{tail}"
-    text = f"{number.value:{sign}.3f}"
-    if name in ("auroc", "vs_none", "vs_duplicate"):
-        text += f" [{number.low:{sign}.3f}, {number.high:{sign}.3f}]"
-    return text + tail
-
-
-# -- CSV ----------------------------------------------------------------------------------------------------------
-
-
-def csv_text(tables: Sequence[Table]) -> str:
-    """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
-    rows = [_flat_row(table, row) for table in tables for row in table.rows]
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: "null" if v is None else v for k, v in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _flat_row(table: Table, row: Row) -> dict[str, Any]:
-    record, spec = row.standing.entry.record, row.standing.entry.spec
-    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
-    flat: dict[str, Any] = {
-        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
-        "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
-        "seed": spec["seed"], "precision": spec["precision"], "rank": row.standing.rank, "arm": row.label,
-        "generator": spec["generator"], "mode": spec["mode"], "ratio": spec["ratio"],
-        "is_control": record["is_control"], "labels_real": counts["real"], "labels_synthetic": counts["synthetic"],
-    }  # fmt: skip
-    for name, number in row.numbers.items():
-        flat[name] = number.value
-        if name in INTERVAL:
-            flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
-        if name in FIDELITY:
-            flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
-    notes: dict[str, list[str]] = {}
-    for name, note in {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}}.items():
-        if note:
-            notes.setdefault(note, []).append(name)
-    flat["verdict"] = row.verdict
-    flat["notes"] = "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items()) or None
-    return flat | {"heading": table.heading, "run_id": record["run_id"]}

@@ -74,7 +74,7 @@ def python_commands(page: Path) -> list[str]:
 
 def plugin_code() -> str:
     """The generator that the guide shows."""
-    page = (ROOT / "docs" / "adding_a_plugin.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "adding_a_generator.md").read_text(encoding="utf-8")
     return re.search(r"<!-- plugin: pca_gauss.py -->\n```python\n(.*?)^```$", page, re.M | re.S)[1]
 
 

@@ -20,8 +20,10 @@ from benchmarks.cli import guarded
 from benchmarks.records import PREDICTIONS, RECORD
 from benchmarks.spec import RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
+from leaderboard.quality import correlate
 from leaderboard.rank import Entry, holm, read_replicates
-from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, markdown, setting_of
+from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, setting_of
+from leaderboard.text import markdown
 from synthworth.errors import Unavailable, UserError
 
 
@@ -327,3 +329,43 @@ def test_tables_are_made_from_records_without_torch(full: Any, tmp_path: Path, r
     done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("[]")
+
+
+# -- quality against usefulness, and worth ------------------------------------------------------------------------
+
+
+def test_a_number_that_ranks_as_usefulness_does_agrees_fully_and_one_that_ranks_backwards_not_at_all() -> None:
+    gains = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
+    up, down = correlate(list(zip(gains, gains, strict=True))), correlate([(-g, g) for g in gains])
+    assert up is not None and down is not None
+    assert (up.rho, down.rho) == (pytest.approx(1), pytest.approx(-1))
+    assert up.low > 0.9 and up.n == 6
+    mixed = correlate([(g, gains[(3 * i) % 6 - i % 2]) for i, g in enumerate(gains)])
+    assert mixed is not None and mixed.low < 0 < mixed.high
+    assert correlate([(1.0, g) for g in gains]) is None
+    assert correlate(list(zip(gains[:4], gains, strict=False))) is None
+
+
+def test_every_table_says_how_fidelity_ranks_what_images_are_worth(lab: Any) -> None:
+    lab.run("none", 1.0)
+    for k, quality in enumerate((1.2, 1.4, 1.6, 1.8, 2.0)):
+        lab.run(f"g{k}", quality, fid=100.0 - 10 * k)
+    (table,) = lab.tables()
+    (fid,) = (a for a in table.quality if a.name == "fid@9")
+    assert fid.every is not None and fid.every.rho == pytest.approx(1.0)
+    assert fid.generators == fid.every
+    text = markdown([table])
+    assert "### Quality and usefulness" in text
+    assert re.search(r"\| fid@9 \| 5 \| \+1\.00 \[", text)
+
+
+def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
+    lab.run("none", 1.0)
+    record = lab.run("good", 2.0)
+    worth = {"n_real": 9, "n_synthetic": 4, "where": "on the curve", "n_equivalent": 11.0, "n_low": 9.5, "n_high": None,
+             "worth": 0.5, "low": 0.125, "high": None, "note": "", "curve": []}  # fmt: skip
+    file = lab.folder / record["run_id"][:16] / "record.json"
+    file.write_text(json.dumps({**record, "worth": worth}))
+    text = markdown(lab.tables())
+    assert "0.50 [0.12, ...]" in text
+    assert "no learning curve was measured" in text
