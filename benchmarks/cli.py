@@ -13,6 +13,8 @@ __all__ = ["FAILED", "OK", "WRONG", "dispatch", "guarded", "main"]
 COMMANDS = {
     "run": ("benchmarks.run", "the main job: what a generator's images are worth"),
     "prepare": ("data.prepare", "decode a dataset once, into the cache that a run reads"),
+    "audit": ("data.audit.__main__", "what splits share: patients, equal and near-equal films, shortcuts"),
+    "download": ("data.download", "NIH ChestX-ray14 or a MedMNIST set, verified and resumable"),
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
     "check": ("benchmarks.check", "prove that a generator keeps the contract"),
     "show": ("benchmarks.show", "one record, in full"),

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.arms import Arm, draw_arms, train_arms
-from benchmarks.evaluate import Fidelity, class_consistency, utility
+from benchmarks.evaluate import utility
 from benchmarks.executors import n_workers
+from benchmarks.fidelity import Fidelity, class_consistency
 from benchmarks.loggers import check_logger
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
+from benchmarks.privacy import Privacy
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, WORTH, Records, provenance, write_predictions
 from benchmarks.remedies import REMEDIES
 from benchmarks.spec import NONE, RunSpec
@@ -170,6 +172,7 @@ def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Record
         return
     spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
     fidelity = Fidelity(bench, images, spec)
+    privacy = Privacy(fidelity)
     judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
     replicates: dict[str, Replicates] = {
         arm.spec.run_id: bootstrap_auroc(
@@ -184,8 +187,8 @@ def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Record
     }
     for arm in arms:
         if find_complete(records, arm.spec) is None:
-            record = _record(bench, arm, arms, images, replicates, fidelity, judge) | {"audit": audited}
-            _publish(records, record, arm, images)
+            record = _record(bench, arm, arms, images, replicates, fidelity, judge, privacy) | {"audit": audited}
+            _publish(records, record, arm, images, privacy)
 
 
 def _record(
@@ -196,6 +199,7 @@ def _record(
     replicates: dict[str, Replicates],
     fidelity: Fidelity,
     judge: Arm | None,
+    privacy: Privacy,
 ) -> dict[str, Any]:
     from benchmarks.statistics.compare import compare
     from benchmarks.verdict import verdict
@@ -222,6 +226,8 @@ def _record(
         "utility": {name: value.to_json() for name, value in useful.items()},
         "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
         | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
+        "fidelity_by_class": fidelity.by_class(arm),
+        "privacy": {name: v.to_json() for name, v in privacy.of(arm).items()},
         "unavailable": {} if spec.is_real_only else fidelity.unavailable,
         "comparisons": comparisons,
         "worth": worth_of(arm, arms, images, replicates),
@@ -304,7 +310,7 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
     return cost
 
 
-def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images) -> None:
+def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images, privacy: Privacy) -> None:
     from benchmarks.pictures import draw_grid
     from benchmarks.worth_figure import draw_worth
 
@@ -315,6 +321,7 @@ def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images)
         files[GRID] = lambda f: draw_grid(
             f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")
         )
+    files |= privacy.pictures(arm)
     if record["worth"]:
         files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
     records.write(record, files)

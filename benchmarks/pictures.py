@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.fidelity import showing
 from synthworth.artifacts import write_bytes
 
 if TYPE_CHECKING:
@@ -42,21 +43,16 @@ def draw_grid(file: Path, *, real: ImageSet, fake: SyntheticSet, title: str, see
         top = HEAD + k * side
         pen.text((8, top + side // 2 - 10), name.replace("_", " "), fill="black", font=font)
         for left, images, labels in ((LABEL, real.images, real.labels), (right, fake.images, fake.labels)):
-            rows = rng.permutation(_showing(labels, k))[:COLUMNS]
+            rows = rng.permutation(showing(labels, k))[:COLUMNS]
             for column, row in enumerate(rows):
-                canvas.paste(_tile(images[int(row)], scale), (left + column * side, top))
+                canvas.paste(to_picture(images[int(row)], scale), (left + column * side, top))
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG", optimize=True)
     write_bytes(file, buffer.getvalue())
 
 
-def _showing(labels: Tensor, k: int) -> np.ndarray:
-    """Rows whose label is, or contains, class k."""
-    shown = labels[:, k] == 1 if labels.ndim == 2 else labels == k
-    return np.flatnonzero(shown.numpy())
-
-
-def _tile(image: Tensor, scale: int) -> Image.Image:  # uint8 (C, H, W) -> RGB picture, enlarged
+def to_picture(image: Tensor, scale: int) -> Image.Image:  # uint8 (C, H, W) -> RGB
+    """One image, enlarged by a whole factor without smoothing."""
     from PIL import Image
 
     pixels = image.numpy().transpose(1, 2, 0)

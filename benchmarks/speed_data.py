@@ -24,12 +24,18 @@ N_FILMS, N_DISTINCT, FILM_SIDE = 300, 60, 1024
 FEW, MANY = 1000, 5000
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from data.folder import Folder, FolderConfig
 Folder(FolderConfig(path=Path(sys.argv[1]), size=64)).prepare(Path(sys.argv[2]), scratch=Path(sys.argv[3]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status")
+if status.exists():
+    print(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
+else:
+    import resource
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+# VmHWM, in KiB: what getrusage says of a process on Linux is no less than the peak of the process that began it
 
 
 def draw_film(seed: int, side: int) -> np.ndarray:
@@ -108,7 +114,7 @@ def epoch_row(repeat: int) -> Row:
                 images[batch]
 
         def decode() -> None:
-            for _ in in_order(dataset._film, paths):
+            for _ in in_order(dataset.film, paths):
                 pass
 
         return Row(
@@ -122,7 +128,7 @@ def memory_row(repeat: int) -> Row:
     peaks = {}
     with films(MANY, N_DISTINCT, FILM_SIDE // 4) as root:
         for n in (MANY, FEW):
-            for path in sorted(root.rglob("*.png"))[n:]:
+            for path in sorted(root.rglob("*.png"), key=lambda path: path.name)[n:]:
                 path.unlink()
             peaks[n] = min(_peak(root) for _ in range(repeat))
     note = f"{peaks[MANY] / peaks[FEW] - 1:+.1%} from {FEW:,} to {MANY:,} films"

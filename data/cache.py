@@ -150,7 +150,7 @@ class _GrowingArray:
         """numpy leaves room for the first axis to grow: the header is as long for any number of images."""
         self.handle.seek(0)
         facts = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *self.shape)}
-        np.lib.format.write_array_header_2_0(self.handle, facts)  # type: ignore[arg-type]
+        np.lib.format.write_array_header_2_0(self.handle, facts)
 
     def append(self, image: np.ndarray) -> None:
         self.handle.write(np.ascontiguousarray(image).data)

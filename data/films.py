@@ -218,18 +218,20 @@ class FilmDataset(BaseDataset):
             with (
                 closing(cache),
                 Progress("decode", len(table), done=cache.done, unit="films") as bar,
-                closing(in_order(self._film, (table.paths[row] for row in cache.waiting()))) as films,
+                closing(in_order(self.film, (table.paths[row] for row in cache.waiting()))) as films,
             ):
                 for film in films:
                     cache.add(film)
                     bar.advance()
                 cache.publish(root)
 
-    def _film(self, path: Path) -> np.ndarray | UserError:
+    def film(self, path: Path) -> np.ndarray | UserError:
         """uint8 (C, S, S), or with `on_bad` skip the reason why there is none."""
         config = self.config
         try:
             pixels = self.read(path)
+            if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+                raise TypeError(f"read gave {pixels.dtype} {pixels.shape}, not uint8 (H, W) or (H, W, 3)")
             if min(pixels.shape[:2]) < SMALLEST:
                 raise UserError(f"{path} is {pixels.shape[1]} x {pixels.shape[0]} px, which is no film")
         except UserError as error:
@@ -244,10 +246,11 @@ class FilmDataset(BaseDataset):
 @contextmanager
 def _working_folder(root: Path, scratch: Path | None) -> Iterator[Path]:
     """`scratch`, or a folder beside the result that goes away."""
+    ensure_folder(root)
     if scratch is not None:
-        yield scratch
+        yield ensure_folder(scratch)
         return
-    with tempfile.TemporaryDirectory(prefix=".films-", dir=ensure_folder(root)) as folder:
+    with tempfile.TemporaryDirectory(prefix=".films-", dir=root) as folder:
         yield Path(folder)
 
 

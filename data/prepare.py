@@ -1,4 +1,4 @@
-"""The command `python -m data.prepare --dataset folder --data.path FILMS --data.size 64`: decode once, for every run."""
+"""The command `python -m data.prepare --dataset folder --data.path FILMS --data.size 64`: decode once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Latent diffusion: a ResNet VAE, then a class-conditional DDPM in its latent space (Rombach 2022)."""
+"""Latent diffusion (Rombach 2022): an autoencoder, then a conditional DDPM on its standardised latents."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,314 +11,364 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from data.base import ImageSet
 from generators.base import BaseGenerator
+from generators.conditioning import ConditionConfig, make_conditioner
+from generators.first_stage import FLAG, PublishedAutoencoder
 from generators.noise import draw_chunks
-from generators.padding import cut_signed, pad_signed
+from generators.pretrained import identify, require_identity
 from generators.saving import Shape, read_model, write_model
+from generators.vae import VAE, VAEConfig
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
-from synthworth.work import FitReport, Work
+from synthworth.work import Budget, FitReport, Work
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from generators.nets.autoencoder import Autoencoder
-    from generators.nets.denoiser import Denoiser
+    from generators.diffusion import Sampler
+    from generators.first_stage import FirstStage
+    from generators.training import Part, Trainer
     from synthworth.loop import PhaseReport
+
+FIRST_STAGE, LATENTS = "first_stage", "latents.safetensors"
+ENCODED_AT_A_TIME = 256
+
+
+@dataclass(frozen=True)
+class FirstStageConfig(VAEConfig):
+    """Options of the autoencoder: those of `vae`. It is told no label, and nothing is drawn from its prior."""
+
+    conditional: bool = False
+    """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
+    draw_from: Literal["prior", "posterior"] = "prior"
+    """Of no use here: the denoiser stands in the place of both."""
 
 
 @dataclass(frozen=True)
 class LatentDDPMConfig:
-    """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them."""
+    """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them.
 
-    latent_channels: int = 8
-    """Channels of the latent image."""
-    patch: int = 2
-    """Pixels a side that are folded into channels before the first convolution; 1 keeps full resolution."""
-    widths: tuple[int, ...] = (48, 96)
-    """Channels of the VAE by resolution; each after the first halves it: factor = patch * 2 ** (levels - 1)."""
-    blocks: int = 1
-    """Residual blocks of the VAE at each resolution, in the encoder and in the decoder."""
-    beta: float = 0.001
-    """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1)."""
+    Raises
+    ------
+    UserError
+        When there is no such `autoencoder`.
+    """
+
+    first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
+    """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
+    latent, a residual MLP for a vector."""
     first_stage_share: float = 0.375
-    """Share of the budget (steps, and seconds where they are limited) that trains the VAE."""
-    first_stage_batch: int = 16
-    """Images in a step of the VAE."""
-    first_stage_lr: float = 2e-3
-    """Highest learning rate of the VAE (AdamW, warm-up, then half a cosine to zero)."""
+    """Share of the budget (steps, and seconds where they are limited) that trains the autoencoder."""
+    autoencoder: str = field(default="", metadata=NOT_IDENTITY)
+    """A trained AutoencoderKL in the autoencoder's place: a diffusers folder or hub id, as safetensors. All of the
+    budget then trains the denoiser."""
+    autoencoder_id: str = ""
+    """sha256 of that folder's files, or "hub:" and the id; filled in, in the key in its place."""
     standardise: Literal["channel", "dimension"] = "channel"
-    """Latents are brought to mean 0 and spread 1 by channel, or by channel and position."""
+    """Latents are brought to mean 0 and spread 1 by channel, or by channel and position; a vector by number in both."""
     unet_widths: tuple[int, ...] = (64, 128)
-    """Channels of the denoising UNet by resolution; self-attention at the last."""
+    """Channels of the denoising UNet by resolution; each after the first halves it."""
     unet_blocks: int = 1
     """Residual blocks of the UNet at each resolution."""
+    unet_attention: tuple[int, ...] = (-1,)
+    """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
+    mlp_width: int = 512
+    """Width of the denoising MLP."""
+    mlp_blocks: int = 6
+    """Residual blocks of the MLP."""
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    """What the UNet predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022)."""
+    """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022)."""
     schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    """What the denoiser is told of an image; a vector latent knows the kind label alone."""
     batch: int = 32
-    """Latents in a step of the UNet."""
+    """Latents in a step of the denoiser."""
+    accumulate: int = 1
+    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
     lr: float = 1e-3
-    """Highest learning rate of the UNet (AdamW, warm-up, then half a cosine to zero)."""
+    """Highest learning rate of the denoiser (AdamW, warm-up, then half a cosine to zero)."""
     warmup: int = 50
-    """Steps of linear warm-up in each stage; at most a tenth of the stage."""
+    """Steps of the denoiser's linear warm-up; at most a tenth of its training."""
     clip: float = 1.0
     """Largest norm of a step's gradient."""
     ema: float = 0.999
-    """Decay of the average of the UNet's weights that is exported and drawn with."""
+    """Decay of the average of the denoiser's weights that is exported and drawn with."""
     drop: float = 0.1
-    """Share of training labels that are hidden, so that guidance has a prediction without label."""
+    """Share of training conditions that are hidden, so that guidance has a prediction without one."""
     guidance: float = 1.0
     """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the data, above 1 exaggerates the
-    class and costs a second pass."""
+    condition and costs a second pass."""
+    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "ddim"
+    """How latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu 2022)."""
     sampling_steps: int = 25
-    """Steps of the DDIM sampler."""
+    """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for the other two."""
     sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
     """Images drawn at a time."""
 
+    def __post_init__(self) -> None:
+        if self.autoencoder and not self.autoencoder_id:
+            object.__setattr__(self, "autoencoder_id", identify(self.autoencoder, what=FLAG))
+
 
 class LatentDDPM(BaseGenerator):
-    """ResNet VAE with a small KL term, then a class-conditional DDPM on its standardised latents.
+    """An autoencoder with a small KL term, then a conditional DDPM on its latents.
 
-    Stage 1 minimises ||x - x'||^2 + beta KL(q(z | x) || N(0, I)). The latents (mean and log-variance) are then
-    extracted once; stage 2 learns to denoise (z - mean) / std of latents drawn from q, with its labels, and exports
-    the moving average of its weights. Sampling runs DDIM from noise that depends on (seed, row) alone, inverts the
-    standardisation and decodes. Images whose side is no multiple of what the networks need are padded at the edge
-    for training, and cut back after decoding.
+    Stage 1 fits a `vae`: ||x - x'||^2 + beta KL(q(z | x) || N(0, I)), with LPIPS where asked; or takes a published
+    AutoencoderKL as it is. The latents' mean and log-variance are then extracted once and kept. Stage 2 learns to
+    denoise (z - mean) / std of latents drawn from q(z | x), mean and std measured on train, and exports the moving
+    average of its weights. Sampling starts from noise that depends on (seed, row) alone, inverts the standardisation
+    and decodes. Latent images whose side the UNet cannot halve are padded at the edge, and cut before decoding.
     """
 
     Config: ClassVar[type] = LatentDDPMConfig
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config: LatentDDPMConfig
+    first_stage: FirstStage
+    noise_shape: tuple[int, ...]
 
     @classmethod
     def tiny_config(cls) -> LatentDDPMConfig:
         """The smallest networks that do everything, for the contract test."""
         return LatentDDPMConfig(
-            widths=(8, 16), unet_widths=(16, 16), first_stage_batch=8, batch=8, sampling_steps=3, latent_channels=2
-        )
+            first_stage=FirstStageConfig(widths=(8, 16), latent_channels=2, batch=8),
+            unet_widths=(16, 16), mlp_width=32, mlp_blocks=1, batch=8, sampling_steps=3,
+        )  # fmt: skip
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
-        """Train both stages within the budget.
+        """Train both stages within the budget, the first in `work.folder / "first_stage"`.
 
         Raises
         ------
         UserError
-            For another split than train, a class without an image, a budget of a single step, or options that
-            contradict each other.
+            For another split than train, a class without an image, a budget of a single step, options that
+            contradict each other, or weights that cannot be had.
         """
+        import torch
+
+        from generators.training import Trainer
+
         self.require(train)
         self._refuse(work)
-        self.shape, self.device = Shape.of(train), work.device
-        n_first = min(max(1, round(self.config.first_stage_share * work.budget.steps)), work.budget.steps - 1)
-        first = self._fit_autoencoder(train, n_first, seed=seed, work=work)
+        self.shape, c = Shape.of(train), self.config
+        trainer = Trainer(work, seed=seed_from(seed, "denoiser"), batch=c.batch, accumulate=c.accumulate)
+        self.device = str(trainer.device)
+        self.conditioner = make_conditioner(
+            c.condition, n_classes=self.shape.n_classes, multilabel=self.shape.multilabel
+        )
+        self.conditioner.fit(train, device=self.device, folder=work.folder)
+        with torch.device("meta"):  # what the denoiser cannot be is said before the first stage is trained
+            self._build((1,) if self._latent_is_vector else (1, 1, 1))
+        first = self._fit_first_stage(train, seed=seed, work=work)
         began = time.perf_counter()
-        latents = self._extract(train, work)
+        latents = self._extract(train, trainer)
         extracting = time.perf_counter() - began
-        second = self._fit_denoiser(train.labels, latents, work.budget.steps - n_first, first, seed=seed, work=work)
+        second = self._fit_denoiser(train, latents, trainer, first, seed=seed)
         return self._report(first, second, {"extraction_seconds": round(extracting, 3)})
 
     def _refuse(self, work: Work) -> None:
         c = self.config
-        if work.budget.steps < 2:
+        if c.autoencoder_id and not c.autoencoder:
+            raise UserError(f"the autoencoder {c.autoencoder_id} is asked for; say with {FLAG} where it is")
+        if c.autoencoder:
+            require_identity(c.autoencoder, c.autoencoder_id, what=FLAG)
+        if not c.autoencoder_id and work.budget.steps < 2:
             raise UserError("latent_ddpm trains two stages: a budget of 1 step was asked for, at least 2 are needed")
         if not 0 < c.first_stage_share < 1:
             raise UserError(f"first_stage_share {c.first_stage_share} was asked for: it lies between 0 and 1")
+        if not c.autoencoder_id and c.first_stage.accumulate % work.devices:
+            raise UserError(
+                f"{work.devices} devices cannot share the {c.first_stage.accumulate} parts of a step of the first "
+                f"stage evenly; set --gen.first-stage.accumulate to {work.devices}, or a multiple of it"
+            )
         if c.guidance != 1.0 and c.drop <= 0:
-            raise UserError(f"guidance {c.guidance} needs a prediction without label: set drop above 0 (0.1, say)")
+            raise UserError(f"guidance {c.guidance} needs a prediction without condition: set drop above 0 (0.1, say)")
+        if self._latent_is_vector and c.condition.kind != "label":
+            raise UserError(
+                f"condition {c.condition.kind} is cross-attention, which a vector latent has no place for; set "
+                "--gen.first-stage.latent spatial, or --gen.condition.kind label"
+            )
+        self._sampler()
 
-    def _report(self, first: PhaseReport, second: PhaseReport, facts: Mapping[str, Any]) -> FitReport:
-        history = [{"stage": 1.0, **row} for row in first.history] + [{"stage": 2.0, **row} for row in second.history]
-        return FitReport(
-            steps=first.steps + second.steps,
-            images_seen=first.steps * self.config.first_stage_batch + second.steps * self.config.batch,
-            seconds=first.seconds + second.seconds,
-            stopped="seconds" if "seconds" in (first.stopped, second.stopped) else "steps",
-            history=tuple(history),
-            facts={
-                "first_stage_steps": first.steps,
-                "first_stage_seconds": round(first.seconds, 3),
-                "autoencoder_parameters": sum(p.numel() for p in self.autoencoder.parameters()),
-                "denoiser_parameters": sum(p.numel() for p in self.denoiser.parameters()),
-                "latent": list(self.mean.shape),
-                **facts,
-            },
+    @property
+    def _latent_is_vector(self) -> bool:
+        return not self.config.autoencoder_id and self.config.first_stage.latent == "vector"
+
+    def _fit_first_stage(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Sets `first_stage`; a published one takes no step."""
+        c, budget = self.config, work.budget
+        if c.autoencoder:
+            self.first_stage = PublishedAutoencoder.open(
+                c.autoencoder, channels=self.shape.channels, size=self.shape.size, device=self.device
+            )
+            return FitReport(steps=0, images_seen=0, seconds=0.0)
+        n_steps = min(max(1, round(c.first_stage_share * budget.steps)), budget.steps - 1)
+        seconds = None if budget.seconds is None else budget.seconds * c.first_stage_share
+        own = dataclasses.replace(
+            work, folder=work.folder / FIRST_STAGE, budget=Budget(n_steps, seconds), snapshot_epochs=0.0
         )
+        self.first_stage = autoencoder = VAE(c.first_stage)
+        return autoencoder.fit(train, seed=seed_from(seed, "first stage"), work=own)
 
-    def _build(self) -> tuple[Autoencoder, Denoiser]:
-        """Both networks with fresh weights from torch's global generator."""
-        from generators.nets.autoencoder import Autoencoder
-        from generators.nets.denoiser import Denoiser
-
-        c, shape = self.config, self.shape
-        autoencoder = Autoencoder(
-            channels=shape.channels, latent=c.latent_channels, widths=c.widths, n_blocks=c.blocks, patch=c.patch
-        )
-        multiple = autoencoder.factor * 2 ** (len(c.unet_widths) - 1)
-        self.padded = -(-shape.size // multiple) * multiple
-        self.latent_size = self.padded // autoencoder.factor
-        denoiser = Denoiser(
-            channels=c.latent_channels,
-            size=self.latent_size,
-            n_classes=shape.n_classes,
-            multilabel=shape.multilabel,
-            widths=c.unet_widths,
-            n_blocks=c.unet_blocks,
-        )
-        return autoencoder, denoiser
-
-    def _fit_autoencoder(self, train: ImageSet, n_steps: int, *, seed: int, work: Work) -> PhaseReport:
-        import torch
-
-        from generators.nets.autoencoder import elbo_terms
-        from generators.training import Resident, make_adamw, place
-        from synthworth.devices import isolated_randomness
-        from synthworth.loop import BatchOrder, make_fabric, run_steps
-
-        c = self.config
-        with isolated_randomness(seed_from(seed, "initial weights")):
-            self.autoencoder, self.denoiser = self._build()
-        self.autoencoder, self.denoiser = place(self.autoencoder, work.device), place(self.denoiser, work.device)
-        optimiser, rate = make_adamw(
-            self.autoencoder.parameters(), lr=c.first_stage_lr, n_steps=n_steps, warmup=c.warmup
-        )
-        fabric = make_fabric(work)
-        net, stepper = fabric.setup(self.autoencoder, optimiser)
-        source = Resident(train.images, device=work.device)
-        order = BatchOrder(len(train), c.first_stage_batch, seed=seed_from(seed, "autoencoder order"))
-
-        def step(t: int) -> Mapping[str, Tensor]:
-            (rows,) = source(order(t))
-            images = pad_signed(rows, self.padded)
-            error, kl = elbo_terms(images, net(images))
-            loss = error + c.beta * kl
-            fabric.backward(loss)
-            torch.nn.utils.clip_grad_norm_(net.parameters(), c.clip)
-            stepper.step()
-            stepper.zero_grad(set_to_none=True)
-            rate.step()
-            return {"loss": loss.detach(), "squared_error": error.detach(), "kl": kl.detach()}
-
-        seconds = work.budget.seconds
-        return run_steps(
-            "autoencoder",
-            step,
-            n_steps=n_steps,
-            parts={"net": self.autoencoder, "optimiser": optimiser, "rate": rate},
-            seed=seed,
-            work=work,
-            seconds=None if seconds is None else seconds * c.first_stage_share,
-            images_per_step=c.first_stage_batch,
-        )
-
-    def _extract(self, train: ImageSet, work: Work) -> tuple[Tensor, Tensor]:
+    def _extract(self, train: ImageSet, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of every training image's latent, from `work.folder` where they lie there already;
         measures the standardisation."""
         import torch
 
-        from synthworth.artifacts import read_tensors, write_tensors
-        from synthworth.loop import evaluating
+        from synthworth.artifacts import ensure_folder, read_tensors, write_tensors
         from synthworth.progress import track
 
-        file = work.folder / "latents.safetensors"
-        if not file.is_file():
-            means, logvars = [], []
-            with evaluating(self.autoencoder):
-                for start in track(range(0, len(train), 256), "latents", unit="batches"):
-                    images = train.images[start : start + 256].to(work.device)
-                    mean, logvar = self.autoencoder.encode(pad_signed(images, self.padded))
-                    means.append(mean.cpu())
-                    logvars.append(logvar.cpu())
-            write_tensors(file, {"mean": torch.cat(means), "logvar": torch.cat(logvars)})
+        file = ensure_folder(trainer.work.folder) / LATENTS
+        if trainer.fabric.global_rank == 0 and not file.is_file():
+            found: dict[str, list[Tensor]] = {"mean": [], "logvar": []}
+            for start in track(range(0, len(train), ENCODED_AT_A_TIME), "latents", unit="batches"):
+                rows = slice(start, start + ENCODED_AT_A_TIME)
+                mean, logvar = self.first_stage.encode(train.images[rows], train.labels[rows])
+                found["mean"].append(mean.cpu())
+                found["logvar"].append(logvar.cpu())
+            write_tensors(file, {name: torch.cat(parts) for name, parts in found.items()})
+        trainer.fabric.barrier()
         latents = read_tensors(file)
         mean, logvar = latents["mean"], latents["logvar"]
-        axes = (0, 2, 3) if self.config.standardise == "channel" else (0,)
+        axes = (0, 2, 3) if self.config.standardise == "channel" and mean.ndim == 4 else (0,)
         variance = mean.var(axes, correction=0, keepdim=True) + logvar.exp().mean(axes, keepdim=True)
-        self.mean = mean.mean(axes, keepdim=True)[0].to(work.device)
-        self.std = variance.sqrt().clamp_min(1e-6)[0].to(work.device)
+        self.mean = mean.mean(axes, keepdim=True)[0].to(self.device)
+        self.std = variance.sqrt().clamp_min(1e-6)[0].to(self.device)
         return mean, logvar
 
+    def _build(self, latent: tuple[int, ...]) -> nn.Module:
+        """The denoiser of latents of a shape, with fresh weights from torch's global generator; sets the shape that
+        it works at."""
+        from generators.nets.denoiser import make_denoiser, side_multiple
+        from generators.nets.mlp import VectorDenoiser
+
+        c, spec = self.config, self.conditioner.spec
+        if len(latent) == 1:
+            self.noise_shape = latent
+            return VectorDenoiser(length=latent[0], spec=spec, width=c.mlp_width, n_blocks=c.mlp_blocks)
+        multiple = side_multiple(c.unet_widths, 1)
+        side = -(-latent[1] // multiple) * multiple
+        self.noise_shape = (latent[0], side, side)
+        return make_denoiser(
+            channels=latent[0], size=side, spec=spec, widths=c.unet_widths, n_blocks=c.unet_blocks,
+            attention=c.unet_attention, absent=self.conditioner.absent,
+        )  # fmt: skip
+
     def _fit_denoiser(
-        self,
-        labels: Tensor,
-        latents: tuple[Tensor, Tensor],
-        n_steps: int,
-        first: PhaseReport,
-        *,
-        seed: int,
-        work: Work,
+        self, train: ImageSet, latents: tuple[Tensor, Tensor], trainer: Trainer, first: FitReport, *, seed: int
     ) -> PhaseReport:
         import torch
 
         from generators.diffusion import denoising_loss, make_noising
-        from generators.training import Resident, make_adamw
-        from synthworth.loop import BatchOrder, make_average, make_fabric, run_steps
+        from generators.snapshots import Snapshots
+        from generators.training import Resident, first_of_each
+        from synthworth.devices import isolated_randomness
+
+        c, work = self.config, trainer.work
+        with isolated_randomness(seed_from(seed, "initial weights")):
+            denoiser = self._build(self.first_stage.latent_shape)
+        n_steps, seconds = work.budget.steps - first.steps, work.budget.seconds
+        learner = trainer.learner(
+            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema
+        )
+        source, noising = Resident(*latents, device=trainer.device), make_noising(c.schedule, c.prediction)
+
+        def loss(part: Part) -> Mapping[str, Tensor]:
+            mean, logvar = source(part.rows)
+            drawn = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+            clean = self._padded((drawn - self.mean) / self.std)
+            told = self.conditioner.of_training(part.rows)
+            return {"loss": denoising_loss(learner, noising, clean, told, drop=c.drop)}
+
+        snapshots = Snapshots(
+            work, n_images=len(train), batch=c.batch, labels=first_of_each(train.labels),
+            draw=lambda labels, picture: self._draw(learner.exported(), labels, seed=picture),
+            weights=lambda: learner.exported().state_dict(), is_first=trainer.fabric.global_rank == 0,
+        )  # fmt: skip
+        report = trainer.run(
+            "denoiser", lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=n_steps,
+            seconds=None if seconds is None else max(seconds - first.seconds, 0.1), after=snapshots,
+        )  # fmt: skip
+        self.denoiser = learner.exported()
+        return report
+
+    def _padded(self, latents: Tensor) -> Tensor:
+        """Latents (N, C, h, w) with their edge repeated up to the side the UNet works at; vectors as they are."""
+        from torch.nn import functional as F
+
+        missing = self.noise_shape[-1] - latents.shape[-1]
+        return F.pad(latents, (0, missing, 0, missing), mode="replicate") if missing else latents
+
+    def _report(self, first: FitReport, second: PhaseReport, facts: Mapping[str, Any]) -> FitReport:
+        from generators.training import count_parameters
+
+        history = [{"stage": 1.0, **row} for row in first.history] + [{"stage": 2.0, **row} for row in second.history]
+        return FitReport(
+            steps=first.steps + second.steps,
+            images_seen=first.images_seen + second.steps * self.config.batch,
+            seconds=first.seconds + second.seconds,
+            stopped="seconds" if "seconds" in (first.stopped, second.stopped) else "steps",
+            history=tuple(history),
+            facts={
+                **first.facts,
+                "first_stage_steps": first.steps,
+                "first_stage_seconds": round(first.seconds, 3),
+                "latent": list(self.first_stage.latent_shape),
+                "denoiser_parameters": count_parameters(self.denoiser),
+                **self.conditioner.facts(),
+                **facts,
+            },
+        )
+
+    def _sampler(self) -> Sampler:
+        from generators.diffusion import Sampler
 
         c = self.config
-        average = make_average(self.denoiser, c.ema)
-        optimiser, rate = make_adamw(self.denoiser.parameters(), lr=c.lr, n_steps=n_steps, warmup=c.warmup)
-        fabric = make_fabric(work)
-        net, stepper = fabric.setup(self.denoiser, optimiser)
-        noising = make_noising(c.schedule, c.prediction)
-        source = Resident(*latents, labels, device=work.device)
-        order = BatchOrder(len(labels), c.batch, seed=seed_from(seed, "denoiser order"))
-
-        def step(t: int) -> Mapping[str, Tensor]:
-            mean, logvar, y = source(order(t))
-            z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
-            loss = denoising_loss(net, noising, (z - self.mean) / self.std, y, drop=c.drop)
-            fabric.backward(loss)
-            torch.nn.utils.clip_grad_norm_(net.parameters(), c.clip)
-            stepper.step()
-            stepper.zero_grad(set_to_none=True)
-            rate.step()
-            average.update_parameters(self.denoiser)
-            return {"loss": loss.detach()}
-
-        seconds = work.budget.seconds
-        report = run_steps(
-            "denoiser",
-            step,
-            n_steps=n_steps,
-            parts={"net": self.denoiser, "average": average, "optimiser": optimiser, "rate": rate},
-            seed=seed,
-            work=work,
-            seconds=None if seconds is None else max(seconds - first.seconds, 0.1),
-            images_per_step=c.batch,
+        return Sampler(
+            c.sampler, schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance
         )
-        self.denoiser.load_state_dict(average.module.state_dict())
-        return report
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """uint8 (N, C, H, W), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how
         many are drawn at a time by more than the last bit of rounding."""
+        return self._draw(self.denoiser, labels, seed=seed)
+
+    def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
         import torch
 
-        from generators.diffusion import DDIM
         from synthworth.loop import evaluating
 
-        c, shape, side = self.config, self.shape, self.latent_size
-        draw = DDIM(schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance)
+        shape, chunk = self.shape, self.config.sample_batch
+        draw, plan = self._sampler(), self.conditioner.plan(labels, seed=seed)
         images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
-        noise = draw_chunks(len(labels), (c.latent_channels, side, side), seed=seed, chunk=c.sample_batch)
-        with evaluating(self.denoiser) as denoiser, evaluating(self.autoencoder):
-            for rows, start in noise:
-                z = draw(denoiser, start.to(self.device), labels[rows].to(self.device)) * self.std + self.mean
-                images[rows] = cut_signed(self.autoencoder.decode(z), shape.size)
+        with evaluating(net) as denoiser:
+            for rows, noise in draw_chunks(len(labels), self.noise_shape, seed=seed, chunk=chunk):
+                told = self.conditioner.look_up(plan[rows])
+                drawn = draw(denoiser, noise.to(self.device), told, seed=seed, rows=rows)
+                images[rows] = self.first_stage.decode(self._restored(drawn), labels[rows])
         return images
 
+    def _restored(self, drawn: Tensor) -> Tensor:
+        """Latents as the first stage knows them: without padding and standardisation."""
+        latent = self.first_stage.latent_shape
+        inner = drawn if len(latent) == 1 else drawn[:, :, : latent[1], : latent[2]]
+        return inner * self.std + self.mean
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images through the first stage: uint8 (N, C, S, S) -> the same, decoded means of their latents.
+
+        labels : needed where the first stage is told labels, else ignored.
+        """
+        return self.first_stage.reconstruct(images, labels)
+
     def save(self, folder: Path) -> None:
-        """Write both networks, the standardisation, and what they were made with."""
-        write_model(
-            folder,
-            config=self.config,
-            shape=self.shape,
-            weights={
-                "autoencoder": self.autoencoder.state_dict(),
-                "denoiser": self.denoiser.state_dict(),
-                "latent": {"mean": self.mean, "std": self.std},
-            },
-        )
+        """Write the first stage, the denoiser, the standardisation, and what conditions are drawn from."""
+        from synthworth.artifacts import ensure_folder
+
+        config = dataclasses.replace(self.config, autoencoder="")
+        weights = {"denoiser": self.denoiser.state_dict(), "latent": {"mean": self.mean, "std": self.std}}
+        write_model(folder, config=config, shape=self.shape, weights=weights)
+        self.first_stage.save(ensure_folder(folder / FIRST_STAGE))
+        self.conditioner.save(folder)
 
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
@@ -326,12 +377,18 @@ class LatentDDPM(BaseGenerator):
         from synthworth.devices import isolated_randomness
 
         config, shape, weights = read_model(folder, LatentDDPMConfig)
-        model = cls(config)
+        model, inner = cls(config), folder / FIRST_STAGE
         model.shape, model.device = shape, device
+        if config.autoencoder_id:
+            known = {"channels": shape.channels, "size": shape.size, "device": device}
+            model.first_stage = PublishedAutoencoder.open(str(inner), **known)  # type: ignore[arg-type]
+        else:
+            model.first_stage = VAE.load(inner, device=device)
+        model.conditioner = make_conditioner(config.condition, n_classes=shape.n_classes, multilabel=shape.multilabel)
+        model.conditioner.restore(folder, device=device)
         with isolated_randomness(0):
-            model.autoencoder, model.denoiser = model._build()
-        model.autoencoder.load_state_dict(weights["autoencoder"])
+            model.denoiser = model._build(model.first_stage.latent_shape)
         model.denoiser.load_state_dict(weights["denoiser"])
-        model.autoencoder, model.denoiser = place(model.autoencoder, device), place(model.denoiser, device)
+        model.denoiser = place(model.denoiser, device)
         model.mean, model.std = (weights["latent"][k].to(device) for k in ("mean", "std"))
         return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,15 +39,40 @@ def write_model(folder: Path, *, config: Any, shape: Shape, weights: Mapping[str
     """Write a model; `weights` holds a state dict for each network, by a name without a dot."""
     flat = {f"{net}.{name}": tensor for net, state in weights.items() for name, tensor in state.items()}
     write_tensors(folder / WEIGHTS, flat)
-    write_json(folder / FACTS, {"config": dataclasses.asdict(config), "shape": dataclasses.asdict(shape)})
+    write_json(folder / FACTS, {"config": config_to_json(config), "shape": dataclasses.asdict(shape)})
 
 
 def read_model(folder: Path, config_type: type[C]) -> tuple[C, Shape, dict[str, dict[str, Tensor]]]:
     """Read what `write_model` wrote: options, shape, and a state dict (on the CPU) for each network."""
     facts = read_json(folder / FACTS)
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["config"].items()}
     weights: dict[str, dict[str, Tensor]] = {}
     for name, tensor in read_tensors(folder / WEIGHTS).items():
         net, _, rest = name.partition(".")
         weights.setdefault(net, {})[rest] = tensor
-    return config_type(**options), Shape(**facts["shape"]), weights
+    return config_from_json(config_type, facts["config"]), Shape(**facts["shape"]), weights
+
+
+def config_to_json(value: Any) -> Any:
+    """Every field of a Config, Configs within it too, as JSON has it: tuples as lists, paths as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: config_to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [config_to_json(v) for v in value]
+    return value.as_posix() if isinstance(value, Path) else value
+
+
+def config_from_json(config_type: type[C], values: Mapping[str, Any]) -> C:
+    """The Config that `config_to_json` was given; a field that `values` lacks keeps its default."""
+    hints = typing.get_type_hints(config_type)
+    return config_type(**{name: _typed(hints.get(name), value) for name, value in values.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """A value of JSON as its field's type has it."""
+    choices = (hint, *typing.get_args(hint))
+    if isinstance(value, Mapping):
+        inner = next((c for c in choices if isinstance(c, type) and dataclasses.is_dataclass(c)), None)
+        return value if inner is None else config_from_json(inner, value)
+    if isinstance(value, list):
+        return tuple(_typed(None, v) for v in value)
+    return Path(value) if isinstance(value, str) and Path in choices and str not in choices else value

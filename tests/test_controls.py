@@ -12,9 +12,12 @@ import torch
 
 from benchmarks.contract import make_images
 from data.base import ImageSet, Split
+from generators.base import BaseGenerator
 from generators.controls import Duplicate, HoldoutReal, NoImages, Noise
+from generators.latent_ddpm import LatentDDPM
+from generators.reconstruct import Reconstruct, ReconstructConfig
 from synthworth.errors import UserError
-from synthworth.work import Work
+from synthworth.work import Budget, Work
 
 
 def rows_of(images: torch.Tensor, source: ImageSet) -> list[int]:
@@ -116,3 +119,33 @@ def test_no_images_answers_only_the_empty_request(single: ImageSet, tmp_path: Pa
     with pytest.raises(UserError, match="draws none"):
         control.sample(single.labels[:2], seed=0)
     assert not NoImages.draws
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_reconstruct_draws_training_images_through_the_generators_autoencoder(
+    multilabel: bool, tmp_path: Path, one_thread: None
+) -> None:
+    train = make_images(multilabel=multilabel, channels=1, size=28)
+    model, fitted = LatentDDPM(LatentDDPM.tiny_config()), tmp_path / "fitted"
+    model.fit(train, seed=1, work=Work(tmp_path / "work", budget=Budget(4)))
+    fitted.mkdir()
+    model.save(fitted)
+    control = Reconstruct(ReconstructConfig(generator="latent_ddpm"))
+    report = control.fit(train, seed=0, work=Work(tmp_path, fitted=fitted))
+    seen = dataclasses.replace(train, images=model.reconstruct(train.images))
+    rows = rows_of(control.sample(train.labels[:9], seed=3), seen)
+    assert torch.equal(train.labels[rows], train.labels[:9])
+    assert not torch.equal(seen.images, train.images)
+    error = (seen.images.double() - train.images.double()).square().mean().sqrt()
+    assert report.facts["root_mean_square_error"] == pytest.approx(float(error), abs=0.01)
+    assert (Reconstruct.needs_generator, Reconstruct.is_control, Reconstruct.trains) == (True, True, False)
+
+
+def test_reconstruct_refuses_a_generator_without_an_autoencoder_or_none_at_all(
+    single: ImageSet, tmp_path: Path
+) -> None:
+    assert not hasattr(BaseGenerator, "reconstruct")
+    with pytest.raises(UserError, match="dcgan has no autoencoder to reconstruct with; leave the control"):
+        Reconstruct(ReconstructConfig(generator="dcgan")).fit(single, seed=0, work=Work(tmp_path, fitted=tmp_path))
+    with pytest.raises(UserError, match="needs a fitted latent_ddpm"):
+        Reconstruct().fit(single, seed=0, work=Work(tmp_path))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import decode_film, fit_square, in_order, to_channels
+from data.decode import AHEAD, decode_film, fit_square, in_order, n_cores, to_channels
 from data.tables import read_table
 from synthworth.errors import UserError
 
 told_of_tags = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of each garbled TIFF tag
 
 
-def noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def noise(seed: int, shape: tuple[int, ...] = (16, 16)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -150,3 +152,96 @@ def test_cells_keep_their_text_and_a_byte_order_mark_is_no_name(tmp_path) -> Non
     path = tmp_path / "t.csv"
     path.write_text('\ufeffimage,patient\n a.png ,007\n\n"b,c.png",NA\n', encoding="utf-8")
     assert read_table(path).columns == {"image": ["a.png", "b,c.png"], "patient": ["007", "NA"]}
+
+
+def test_shorter_side_first_then_the_middle_is_cut_out() -> None:
+    pixels = cv2.resize(noise(0, (12, 20)), (200, 120))
+    cut = fit_square(pixels, size=48, resize=60)
+    assert np.array_equal(cut, cv2.resize(pixels, (100, 60), interpolation=cv2.INTER_AREA)[6:54, 26:74])
+    assert fit_square(pixels, size=48, resize=60, fit="pad")[0].max() == 0
+
+
+def test_shrinking_averages_and_never_drops_pixels() -> None:
+    lines = np.zeros((64, 64), np.uint8)
+    lines[::4] = 200
+    assert np.array_equal(fit_square(lines, size=16), np.full((16, 16), 50))
+    assert fit_square(lines[:, :4], size=32, fit="squash").shape == (32, 32)
+
+
+def test_a_jpeg_is_decoded_at_a_scale_that_is_still_twice_the_target(tmp_path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(cv2.resize(noise(1, (9, 7)), (403, 299))).save(path, quality=95)
+    assert decode_film(path, channels=1, target=16).shape == (38, 51)
+    assert decode_film(path, channels=1, target=32).shape == (75, 101)
+    assert decode_film(path, channels=1, target=150).shape == (299, 403)
+    assert decode_film(path, channels=1).shape == (299, 403)
+    whole = fit_square(decode_film(path, channels=1), size=32).astype(int)
+    reduced = fit_square(decode_film(path, channels=1, target=32), size=32)
+    assert np.abs(whole - reduced).mean() < 2
+
+
+def test_transparency_is_laid_over_black_and_an_opaque_film_keeps_its_pixels(tmp_path) -> None:
+    grey = noise(3)
+    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    Image.fromarray(opaque).save(tmp_path / "a.png")
+    assert np.array_equal(decode_film(tmp_path / "a.png", channels=1), grey)
+    half = opaque.copy()
+    half[:8, :, 3] = 0
+    Image.fromarray(half).save(tmp_path / "b.png")
+    found = decode_film(tmp_path / "b.png", channels=3)
+    assert found[:8].max() == 0
+    assert np.array_equal(found[8:, :, 1], grey[8:])
+
+
+def test_palettes_one_bit_and_interlaced_files_are_read_as_they_are_seen(tmp_path) -> None:
+    grey = noise(4)
+    Image.fromarray(grey).convert("P").save(tmp_path / "p.png")
+    Image.fromarray(np.dstack([grey] * 3)).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(
+        tmp_path / "q.png"
+    )
+    Image.fromarray(grey > 127).save(tmp_path / "b.png")
+    assert np.array_equal(decode_film(tmp_path / "p.png", channels=1), grey)
+    assert np.array_equal(decode_film(tmp_path / "q.png", channels=1), grey)
+    assert np.array_equal(decode_film(tmp_path / "b.png", channels=1), (grey > 127) * np.uint8(255))
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png"])
+def test_orientation_tags_are_honoured_in_both_formats(tmp_path, extension: str) -> None:
+    grey = np.repeat(np.repeat(noise(5, (2, 3)), 16, 0), 16, 1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    Image.fromarray(grey).save(tmp_path / f"a.{extension}", exif=exif, quality=95)
+    found = decode_film(tmp_path / f"a.{extension}", channels=1)
+    assert np.abs(found.astype(int) - np.rot90(grey, -1)).max() < 8
+
+
+def test_what_opencv_would_get_wrong_goes_through_pillow(tmp_path) -> None:
+    cmyk = Image.fromarray(noise(6, (16, 16, 3))).convert("CMYK")
+    cmyk.save(tmp_path / "c.jpg")
+    with Image.open(tmp_path / "c.jpg") as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    assert np.array_equal(decode_film(tmp_path / "c.jpg", channels=3), expected)
+
+
+def test_answers_come_in_order_and_few_are_ahead(tmp_path) -> None:
+    begun: list[int] = []
+
+    def work(i: int) -> int:
+        begun.append(i)
+        time.sleep(0.001 * (i % 3))
+        return i
+
+    answers = in_order(work, range(100))
+    assert [next(answers) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert len(begun) <= 5 + (AHEAD + 1) * n_cores()
+    assert list(answers) == list(range(5, 100))
+
+
+def test_the_callers_opencv_threads_are_put_back(tmp_path) -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        assert list(in_order(lambda _: cv2.getNumThreads(), range(3))) == [1, 1, 1]
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

@@ -5,12 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
-import signal
 import struct
-import subprocess
-import sys
-import time
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +18,6 @@ from PIL import Image
 
 from data.base import Split
 from data.cache import INDEX, JOURNAL, is_prepared, read_index
-from data.decode import AHEAD, decode_film, fit_square, in_order, n_cores
 from data.films import FilmConfig, FilmDataset, FilmTable
 from synthworth.errors import UserError
 
@@ -180,25 +174,8 @@ def test_a_cache_of_another_version_is_refused(tmp_path) -> None:
     toy = prepared(make_table(make_films(tmp_path / "films")), tmp_path / "cache")
     index = json.loads((tmp_path / "cache" / INDEX).read_text())
     (tmp_path / "cache" / INDEX).write_text(json.dumps(index | {"cache_version": 999}))
-    with pytest.raises(UserError, match="is a cache of version 999, this is 1. Delete the folder"):
+    with pytest.raises(UserError, match=r"is a cache of version 999, this is 1\. Delete the folder"):
         toy.load(tmp_path / "cache", Split.train)
-
-
-# -- size and shape -----------------------------------------------------------------------------------------------
-
-
-def test_shorter_side_first_then_the_middle_is_cut_out() -> None:
-    pixels = cv2.resize(noise(0, (12, 20)), (200, 120))
-    cut = fit_square(pixels, size=48, resize=60)
-    assert np.array_equal(cut, cv2.resize(pixels, (100, 60), interpolation=cv2.INTER_AREA)[6:54, 26:74])
-    assert fit_square(pixels, size=48, resize=60, fit="pad")[0].max() == 0
-
-
-def test_shrinking_averages_and_never_drops_pixels() -> None:
-    lines = np.zeros((64, 64), np.uint8)
-    lines[::4] = 200
-    assert np.array_equal(fit_square(lines, size=16), np.full((16, 16), 50))
-    assert fit_square(lines[:, :4], size=32, fit="squash").shape == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -214,65 +191,11 @@ def test_a_size_that_cannot_be_is_refused(tmp_path, options: dict, match: str) -
         prepared(make_table(make_films(tmp_path / "films")), tmp_path / "cache", **options)
 
 
-def test_a_jpeg_is_decoded_at_a_scale_that_is_never_below_the_target(tmp_path) -> None:
-    path = tmp_path / "a.jpg"
-    Image.fromarray(cv2.resize(noise(1, (9, 7)), (403, 299))).save(path, quality=95)
-    assert decode_film(path, channels=1, target=32).shape == (38, 51)
-    assert decode_film(path, channels=1, target=64).shape == (75, 101)
-    assert decode_film(path, channels=1, target=300).shape == (299, 403)
-    assert decode_film(path, channels=1).shape == (299, 403)
-    whole = fit_square(decode_film(path, channels=1), size=32).astype(int)
-    assert np.abs(whole - fit_square(decode_film(path, channels=1, target=32), size=32)).max() < 6
-
-
-# -- formats ------------------------------------------------------------------------------------------------------
+# -- bad films ---------------------------------------------------------------------------------------------------
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def test_transparency_is_laid_over_black_and_an_opaque_film_keeps_its_pixels(tmp_path) -> None:
-    grey = noise(3)
-    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-    Image.fromarray(opaque).save(tmp_path / "a.png")
-    assert np.array_equal(decode_film(tmp_path / "a.png", channels=1), grey)
-    half = opaque.copy()
-    half[:8, :, 3] = 0
-    Image.fromarray(half).save(tmp_path / "b.png")
-    found = decode_film(tmp_path / "b.png", channels=3)
-    assert found[:8].max() == 0
-    assert np.array_equal(found[8:, :, 1], grey[8:])
-
-
-def test_palettes_one_bit_and_interlaced_files_are_read_as_they_are_seen(tmp_path) -> None:
-    grey = noise(4)
-    Image.fromarray(grey).convert("P").save(tmp_path / "p.png")
-    Image.fromarray(np.dstack([grey] * 3)).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(
-        tmp_path / "q.png"
-    )
-    Image.fromarray(grey > 127).save(tmp_path / "b.png")
-    assert np.array_equal(decode_film(tmp_path / "p.png", channels=1), grey)
-    assert np.array_equal(decode_film(tmp_path / "q.png", channels=1), grey)
-    assert np.array_equal(decode_film(tmp_path / "b.png", channels=1), (grey > 127) * np.uint8(255))
-
-
-@pytest.mark.parametrize("extension", ["jpg", "png"])
-def test_orientation_tags_are_honoured_in_both_formats(tmp_path, extension: str) -> None:
-    grey = np.repeat(np.repeat(noise(5, (2, 3)), 16, 0), 16, 1)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    Image.fromarray(grey).save(tmp_path / f"a.{extension}", exif=exif, quality=95)
-    found = decode_film(tmp_path / f"a.{extension}", channels=1)
-    assert np.abs(found.astype(int) - np.rot90(grey, -1)).max() < 8
-
-
-def test_what_opencv_would_get_wrong_goes_through_pillow(tmp_path) -> None:
-    cmyk = Image.fromarray(noise(6, (16, 16, 3))).convert("CMYK")
-    cmyk.save(tmp_path / "c.jpg")
-    with Image.open(tmp_path / "c.jpg") as opened:
-        expected = np.asarray(opened.convert("RGB"))
-    assert np.array_equal(decode_film(tmp_path / "c.jpg", channels=3), expected)
 
 
 def cut(content: bytes, share: float) -> bytes:
@@ -371,31 +294,7 @@ def test_films_of_mixed_sizes_are_refused_even_when_bad_ones_are_skipped(tmp_pat
         prepared(table, tmp_path / "cache", on_bad="skip")
 
 
-# -- in parallel, and resumed -------------------------------------------------------------------------------------
-
-
-def test_answers_come_in_order_and_few_are_ahead(tmp_path) -> None:
-    begun: list[int] = []
-
-    def work(i: int) -> int:
-        begun.append(i)
-        time.sleep(0.001 * (i % 3))
-        return i
-
-    answers = in_order(work, range(100))
-    assert [next(answers) for _ in range(5)] == [0, 1, 2, 3, 4]
-    assert len(begun) <= 5 + (AHEAD + 1) * n_cores()
-    assert list(answers) == list(range(5, 100))
-
-
-def test_the_callers_opencv_threads_are_put_back(tmp_path) -> None:
-    before = cv2.getNumThreads()
-    try:
-        cv2.setNumThreads(3)
-        assert list(in_order(lambda _: cv2.getNumThreads(), range(3))) == [1, 1, 1]
-        assert cv2.getNumThreads() == 3
-    finally:
-        cv2.setNumThreads(before)
+# -- resumed ---------------------------------------------------------------------------------------------------
 
 
 def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
@@ -440,55 +339,3 @@ def test_what_was_half_made_for_another_request_is_not_used(tmp_path, monkeypatc
     Toy(table, size=12).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
     prepared(table, tmp_path / "whole", size=12)
     assert read_index(tmp_path / "cache") == read_index(tmp_path / "whole")
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-import data.cache
-from data.folder import Folder, FolderConfig
-from data.prepare import main
-
-data.cache.CHECKPOINT_SECONDS = 0
-whole = Folder.read
-
-def slow(self, path):
-    time.sleep(0.02)
-    return whole(self, path)
-
-Folder.read = slow
-raise SystemExit(main(["--data.path", sys.argv[1], "--data.size", "8"]))
-"""
-
-
-def test_a_kill_during_caching_costs_nothing_and_leaves_nothing_half_made(tmp_path, run_python) -> None:
-    for i in range(60):
-        (tmp_path / "films" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise(i)).save(tmp_path / "films" / "ab"[i % 2] / f"{i}.png")
-    root = Path(__file__).resolve().parent.parent
-    env = {**os.environ, "SYNTHWORTH_HOME": str(tmp_path / "home"), "PYTHONPATH": str(root)}
-    killed = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path / "films")],
-        env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while sum(_done(file) for file in tmp_path.glob("home/work/data/*/scratch/journal.json")) < 10:
-        assert killed.poll() is None, killed.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert not list(tmp_path.glob("home/artifacts/data/*"))
-    (journal,) = tmp_path.glob("home/work/data/*/scratch/journal.json")
-    assert 10 <= _done(journal) < 60
-
-    again = run_python("-m", "data.prepare", "--data.path", str(tmp_path / "films"), "--data.size", "8", "--json")
-    assert again.returncode == 0, again.stderr
-    command = ("--data.path", str(tmp_path / "films"), "--data.size", "8", "--json", "--home", str(tmp_path / "other"))
-    alone = run_python("-m", "data.prepare", *command)
-    assert json.loads(again.stdout)["fingerprint"] == json.loads(alone.stdout)["fingerprint"]
-    assert not [p for p in tmp_path.glob("home/work/*/*") if p.is_dir()]
-
-
-def _done(journal: Path) -> int:
-    return int(json.loads(journal.read_text())["done"])

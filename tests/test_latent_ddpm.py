@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -26,6 +27,7 @@ from generators.vae import VAE
 from synthworth.devices import isolated_randomness
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.processes import run_together
 from synthworth.work import Budget, Work
 
 TINY = LatentDDPM.tiny_config()
@@ -70,8 +72,8 @@ def fit(config: LatentDDPMConfig, train: ImageSet, folder: Path, steps: int = 6,
 
 def change(config: LatentDDPMConfig, **fields: Any) -> LatentDDPMConfig:
     """The Config with other values; those of the first stage carry the prefix `first_`."""
-    inner = {k.removeprefix("first_"): v for k, v in fields.items() if k.startswith("first_") and "share" not in k}
-    outer = {k: v for k, v in fields.items() if k.removeprefix("first_") not in inner}
+    outer = {k: v for k, v in fields.items() if not k.startswith("first_") or k == "first_stage_share"}
+    inner = {k.removeprefix("first_"): v for k, v in fields.items() if k not in outer}
     return dataclasses.replace(config, first_stage=dataclasses.replace(config.first_stage, **inner), **outer)
 
 
@@ -258,6 +260,12 @@ def test_options_that_contradict_each_other_are_refused_before_anything_is_writt
     assert not list(tmp_path.iterdir())
 
 
+def test_a_class_without_an_image_is_refused(train: ImageSet, tmp_path: Path) -> None:
+    lacking = train.subset(np.flatnonzero(train.labels.numpy() != 1))
+    with pytest.raises(UserError, match="no training image shows middle"):
+        fit(TINY, lacking, tmp_path)
+
+
 def test_flags_and_yaml_reach_the_first_stage(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("generator: latent_ddpm\ngen: {first_stage: {beta: 0.5, widths: [8, 16]}, batch: 4}\n")
@@ -323,6 +331,21 @@ def test_snapshots_are_taken_while_the_denoiser_learns_and_change_nothing(train:
     ]  # fmt: skip
     assert not (tmp_path / "seen" / "first_stage" / "snapshots").exists()
     assert torch.equal(plain.sample(train.labels[:4], seed=2), seen.sample(train.labels[:4], seed=2))
+
+
+def fit_in_process(rank: int, folder: Path, devices: int) -> list[float]:
+    """The loss curve of both stages."""
+    config = change(TINY, accumulate=2, first_accumulate=2)
+    train = make_images(multilabel=False, channels=1, size=32)
+    report = LatentDDPM(config).fit(train, seed=1, work=Work(folder, budget=Budget(6), devices=devices))
+    return [row["loss"] for row in report.history]
+
+
+def test_two_processes_share_both_stages(tmp_path: Path) -> None:
+    two = run_together(fit_in_process, tmp_path / "two", 2, n=2, what="test")
+    assert two == pytest.approx(fit_in_process(0, tmp_path / "one", 1), rel=1e-4)
+    with pytest.raises(UserError, match=r"parts of a step of the first stage evenly"):
+        fit_in_process(0, tmp_path / "three", 3)
 
 
 @pytest.mark.parametrize("latent", ["spatial", "vector"])

@@ -30,6 +30,20 @@ METRICS = Registry(
         "inception_score": BuiltIn(
             "benchmarks.metrics.inception_score:measure_inception_score", "Inception score of the synthetic images"
         ),
+        "fd_infinity": BuiltIn(
+            "benchmarks.metrics.fd_infinity:measure_fd_infinity",
+            "Frechet distance extrapolated to infinitely many images",
+        ),
+        "radiograph": BuiltIn(
+            "benchmarks.metrics.radiograph:measure_radiograph", "grey levels, edge density and histograms of the images"
+        ),
+        "ssim_within": BuiltIn(
+            "benchmarks.metrics.radiograph:measure_ssim", "how alike synthetic images of one label are: SSIM of pairs"
+        ),
+        "lpips_within": BuiltIn(
+            "benchmarks.metrics.radiograph:measure_lpips",
+            "how unlike synthetic images of one label are: LPIPS of pairs",
+        ),
         "prdc": BuiltIn("benchmarks.metrics.manifold:measure_prdc", "improved precision and recall, density, coverage"),
     },
 )
@@ -121,6 +135,7 @@ def measure(metric: Callable[..., Mapping[str, Value]], **evidence: Any) -> dict
 
     A metric is a function of keyword arguments that returns name -> Value. What a run offers: `real`, `fake`
     (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic images, Inception only), `seed`;
+    `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels` (int64 (N,) or uint8 (N, K)), `device`;
     `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
 
     Raises
@@ -142,5 +157,5 @@ def fidelity_name(metric: str, *, extractor: str, n: int) -> str:
     FID and KID name the distances in Inception's features in fp32 alone, so that no other number passes for them.
     """
     if extractor.startswith("inception@") and not extractor.endswith("-bf16"):
-        return f"{ {'fd': 'fid', 'kd': 'kid'}.get(metric, metric) }@{n}"
+        return f"{ {'fd': 'fid', 'kd': 'kid', 'fd_infinity': 'fid_infinity'}.get(metric, metric) }@{n}"
     return f"{metric}@{n}/{extractor}"

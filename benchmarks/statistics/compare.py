@@ -62,6 +62,8 @@ class Comparison:
     by_seed: tuple[float, ...]
     """The difference of each seed."""
     interval: Interval
+    p_interval: float
+    """Two-sided p that belongs to the interval, for new seeds *and* new patients: below 0.05 where it excludes 0."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.
@@ -72,7 +74,8 @@ class Comparison:
             When a number is not finite.
         """
         row = asdict(self)
-        numbers = [self.difference, self.low, self.high, self.p_value, *self.by_seed, *self.interval.percentile]
+        numbers = [self.difference, self.low, self.high, self.p_value, self.p_interval, *self.by_seed]
+        numbers += self.interval.percentile
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"comparison of {self.a} with {self.b} holds a number that is not finite")
         row["by_seed"] = list(self.by_seed)
@@ -145,37 +148,76 @@ class Spread(NamedTuple):
     se_seeds: float | None
     se_patients: float
     quantile: float
+    se: float
+    """Combined standard error: half = quantile * se."""
+    share: float
+    """Share of the seeds in the combined variance; 0 with one seed."""
 
 
-def half_width(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int) -> Spread:
-    """Half the width of `mean_interval`, by its formula.
+def half_width(
+    values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, level: float = LEVEL
+) -> Spread:
+    """Half the width of `mean_interval`, by its formula, at any level.
 
     Raises
     ------
     Unavailable
         With fewer than two patients.
     """
-    from scipy.stats import t
-
     if n_groups < 2:
         raise Unavailable(f"an interval needs two patients or more; the test set has {n_groups}")
     n_seeds, n_draws = draws.shape
     mean_draws = draws.mean(axis=0)
     unbiased = n_groups / (n_groups - 1)
     v_patients = unbiased * float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
-    tail = 0.5 + LEVEL / 2
-    quantile = float(t.ppf(tail, n_groups - 1))
-    if n_seeds == 1:
-        se = math.sqrt(v_patients)
-        return Spread(quantile * se, None, se, quantile)
-    v_between = float(values.var(ddof=1)) / n_seeds
-    contrasts = unbiased * (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
-    v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
+    v_between, v_rest, tail = 0.0, v_patients, 0.5 + level / 2
+    if n_seeds > 1:
+        v_between = float(values.var(ddof=1)) / n_seeds
+        contrasts = unbiased * (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
+        v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
     v = v_between + v_rest
-    if v > 0:
-        share = v_between / v
-        quantile = share * float(t.ppf(tail, n_seeds - 1)) + (1 - share) * quantile
-    return Spread(quantile * math.sqrt(v), math.sqrt(v_between), math.sqrt(v_patients), quantile)
+    share = v_between / v if v > 0 else 0.0
+    quantile = _quantile(tail, share, n_seeds, n_groups)
+    se_seeds = math.sqrt(v_between) if n_seeds > 1 else None
+    return Spread(quantile * math.sqrt(v), se_seeds, math.sqrt(v_patients), quantile, math.sqrt(v), share)
+
+
+def _quantile(probability: float, share: float, n_seeds: int, n_groups: int) -> float:
+    """Cochran's blend of Student's t over the seeds (of that share of the variance) and over the patients."""
+    from scipy.stats import t
+
+    over_patients = float(t.ppf(probability, n_groups - 1))
+    if not share:
+        return over_patients
+    return share * float(t.ppf(probability, n_seeds - 1)) + (1 - share) * over_patients
+
+
+def one_sided_p(distance: float, spread: Spread, *, n_seeds: int, n_groups: int) -> float:
+    """Chance of an estimate `distance` or more above the truth: the level at which the interval ends there.
+
+    Solves q(1 - p) se = distance for the quantile q of `mean_interval`; 0 or 1 where nothing varies.
+    """
+    from scipy.optimize import brentq
+
+    if not spread.se:
+        return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
+    if distance < 0:
+        return 1.0 - one_sided_p(-distance, spread, n_seeds=n_seeds, n_groups=n_groups)
+    smallest, target = 1e-12, distance / spread.se
+    if _quantile(1 - smallest, spread.share, n_seeds, n_groups) <= target:
+        return smallest
+    return float(brentq(lambda p: _quantile(1 - p, spread.share, n_seeds, n_groups) - target, smallest, 0.5))
+
+
+def interval_p(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int) -> float:
+    """Two-sided p of a mean difference of 0 for new seeds and new patients: 1 less the widest level that excludes it.
+
+    The sign-flip p asks about new seeds on *these* patients, and is too small where an arm suits some patients better
+    than others; this one is below 0.05 exactly where the 95 % interval excludes 0. Arguments as for `mean_interval`.
+    """
+    spread = half_width(values, draws, n_groups=n_groups)
+    distance = abs(float(values.mean()))
+    return min(1.0, 2 * one_sided_p(distance, spread, n_seeds=len(values), n_groups=n_groups))
 
 
 def _percentile(draws: NDArray[np.float64], *, seed: int) -> tuple[float, float]:
@@ -265,4 +307,5 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
         n_incomplete=a.n_incomplete,
         by_seed=tuple(float(d) for d in by_seed),
         interval=interval,
+        p_interval=interval_p(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups),
     )

@@ -13,7 +13,7 @@ from data.base import ImageSet, Split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
     from torch import Tensor
 
     from data.audit.report import DatasetAudit
@@ -55,12 +55,6 @@ def draw_audit(found: DatasetAudit, sets: Mapping[Split, ImageSet], file: Path, 
         _draw_pairs(bottom, found, sets)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=150)
-    _release(figure)
-
-
-def _release(figure: Figure) -> None:
-    """Free the figure's memory; it never was one of pyplot's."""
-    figure.clear()
 
 
 def _title(ax: Axes, text: str) -> None:
@@ -155,12 +149,16 @@ def _draw_nearest(ax: Axes, found: DatasetAudit) -> None:
             np.clip(values, bins[0], bins[-1]), bins, weights=weights, histtype="stepfilled", alpha=0.35,
             color=COLOURS[split], edgecolor=COLOURS[split], linewidth=1.4, label=f"{split} ({len(values):,})",
         )  # fmt: skip
-    ax.axvline(near.threshold, color=WARNING, linestyle="--", linewidth=1.4, label=f"reported from {near.threshold}")
+    ax.axvline(near.threshold, color=WARNING, linestyle="--", linewidth=1.4)
+    said = {"color": WARNING, "fontsize": 9, "rotation": 90, "ha": "left", "va": "top"}
+    ax.text(
+        near.threshold + 0.008, 0.97, f"reported from {near.threshold:g}", transform=ax.get_xaxis_transform(), **said
+    )
     ax.set_xlim(bins[0], 1.005)
     ax.set_xlabel(f"similarity to the nearest train film ({near.n_pixels} px, local contrast)")
     ax.set_ylabel("share of the split's films, %")
     ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
-    ax.legend(frameon=False, loc="upper center", ncols=len(drawn) + 1)
+    ax.legend(frameon=False, loc="upper left", ncols=len(drawn))
     _title(ax, f"Nearest train film: {near.n_pairs:,} near duplicates across splits")
 
 

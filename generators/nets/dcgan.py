@@ -1,17 +1,21 @@
-"""The transposed-convolution generator and strided discriminator of DCGAN (Radford 2015), told the label."""
+"""The transposed-convolution generator and strided discriminator of DCGAN (Radford 2015), told the label or not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 from generators.nets.labels import LabelEmbedding
 
 LABEL_SPREAD = 0.1
 """Spread of the generator's label vectors at the start, against noise of 1: a loud label drowns the noise."""
+Conditioning = Literal["input", "norms", "both"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,28 @@ class Ladder:
         return [min(limit, base * 2 ** (self.n_doublings - 1 - i)) for i in range(self.n_doublings)]
 
 
+@dataclass(frozen=True)
+class Known:
+    """The labels that both networks are told: K classes, one an image, or co-occurring findings.
+
+    A single class has nothing to tell: the networks are then Radford's, without any label.
+    """
+
+    n_classes: int
+    multilabel: bool
+
+    @property
+    def tells(self) -> bool:
+        """Whether labels differ between images."""
+        return self.multilabel or self.n_classes > 1
+
+    def embedding(self, width: int, *, spread: float) -> LabelEmbedding:
+        """A vector a class, drawn from N(0, spread)."""
+        made = LabelEmbedding(self.n_classes, width, multilabel=self.multilabel)
+        nn.init.normal_(made.table, 0.0, spread)
+        return made
+
+
 def start_small(net: nn.Module) -> None:
     """Radford's initial weights: N(0, 0.02), batch norm's scale N(1, 0.02)."""
     for part in net.modules():
@@ -50,68 +76,102 @@ def start_small(net: nn.Module) -> None:
             nn.init.zeros_(part.bias)
 
 
+def bound_spectrally(net: nn.Module) -> None:
+    """Divide the weight of every convolution by its largest singular value, estimated by one power iteration a
+    forward pass (spectral normalisation, Miyato 2018)."""
+    for part in list(net.modules()):
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            spectral_norm(part)
+
+
+class LabelledNorm(nn.Module):
+    """Batch norm whose scale and shift move with the label (conditional batch norm, de Vries 2017), or, without
+    labels, batch norm alone."""
+
+    def __init__(self, width: int, known: Known | None) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width)
+        self.label = known.embedding(2 * width, spread=LABEL_SPREAD) if known else None
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # (N, width, H, W), labels -> (N, width, H, W)
+        """Normalise over the batch."""
+        out: Tensor = self.norm(x)
+        if self.label is not None:
+            scale, shift = self.label(labels)[:, :, None, None].chunk(2, dim=1)
+            out = out * (1 + scale) + shift
+        return out
+
+
 class Painter(nn.Module):
-    """The generator: (noise, label vector) -> start x start -> ... -> end x end, batch norm and ReLU, tanh at last."""
+    """The generator: (noise, label) -> start x start -> ... -> end x end, batch norm and ReLU, tanh at last.
+
+    conditioning : where the label enters: as a vector beside the noise, in every batch norm, or both.
+    spectral : whether its convolutions are bounded as the discriminator's may be.
+    """
 
     def __init__(
-        self, ladder: Ladder, *, noise: int, channels: int, n_classes: int, multilabel: bool, base: int, limit: int
-    ) -> None:
+        self, ladder: Ladder, known: Known, *, noise: int, channels: int, base: int, limit: int,
+        conditioning: Conditioning, spectral: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
         widths = ladder.widths(base, limit)
-        self.label = LabelEmbedding(n_classes, noise, multilabel=multilabel)
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(2 * noise, widths[0], ladder.start, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
-        ]
-        for before, after in pairwise(widths):
-            layers += [
-                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        beside = known.tells and conditioning != "norms"
+        within = known if known.tells and conditioning != "input" else None
+        self.norms = nn.ModuleList(LabelledNorm(width, within) for width in widths)
+        self.rises = nn.ModuleList([nn.ConvTranspose2d(noise * (1 + beside), widths[0], ladder.start, bias=False)])
+        self.rises.extend(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(widths))
+        self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)
         start_small(self)
-        nn.init.normal_(self.label.table, 0.0, LABEL_SPREAD)
+        self.label = known.embedding(noise, spread=LABEL_SPREAD) if beside else None
+        if spectral:
+            bound_spectrally(self)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:  # (N, noise), labels -> (N, C, end, end), -1..1
         """Images of the labels."""
-        joined = torch.cat([noise, self.label(labels)], dim=1)
-        out: Tensor = self.layers(joined[:, :, None, None])
-        return out
+        x = noise if self.label is None else torch.cat([noise, self.label(labels)], dim=1)
+        x = x[:, :, None, None]
+        for rise, norm in zip(self.rises, self.norms, strict=True):
+            x = F.relu(norm(rise(x), labels))
+        return torch.tanh(self.last(x))
 
 
 class Critic(nn.Module):
     """The discriminator: strided convolutions, batch norm but at first, LeakyReLU 0.2; the label enters by
-    projection (Miyato & Koyama 2018): logit = f(h) + <label vector, mean of h>.
+    projection (Miyato & Koyama 2018): logit = f(h) + <label vector, sum of h over the places>.
 
-    f sees, as one channel more, how far the batch spreads (minibatch standard deviation, Karras 2018): told the
-    label, and on a thousand images, a generator otherwise soon draws one image a class.
+    spread : f sees, as one channel more, how far the batch spreads (minibatch standard deviation, Karras 2018).
+    spectral : bound the convolutions instead of batch norm (Miyato 2018).
+    naming : a second output says which class an image shows (auxiliary classifier, Odena 2017).
     """
 
     def __init__(
-        self, ladder: Ladder, *, channels: int, n_classes: int, multilabel: bool, base: int, limit: int
-    ) -> None:
+        self, ladder: Ladder, known: Known, *, channels: int, base: int, limit: int, spread: bool, spectral: bool,
+        naming: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
         widths = ladder.widths(base, limit)[::-1]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in pairwise(widths):
-            layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
+            norm = [] if spectral else [nn.BatchNorm2d(after)]
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=spectral), *norm, nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers)
-        self.logit = nn.Conv2d(widths[-1] + 1, 1, ladder.start)
+        self.logit = nn.Conv2d(widths[-1] + spread, 1, ladder.start)
+        self.classes = nn.Linear(widths[-1], known.n_classes) if naming and known.tells else None
+        self.spread = spread
         start_small(self)
-        self.label = LabelEmbedding(n_classes, widths[-1], multilabel=multilabel)
-        nn.init.zeros_(self.label.table)
+        if spectral:
+            bound_spectrally(self)
+        self.label = known.embedding(widths[-1], spread=0.0) if known.tells else None
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:  # (N, C, end, end) -> (N,)
-        """Logits: above 0 says real."""
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (N,), higher the more real, of float (N, C, end, end) with these labels; with `naming` the logits
+        of the classes (N, K) as well, else None."""
         h = self.layers(images)
-        told = (self.label(labels) * h.mean((2, 3))).sum(1)
-        spread = h.std(0, correction=0).mean().expand(len(h), 1, *h.shape[2:])
-        out: Tensor = self.logit(torch.cat([h, spread], dim=1)).flatten() + told
-        return out
+        seen = h
+        if self.spread:
+            apart = (h.var(0, correction=0) + 1e-8).sqrt().mean()
+            seen = torch.cat([h, apart.expand(len(h), 1, *h.shape[2:])], dim=1)
+        logits: Tensor = self.logit(seen).flatten()
+        if self.label is not None:
+            logits = logits + (self.label(labels) * h.sum((2, 3))).sum(1)
+        return logits, None if self.classes is None else self.classes(h.sum((2, 3)))

@@ -1,0 +1,333 @@
+"""Privacy and memorisation: how near synthetic images lie to the training images, against how near held-out ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from benchmarks.metrics.frechet import check_features
+from benchmarks.metrics.registry import Value
+from synthworth.errors import Unavailable
+from synthworth.keys import seed_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+MIN_N = 50
+"""Fewest images of each kind."""
+MIN_OUTSIDERS = 100
+"""Fewest held-out images for the copy rate: its bound is their 1 % quantile."""
+COPY = 0.01
+"""Share of held-out real images that count as near-copies, by chance: what every copy rate is read against."""
+EXPOSED = 0.2
+"""Share of members and of outsiders, the ones nearest to a synthetic image, that the second attack is judged on."""
+N_REPLICATES = 500
+CHUNK = 100  # replicates worked on at once
+PIXELS = 32  # side that images are averaged down to before pixels are compared
+
+
+class Near(NamedTuple):
+    """The nearest point of another set."""
+
+    distance: NDArray[np.float64]
+    """(N,)"""
+    index: NDArray[np.int64]
+    """(N,): rows of the other set."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real images in one space: members (train) and outsiders (held out, of other patients).
+
+    Distances are Euclidean, exact (`neighbours.nearest`), and computed once for all arms.
+
+    members, outsiders : (N, D) and (M, D) vectors, any float type.
+    member_groups, outsider_groups : patient of each.
+    device : where distances are computed.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than `MIN_N` of either.
+    ValueError
+        For vectors of different D or not finite, or groups that do not fit.
+    """
+
+    members: NDArray[np.floating]
+    outsiders: NDArray[np.floating]
+    member_groups: Sequence[str]
+    outsider_groups: Sequence[str]
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_features(real=self.members, fake=self.outsiders, minimum=MIN_N)
+        for vectors, groups in ((self.members, self.member_groups), (self.outsiders, self.outsider_groups)):
+            if len(vectors) != len(groups):
+                raise ValueError(f"{len(vectors)} vectors but {len(groups)} patients")
+
+    @cached_property
+    def _centre(self) -> NDArray[np.float64]:
+        return np.asarray(self.members.mean(0, dtype=np.float64))
+
+    def _points(self, vectors: NDArray[np.floating]) -> Tensor:
+        import torch
+
+        device = self.device if self.device.startswith("cuda") else "cpu"
+        return torch.from_numpy(vectors - self._centre).to(device)
+
+    @cached_property
+    def _members(self) -> Tensor:
+        return self._points(self.members)
+
+    def nearest_member(self, vectors: NDArray[np.floating]) -> Near:
+        """The member nearest to each of `vectors` (n, D)."""
+        return _nearest(self._points(vectors), self._members)
+
+    @cached_property
+    def outsider_to_member(self) -> Near:
+        """The member nearest to each outsider."""
+        return self.nearest_member(self.outsiders)
+
+    @cached_property
+    def bound(self) -> float:
+        """Distance below which an image is a near-copy: the 1 % quantile of the outsiders' distances to members.
+
+        Raises
+        ------
+        Unavailable
+            With fewer than `MIN_OUTSIDERS`.
+        """
+        if len(self.outsiders) < MIN_OUTSIDERS:
+            raise Unavailable(f"needs {MIN_OUTSIDERS} held-out real images; there are {len(self.outsiders)}")
+        return float(np.quantile(self.outsider_to_member.distance, COPY))
+
+    def measure(self, synthetic: NDArray[np.floating], *, seed: int, near: Near | None = None) -> dict[str, Value]:
+        """Every privacy number of synthetic vectors (n, D): `nn_distance`, `copy_rate`, `auth_pct`,
+        `proximity_auroc`, `membership_auroc`, `membership_auroc_exposed`; null with a note below `MIN_N`.
+
+        near : `nearest_member(synthetic)`, where it is known already.
+        """
+        found = near or self.nearest_member(synthetic)
+        values = [
+            self._distance(found), self._copies(found, seed), self._authentic(found),
+            self._proximity(found, seed), *self._membership(synthetic, seed),
+        ]  # fmt: skip
+        if len(synthetic) < MIN_N:
+            reason = f"needs {MIN_N} synthetic images; there are {len(synthetic)}"
+            values = [Value.missing(v.name, reason, n=len(synthetic), direction=v.direction) for v in values]
+        return {value.name: value for value in values}
+
+    def _distance(self, near: Near) -> Value:
+        """Median distance to the nearest member, quantiles of it and of the outsiders' in `extra`."""
+        shares = (0.01, 0.05, 0.5, 0.95)
+        quantiles = {
+            name: dict(zip(map(str, shares), np.quantile(distance, shares).tolist(), strict=True))
+            for name, distance in (("synthetic", near.distance), ("held_out", self.outsider_to_member.distance))
+        }
+        extra = {"quantiles": quantiles, "n_held_out": len(self.outsiders)}
+        return Value("nn_distance", float(np.median(near.distance)), len(near.distance), "higher", extra=extra)
+
+    def _copies(self, near: Near, seed: int) -> Value:
+        """Share of synthetic images nearer to a member than 99 % of the outsiders are.
+
+        The interval resamples the outsiders' patients, which moves the bound, and the synthetic images.
+        """
+        n = len(near.distance)
+        try:
+            bound = self.bound
+        except Unavailable as reason:
+            return Value.missing("copy_rate", reason, n=n, direction="lower")
+        rng = np.random.default_rng(seed_from(seed, "copy rate"))
+        patient = _numbered(self.outsider_groups)
+        rows = [np.flatnonzero(patient == p) for p in range(patient.max() + 1)]
+        rates = np.empty(N_REPLICATES)
+        for replicate in range(N_REPLICATES):
+            drawn = np.concatenate([rows[p] for p in rng.integers(len(rows), size=len(rows))])
+            moved = float(np.quantile(self.outsider_to_member.distance[drawn], COPY))
+            rates[replicate] = rng.binomial(n, are_copies(near.distance, moved).mean()) / n
+        low, high = np.quantile(rates, (0.025, 0.975))
+        copies = are_copies(near.distance, bound)
+        own = float(are_copies(self.outsider_to_member.distance, bound).mean())
+        extra = {"bound": bound, "quantile": COPY, "held_out": own, "n_held_out": len(self.outsiders)}
+        return Value("copy_rate", float(copies.mean()), n, "lower", float(low), float(high), extra=extra)
+
+    def _authentic(self, near: Near) -> Value:
+        """AuthPct: per cent of synthetic images farther from their nearest member than it is from its own nearest.
+
+            AuthPct = 100 / n sum_i 1[ d(x_i*, nearest other member) < d(s_i, x_i*) ],  x_i* the member nearest to s_i
+
+        (Alaa et al. 2022, section 4.3, "authenticity"; the orientation and the strict sign as in dgm-eval, Stein et
+        al. 2023.) 0 where all are copies. Its value for fresh real images is not 50 (see its floor).
+        """
+        own = self._to_other_members(near.index)
+        share = float((own < near.distance).mean())
+        return Value("auth_pct", 100 * share, len(near.distance), "higher")
+
+    def _to_other_members(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Distance of the members at `index` to their nearest other member."""
+        import torch
+
+        from benchmarks.metrics.neighbours import nearest
+
+        rows, back = np.unique(index, return_inverse=True)
+        found = nearest(self._members[torch.from_numpy(rows)], self._members, k=2)
+        is_own = found.index[:, 0] == torch.from_numpy(rows)
+        squared = torch.where(is_own, found.squared[:, 1], found.squared[:, 0])
+        return np.asarray(squared.sqrt().numpy()[back])
+
+    def _proximity(self, near: Near, seed: int) -> Value:
+        """Probability that a synthetic image lies nearer to the members than an outsider does, ties one half.
+
+        0.5 for real images of the same kind, 1 for copies, whatever their number.
+        """
+        found = Attack(
+            near.distance, self.outsider_to_member.distance, np.arange(len(near.distance)),
+            _numbered(self.outsider_groups),
+        )  # fmt: skip
+        low, high = found.interval(seed=seed_from(seed, "proximity"))
+        extra = {"interval": "patients and synthetic images", "n_held_out": len(self.outsiders)}
+        return Value("proximity_auroc", found.auroc(), len(near.distance), "lower", low, high, extra=extra)
+
+    def _membership(self, synthetic: NDArray[np.floating], seed: int) -> list[Value]:
+        """An attacker who holds the synthetic images tells members from outsiders by minus the distance to the
+        nearest synthetic image (the full black box of Chen et al. 2020, "GAN-Leaks").
+
+        As many members as outsiders, drawn by `seed`. A pool of n images can hold copies of at most n members: where
+        it copies a share p of them the AUROC over all is p + (1 - p) / 2, and no pool gets above `ceiling`.
+        `membership_auroc_exposed` therefore judges the fifth of the members against the fifth of the outsiders
+        that lie nearest to a synthetic image. Both sides are cut alike, so it too is 0.5 for an attacker who
+        knows nothing, and 1 as soon as that share of the members is copied.
+        """
+        n_side = min(len(self.members), len(self.outsiders))
+        rows = np.sort(np.random.default_rng(seed_from(seed, "members")).permutation(len(self.members))[:n_side])
+        cols = np.sort(np.random.default_rng(seed_from(seed, "outsiders")).permutation(len(self.outsiders))[:n_side])
+        pool = self._points(synthetic)
+        attack = Attack(
+            _nearest(self._members[rows], pool).distance,
+            _nearest(self._points(self.outsiders[cols]), pool).distance,
+            _numbered([self.member_groups[i] for i in rows]),
+            _numbered([self.outsider_groups[i] for i in cols]),
+        )
+        values = []
+        for name, share in (("membership_auroc", 1.0), ("membership_auroc_exposed", EXPOSED)):
+            low, high = attack.interval(seed=seed_from(seed, "membership"), share=share)
+            copied = min(1.0, len(synthetic) / len(self.members) / share)
+            extra = {
+                "n_members": n_side, "n_held_out": n_side, "share": share, "interval": "patients",
+                "ceiling": copied + (1 - copied) / 2,
+            }  # fmt: skip
+            values.append(Value(name, attack.auroc(share=share), len(synthetic), "lower", low, high, extra=extra))
+        return values
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Distances of those that should lie nearer and of those that should not, and the patient (0, 1, ...) of each.
+
+    AUROC of minus the distance, ties one half. With `share` below 1 only the nearest share of either side counts;
+    where the cut goes through a tie (or through a patient's weight in a resample) a fraction of it counts.
+    """
+
+    nearer: NDArray[np.float64]
+    farther: NDArray[np.float64]
+    nearer_groups: NDArray[np.int64]
+    farther_groups: NDArray[np.int64]
+
+    def auroc(self, *, share: float = 1.0) -> float:
+        """On the images as they are."""
+        everyone = (np.ones((groups.max() + 1, 1)) for groups in (self.nearer_groups, self.farther_groups))
+        return float(self._auroc(*everyone, share)[0])
+
+    def interval(
+        self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES
+    ) -> tuple[float, float]:  # 95 %, percentiles of a bootstrap over the patients of either side
+        """Lower and upper end."""
+        rng = np.random.default_rng(seed)
+        draws = []
+        for start in range(0, n_replicates, CHUNK):
+            n = min(CHUNK, n_replicates - start)
+            counts = [
+                rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64)
+                for k in (self.nearer_groups.max() + 1, self.farther_groups.max() + 1)
+            ]
+            draws.append(self._auroc(*counts, share))
+        low, high = np.quantile(np.concatenate(draws), (0.025, 0.975))
+        return float(low), float(high)
+
+    @cached_property
+    def _levels(self) -> tuple[NDArray[np.int64], int]:
+        values, level = np.unique(np.concatenate([self.nearer, self.farther]), return_inverse=True)
+        return level.reshape(-1), len(values)
+
+    def _auroc(
+        self, nearer: NDArray[np.float64], farther: NDArray[np.float64], share: float
+    ) -> NDArray[np.float64]:  # (patients, B) times each is drawn, for either side -> (B,)
+        from scipy.sparse import csr_array
+
+        level, n_levels = self._levels
+        sides = []
+        for levels, groups, counts in (
+            (level[: len(self.nearer)], self.nearer_groups, nearer),
+            (level[len(self.nearer) :], self.farther_groups, farther),
+        ):
+            at = csr_array((np.ones(len(levels)), (levels, groups)), shape=(n_levels, len(counts)))
+            reached = (at @ counts).cumsum(axis=0)
+            kept = np.minimum(reached, share * reached[-1])
+            sides.append(np.diff(kept, axis=0, prepend=0.0))
+        yes, no = sides
+        beyond = no.sum(axis=0) - no.cumsum(axis=0)
+        return np.asarray((yes * (beyond + no / 2)).sum(axis=0) / (yes.sum(axis=0) * no.sum(axis=0)))
+
+
+def are_copies(distance: NDArray[np.float64], bound: float) -> NDArray[np.bool_]:
+    """Whether each is nearer than `bound`; distance 0 always is."""
+    return np.asarray((distance < bound) | (distance == 0))
+
+
+def _nearest(points: Tensor, others: Tensor) -> Near:
+    from benchmarks.metrics.neighbours import nearest
+
+    found = nearest(points, others)
+    return Near(found.squared[:, 0].sqrt().numpy(), found.index[:, 0].numpy())
+
+
+def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
+    """Patients as 0, 1, ..."""
+    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+
+
+def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:
+    """uint8 (N, C, H, W) -> float32 (N, D): pixels, averaged down to 32 px a side, less their mean, of length 1.
+
+    For two images of correlation r the squared Euclidean distance is 2 (1 - r): exposure and contrast do not matter,
+    place does. An image of one grey alone becomes 0.
+    """
+    import torch
+
+    parts = []
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk].float()
+        if part.shape[-1] > PIXELS:
+            part = torch.nn.functional.interpolate(part, (PIXELS, PIXELS), mode="area")
+        flat = part.flatten(1).double()
+        flat -= flat.mean(dim=1, keepdim=True)
+        length = flat.norm(dim=1, keepdim=True)
+        parts.append(torch.where(length > 1e-6, flat / length.clamp(min=1e-6), 0.0).float().numpy())
+    return np.concatenate(parts)
+
+
+def exact_copies(synthetic: Tensor, members: Tensor) -> NDArray[np.bool_]:  # uint8 (N, C, H, W) each -> (N,)
+    """Whether each synthetic image equals a member in every pixel."""
+    known = set(_digests(members))
+    return np.array([digest in known for digest in _digests(synthetic)], dtype=bool)
+
+
+def _digests(images: Tensor) -> list[bytes]:
+    import hashlib
+
+    return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images]

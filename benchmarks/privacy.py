@@ -1,0 +1,184 @@
+"""Privacy of an arm: its synthetic images against train and val, in features and in pixels, and both pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from benchmarks.arms import Arm
+from benchmarks.fidelity import Fidelity
+from benchmarks.filters import EXTRACTOR
+from benchmarks.metrics.privacy import Near, Reference, are_copies, exact_copies, pixel_vectors
+from benchmarks.metrics.registry import Value
+from synthworth.errors import Unavailable
+from synthworth.keys import seed_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NEAREST, PCA = "nearest.png", "features.png"
+PIXELS = "pixels"
+DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
+    "nn_distance": "higher",
+    "copy_rate": "lower",
+    "auth_pct": "higher",
+    "proximity_auroc": "lower",
+    "membership_auroc": "lower",
+    "membership_auroc_exposed": "lower",
+}
+"""Which way is more private; for the nulls where a space has no reference."""
+
+
+class Privacy:
+    """Memorisation of training images, read against real images that nothing was trained on.
+
+    Members are the train split; outsiders are val. Not test, which is read once: the bound of a near-copy is a
+    threshold, and thresholds are chosen on val. Not the reserve: `holdout_real` draws from it, and its images would
+    then be outsiders and synthetic at once. Test stands in the place of the synthetic images, as the floor, where
+    nothing is chosen by it.
+
+    Two spaces: features (`efficientnet_lite0` where it is among the extractors, else the first that is) and pixels
+    (`pixel_vectors`), which know nothing but place and shade.
+    """
+
+    def __init__(self, fidelity: Fidelity) -> None:
+        self.fidelity, self.images, self.seed = fidelity, fidelity.images, fidelity.seed
+        self.extractor = EXTRACTOR if EXTRACTOR in fidelity.extractors else next(iter(fidelity.extractors), None)
+        self._reference, self._floor = cache(self._make_reference), cache(self._measure_floor)
+        self._exact_floor = cache(lambda: float(exact_copies(self.images.test.images, self.images.train.images).mean()))
+        self._near: dict[tuple[str, str], Near] = {}
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Where distances are taken: the extractor's id, and `pixels`."""
+        if self.extractor is None:
+            return (PIXELS,)
+        return (str(self.fidelity.extractors[self.extractor].id), PIXELS)
+
+    def of(self, arm: Arm) -> dict[str, Value]:
+        """Every privacy number of one arm, `<metric>/<space>`; empty for real images alone.
+
+        Beside those of `Reference.measure`: `exact_copy_rate`, and `n_without_copies`, how many images would be left
+        for an arm with `--filters copies`, whose run id stands in `extra`.
+        """
+        if arm.pool is None:
+            return {}
+        found, n = {}, len(arm.pool)
+        n_floor = min(n, len(self.images.test))
+        for space in self.spaces:
+            try:
+                reference = self._reference(space)
+            except Unavailable as reason:
+                found |= {
+                    f"{name}/{space}": Value.missing(name, reason, n=n, direction=direction)
+                    for name, direction in DIRECTIONS.items()
+                }
+                continue
+            vectors = self._drawn(space, arm)
+            near = self._near[arm.spec.run_id, space] = reference.nearest_member(vectors)
+            floor = self._floor(space, n_floor)
+            for name, value in reference.measure(vectors, seed=self._seed(space), near=near).items():
+                found[f"{name}/{space}"] = self._with_floor(value, floor[name].value, n_floor)
+        exact = float(exact_copies(arm.pool.images, self.images.train.images).mean())
+        found["exact_copy_rate"] = self._with_floor(
+            Value("exact_copy_rate", exact, n, "lower"), self._exact_floor(), len(self.images.test)
+        )
+        found["n_without_copies"] = self._without_copies(arm)
+        return found
+
+    def pictures(self, arm: Arm) -> dict[str, Callable[[Path], None]]:
+        """What to draw of one arm, by file name: the nearest pairs, and the features in two dimensions."""
+        space = self.spaces[0]
+        if arm.pool is None or (arm.spec.run_id, space) not in self._near:
+            return {}
+        found = {NEAREST: lambda file: self._draw_pairs(file, arm, space)}
+        if self.extractor is not None:
+            found[PCA] = lambda file: self._draw_features(file, arm)
+        return found
+
+    def _seed(self, space: str) -> int:
+        return seed_from(self.seed, "privacy", space)
+
+    def _make_reference(self, space: str) -> Reference:
+        train, val = self.images.train, self.images.val
+        members, outsiders = (self._real(space, split) for split in ("train", "val"))
+        return Reference(members, outsiders, train.groups, val.groups, self.fidelity.bench.device)
+
+    def _real(self, space: str, split: str) -> NDArray[np.floating]:
+        if space == PIXELS:
+            return pixel_vectors(getattr(self.images, split).images)
+        assert self.extractor is not None
+        return self.fidelity.features(self.extractor, split).features
+
+    def _drawn(self, space: str, arm: Arm) -> NDArray[np.floating]:
+        assert arm.pool is not None
+        if space == PIXELS:
+            return pixel_vectors(arm.pool.images)
+        assert self.extractor is not None
+        return self.fidelity.drawn(self.extractor, arm).features
+
+    def _measure_floor(self, space: str, n: int) -> dict[str, Value]:
+        """The same numbers for n real test images in the place of the synthetic ones."""
+        rows = self.fidelity.test_rows(n)
+        return self._reference(space).measure(self._real(space, "test")[rows], seed=self._seed(space))
+
+    def _with_floor(self, value: Value, floor: float | None, n: int) -> Value:
+        extra = {**value.extra, "floor": floor, "floor_split": "test", "floor_n": n}
+        return replace(value, extra=extra)
+
+    def _without_copies(self, arm: Arm) -> Value:
+        name, n = "n_without_copies", len(arm.pool or ())
+        near = self._near.get((arm.spec.run_id, self.spaces[0]))
+        if self.extractor != EXTRACTOR or near is None:
+            reason = f"the filter looks at features of {EXTRACTOR}, which this run does not have"
+            return Value.missing(name, reason, n=n, direction="higher")
+        try:
+            bound = self._reference(self.spaces[0]).bound
+        except Unavailable as reason:
+            return Value.missing(name, reason, n=n, direction="higher")
+        left = n - int(are_copies(near.distance, bound).sum())
+        filters = tuple(dict.fromkeys((*arm.spec.filters, "copies")))
+        filtered = replace(arm.spec, filters=filters)
+        extra = {"option": f"--filters {' '.join(filters)}", "name": filtered.name, "run_id": filtered.run_id}
+        return Value(name, float(left), n, "higher", extra=extra)
+
+    def _draw_pairs(self, file: Path, arm: Arm, space: str) -> None:
+        from benchmarks.pictures_pairs import N_PAIRS, Pair, draw_pairs
+
+        train, val, pool = self.images.train, self.images.val, arm.pool
+        assert pool is not None
+        near, held = self._near[arm.spec.run_id, space], self._reference(space).outsider_to_member
+        drawn, real = (
+            [
+                Pair(left.images[int(i)], train.images[int(near.index[i])], float(near.distance[i]), name(int(i)),
+                     train.ids[near.index[i]])
+                for i in closest(near, N_PAIRS)
+            ]
+            for near, left, name in ((near, pool, "#{}".format), (held, val, val.ids.__getitem__))
+        )  # fmt: skip
+        draw_pairs(
+            file, {f"{arm.spec.name}: synthetic | nearest training image": drawn,
+                   "for scale, real val | nearest training image": real}, space=space,
+        )  # fmt: skip
+
+    def _draw_features(self, file: Path, arm: Arm) -> None:
+        from benchmarks.pictures_features import draw_features
+
+        assert self.extractor is not None
+        real, held = (self.fidelity.features(self.extractor, split).features for split in ("train", "val"))
+        draw_features(
+            file, real=real, held_out=held, fake=self.fidelity.drawn(self.extractor, arm).features,
+            name=arm.spec.name, space=self.spaces[0], seed=seed_from(self.seed, "features", "picture"),
+        )  # fmt: skip
+
+
+def closest(near: Near, n: int) -> NDArray[np.int64]:
+    """The n rows nearest to another set, each to another point of it: nearest first."""
+    order = np.argsort(near.distance, kind="stable")
+    first = np.sort(np.unique(near.index[order], return_index=True)[1])
+    return np.asarray(order[first][:n])

@@ -1,0 +1,60 @@
+"""Equivalence: whether a difference is shown to lie within a stated margin, by two one-sided tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.statistics.compare import MIN_SEEDS, half_width, one_sided_p
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MARGIN = 0.01
+"""AUROC that is taken to make no difference in use, unless another margin is stated."""
+LEVEL = 0.90
+"""Two one-sided tests at 5 % are a 90 % interval inside the margin."""
+
+
+def equivalence(
+    values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, margin: float = MARGIN
+) -> dict[str, Any]:
+    """Two one-sided tests (Schuirmann 1987) of |difference| >= margin, at 5 % each: plain JSON values.
+
+    The interval is the one of `benchmarks.statistics.compare.mean_interval` at 90 %, over new seeds and new patients;
+    both tests reject exactly when it lies inside -margin..margin, and `p_value` is the larger of their p.
+
+    Parameters
+    ----------
+    values : (S,) paired differences on the test set. draws : (S, B) on resamples. n_groups : patients.
+    margin : above 0, in the unit of the differences.
+
+    Returns
+    -------
+    margin, low, high, p_value, equivalent, sentence. As with the verdict, fewer than `MIN_SEEDS` seeds never say
+    equivalent.
+
+    Raises
+    ------
+    ValueError
+        For a margin of 0 or less.
+    Unavailable
+        With fewer than two patients.
+    """
+    if not margin > 0:
+        raise ValueError(f"a margin of {margin} was stated; it must be above 0")
+    estimate, n_seeds = float(values.mean()), len(values)
+    spread = half_width(values, draws, n_groups=n_groups, level=LEVEL)
+    low, high = estimate - spread.half, estimate + spread.half
+    p = one_sided_p(margin - abs(estimate), spread, n_seeds=n_seeds, n_groups=n_groups)
+    equivalent = n_seeds >= MIN_SEEDS and -margin < low and high < margin
+    found = {"margin": margin, "low": low, "high": high, "p_value": p, "equivalent": equivalent}
+    return {**found, "sentence": sentence(found, n_seeds=n_seeds)}
+
+
+def sentence(found: dict[str, Any], *, n_seeds: int) -> str:
+    """`EQUIVALENT within +-0.01`, or that it is not shown to be."""
+    if found["equivalent"]:
+        return f"EQUIVALENT within +-{found['margin']:g}"
+    reason = f" (screening: {n_seeds} seeds)" if n_seeds < MIN_SEEDS else ""
+    return f"not shown to be equivalent within +-{found['margin']:g}{reason}"

@@ -1,0 +1,86 @@
+"""Embeddings of images that were extracted elsewhere, read from a file by image id."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthworth.errors import UserError
+
+
+def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -> np.ndarray:
+    """float32 (N, T, W), one for each id in order; `shape` is (T, W), and flat vectors of T * W numbers are folded.
+
+    file : .npz with an array for each id, or with `ids` (B,) and `embeddings` (B, ...); .parquet with columns `id` and
+        `embedding` (a list, or a list of lists).
+
+    Raises
+    ------
+    UserError
+        When the file is missing, of another kind or damaged, lacks an id, or holds an embedding of another shape.
+    """
+    if not file.is_file():
+        raise UserError(f"{file}: no such file of embeddings")
+    readers: dict[str, Callable[[Path], tuple[set[str], Callable[[str], Any]]]] = {
+        ".npz": _open_npz,
+        ".parquet": _open_parquet,
+    }
+    if file.suffix.lower() not in readers:
+        raise UserError(f"{file} is neither .npz nor .parquet")
+    there, read = readers[file.suffix.lower()](file)
+    lacking = [name for name in ids if name not in there]
+    if lacking:
+        raise UserError(
+            f"{file} lacks the embeddings of {len(lacking)} of {len(ids)} training images, {lacking[0]!r} for one"
+        )
+    found = np.empty((len(ids), *shape), dtype=np.float32)
+    for row, name in enumerate(ids):
+        one = np.asarray(read(name), dtype=np.float32)
+        if one.shape not in (shape, (shape[0] * shape[1],)):
+            raise UserError(
+                f"the embedding of {name!r} in {file} has shape {one.shape}, and {shape} was asked for; set "
+                "--gen.condition.embedding-shape to what the file holds"
+            )
+        found[row] = one.reshape(shape)
+    return found
+
+
+def _open_npz(file: Path) -> tuple[set[str], Callable[[str], Any]]:
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file} is not an .npz")
+    arrays = np.load(file, allow_pickle=False)
+    if set(arrays.files) != {"ids", "embeddings"}:
+        return set(arrays.files), arrays.__getitem__
+    at = {str(name): row for row, name in enumerate(arrays["ids"])}
+    values = arrays["embeddings"]
+    if len(values) != len(at):
+        raise UserError(f"{file} holds {len(values)} embeddings of {len(at)} ids")
+    return set(at), lambda name: values[at[name]]
+
+
+def _open_parquet(file: Path) -> tuple[set[str], Callable[[str], Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file, columns=["id", "embedding"])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{file} cannot be read ({str(error).splitlines()[0]})") from error
+    missing = {"id", "embedding"} - set(table.column_names)
+    if missing:
+        raise UserError(f"{file} has no column {min(missing)!r}; it needs `id` and `embedding`")
+    at = {str(name): row for row, name in enumerate(table["id"].to_pylist())}
+    values = table["embedding"]
+    return set(at), lambda name: _stacked(values[at[name]].as_py())
+
+
+def _stacked(value: Any) -> np.ndarray:
+    """Nested lists as one array; rows of several lengths keep the first's, so that the shape is seen to be wrong."""
+    try:
+        return np.asarray(value, dtype=np.float32)
+    except (ValueError, TypeError):
+        return np.empty(0, dtype=np.float32)

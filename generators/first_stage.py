@@ -1,0 +1,129 @@
+"""What a latent generator asks of its first stage, and a published diffusers autoencoder in that role."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from generators.padding import cut_signed, pad_signed
+from generators.pretrained import locate
+from synthworth.artifacts import read_json
+from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FLAG = "--gen.autoencoder"
+FILES = tuple(f"{folder}{name}" for folder in ("", "vae/") for name in ("config.json", "*.safetensors"))
+
+
+class FirstStage(Protocol):
+    """A fitted autoencoder: between images and latents, vectors (D,) or images (C, h, w).
+
+    latent_shape : of one latent, without the batch.
+    """
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one latent."""
+        ...
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """uint8 (N, C, S, S) -> mean and log-variance of q(z | x), float32 (N, *latent_shape) on the device.
+
+        labels : of the images; only an autoencoder that is told labels looks at them.
+        """
+        ...
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """float32 (N, *latent_shape) -> uint8 (N, C, S, S) on the CPU."""
+        ...
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """uint8 (N, C, S, S) -> decoded means of their latents, alike."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        ...
+
+
+class PublishedAutoencoder:
+    """diffusers' AutoencoderKL (Rombach 2022) with given weights, frozen, as a first stage.
+
+    Grey images are repeated to the channels it was trained on, and what it decodes is averaged back. Latents are
+    shifted and scaled as its configuration says: z' = (z - shift_factor) scaling_factor. Sides that are no multiple
+    of its factor 2 ** (levels - 1) are padded at the edge and cut back.
+    """
+
+    def __init__(self, net: Any, *, channels: int, size: int, device: str) -> None:
+        self.net = net.eval().requires_grad_(False).to(device)
+        self.channels, self.size, self.device = channels, size, device
+        self.repeats = net.config["in_channels"]
+        self.factor = 2 ** (len(net.config["block_out_channels"]) - 1)
+        self.padded = -(-size // self.factor) * self.factor
+        self.scale, self.shift = net.config["scaling_factor"], net.config["shift_factor"] or 0.0
+        if channels not in (1, self.repeats):
+            raise UserError(
+                f"{FLAG}: this one works on images of {self.repeats} channels, and the training images have {channels}"
+            )
+
+    @classmethod
+    def open(cls, where: str, *, channels: int, size: int, device: str) -> Self:
+        """From a diffusers folder (an AutoencoderKL, or a pipeline with one) or a hub id; safetensors alone are read.
+
+        Raises
+        ------
+        UserError
+            When nothing can be read there, it is no AutoencoderKL, or it does not fit the images.
+        """
+        from diffusers import AutoencoderKL
+
+        folder = locate(where, patterns=FILES, what=FLAG)
+        home = folder / "vae" if (folder / "vae").is_dir() else folder
+        if not (home / "config.json").is_file():
+            raise UserError(f"{FLAG}: {folder} is no folder of diffusers: there is no config.json in it, nor in vae/")
+        kind = read_json(home / "config.json").get("_class_name")
+        if kind != "AutoencoderKL":
+            raise UserError(f"{FLAG}: {home} holds a {kind}; an AutoencoderKL is needed")
+        if not list(home.glob("*.safetensors")):
+            raise UserError(f"{FLAG}: {home} holds no safetensors; other formats are not read")
+        try:
+            net = AutoencoderKL.from_pretrained(home, use_safetensors=True, low_cpu_mem_usage=False)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"{FLAG}: the weights in {home} cannot be read ({reason})") from error
+        return cls(net, channels=channels, size=size, device=device)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channels, side, side) of one latent."""
+        side = self.padded // self.factor
+        return (self.net.config["latent_channels"], side, side)
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), shifted and scaled; see `FirstStage`."""
+        import torch
+
+        with torch.inference_mode():
+            signed = pad_signed(images.to(self.device), self.padded).expand(-1, self.repeats, -1, -1)
+            found = self.net.encode(signed).latent_dist
+            mean = (found.mean.float() - self.shift) * self.scale
+            return mean, found.logvar.float() + 2 * math.log(self.scale)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images of latents; see `FirstStage`."""
+        import torch
+
+        with torch.inference_mode():
+            images = self.net.decode(latents.to(self.device) / self.scale + self.shift).sample
+            return cut_signed(images.mean(1, keepdim=True) if self.channels == 1 else images, self.size)
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Decoded means; see `FirstStage`."""
+        return self.decode(self.encode(images)[0])
+
+    def save(self, folder: Path) -> None:
+        """Write it as diffusers does: a configuration and safetensors."""
+        self.net.save_pretrained(folder, safe_serialization=True)

@@ -1,0 +1,332 @@
+"""What the VAE family shares: what is minimised, training, drawing, encoding and saving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from data.base import ImageSet
+from generators.base import BaseGenerator
+from generators.noise import draw_chunks
+from generators.padding import cut_signed, pad_signed
+from generators.saving import Shape, read_model, write_model
+from synthworth.errors import UserError
+from synthworth.keys import seed_from
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from generators.nets.lpips import LPIPS
+    from generators.nets.priors import Prior
+    from generators.nets.vae import VAENet
+    from generators.training import Learner, Part, Trainer
+
+SETTLE_NUMBERS = 2**27
+"""Most latent numbers (half a GiB) that are held while a prior is measured on train: what lies above is left out
+evenly."""
+
+
+class VAEFamily(BaseGenerator):
+    """Encoder q(z | x), decoder p(x | z), and a prior that a subclass gives. Training minimises, for an image of n
+    values in -1..1,
+
+        ||x - x'||^2 / n + beta D / n + perceptual LPIPS(x, x'),    x' decoded from one z drawn from q(z | x),
+
+    D the divergence of q from the prior in nats. With beta = 2 sigma^2 and without LPIPS this is, up to scale and a
+    constant, the negative evidence lower bound of a decoder N(x', sigma^2 I) (Higgins 2017 for the weight). Drawing
+    takes z from the prior and decodes its mean; no pixel noise is added. Images whose side is no multiple of what
+    the networks need are padded at the edge for training, and cut back after decoding.
+    """
+
+    Config: ClassVar[type]
+    config: Any
+    net: VAENet
+    shape: Shape
+    device: str
+    padded: int
+    latent_shape: tuple[int, ...]
+
+    def _prior(self) -> Prior:
+        """The prior with fresh weights, for `self.latent_shape` and `self.shape`."""
+        raise NotImplementedError
+
+    def _build(self, *, weights: str | Path | None = None) -> VAENet:
+        """The whole network with fresh weights from torch's global generator; `weights` of a timm encoder."""
+        from generators.nets.encoders import ResNetEncoder, SpatialHead, TimmEncoder, VectorHead
+        from generators.nets.labels import LabelEmbedding
+        from generators.nets.vae import VAENet
+
+        c, shape = self.config, self.shape
+        self.padded = -(-shape.size // c.factor) * c.factor
+        side = self.padded // c.factor
+        self.latent_shape = (c.latent_size,) if c.latent == "vector" else (c.latent_channels, side, side)
+        encoder: Any
+        if c.encoder == "resnet":
+            encoder = ResNetEncoder(channels=shape.channels, widths=c.widths, n_blocks=c.blocks, patch=c.patch)
+        else:
+            encoder = TimmEncoder(c.encoder, factor=c.factor, frozen=c.encoder_frozen, weights=weights)
+        label_width = c.label_width if c.conditional else 0
+        known = {"transition": c.transition, "label_width": label_width}
+        head: nn.Module
+        if c.latent == "vector":
+            head = VectorHead(features=(encoder.width, side, side), size=c.latent_size, **known)
+        else:
+            head = SpatialHead(width=encoder.width, channels=c.latent_channels, **known)
+        label = LabelEmbedding(shape.n_classes, label_width, multilabel=shape.multilabel) if c.conditional else None
+        return VAENet(encoder=encoder, head=head, decoder=self._decoder(label_width), prior=self._prior(), label=label)
+
+    def _decoder(self, label_width: int) -> nn.Module:
+        from generators.nets import decoders
+
+        c = self.config
+        common: dict[str, Any] = {"channels": self.shape.channels, "size": self.padded, "label_width": label_width}
+        if c.decoder == "linear":
+            return decoders.LinearDecoder(self.latent_shape, hidden=c.hidden, **common)
+        common |= {"widths": c.widths, "patch": c.patch}
+        if c.decoder == "deconv":
+            return decoders.DeconvDecoder(self.latent_shape, **common)
+        return decoders.UpsampleDecoder(self.latent_shape, n_blocks=c.blocks, **common)
+
+    def _encoder_weights(self) -> str | Path | None:
+        """What a timm encoder begins with: nothing, a file, or the hub's."""
+        from generators.nets.encoders import TAGS
+
+        c = self.config
+        if c.encoder_weights is not None or not c.encoder_pretrained:
+            return cast("Path | None", c.encoder_weights)
+        own = os.environ.get("SYNTHWORTH_WEIGHTS")
+        local = Path(own, f"{TAGS[c.encoder]}.safetensors") if own else None
+        return local if local is not None and local.is_file() else "hub"
+
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Train for the budget's steps, then measure on train what drawing needs.
+
+        Raises
+        ------
+        UserError
+            For another split than train, a class without an image, a batch that cannot be cut as asked, or weights
+            that cannot be had.
+        """
+        from generators.training import Trainer, count_parameters, report_phases
+        from synthworth.artifacts import ensure_folder
+        from synthworth.devices import isolated_randomness
+
+        self.require(train)
+        self.shape, c = Shape.of(train), self.config
+        trainer = Trainer(work, seed=seed, batch=c.batch, accumulate=c.accumulate)
+        self.device = str(trainer.device)
+        with isolated_randomness(seed_from(seed, "initial weights")):
+            net = self._build(weights=self._encoder_weights())
+        judge = self._perceptual(trainer)
+        ensure_folder(work.folder)
+        steps = work.budget.steps
+        learner = trainer.learner("net", net, lr=c.lr, n_steps=steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None)
+        loss = self._loss(train, trainer, learner, judge)
+        report = trainer.run(
+            self._phase(), lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=steps,
+            seconds=work.budget.seconds, after=self._snapshots(train, trainer, learner, work),
+        )  # fmt: skip
+        self.net = cast("VAENet", learner.exported())
+        sizes = {"encoder": net.encoder, "head": net.head, "decoder": net.decoder, "prior": net.prior}
+        facts: dict[str, Any] = {f"{name}_parameters": count_parameters(part) for name, part in sizes.items()}
+        facts |= {"latent": list(self.latent_shape), **self._settle(train)}
+        return report_phases([report], [c.batch], facts=facts)
+
+    def _phase(self) -> str:
+        return type(self).__name__.lower()
+
+    def _perceptual(self, trainer: Trainer) -> LPIPS | None:
+        if not self.config.perceptual:
+            return None
+        from generators.perceptual import load_lpips
+
+        return load_lpips(self.config.perceptual_weights, device=trainer.device)
+
+    def _loss(self, train: ImageSet, trainer: Trainer, learner: Learner, judge: LPIPS | None) -> Any:
+        """The loss of a part: "loss" and its terms, each divided by the number of an image's values."""
+        from torch.nn import functional as F
+
+        from generators.training import Resident
+
+        c = self.config
+        source = Resident(train.images, train.labels, device=trainer.device)
+        n_values = self.shape.channels * self.padded**2
+
+        def loss(part: Part) -> Mapping[str, Tensor]:
+            rows, labels = source(part.rows)
+            images = pad_signed(rows, self.padded)
+            made, terms = learner(images, labels)
+            scalars = {"squared_error": F.mse_loss(made.float(), images)}
+            scalars |= {name: term.mean() / n_values for name, term in terms.items()}
+            total = scalars["squared_error"] + c.beta * scalars["kl"]
+            if judge is not None:
+                with trainer.fabric.autocast():
+                    scalars["lpips"] = judge(made, images).mean()
+                total = total + c.perceptual * scalars["lpips"]
+            return {"loss": total, **scalars}
+
+        return loss
+
+    def _snapshots(self, train: ImageSet, trainer: Trainer, learner: Learner, work: Work) -> Any:
+        from generators.snapshots import Snapshots
+        from generators.training import first_of_each
+
+        def draw(labels: Tensor, seed: int) -> Tensor:
+            now = type(self)(self.config)
+            now.__dict__.update({k: v for k, v in self.__dict__.items() if k != "net"})
+            now.net = copied(cast("VAENet", learner.exported()))
+            now._settle(train, most=256)
+            return now.sample(labels, seed=seed)
+
+        return Snapshots(
+            work, n_images=len(train), batch=self.config.batch, labels=first_of_each(train.labels), draw=draw,
+            weights=lambda: learner.exported().state_dict(), is_first=trainer.fabric.global_rank == 0,
+        )  # fmt: skip
+
+    def _settle(self, train: ImageSet, *, most: int | None = None) -> dict[str, Any]:
+        """Let the prior measure training latents: all of them, or as many as fit, evenly spaced."""
+        import numpy as np
+        import torch
+
+        from synthworth.loop import evaluating
+
+        if not self._measures():
+            return {}
+        fits = max(1, SETTLE_NUMBERS // self.net.prior.n_numbers)
+        n = min(len(train), fits, most or len(train))
+        rows = np.linspace(0, len(train) - 1, n).round().astype(np.int64)
+        labels = train.labels[torch.from_numpy(rows)]
+        parts = [
+            (mean.flatten(1).cpu(), logvar.flatten(1).cpu())
+            for mean, logvar in self._encoded(train.images, labels, rows=torch.from_numpy(rows))
+        ]
+        mean, logvar = (torch.cat(side) for side in zip(*parts, strict=True))
+        prior = self.net.prior.to("cpu")
+        with evaluating(prior):
+            facts = dict(prior.settle(mean, logvar, labels))
+        prior.to(self.device)
+        return facts | ({"measured_on": n} if n < len(train) else {})
+
+    def _measures(self) -> bool:
+        """Whether the prior looks at training latents after training."""
+        return True
+
+    def _told(self, labels: Tensor | None) -> Tensor | None:
+        """The labels that the network is told. Raises UserError when it must be and is not."""
+        if self.config.conditional and labels is None:
+            raise UserError("this autoencoder was trained with labels: pass them, or train one with conditional False")
+        return labels if self.config.conditional else None
+
+    def _encoded(self, images: Tensor, labels: Tensor | None, *, rows: Tensor | None = None) -> Iterator[Any]:
+        """Mean and log-variance, a batch at a time, on the device."""
+        from synthworth.loop import evaluating
+        from synthworth.progress import track
+
+        told, n = self._told(labels), len(images) if rows is None else len(rows)
+        starts = range(0, n, self.config.sample_batch)
+        net = self.net
+        with evaluating(net):
+            for start in track(starts, "latents", unit="batches") if n > 4096 else starts:
+                chunk = slice(start, start + self.config.sample_batch)
+                part = images[chunk] if rows is None else images[rows[chunk]]
+                y = None if told is None else told[chunk].to(self.device)
+                yield net.encode(pad_signed(part.to(self.device), self.padded), y)
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x): uint8 (N, C, S, S) -> 2 x float32 (N, *latent_shape), on the device.
+
+        labels : needed by a conditional network, ignored by others. What a row becomes does not depend on how many are
+        encoded at a time but for float rounding.
+
+        Raises
+        ------
+        UserError
+            When a conditional network is not given labels.
+        """
+        import torch
+
+        parts = list(self._encoded(images, labels))
+        if not parts:
+            empty = torch.empty((0, *self.latent_shape), device=self.device)
+            return empty, empty.clone()
+        mean, logvar = (torch.cat(side) for side in zip(*parts, strict=True))
+        return mean, logvar
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images of latents: float (N, *latent_shape) -> uint8 (N, C, S, S), on the CPU.
+
+        labels : needed by a conditional network, ignored by others.
+
+        Raises
+        ------
+        UserError
+            When a conditional network is not given labels.
+        """
+        import torch
+
+        from synthworth.loop import evaluating
+
+        told, shape = self._told(labels), self.shape
+        images = torch.empty((len(latents), shape.channels, shape.size, shape.size), dtype=torch.uint8)
+        net = self.net
+        with evaluating(net):
+            for start in range(0, len(latents), self.config.sample_batch):
+                rows = slice(start, start + self.config.sample_batch)
+                y = None if told is None else told[rows].to(self.device)
+                images[rows] = cut_signed(net.decode(latents[rows].to(self.device), y), shape.size)
+        return images
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images through the mean of their latents: uint8 (N, C, S, S) -> the same, on the CPU."""
+        return self.decode(self.encode(images, labels)[0], labels)
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        """uint8 (N, C, S, S), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how many
+        are drawn at a time by more than the last bit of rounding."""
+        import torch
+
+        from synthworth.loop import evaluating
+
+        c, shape = self.config, self.shape
+        images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
+        net = self.net
+        with evaluating(net):
+            for rows, noise in draw_chunks(len(labels), (net.prior.n_noise,), seed=seed, chunk=c.sample_batch):
+                y = labels[rows].to(self.device)
+                latents = net.prior.draw(noise.to(self.device), y)
+                images[rows] = cut_signed(net.decode(latents, y), shape.size)
+        return images
+
+    def save(self, folder: Path) -> None:
+        """Write the network with its prior, and what it was made with (sha256 of weights files, not their paths)."""
+        write_model(
+            folder, config=self.config.without_paths(), shape=self.shape, weights={"net": self.net.state_dict()}
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str) -> Self:
+        """Read what `save` wrote."""
+        from generators.training import place
+        from synthworth.devices import isolated_randomness
+
+        found: Any = read_model(folder, cls.Config)
+        config, shape, weights = found
+        model = cls(config)
+        model.shape, model.device = shape, device
+        with isolated_randomness(0):
+            model.net = model._build()
+        model.net.load_state_dict(weights["net"])
+        model.net = place(model.net, device)
+        return model
+
+
+def copied(net: VAENet) -> VAENet:
+    """The same network with a prior of its own, so that measuring it changes nothing that is being trained."""
+    import copy
+
+    shell = copy.copy(net)
+    shell._modules = {**net._modules, "prior": copy.deepcopy(net.prior)}
+    return shell

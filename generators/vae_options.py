@@ -1,0 +1,128 @@
+"""Options that the VAE family shares, and what of them contradicts itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from synthworth.errors import UserError
+from synthworth.keys import NOT_IDENTITY
+
+
+@dataclass(frozen=True)
+class FamilyConfig:
+    """Options that `vae`, `gmvae` and `fs_gmvae` share.
+
+    Raises
+    ------
+    UserError
+        For a value out of its range, options that contradict each other, or a weights file that is missing or is
+        another than its sha256 says.
+    """
+
+    latent: Literal["vector", "spatial"] = "spatial"
+    """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
+    factor = patch * 2 ^ (levels - 1)."""
+    latent_size: int = 256
+    """Numbers of a vector latent."""
+    latent_channels: int = 8
+    """Channels of a spatial latent."""
+    patch: int = 2
+    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
+    widths: tuple[int, ...] = (48, 96)
+    """Channels by resolution, from the image inwards; each after the first halves it."""
+    blocks: int = 1
+    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
+    encoder: Literal["resnet", "vgg16", "densenet121"] = "resnet"
+    """Residual blocks, or the features of a timm network at the stride that patch and widths say."""
+    encoder_frozen: bool = True
+    """vgg16 and densenet121 are left as they are; False trains them on."""
+    encoder_pretrained: bool = False
+    """vgg16 and densenet121 begin with torchvision's ImageNet weights, from SYNTHWORTH_WEIGHTS or timm's hub; False:
+    with random ones."""
+    encoder_weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
+    """They begin with the weights in this file instead (timm's names; safetensors or a state dict)."""
+    encoder_sha256: str = ""
+    """Of that file: filled in from it, checked against it where given, and in the key in its place."""
+    transition: int = 0
+    """Width of a layer between features and latent; 0 for none."""
+    decoder: Literal["linear", "deconv", "upsample"] = "upsample"
+    """Affine layers, transposed convolutions, or residual blocks with sub-pixel upsampling."""
+    hidden: tuple[int, ...] = (512,)
+    """Widths of the hidden layers of the decoder `linear`; none leaves one affine map."""
+    conditional: bool = True
+    """Encoder and decoder are told the label."""
+    label_width: int = 64
+    """Length of the label's vector in a conditional network."""
+    beta: float = 0.001
+    """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
+    variance of the decoder's Gaussian."""
+    perceptual: float = 0.0
+    """Weight of LPIPS (Zhang 2018) beside the mean squared error; 0 leaves it out."""
+    perceptual_weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
+    """AlexNet's convolutions for LPIPS in this file (torchvision's names). Without it they are looked for in
+    SYNTHWORTH_WEIGHTS and in torch's cache, then downloaded."""
+    perceptual_sha256: str = ""
+    """Of that file: filled in from it, checked against it where given, and in the key in its place."""
+    batch: int = 16
+    """Images in a step."""
+    accumulate: int = 1
+    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
+    lr: float = 2e-3
+    """Highest learning rate (AdamW, warm-up, then half a cosine to zero)."""
+    warmup: int = 50
+    """Steps of linear warm-up; at most a tenth of the training."""
+    clip: float = 1.0
+    """Largest norm of a step's gradient."""
+    ema: float = 0.0
+    """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
+    kernel_width: float = 0.0
+    """Structure-preserving draws of a spatial latent: standard deviation, in latent pixels, of the Gaussian kernel that
+    the noise is smoothed with (its variance stays 1); 0 for white noise."""
+    sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
+    """Images drawn, encoded or decoded at a time."""
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "latent_size": self.latent_size >= 1, "latent_channels": self.latent_channels >= 1,
+            "patch": self.patch >= 1 and self.patch & (self.patch - 1) == 0,
+            "widths": bool(self.widths) and min(self.widths) >= 1, "blocks": self.blocks >= 1,
+            "transition": self.transition >= 0, "label_width": self.label_width >= 1, "beta": self.beta >= 0,
+            "perceptual": self.perceptual >= 0, "lr": self.lr > 0, "ema": 0 <= self.ema < 1,
+            "kernel_width": self.kernel_width >= 0,
+        }  # fmt: skip
+        for name, fits in ranges.items():
+            if not fits:
+                raise UserError(f"{name} {getattr(self, name)} was asked for, which is out of range")
+        if self.kernel_width and self.latent == "vector":
+            raise UserError(
+                f"kernel_width {self.kernel_width} smooths a spatial latent, and latent is vector: change one"
+            )
+        if self.encoder == "resnet" and (self.encoder_pretrained or self.encoder_weights):
+            raise UserError("the encoder resnet begins untrained: choose vgg16 or densenet121, or give it no weights")
+        for name in ("encoder", "perceptual"):
+            file, known = getattr(self, f"{name}_weights"), f"{name}_sha256"
+            if file is not None:
+                object.__setattr__(self, known, checked_sha256(file, getattr(self, known), name=f"{name}_weights"))
+
+    def without_paths(self) -> Self:
+        """The same options for another machine: weights files by their sha256 alone."""
+        return replace(self, encoder_weights=None, perceptual_weights=None)
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side that become one position of the features; sides are padded to a multiple of it."""
+        return self.patch << (len(self.widths) - 1)
+
+
+def checked_sha256(file: Path, wanted: str, *, name: str) -> str:
+    """sha256 of a file. Raises UserError when it is not there or is another than `wanted` (where that is not "")."""
+    if not file.is_file():
+        raise UserError(f"{name} {file}: no such file")
+    with file.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if wanted not in ("", found):
+        raise UserError(f"{name} {file} has sha256 {found}, not {wanted} as asked")
+    return found
