@@ -1,22 +1,27 @@
-"""Which registered metrics a kind of evidence allows, and the utility of an arm from its predictions."""
+"""Which registered metrics a kind of evidence allows; the utility of an arm, and of one arm against another."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.arms import Arm
 from benchmarks.metrics.registry import METRICS, Value, measure
 from benchmarks.stages import Images
+from benchmarks.statistics.equivalence import MARGIN
+from synthworth.errors import Unavailable
+from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.statistics.bootstrap import Replicates
+    from benchmarks.statistics.compare import Interval
+    from benchmarks.statistics.utility_bootstrap import Drawn
 
 
 def metrics_on(
@@ -30,11 +35,27 @@ def metrics_on(
             yield name, metric
 
 
-def utility(arm: Arm, images: Images, replicates: Replicates) -> dict[str, Value]:
+def draw_metrics(arm: Arm, images: Images) -> dict[str, Drawn]:
+    """Every utility metric but AUROC on the resamples that AUROC is bootstrapped on, by name."""
+    from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, val_thresholds
+
+    return bootstrap_metrics(
+        arm.test_scores(),
+        images.test.labels.numpy(),
+        images.test.groups,
+        seed=seed_from(arm.spec.seed, "bootstrap"),
+        thresholds=val_thresholds(images.val.labels.numpy(), arm.val_scores()),
+        n_replicates=arm.spec.n_bootstrap,
+        classes=images.test.classes,
+    )
+
+
+def utility(arm: Arm, images: Images, replicates: Replicates, drawn: Mapping[str, Drawn]) -> dict[str, Value]:
     """Utility metrics on test: mean over classifier seeds, each seed's value in `extra`.
 
-    Intervals are 95 %: of AUROC (macro and each class) over seeds and patients, from the bootstrap; of the other
-    metrics over the seeds alone (Student's t), which `extra` says.
+    Intervals are 95 %, over seeds and patients, from the bootstrap: `replicates` of AUROC, `drawn` of the others. A
+    metric that is in neither (a plugin's, or one that too few resamples define) has Student's t over the seeds
+    alone; `extra` says which.
     """
     by_seed = []
     for scores in arm.scores:
@@ -54,6 +75,11 @@ def utility(arm: Arm, images: Images, replicates: Replicates) -> dict[str, Value
     for name in replicates.classes:
         label = f"auroc[{name}]"
         table[label] = with_interval(table[label], replicates.of_class(name))
+    for name in table.keys() & drawn.keys():
+        try:
+            table[name] = _with(table[name], drawn[name].interval(), drawn[name].n_groups)
+        except Unavailable as reason:
+            table[name] = replace(table[name], extra={**table[name].extra, "interval_note": str(reason)})
     return table
 
 
@@ -61,9 +87,50 @@ def with_interval(value: Value, replicates: Replicates) -> Value:
     """The AUROC with the interval over seeds and patients in the place of the one over seeds alone."""
     from benchmarks.statistics.compare import arm_interval
 
-    found = arm_interval(replicates)
-    extra = {**value.extra, "interval": "seeds and patients", "n_patients": replicates.n_groups}
+    return _with(value, arm_interval(replicates), replicates.n_groups)
+
+
+def _with(value: Value, found: Interval, n_patients: int) -> Value:
+    extra = {**value.extra, "interval": "seeds and patients", "n_patients": n_patients}
     return replace(value, low=found.low, high=found.high, extra=extra)
+
+
+def compare_arms(
+    arm: Arm,
+    control: Arm,
+    images: Images,
+    replicates: Mapping[str, Replicates],
+    drawn: Mapping[str, Mapping[str, Drawn]],
+    *,
+    margin: float = MARGIN,
+) -> dict[str, Any]:
+    """One arm against a control, as it stands in a record: plain JSON values.
+
+    The comparison of AUROC (`benchmarks.statistics.compare.Comparison`) and the control's run_id; under `metrics`
+    the paired difference in every other macro metric, under `equivalence` the two one-sided tests against `margin`
+    AUROC, under `delong` DeLong's p as a cross-check. replicates, drawn : by run_id.
+    """
+    from benchmarks.statistics.compare import compare
+    from benchmarks.statistics.delong import compare_delong
+    from benchmarks.statistics.equivalence import equivalence
+    from benchmarks.statistics.utility_bootstrap import compare_metrics
+
+    a, b = arm.spec.run_id, control.spec.run_id
+    mine, other = replicates[a], replicates[b]
+    truth, classes = images.test.labels.numpy(), images.test.classes
+    try:
+        checked = compare_delong(arm.test_scores(), control.test_scores(), truth, classes=classes).to_json()
+    except Unavailable as reason:
+        checked = {"p_value": None, "note": str(reason)}
+    return {
+        "run_id": b,
+        **compare(mine, other, name_a=arm.spec.name, name_b=control.spec.name).to_json(),
+        "metrics": compare_metrics(drawn[a], drawn[b]),
+        "equivalence": equivalence(
+            mine.macro - other.macro, mine.macro_draws - other.macro_draws, n_groups=mine.n_groups, margin=margin
+        ),
+        "delong": checked,
+    }
 
 
 def mean_over_seeds(values: Sequence[Value]) -> Value:

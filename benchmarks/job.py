@@ -33,6 +33,7 @@ from synthworth.keys import digest, seed_from
 
 if TYPE_CHECKING:
     from benchmarks.statistics.bootstrap import Replicates
+    from benchmarks.statistics.utility_bootstrap import Drawn
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +186,10 @@ def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Record
         )
         for arm in arms
     }
+    drawn = {arm.spec.run_id: draw_metrics(arm, images) for arm in arms}
     for arm in arms:
         if find_complete(records, arm.spec) is None:
-            record = _record(bench, arm, arms, images, replicates, fidelity, judge, privacy) | {"audit": audited}
+            record = _record(bench, arm, arms, images, replicates, drawn, fidelity, judge, privacy) | {"audit": audited}
             _publish(records, record, arm, images, privacy)
 
 
@@ -197,21 +199,18 @@ def _record(
     arms: Sequence[Arm],
     images: Images,
     replicates: dict[str, Replicates],
+    drawn: dict[str, dict[str, Drawn]],
     fidelity: Fidelity,
     judge: Arm | None,
     privacy: Privacy,
 ) -> dict[str, Any]:
-    from benchmarks.statistics.compare import compare
     from benchmarks.verdict import verdict
 
     spec = arm.spec
     mine = replicates[spec.run_id]
-    useful = utility(arm, images, mine)
+    useful = utility(arm, images, mine, drawn[spec.run_id])
     comparisons = {
-        control.spec.generator: {
-            "run_id": control.spec.run_id,
-            **compare(mine, replicates[control.spec.run_id], name_a=spec.name, name_b=control.spec.name).to_json(),
-        }
+        control.spec.generator: compare_arms(arm, control, images, replicates, drawn)
         for control in _controls_of(spec, arms)
     }
     return {
