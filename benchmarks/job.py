@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.arms import Arm, draw_arms, train_arms
-from benchmarks.evaluate import utility
+from benchmarks.evaluate import compare_arms, draw_metrics, utility
 from benchmarks.executors import n_workers
 from benchmarks.fidelity import Fidelity, class_consistency
 from benchmarks.loggers import check_logger

@@ -35,12 +35,26 @@ ENCODED_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class FirstStageConfig(VAEConfig):
-    """Options of the autoencoder: those of `vae`. It is told no label, and nothing is drawn from its prior."""
+    """Options of the autoencoder: those of `vae`, with defaults for reconstructing rather than for drawing. Many small
+    steps in wide blocks at the latent's own resolution: what it cannot reconstruct, no denoiser can draw."""
 
     conditional: bool = False
     """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
     draw_from: Literal["prior", "posterior"] = "prior"
     """Of no use here: the denoiser stands in the place of both."""
+    latent_channels: int = 16
+    """Channels of a spatial latent."""
+    patch: int = 4
+    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
+    widths: tuple[int, ...] = (96,)
+    """Channels by resolution, from the image inwards; each after the first halves it."""
+    blocks: int = 2
+    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
+    beta: float = 1e-4
+    """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
+    variance of the decoder's Gaussian."""
+    batch: int = 8
+    """Images in a step."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ class LatentDDPM(BaseGenerator):
     def tiny_config(cls) -> LatentDDPMConfig:
         """The smallest networks that do everything, for the contract test."""
         return LatentDDPMConfig(
-            first_stage=FirstStageConfig(widths=(8, 16), latent_channels=2, batch=8),
+            first_stage=FirstStageConfig(patch=2, widths=(8, 16), blocks=1, latent_channels=2, batch=8),
             unet_widths=(16, 16), mlp_width=32, mlp_blocks=1, batch=8, sampling_steps=3,
         )  # fmt: skip
 

@@ -275,7 +275,9 @@ def test_flags_and_yaml_reach_the_first_stage(tmp_path: Path) -> None:
     first = asked.gen.first_stage
     assert type(first) is FirstStageConfig
     assert (first.beta, first.widths, first.blocks, asked.gen.batch) == (0.5, (8, 16), 3, 4)
-    assert not first.conditional, "what the file does not name keeps the default of latent_ddpm, not that of vae"
+    assert (first.conditional, first.batch) == (False, 8), (
+        "what the file does not name keeps the default of latent_ddpm, not that of vae"
+    )
     assert asked.gen.condition.kind == "multilabel"
 
 
@@ -341,6 +343,7 @@ def fit_in_process(rank: int, folder: Path, devices: int) -> list[float]:
     return [row["loss"] for row in report.history]
 
 
+@pytest.mark.slow
 def test_two_processes_share_both_stages(tmp_path: Path) -> None:
     two = run_together(fit_in_process, tmp_path / "two", 2, n=2, what="test")
     assert two == pytest.approx(fit_in_process(0, tmp_path / "one", 1), rel=1e-4)
@@ -351,7 +354,7 @@ def test_two_processes_share_both_stages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("latent", ["spatial", "vector"])
 def test_latent_ddpm_learns_to_draw_the_class_it_is_asked_for(latent: Any, tmp_path: Path) -> None:
     train = make_images(multilabel=False, channels=1, size=16, n=96)
-    first = FirstStageConfig(widths=(16, 32), latent=latent, latent_size=16, lr=4e-3, beta=1e-3)
+    first = FirstStageConfig(latent=latent, latent_size=16, latent_channels=4, widths=(32,), lr=4e-3)
     config = LatentDDPMConfig(
         first_stage=first, unet_widths=(32, 32), mlp_width=128, mlp_blocks=3, sampling_steps=10, ema=0.95, lr=3e-3
     )

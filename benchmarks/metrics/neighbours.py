@@ -48,8 +48,7 @@ def nearest(points: Tensor, others: Tensor, *, k: int = 1, same: bool = False) -
         if same:
             chunk[torch.arange(len(chunk)), own] = torch.inf
         near = chunk.topk(n_near, dim=1, largest=False, sorted=False).indices
-        exact = exact_squared(points, others, own[:, None].expand_as(near), near).reshape(near.shape)
-        ordered = exact.sort(dim=1)
+        ordered = _exact_to(points[rows], others, near).sort(dim=1)
         squared[rows], index[rows] = ordered.values[:, :k], near.gather(1, ordered.indices)[:, :k]
     return Neighbours(squared, index)
 
@@ -64,6 +63,20 @@ def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(a), step):
         rows = slice(start, min(start + step, len(a)))
         yield rows, torch.addmm(norm_b, a32[rows], b32.T, alpha=-2.0).add_(norm_a[rows, None])
+
+
+def _exact_to(points: Tensor, others: Tensor, index: Tensor) -> Tensor:
+    """`exact_squared` of each point and its k others, (n, k), without a copy of the points for each."""
+    import torch
+
+    n, k = index.shape
+    step = max(1, CHUNK // (8 * k * points.shape[1]))
+    parts = []
+    for start in range(0, n, step):
+        near = others[index[start : start + step].reshape(-1)]
+        near.view(-1, k, near.shape[1]).sub_(points[start : start + step, None])
+        parts.append(near.square_().sum(dim=1))
+    return torch.cat(parts).view(n, k)
 
 
 def exact_squared(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:

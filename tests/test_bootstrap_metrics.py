@@ -1,0 +1,220 @@
+"""The bootstrap of every utility metric against scikit-learn on the resample written out, and paired differences."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from benchmarks.metrics.utility import RATES, measure_utility
+from benchmarks.statistics import bootstrap
+from benchmarks.statistics.bootstrap import bootstrap_auroc, draw_counts
+from benchmarks.statistics.replicates import N_BINS
+from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, compare_metrics, val_thresholds
+from synthworth.errors import Unavailable
+
+B = 25
+
+
+def findings(n_seeds: int = 2, n_patients: int = 30, k: int = 3, *, seed: int = 0):
+    """Scores with ties (S, N, K), findings (N, K), patients of one to three images."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat([f"p{i}" for i in range(n_patients)], rng.integers(1, 4, size=n_patients))
+    truth = (rng.random((len(groups), k)) < 0.3).astype(np.uint8)
+    scores = 1 / (1 + np.exp(-rng.normal(size=(n_seeds, *truth.shape)) - truth))
+    return np.round(scores, 1), truth, groups
+
+
+def classes(n_seeds: int = 2, n: int = 80, k: int = 4, *, seed: int = 0):
+    """Probabilities (S, N, K), one class an image (N,), patients of about two images."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(k, size=n)
+    raw = np.exp(rng.normal(size=(n_seeds, n, k)) + np.eye(k)[truth])
+    return raw / raw.sum(axis=2, keepdims=True), truth, rng.integers(n // 2, size=n)
+
+
+def resamples(groups, *, seed: int):
+    """Indices of the images of each resample, written out."""
+    patients = np.unique(groups)
+    for counts in draw_counts(len(patients), B, seed=seed).T:
+        yield np.concatenate(
+            [np.flatnonzero(groups == p) for p, c in zip(patients, counts, strict=True) for _ in range(int(c))]
+        )
+
+
+def by_scikit_learn(truth, scores, threshold):
+    """Metrics of one question, None where undefined."""
+    called, some, all_ = scores >= threshold, truth.any(), truth.all()
+    judged = some and not all_
+    return {
+        "auprc": sk.average_precision_score(truth, scores) if judged else None,
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, called) if judged else None,
+        "precision": sk.precision_score(truth, called) if called.any() else None,
+        "recall": sk.recall_score(truth, called) if some else None,
+        "f1": sk.f1_score(truth, called) if some else None,
+        "specificity": sk.recall_score(1 - truth, ~called) if not all_ else None,
+        "brier": sk.brier_score_loss(truth, scores, labels=[0, 1]) if judged else ((scores - truth) ** 2).mean(),
+        "ece": written_out_ece(scores, truth),
+    }
+
+
+def written_out_ece(said, right):
+    """Weighted mean gap between confidence and frequency over the bins (lower, upper]."""
+    edges, total = np.linspace(0, 1, N_BINS + 1), 0.0
+    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        inside = (said > low) & (said <= high) if k else said <= high
+        if inside.any():
+            total += inside.mean() * abs(said[inside].mean() - right[inside].mean())
+    return total
+
+
+def test_every_metric_of_every_resample_is_scikit_learns_on_the_resample_written_out(monkeypatch):
+    monkeypatch.setattr("benchmarks.statistics.replicates.CHUNK", 7)
+    scores, truth, groups = findings()
+    truth[:, 2] = 0
+    truth[:2, 2] = 1  # lost in some resamples
+    thresholds = np.array([[0.5, 0.7, 1.0], [0.3, 0.6, 1.0]])
+    found = bootstrap_metrics(scores, truth, groups, seed=5, thresholds=thresholds, n_replicates=B)
+    undefined = 0
+    for b, rows in enumerate(resamples(groups, seed=5)):
+        for s in range(2):
+            expected = [by_scikit_learn(truth[rows, q], scores[s, rows, q], thresholds[s, q]) for q in range(3)]
+            for metric in expected[0]:
+                numbers = [e[metric] for e in expected]
+                there = [x for x in numbers if x is not None]
+                assert found[metric].draws[s, b] == pytest.approx(np.mean(there), abs=1e-12), metric
+                for q, number in enumerate(numbers):
+                    drawn = found.get(f"{metric}[{q}]")
+                    if drawn is None:
+                        assert metric == "precision"  # nothing is called positive on the test set itself
+                    elif number is None:
+                        assert not drawn.valid[b]
+                        undefined += 1
+                    else:
+                        assert drawn.draws[s, b] == pytest.approx(number, abs=1e-12), (metric, q)
+    assert undefined
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_one_class_an_image_is_bootstrapped_too(k):
+    scores, truth, groups = classes(k=k)
+    found = bootstrap_metrics(scores, truth, groups, seed=1, n_replicates=B)
+    for b, rows in enumerate(resamples(groups, seed=1)):
+        for s in range(2):
+            said, y = scores[s, rows], truth[rows]
+            first = said.argmax(axis=1)
+            assert found["balanced_accuracy_argmax"].draws[s, b] == pytest.approx(sk.balanced_accuracy_score(y, first))
+            assert found["brier"].draws[s, b] == pytest.approx(((said - np.eye(k)[y]) ** 2).sum(axis=1).mean())
+            assert found["ece"].draws[s, b] == pytest.approx(written_out_ece(said.max(axis=1), first == y))
+            each = [sk.average_precision_score(y == c, said[:, c]) for c in (range(k) if k > 2 else [1])]
+            assert found["auprc"].draws[s, b] == pytest.approx(np.mean(each))
+    assert "recall" not in found
+    assert not any(name.startswith("balanced_accuracy_argmax[") for name in found)
+
+
+@pytest.mark.parametrize("make", [findings, classes])
+def test_the_point_is_the_metric_itself_with_its_thresholds_from_val(make):
+    scores, truth, groups = make()
+    val_scores, val_truth, _ = make(seed=1)
+    found = bootstrap_metrics(
+        scores, truth, groups, seed=0, thresholds=val_thresholds(val_truth, val_scores), n_replicates=3
+    )
+    for s in range(2):
+        expected = measure_utility(
+            truth=truth, scores=scores[s], val_truth=val_truth, val_scores=val_scores[s]
+        )
+        for name, value in expected.items():
+            if not name.startswith(("auroc", "balanced_accuracy_argmax[")):
+                assert found[name].values[s] == pytest.approx(value.value, abs=1e-12), name
+
+
+def test_a_class_without_a_threshold_is_left_out_of_the_macro():
+    scores, truth, groups = findings()
+    val_truth = truth.copy()
+    val_truth[:, 1] = 0
+    thresholds = val_thresholds(val_truth, scores)
+    assert np.isnan(thresholds).tolist() == [[False, True, False]] * 2
+    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=B)
+    for rate in RATES:
+        assert f"{rate}[1]" not in found
+        mean = (found[f"{rate}[0]"].draws + found[f"{rate}[2]"].draws) / 2
+        both = found[f"{rate}[0]"].valid & found[f"{rate}[2]"].valid
+        np.testing.assert_allclose(found[rate].draws[:, both], mean[:, both])
+
+
+def test_resamples_are_those_of_auroc():
+    scores, truth, groups = findings()
+    metrics = bootstrap_metrics(scores, truth, groups, seed=3, n_replicates=B)
+    assert metrics["auprc"].design == bootstrap_auroc(scores, truth, groups, seed=3, n_replicates=B).design
+
+
+def test_running_sums_are_cumsum():
+    table = np.random.default_rng(0).random((6, 4))
+    expected = table.cumsum(axis=0)
+    bootstrap.accumulate(table)
+    np.testing.assert_array_equal(table, expected)
+
+
+def test_a_metric_that_few_resamples_define_has_no_interval():
+    scores, truth, groups = findings(n_patients=60)
+    thresholds = np.full((2, 3), 2.0)
+    thresholds[:, 0] = np.sort(scores[:, :, 0], axis=1)[:, -1].max()
+    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=200)
+    assert "precision[1]" not in found  # nothing is ever called positive
+    if "precision[0]" in found and found["precision[0]"].valid.sum() < 100:
+        with pytest.raises(Unavailable, match="resamples"):
+            found["precision[0]"].interval()
+
+
+def test_an_interval_lies_within_the_range_of_its_metric():
+    scores, truth, groups = findings(n_seeds=3)
+    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=np.full((3, 3), 0.5), n_replicates=200)
+    for name, drawn in found.items():
+        interval = drawn.interval()
+        assert 0 <= interval.low <= interval.estimate <= interval.high <= 1, name
+
+
+def test_paired_differences_cover_every_macro_metric_and_are_plain_json():
+    scores, truth, groups = findings(n_seeds=6, n_patients=80)
+    better = np.clip(scores + 0.2 * (2.0 * truth - 1), 0, 1)
+    thresholds = np.full((6, 3), 0.5)
+    a, b = (
+        bootstrap_metrics(x, truth, groups, seed=0, thresholds=thresholds, n_replicates=300) for x in (better, scores)
+    )
+    found = compare_metrics(a, b)
+    assert set(found) == {"auprc", "brier", "ece", *RATES}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for name, row in found.items():
+        assert row["difference"] == pytest.approx(a[name].values.mean() - b[name].values.mean())
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert (row["p_interval"] < 0.05) == (row["low"] > 0 or row["high"] < 0)
+    assert found["auprc"]["low"] > 0
+    assert found["brier"]["high"] < 0
+    same = compare_metrics(b, b)
+    assert all(row["difference"] == 0 and row["p_value"] == 1 for row in same.values())
+
+
+def test_arms_of_another_test_set_cannot_be_paired():
+    scores, truth, groups = findings()
+    a = bootstrap_metrics(scores, truth, groups, seed=0, n_replicates=B)
+    for other in (
+        bootstrap_metrics(scores, truth, groups, seed=1, n_replicates=B),
+        bootstrap_metrics(scores[:1], truth, groups, seed=0, n_replicates=B),
+    ):
+        with pytest.raises(ValueError, match="cannot be paired"):
+            compare_metrics(a, other)
+
+
+@pytest.mark.parametrize("wrong", ["groups", "shape", "none"])
+def test_what_does_not_fit_is_refused(wrong):
+    scores, truth, groups = findings()
+    with pytest.raises(ValueError):
+        bootstrap_metrics(
+            scores[0] if wrong == "shape" else scores,
+            truth,
+            groups[1:] if wrong == "groups" else groups,
+            seed=0,
+            n_replicates=0 if wrong == "none" else 5,
+        )
