@@ -37,17 +37,19 @@ def metrics_on(
 
 def draw_metrics(arm: Arm, images: Images) -> dict[str, Drawn]:
     """Every utility metric but AUROC on the resamples that AUROC is bootstrapped on, by name."""
+    from benchmarks.statistics.temperature_bootstrap import bootstrap_calibrated
     from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, val_thresholds
 
-    return bootstrap_metrics(
-        arm.test_scores(),
-        images.test.labels.numpy(),
-        images.test.groups,
-        seed=seed_from(arm.spec.seed, "bootstrap"),
-        thresholds=val_thresholds(images.val.labels.numpy(), arm.val_scores()),
-        n_replicates=arm.spec.n_bootstrap,
-        classes=images.test.classes,
-    )
+    evidence = arm.test_scores(), images.test.labels.numpy(), images.test.groups
+    design: dict[str, Any] = {
+        "seed": seed_from(arm.spec.seed, "bootstrap"),
+        "n_replicates": arm.spec.n_bootstrap,
+        "classes": images.test.classes,
+    }
+    val_truth, val_scores = images.val.labels.numpy(), arm.val_scores()
+    thresholds = val_thresholds(val_truth, val_scores)
+    calibrated = bootstrap_calibrated(*evidence, val_truth=val_truth, val_scores=val_scores, **design)
+    return bootstrap_metrics(*evidence, thresholds=thresholds, **design) | calibrated
 
 
 def utility(arm: Arm, images: Images, replicates: Replicates, drawn: Mapping[str, Drawn]) -> dict[str, Value]:
@@ -134,7 +136,8 @@ def compare_arms(
 
 
 def mean_over_seeds(values: Sequence[Value]) -> Value:
-    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and 1; null when any seed has none."""
+    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and at 1 (or the largest value, if that is
+    above 1); null when any seed has none."""
     from scipy import stats
 
     missing = [v for v in values if v.value is None]
@@ -144,7 +147,7 @@ def mean_over_seeds(values: Sequence[Value]) -> Value:
     low = high = None
     if len(numbers) > 1:
         half = float(stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
-        low, high = max(float(numbers.mean() - half), 0.0), min(float(numbers.mean() + half), 1.0)
+        low, high = max(float(numbers.mean() - half), 0.0), min(float(numbers.mean() + half), max(1.0, numbers.max()))
     extra = {"per_seed": [float(x) for x in numbers], "interval": "t over seeds"}
     if "prevalence" in values[0].extra:
         extra["prevalence"] = values[0].extra["prevalence"]

@@ -22,6 +22,7 @@ from benchmarks.records import GRID, PREDICTIONS, SCHEMA, WORTH, Records, proven
 from benchmarks.remedies import REMEDIES
 from benchmarks.spec import NONE, RunSpec
 from benchmarks.stages import Bench, Fitting, Images, prepare_data
+from benchmarks.subgroups import Subgroups
 from data.audit import audit
 from data.base import Split
 from data.registry import datasets
@@ -187,10 +188,18 @@ def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Record
         for arm in arms
     }
     drawn = {arm.spec.run_id: draw_metrics(arm, images) for arm in arms}
+    subgroups = Subgroups(
+        images.test,
+        seed=seed_from(spec.seed, "bootstrap"),
+        n_replicates=spec.n_bootstrap,
+        alone=judge.test_scores() if judge else None,
+    )
     for arm in arms:
         if find_complete(records, arm.spec) is None:
             record = _record(bench, arm, arms, images, replicates, drawn, fidelity, judge, privacy) | {"audit": audited}
-            _publish(records, record, arm, images, privacy)
+            record |= {"calibration": _calibration(arm, images), "subgroups": subgroups.of(arm.test_scores())}
+            alone = records.find(judge.spec.run_id) if judge else None
+            _publish(records, record, arm, images, privacy, alone)
 
 
 def _record(
@@ -235,6 +244,18 @@ def _record(
         "cost": _cost(bench, arm),
         "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
     }
+
+
+def _calibration(arm: Arm, images: Images) -> dict[str, Any]:
+    """Temperatures and reliability of an arm."""
+    from benchmarks.metrics.calibration import describe_calibration
+
+    return describe_calibration(
+        truth=images.test.labels.numpy(),
+        scores=arm.test_scores(),
+        val_truth=images.val.labels.numpy(),
+        val_scores=arm.val_scores(),
+    )
 
 
 def worth_of(
@@ -309,8 +330,17 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
     return cost
 
 
-def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images, privacy: Privacy) -> None:
+def _publish(
+    records: Records,
+    record: dict[str, Any],
+    arm: Arm,
+    images: Images,
+    privacy: Privacy,
+    alone: dict[str, Any] | None,
+) -> None:
+    """Write a record and what stands beside it; `alone` is the record of real images alone."""
     from benchmarks.pictures import draw_grid
+    from benchmarks.reliability_figure import RELIABILITY, draw_reliability
     from benchmarks.worth_figure import draw_worth
 
     began = time.perf_counter()
@@ -321,6 +351,7 @@ def _publish(records: Records, record: dict[str, Any], arm: Arm, images: Images,
             f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")
         )
     files |= privacy.pictures(arm)
+    files[RELIABILITY] = lambda f: draw_reliability(f, record, alone=alone)
     if record["worth"]:
         files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
     records.write(record, files)

@@ -39,11 +39,13 @@ def draw_features(
     figure = Figure(figsize=(6.4, 5.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    shown = []
+    shown, away = [], []
     kinds = ((real, REAL, "real, train", "o"), (held_out, HELD, "real, held out", "^"), (fake, FAKE, name, "o"))
     for number, (features, colour, label, mark) in enumerate(kinds):
         rows = np.random.default_rng([seed, number]).permutation(len(features))[:MOST]
         points = components.transform(features[rows])
+        beside = components.inverse_transform(points) - features[rows]
+        away.append(f"{np.median(np.linalg.norm(beside, axis=1)):.3g}")
         shown.append(np.quantile(points, (0.0025, 0.9975), axis=0))
         axes.scatter(
             *points.T, s=9, c=colour, marker=mark, alpha=0.45, linewidths=0, label=f"{label} ({len(features):,})"
@@ -55,10 +57,11 @@ def draw_features(
     share = components.explained_variance_ratio_
     axes.set_xlabel(f"first principal component ({share[0]:.0%} of the real variance)")
     axes.set_ylabel(f"second ({share[1]:.0%})")
-    axes.set_title(f"features of {space}", loc="left", fontsize=11)
+    said = f"median distance from this plane: train {away[0]}, held out {away[1]}, synthetic {away[2]}"
+    axes.set_title(f"features of {space}\n{said}", loc="left", fontsize=10)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = axes.legend(frameon=False, fontsize=9, markerscale=1.8, loc="best")
+    legend = figure.legend(frameon=False, fontsize=9, markerscale=1.8, loc="outside lower center", ncols=3)
     for handle in legend.legend_handles:
         handle.set_alpha(1)
     buffer = io.BytesIO()

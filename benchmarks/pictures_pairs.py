@@ -13,7 +13,7 @@ from synthworth.artifacts import write_bytes
 if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
+    from PIL.ImageFont import FreeTypeFont, ImageFont
     from torch import Tensor
 
 N_PAIRS, COLUMNS = 10, 5
@@ -73,7 +73,7 @@ def _tile(image: Tensor, side: int) -> Image.Image:
     return picture if picture.width == side else picture.resize((side, side), Image.Resampling.BOX)
 
 
-def fitted(pen: ImageDraw, text: str, font: FreeTypeFont, width: int) -> str:
+def fitted(pen: ImageDraw, text: str, font: FreeTypeFont | ImageFont, width: int) -> str:
     """The text, its middle left out where it is wider than `width` pixels."""
     shown, kept = text, len(text)
     while kept > 4 and pen.textlength(shown, font=font) > width:

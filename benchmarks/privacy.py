@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 NEAREST, PCA = "nearest.png", "features.png"
 PIXELS = "pixels"
@@ -37,10 +38,10 @@ DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
 class Privacy:
     """Memorisation of training images, read against real images that nothing was trained on.
 
-    Members are the train split; outsiders are val. Not test, which is read once: the bound of a near-copy is a
-    threshold, and thresholds are chosen on val. Not the reserve: `holdout_real` draws from it, and its images would
-    then be outsiders and synthetic at once. Test stands in the place of the synthetic images, as the floor, where
-    nothing is chosen by it.
+    Members are the train split; outsiders are val, less the images that are in train too, pixel for pixel (the audit
+    counts them). Not test, which is read once: the bound of a near-copy is a threshold, and thresholds are chosen on
+    val. Not the reserve: `holdout_real` draws from it, and its images would be outsiders and synthetic at once. Test
+    stands in the place of the synthetic images, as the floor, where nothing is chosen by it.
 
     Two spaces: features (`efficientnet_lite0` where it is among the extractors, else the first that is) and pixels
     (`pixel_vectors`), which know nothing but place and shade.
@@ -68,7 +69,8 @@ class Privacy:
         """
         if arm.pool is None:
             return {}
-        found, n = {}, len(arm.pool)
+        found: dict[str, Value] = {}
+        n = len(arm.pool)
         n_floor = min(n, len(self.images.test))
         for space in self.spaces:
             try:
@@ -105,9 +107,15 @@ class Privacy:
         return seed_from(self.seed, "privacy", space)
 
     def _make_reference(self, space: str) -> Reference:
-        train, val = self.images.train, self.images.val
-        members, outsiders = (self._real(space, split) for split in ("train", "val"))
-        return Reference(members, outsiders, train.groups, val.groups, self.fidelity.bench.device)
+        rows, groups = self._outsiders, self.images.val.groups
+        members, outsiders = self._real(space, "train"), self._real(space, "val")[rows]
+        outsider_groups = [groups[row] for row in rows]
+        return Reference(members, outsiders, self.images.train.groups, outsider_groups, self.fidelity.bench.device)
+
+    @cached_property
+    def _outsiders(self) -> NDArray[np.int64]:
+        """Rows of val."""
+        return np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
 
     def _real(self, space: str, split: str) -> NDArray[np.floating]:
         if space == PIXELS:
@@ -153,14 +161,16 @@ class Privacy:
         train, val, pool = self.images.train, self.images.val, arm.pool
         assert pool is not None
         near, held = self._near[arm.spec.run_id, space], self._reference(space).outsider_to_member
-        drawn, real = (
-            [
-                Pair(left.images[int(i)], train.images[int(near.index[i])], float(near.distance[i]), name(int(i)),
-                     train.ids[near.index[i]])
-                for i in closest(near, N_PAIRS)
+        rows = self._outsiders
+
+        def pairs(near: Near, image: Callable[[int], Tensor], name: Callable[[int], str]) -> list[Pair]:
+            return [
+                Pair(image(i), train.images[j], float(near.distance[i]), name(i), train.ids[j])
+                for i, j in ((int(i), int(near.index[i])) for i in closest(near, N_PAIRS))
             ]
-            for near, left, name in ((near, pool, "#{}".format), (held, val, val.ids.__getitem__))
-        )  # fmt: skip
+
+        drawn = pairs(near, lambda i: pool.images[i], "#{}".format)
+        real = pairs(held, lambda i: val.images[int(rows[i])], lambda i: val.ids[rows[i]])
         draw_pairs(
             file, {f"{arm.spec.name}: synthetic | nearest training image": drawn,
                    "for scale, real val | nearest training image": real}, space=space,

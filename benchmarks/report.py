@@ -96,7 +96,7 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
                 floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
                 shown = ("" if f is None else f"{f:.4g}" for f in floors.values())
                 made.add_row("  real test images", "", floor_n, *shown, style="dim")
-            notes |= {v["note"]: None for v in row.values() if v["value"] is None}
+            notes |= {v["note"]: None for v in found.values() if v is not None and v["value"] is None}
     if made.row_count:
         out.print(made)
     for note in notes:
@@ -107,6 +107,33 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
                 for n, v in seen.items())  # fmt: skip
         if seen:
             out.print(escape(f"{record['name']}: {', '.join(said)}"))
+
+
+def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """A line for every arm that drew images: near-copies, and what an attacker learns of who was trained on."""
+    for record in records:
+        if line := privacy_sentence(record):
+            out.print(escape(line), soft_wrap=True)
+
+
+def privacy_sentence(record: Mapping[str, Any]) -> str:
+    """Copy rate and membership attack in the first space of a record (features, where there are any), with intervals
+    and, in brackets, what real test images come to; empty where nothing was drawn."""
+    privacy = record.get("privacy") or {}
+    space = next((name.partition("/")[2] for name in privacy if name.startswith("copy_rate/")), None)
+    if space is None:
+        return ""
+
+    def said(metric: str) -> str:
+        value = privacy[f"{metric}/{space}"]
+        floor = value["extra"].get("floor")
+        return number(value) + ("" if floor is None else f" (real {floor:.3f})")
+
+    exact = privacy["exact_copy_rate"]["value"]
+    return (
+        f"privacy of {record['name']}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
+        f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}; in {space}"
+    )
 
 
 def _bare(value: Mapping[str, Any] | None) -> str:

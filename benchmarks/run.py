@@ -32,6 +32,7 @@ def main(args: Sequence[str]) -> int:
         return OK
     report.print_arms(out, outcome.records)
     report.print_fidelity(out, outcome.records)
+    report.print_privacy(out, outcome.records)
     report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
     judged = report.judged(outcome.records, generator=o.generator)
     report.print_comparisons(out, judged)

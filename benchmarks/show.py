@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,11 @@ from benchmarks.cli import OK, guarded
 from benchmarks.explain import explain
 from benchmarks.records import Records
 from benchmarks.report import console, number, print_places, print_verdicts, table
+
+BY_CLASS = {
+    "fd": "FD", "kd": "KD", "manifold_precision": "precision", "manifold_recall": "recall", "density": "density",
+    "coverage": "coverage",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ def main(args: Sequence[str]) -> int:
             out.print(line, markup=False, soft_wrap=True)
         return OK
     _print_metrics(out, record)
+    _print_by_class(out, record)
     _print_comparisons(out, record)
+    print_subgroups(out, record)
     _print_counts(out, record)
     for title, part in (
         ("spec", record["spec"]),
@@ -66,9 +73,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def _print_metrics(out: Any, record: dict[str, Any]) -> None:
-    for part in ("utility", "fidelity"):
+    for part in ("utility", "fidelity", "privacy"):
         made = table(part, ("metric", "value", "n", "better", "floor", "note"))
-        for name, value in record[part].items():
+        for name, value in record.get(part, {}).items():
             floor = value["extra"].get("floor")
             made.add_row(
                 escape(name), number(value, 4), str(value["n"]), value["direction"],
@@ -76,6 +83,23 @@ def _print_metrics(out: Any, record: dict[str, Any]) -> None:
             )  # fmt: skip
         if made.row_count:
             out.print(made)
+
+
+def _print_by_class(out: Any, record: dict[str, Any]) -> None:
+    """Fidelity of each class alone, and below it the same numbers of real test images of the class."""
+    for extractor, rows in record.get("fidelity_by_class", {}).items():
+        made = table(f"fidelity by class, {extractor}", ("class", "n", "real", *BY_CLASS.values()))
+        for name, row in rows.items():
+            made.add_row(escape(name), str(row["n"]), str(row["n_real"]), *(_short(row[m]) for m in BY_CLASS))
+            floors = (_short(row[f"{m}_floor"]) for m in BY_CLASS)
+            made.add_row("  real test images", str(row["floor_n"]), "", *floors, style="dim")
+        out.print(made)
+        for note in dict.fromkeys(row["note"] for row in rows.values() if row["note"]):
+            out.print(f"null: {note}", markup=False)
+
+
+def _short(number: float | None) -> str:
+    return "null" if number is None else f"{number:.4g}"
 
 
 def _print_comparisons(out: Any, record: dict[str, Any]) -> None:
@@ -87,6 +111,30 @@ def _print_comparisons(out: Any, record: dict[str, Any]) -> None:
         )  # fmt: skip
     if made.row_count:
         out.print(made)
+
+
+def print_subgroups(out: Any, record: Mapping[str, Any]) -> None:
+    """AUROC of every group of test images, its difference to real images alone, and the worst-group gap."""
+    for attribute, found in record.get("subgroups", {}).items():
+        made = table(f"AUROC by {attribute}", ("group", "images", "patients", "AUROC", "minus none", "note"))
+        for name, row in found["groups"].items():
+            made.add_row(
+                escape(name), str(row["n_images"]), str(row["n_patients"]), number({**row, "value": row["auroc"]}),
+                _signed(row["against_none"]), escape(row["note"] or ""),
+            )  # fmt: skip
+        gap = found["gap"]
+        pair = f"gap, {gap['best']} over {gap['worst']}" if gap["best"] else "gap"
+        made.add_row(escape(pair), "", "", number(gap), _signed(gap["against_none"]), escape(gap["note"] or ""))
+        out.print(made)
+        wider = gap["against_none"]
+        if wider and [wider["best"], wider["worst"]] != [gap["best"], gap["worst"]]:
+            out.print(f"gap minus none: {wider['best']} over {wider['worst']}, as with real images alone", markup=False)
+        if found["note"]:
+            out.print(f"by {attribute}: {found['note']}", markup=False)
+
+
+def _signed(row: Mapping[str, Any] | None) -> str:
+    return "" if row is None else f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
 
 
 def _print_counts(out: Any, record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks.cli import OK, guarded
 from benchmarks.speed_data import cache_row, epoch_row, memory_row
+from benchmarks.speed_neighbours import neighbours_memory_row, neighbours_row
 from benchmarks.speed_row import Row, best
 from synthworth.errors import UserError
 from synthworth.progress import track
@@ -141,6 +142,8 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "inception-fp32": lambda repeat: inception(repeat, precision="fp32"),
     "inception-bf16": lambda repeat: inception(repeat, precision="bf16"),
     "prdc": prdc_row,
+    "neighbours": neighbours_row,
+    "neighbours-memory": neighbours_memory_row,
     "bootstrap": bootstrap_row,
     "cache": cache_row,
     "epoch": epoch_row,

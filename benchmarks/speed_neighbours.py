@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 from benchmarks.speed_row import Row
 from synthworth.errors import UserError
@@ -42,29 +43,36 @@ print(json.dumps({"seconds": time.perf_counter() - began, "peak": peak, "found":
 """
 
 
+class Measured(NamedTuple):
+    """Seconds of the search, peak memory of its process in MiB, and the first neighbours found."""
+
+    seconds: float
+    peak: float
+    found: list[int]
+
+
 def neighbours_row(repeat: int) -> Row:
     """Seconds to find the nearest of 20,000 features to each of 20,000, against scikit-learn's chunked search."""
-    ours, peer = (min((_measure(code) for _ in range(repeat)), key=lambda m: m["seconds"]) for code in (OURS, PEER))
-    same = sum(a == b for a, b in zip(ours["found"], peer["found"], strict=True)) / len(ours["found"])
+    ours, peer = (min((_measure(code) for _ in range(repeat)), key=lambda m: m.seconds) for code in (OURS, PEER))
+    same = sum(a == b for a, b in zip(ours.found, peer.found, strict=True)) / len(ours.found)
     return Row(
-        f"nearest of {N:,} x {N:,} x {DIM}", "chunked, exact", "scikit-learn", ours["seconds"], peer["seconds"],
+        f"nearest of {N:,} x {N:,} x {DIM}", "chunked, exact", "scikit-learn", ours.seconds, peer.seconds,
         f"the same neighbour for {same:.1%} of the points",
     )  # fmt: skip
 
 
 def neighbours_memory_row(repeat: int) -> Row:
     """Peak memory of that process, against one that holds the whole matrix of distances."""
-    ours, whole = (min(_measure(code)["peak"] for _ in range(repeat)) for code in (OURS, WHOLE))
+    ours, whole = (min(_measure(code).peak for _ in range(repeat)) for code in (OURS, WHOLE))
     note = f"{'within' if ours < LIMIT else 'ABOVE'} the {LIMIT:,} MiB set for it, with libraries and features"
     return Row(f"peak memory, {N:,} x {N:,} x {DIM}", "chunked", "whole matrix", ours, whole, note, unit="MiB")
 
 
-def _measure(code: str) -> dict[str, float | list[int]]:
+def _measure(code: str) -> Measured:
     done = subprocess.run(
         [sys.executable, "-c", DRAW + code + REPORT], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"the rows of neighbours could not be measured: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float | list[int]] = json.loads(done.stdout)
-    return found
+    return Measured(**json.loads(done.stdout))

@@ -1,13 +1,15 @@
-"""What a latent generator asks of its first stage, and a published diffusers autoencoder in that role."""
+"""The first stage of a latent generator: what is asked of it, its options, and a published autoencoder in its role."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from generators.padding import cut_signed, pad_signed
 from generators.pretrained import locate
+from generators.vae import VAEConfig
 from synthworth.artifacts import read_json
 from synthworth.errors import UserError
 
@@ -16,6 +18,25 @@ if TYPE_CHECKING:
 
 FLAG = "--gen.autoencoder"
 FILES = tuple(f"{folder}{name}" for folder in ("", "vae/") for name in ("config.json", "*.safetensors"))
+
+
+@dataclass(frozen=True)
+class FirstStageConfig(VAEConfig):
+    """Options of the autoencoder: those of `vae`, with defaults for reconstructing rather than for drawing. Many small
+    steps in wide blocks at the latent's own resolution: what it cannot reconstruct, no denoiser can draw."""
+
+    conditional: bool = False
+    """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
+    draw_from: Literal["prior", "posterior"] = "prior"
+    """Of no use here: the denoiser stands in the place of both."""
+    patch: int = 4
+    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
+    widths: tuple[int, ...] = (96,)
+    """Channels by resolution, from the image inwards; each after the first halves it."""
+    blocks: int = 2
+    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
+    batch: int = 8
+    """Images in a step."""
 
 
 class FirstStage(Protocol):
@@ -90,7 +111,8 @@ class PublishedAutoencoder:
         if not list(home.glob("*.safetensors")):
             raise UserError(f"{FLAG}: {home} holds no safetensors; other formats are not read")
         try:
-            net = AutoencoderKL.from_pretrained(home, use_safetensors=True, low_cpu_mem_usage=False)
+            load: Any = AutoencoderKL.from_pretrained
+            net = load(home, use_safetensors=True, low_cpu_mem_usage=False)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{FLAG}: the weights in {home} cannot be read ({reason})") from error

@@ -36,11 +36,14 @@ class GMVAEConfig(FamilyConfig):
     free_bits: float = 0.0
     """Floor, in nats, of the mean KL(q(c | x) || 1 / K) of a batch: below it the term is not pushed down further, so
     that images are not spread evenly over all components. At most log K."""
+    closing_rounds: int = 20
+    """Rounds of EM on the mixture after training, encoder and decoder as they are: components that the optimiser left
+    without images are put to use. 0, and any context, leave the mixture as learned."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.components < 1 or self.context < 0 or self.context_hidden < 1:
-            raise UserError("components and context_hidden begin at 1, context at 0")
+        if min(self.components, self.context_hidden) < 1 or min(self.context, self.closing_rounds) < 0:
+            raise UserError("components and context_hidden begin at 1, context and closing_rounds at 0")
         if not 0 <= self.free_bits <= math.log(self.components):
             most = math.log(self.components)
             raise UserError(f"free_bits {self.free_bits} was asked for: the term cannot exceed log K = {most:.3f}")
@@ -65,6 +68,9 @@ class GMVAE(VAEFamily):
     its mean over the batch), the source's remedy against all images being shared evenly by all components. With
     `context` 0 there is no w: the mixture of VaDE (Jiang 2017), with equal shares.
 
+    Left to gradients, most components end without images: the few that lie nearest in the first steps take all. The
+    bound is therefore maximised once more over the mixture after training, by EM (`closing_rounds`).
+
     Labels: a conditional network tells them to encoder and decoder. Drawing takes c from p(c | y), measured on train
     after training (proportional to p(c) prod_k p(y_k | c), from the labels of images weighted by q(c | x)); so without
     `conditional` the labels asked for are shown as far as the components found them.
@@ -87,5 +93,6 @@ class GMVAE(VAEFamily):
         c, shape = self.config, self.shape
         return MixturePrior(
             self.latent_shape, kernel_width=c.kernel_width, n_components=c.components, context=c.context,
-            hidden=c.context_hidden, free_bits=c.free_bits, n_classes=shape.n_classes, multilabel=shape.multilabel,
+            hidden=c.context_hidden, free_bits=c.free_bits, rounds=c.closing_rounds, n_classes=shape.n_classes,
+            multilabel=shape.multilabel,
         )  # fmt: skip

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from data.base import ImageSet
 from generators.base import BaseGenerator
 from generators.conditioning import ConditionConfig, make_conditioner
-from generators.first_stage import FLAG, PublishedAutoencoder
+from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.noise import draw_chunks
 from generators.pretrained import identify, require_identity
 from generators.saving import Shape, read_model, write_model
-from generators.vae import VAE, VAEConfig
+from generators.vae import VAE
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
 from synthworth.work import Budget, FitReport, Work
@@ -34,30 +34,6 @@ ENCODED_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
-class FirstStageConfig(VAEConfig):
-    """Options of the autoencoder: those of `vae`, with defaults for reconstructing rather than for drawing. Many small
-    steps in wide blocks at the latent's own resolution: what it cannot reconstruct, no denoiser can draw."""
-
-    conditional: bool = False
-    """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
-    draw_from: Literal["prior", "posterior"] = "prior"
-    """Of no use here: the denoiser stands in the place of both."""
-    latent_channels: int = 16
-    """Channels of a spatial latent."""
-    patch: int = 4
-    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
-    widths: tuple[int, ...] = (96,)
-    """Channels by resolution, from the image inwards; each after the first halves it."""
-    blocks: int = 2
-    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
-    beta: float = 1e-4
-    """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
-    variance of the decoder's Gaussian."""
-    batch: int = 8
-    """Images in a step."""
-
-
-@dataclass(frozen=True)
 class LatentDDPMConfig:
     """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them.
 
@@ -70,7 +46,7 @@ class LatentDDPMConfig:
     first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
     latent, a residual MLP for a vector."""
-    first_stage_share: float = 0.375
+    first_stage_share: float = 0.5
     """Share of the budget (steps, and seconds where they are limited) that trains the autoencoder."""
     autoencoder: str = field(default="", metadata=NOT_IDENTITY)
     """A trained AutoencoderKL in the autoencoder's place: a diffusers folder or hub id, as safetensors. All of the
@@ -83,7 +59,7 @@ class LatentDDPMConfig:
     """Channels of the denoising UNet by resolution; each after the first halves it."""
     unet_blocks: int = 1
     """Residual blocks of the UNet at each resolution."""
-    unet_attention: tuple[int, ...] = (-1,)
+    unet_attention: tuple[int, ...] = ()
     """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
     mlp_width: int = 512
     """Width of the denoising MLP."""
@@ -95,7 +71,7 @@ class LatentDDPMConfig:
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     """What the denoiser is told of an image; a vector latent knows the kind label alone."""
-    batch: int = 32
+    batch: int = 16
     """Latents in a step of the denoiser."""
     accumulate: int = 1
     """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
@@ -365,7 +341,8 @@ class LatentDDPM(BaseGenerator):
         """Latents as the first stage knows them: without padding and standardisation."""
         latent = self.first_stage.latent_shape
         inner = drawn if len(latent) == 1 else drawn[:, :, : latent[1], : latent[2]]
-        return inner * self.std + self.mean
+        latents: Tensor = inner * self.std + self.mean
+        return latents
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images through the first stage: uint8 (N, C, S, S) -> the same, decoded means of their latents.

@@ -12,6 +12,7 @@ import tyro
 
 from benchmarks.cli import OK, guarded
 from benchmarks.records import RECORD, SCHEMA
+from leaderboard.figures import draw_figures
 from leaderboard.rank import Entry
 from leaderboard.tables import Table, make_tables
 from leaderboard.text import cell, csv_text, markdown, reason_of
@@ -26,12 +27,12 @@ MARKDOWN, CSV = "leaderboard.md", "leaderboard.csv"
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Rank the arms of every setting from their records, and write the tables as Markdown and CSV."""
+    """Rank the arms of every setting from their records, and write the tables as Markdown and CSV, with figures."""
 
     results: tuple[Path, ...] = (Path("results/runs"),)
     """Folders of records; a run that is in several of them counts once."""
     out: Path = Path("leaderboard/site")
-    """Folder that takes leaderboard.md and leaderboard.csv."""
+    """Folder that takes leaderboard.md, leaderboard.csv and the figures."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def main(args: Sequence[str]) -> int:
     found = collect(options.results)
     tables = make_tables(found.entries, found.failed)
     ensure_folder(options.out)
-    pages = {MARKDOWN: markdown(tables, found.skipped), CSV: csv_text(tables)}
+    figures = {table.key: draw_figures(table, options.out) for table in tables}
+    pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}
     for name, text in pages.items():
         write_bytes(options.out / name, text.encode())
     from benchmarks.report import console
@@ -89,7 +91,7 @@ def main(args: Sequence[str]) -> int:
         print_table(out, table)
     for line in found.skipped:
         out.print(f"not read: {line}", markup=False, soft_wrap=True)
-    for name in pages:
+    for name in (*pages, *(figure.path for drawn in figures.values() for figure in drawn)):
         out.print(f"written {options.out / name}", markup=False, soft_wrap=True)
     return OK
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.spec import NONE
+from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
 from leaderboard.tables import FIDELITY, INTERVAL, Number, Row, Table
 
@@ -53,9 +54,11 @@ def _letters(n: int) -> str:
     return (_letters(n // 26 - 1) if n >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[n % 26]
 
 
-def markdown(tables: Sequence[Table], skipped: Sequence[str] = ()) -> str:
-    """The whole page. `skipped` says which files are no records of this version."""
-    parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t) for t in tables)]
+def markdown(
+    tables: Sequence[Table], skipped: Sequence[str] = (), figures: Mapping[str, Sequence[Drawn]] | None = None
+) -> str:
+    """The whole page. `skipped` says which files are no records of this version; `figures` are by table key."""
+    parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t, (figures or {}).get(t.key, ())) for t in tables)]
     if skipped:
         parts.append("## Not read\n\n" + "".join(f"- {escape(line)}\n" for line in skipped))
     return "\n".join(parts)
@@ -68,7 +71,7 @@ def escape(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").split())
 
 
-def _table_text(table: Table) -> str:
+def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     notes = _Notes()
     lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
     if table.rows:
@@ -86,6 +89,8 @@ def _table_text(table: Table) -> str:
         lines += ["", "Verdicts:", "", *(f"- {escape(line)}" for line in said)]
     if table.quality:
         lines += ["", *_quality_text(table)]
+    for figure in figures:
+        lines += ["", f"![{escape(f'{figure.title}: {table.heading}')}]({figure.path})"]
     if table.failed:
         lines += ["", "Not finished:", ""]
         lines += [f"- {escape(r['name'])} ({r['run_id'][:12]}): {escape(reason_of(r))}" for r in table.failed]
@@ -136,7 +141,9 @@ def cell(name: str, number: Number, mark: Any) -> str:
 
 def csv_text(tables: Sequence[Table]) -> str:
     """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
-    rows = [_flat_row(table, row) for table in tables for row in table.rows]
+    records = [row.standing.entry.record for table in tables for row in table.rows]
+    attributes = sorted({attribute for record in records for attribute in record.get("subgroups", {})})
+    rows = [_flat_row(table, row, attributes) for table in tables for row in table.rows]
     out = io.StringIO()
     if rows:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
@@ -145,7 +152,23 @@ def csv_text(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
-def _flat_row(table: Table, row: Row) -> dict[str, Any]:
+def _gaps(record: Mapping[str, Any], attributes: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns of the worst-group gap of each attribute, and why a gap is missing."""
+    flat: dict[str, Any] = {}
+    notes: dict[str, str] = {}
+    for attribute in attributes:
+        name, found = f"gap_{attribute}", record.get("subgroups", {}).get(attribute)
+        gap = found["gap"] if found else {"note": "there are no groups of this attribute"}
+        worst = gap.get("worst")
+        flat |= {name: gap.get("value"), f"{name}_low": gap.get("low"), f"{name}_high": gap.get("high")}
+        flat |= {f"{name}_best_group": gap.get("best"), f"{name}_worst_group": worst}
+        flat[f"{name}_worst_auroc"] = found["groups"][worst]["auroc"] if worst else None
+        if gap["note"]:
+            notes[name] = gap["note"]
+    return flat, notes
+
+
+def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, Any]:
     record, spec = row.standing.entry.record, row.standing.entry.spec
     counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
     flat: dict[str, Any] = {
@@ -161,8 +184,11 @@ def _flat_row(table: Table, row: Row) -> dict[str, Any]:
             flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
         if name in FIDELITY:
             flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
+    gaps, gap_notes = _gaps(record, attributes)
+    flat |= gaps
     notes: dict[str, list[str]] = {}
-    for name, note in {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}}.items():
+    said = {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}, **gap_notes}
+    for name, note in said.items():
         if note:
             notes.setdefault(note, []).append(name)
     flat["verdict"] = row.verdict

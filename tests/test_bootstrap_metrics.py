@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from benchmarks.metrics.calibration import N_BINS
+from benchmarks.metrics.calibration import brier as brier_score
+from benchmarks.metrics.calibration import ece as expected_calibration_error
 from benchmarks.metrics.utility import RATES, measure_utility
 from benchmarks.statistics import bootstrap
 from benchmarks.statistics.bootstrap import bootstrap_auroc, draw_counts
-from benchmarks.statistics.replicates import N_BINS
 from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, compare_metrics, val_thresholds
 from synthworth.errors import Unavailable
 
@@ -63,7 +66,7 @@ def by_scikit_learn(truth, scores, threshold):
 def written_out_ece(said, right):
     """Weighted mean gap between confidence and frequency over the bins (lower, upper]."""
     edges, total = np.linspace(0, 1, N_BINS + 1), 0.0
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(edges)):
         inside = (said > low) & (said <= high) if k else said <= high
         if inside.any():
             total += inside.mean() * abs(said[inside].mean() - right[inside].mean())
@@ -118,13 +121,12 @@ def test_one_class_an_image_is_bootstrapped_too(k):
 def test_the_point_is_the_metric_itself_with_its_thresholds_from_val(make):
     scores, truth, groups = make()
     val_scores, val_truth, _ = make(seed=1)
-    found = bootstrap_metrics(
-        scores, truth, groups, seed=0, thresholds=val_thresholds(val_truth, val_scores), n_replicates=3
-    )
+    thresholds = val_thresholds(val_truth, val_scores)
+    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=3)
     for s in range(2):
-        expected = measure_utility(
-            truth=truth, scores=scores[s], val_truth=val_truth, val_scores=val_scores[s]
-        )
+        plain = {"truth": truth, "scores": scores[s]}
+        with_val = {**plain, "val_truth": val_truth, "val_scores": val_scores[s]}
+        expected = measure_utility(**with_val) | brier_score(**plain) | expected_calibration_error(**plain)
         for name, value in expected.items():
             if not name.startswith(("auroc", "balanced_accuracy_argmax[")):
                 assert found[name].values[s] == pytest.approx(value.value, abs=1e-12), name
@@ -144,6 +146,12 @@ def test_a_class_without_a_threshold_is_left_out_of_the_macro():
         np.testing.assert_allclose(found[rate].draws[:, both], mean[:, both])
 
 
+def test_scores_that_are_no_probabilities_have_ranks_alone():
+    scores, truth, groups = findings()
+    found = bootstrap_metrics(3 * scores, truth, groups, seed=0, n_replicates=3)
+    assert {name.partition("[")[0] for name in found} == {"auprc"}
+
+
 def test_resamples_are_those_of_auroc():
     scores, truth, groups = findings()
     metrics = bootstrap_metrics(scores, truth, groups, seed=3, n_replicates=B)
@@ -157,15 +165,18 @@ def test_running_sums_are_cumsum():
     np.testing.assert_array_equal(table, expected)
 
 
-def test_a_metric_that_few_resamples_define_has_no_interval():
+def test_a_metric_that_few_resamples_define_has_no_interval_and_says_why():
     scores, truth, groups = findings(n_patients=60)
-    thresholds = np.full((2, 3), 2.0)
-    thresholds[:, 0] = np.sort(scores[:, :, 0], axis=1)[:, -1].max()
-    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=200)
-    assert "precision[1]" not in found  # nothing is ever called positive
-    if "precision[0]" in found and found["precision[0]"].valid.sum() < 100:
-        with pytest.raises(Unavailable, match="resamples"):
-            found["precision[0]"].interval()
+    scores = np.minimum(scores, 0.9)
+    scores[:, 0, 0] = 1.0  # one image is called positive, and (1 - 1/60)^60 = 37 % of the resamples lose it
+    thresholds = np.full((2, 3), 1.0)
+    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=120)
+    assert "precision[1]" not in found
+    with pytest.raises(Unavailable, match="of 120 resamples of the patients define it, 100 are needed"):
+        found["precision[0]"].interval()
+    row = compare_metrics(found, found)["precision"]
+    assert (row["difference"], row["low"], row["p_interval"]) == (0.0, None, None)
+    assert "100 are needed" in row["note"]
 
 
 def test_an_interval_lies_within_the_range_of_its_metric():

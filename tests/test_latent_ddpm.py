@@ -18,8 +18,8 @@ from benchmarks.contract import check_generator, make_images
 from benchmarks.options import parse
 from data.base import ImageSet
 from generators.conditioning import ConditionConfig
-from generators.first_stage import PublishedAutoencoder
-from generators.latent_ddpm import FirstStageConfig, LatentDDPM, LatentDDPMConfig
+from generators.first_stage import FirstStageConfig, PublishedAutoencoder
+from generators.latent_ddpm import LatentDDPM, LatentDDPMConfig
 from generators.nets.labels import ConditionSpec
 from generators.nets.mlp import VectorDenoiser
 from generators.saving import config_from_json, config_to_json
@@ -326,8 +326,8 @@ def test_a_dropped_label_leaves_no_trace_in_the_mlp() -> None:
 
 
 def test_snapshots_are_taken_while_the_denoiser_learns_and_change_nothing(train: ImageSet, tmp_path: Path) -> None:
-    plain = fit(TINY, train, tmp_path / "plain", steps=20)
-    seen = fit(TINY, train, tmp_path / "seen", steps=20, snapshot_epochs=1.0)
+    plain = fit(TINY, train, tmp_path / "plain", steps=30)
+    seen = fit(TINY, train, tmp_path / "seen", steps=30, snapshot_epochs=1.0)
     assert [p.name for p in sorted((tmp_path / "seen" / "snapshots").glob("*.png"))] == [
         "step-000006.png", "step-000012.png",
     ]  # fmt: skip

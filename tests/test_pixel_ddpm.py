@@ -43,9 +43,7 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> int:
     return int((one.int() - other.int()).abs().max())
 
 
-@pytest.mark.parametrize(
-    ("multilabel", "channels", "size"), [(False, 1, 28), (True, 1, 32), (False, 3, 32), (True, 3, 50)]
-)
+@pytest.mark.parametrize(("multilabel", "channels", "size"), [(False, 1, 28), (True, 3, 50)])
 def test_pixel_ddpm_keeps_the_contract(multilabel: bool, channels: int, size: int) -> None:
     results = check_generator(PixelDDPM, multilabel=multilabel, channels=channels, size=size)
     assert [r.message for r in results if not r.passed] == []

@@ -12,7 +12,9 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.metrics.registry import Value
 from benchmarks.statistics import bootstrap
 from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc, draw_counts
-from benchmarks.statistics.compare import arm_interval, compare, mean_interval, sign_flip_p
+from benchmarks.statistics.compare import arm_interval, compare, half_width, interval_p, mean_interval, sign_flip_p
+from benchmarks.statistics.equivalence import MARGIN, equivalence
+from benchmarks.statistics.multiple import holm
 from synthworth.errors import Unavailable
 
 
@@ -215,6 +217,61 @@ def test_the_interval_covers_what_it_was_measured_to(n_seeds, between, patients,
 def test_one_patient_gives_no_interval():
     with pytest.raises(Unavailable, match="two patients"):
         mean_interval(np.array([0.8, 0.9]), np.array([[0.8, 0.8], [0.9, 0.9]]), n_groups=1, seed=0)
+
+
+def draws_around(values, *, noise: float = 0.002, seed: int = 0) -> np.ndarray:
+    return values[:, None] + noise * np.random.default_rng(seed).normal(size=500)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.004, 0.0065, 0.02, -0.02])
+def test_the_p_of_an_interval_is_below_five_per_cent_exactly_where_it_excludes_zero(shift):
+    values = np.array([0.004, -0.003, 0.002, -0.001, 0.003, -0.005]) + shift
+    draws = draws_around(values)
+    interval = mean_interval(values, draws, n_groups=100, seed=0)
+    p = interval_p(values, draws, n_groups=100)
+    assert (p < 0.05) == (interval.low > 0 or interval.high < 0)
+    assert abs(values.mean()) == pytest.approx(half_width(values, draws, n_groups=100, level=1 - p).half)
+
+
+def test_the_p_of_an_interval_is_students_where_only_seeds_vary_or_only_patients():
+    from scipy.stats import ttest_1samp
+
+    values = np.array([0.01, 0.02, -0.005, 0.015, 0.03, 0.0])
+    fixed = np.repeat(values[:, None], 50, axis=1)
+    assert interval_p(values, fixed, n_groups=100) == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert interval_p(np.zeros(6), np.zeros((6, 50)), n_groups=100) == 1.0
+    patients = np.random.default_rng(0).normal(size=(1, 4000))
+    assert interval_p(np.array([1.96]), patients, n_groups=100_000) == pytest.approx(0.05, abs=0.01)
+
+
+def test_equivalence_is_a_ninety_per_cent_interval_inside_the_margin():
+    values = np.array([0.001, -0.002, 0.002, 0.0, 0.001, -0.001])
+    draws = draws_around(values)
+    found = equivalence(values, draws, n_groups=100)
+    half = half_width(values, draws, n_groups=100, level=0.90).half
+    assert found["margin"] == MARGIN == 0.01
+    assert found["high"] - found["low"] == pytest.approx(2 * half)
+    assert found["equivalent"] and found["p_value"] < 0.05
+    assert found["sentence"] == "EQUIVALENT within +-0.01"
+    tight = equivalence(values, draws, n_groups=100, margin=0.0005)
+    assert not tight["equivalent"] and tight["p_value"] > 0.05
+    assert tight["sentence"] == "not shown to be equivalent within +-0.0005"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_difference_beyond_the_margin_and_few_seeds_are_never_called_equivalent():
+    values = np.array([0.021, 0.022, 0.020, 0.021, 0.019, 0.020])
+    assert equivalence(values, draws_around(values), n_groups=100)["p_value"] > 0.95
+    few = equivalence(values[:3] - 0.02, draws_around(values[:3] - 0.02, noise=1e-4), n_groups=100)
+    assert few["p_value"] < 0.05 and not few["equivalent"]
+    assert few["sentence"].endswith("(screening: 3 seeds)")
+    assert equivalence(np.zeros(6), np.zeros((6, 9)), n_groups=5)["equivalent"]
+    with pytest.raises(ValueError, match="above 0"):
+        equivalence(values, draws_around(values), n_groups=100, margin=0.0)
+
+
+def test_holm_steps_down():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_under_a_null_few_comparisons_find_something_and_a_real_gain_is_found():

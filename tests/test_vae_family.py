@@ -83,7 +83,10 @@ VARIANTS = {
     "vae-spatial-linear": (VAE, {"decoder": "linear", "hidden": (8,), "kernel_width": 1.0, "ema": 0.9}),
     "vae-spatial-deconv": (VAE, {"decoder": "deconv", "conditional": False, "patch": 4, "transition": 6}),
     "vae-vector-upsample": (VAE, {"latent": "vector", "latent_size": 5, "transition": 7}),
-    "gmvae-spatial": (GMVAE, {"latent": "spatial", "latent_channels": 2, "conditional": False, "free_bits": 0.5}),
+    "gmvae-spatial": (
+        GMVAE,
+        {"latent": "spatial", "context": 0, "latent_channels": 2, "conditional": False, "free_bits": 0.5},
+    ),
     "fs_gmvae-linear": (FSGMVAE, {"decoder": "linear", "hidden": (), "conditional": True}),
 }
 

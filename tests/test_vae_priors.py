@@ -45,11 +45,14 @@ def test_the_supervised_prior_is_the_gaussian_of_the_label(multilabel: bool) -> 
     assert torch.allclose(drawn.std(0), (log_variance / 2).exp(), atol=0.05)
 
 
-def make_mixture(*, context: int = 0, free_bits: float = 0.0, multilabel: bool = False) -> MixturePrior:
+def make_mixture(
+    *, context: int = 0, free_bits: float = 0.0, rounds: int = 0, multilabel: bool = False
+) -> MixturePrior:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         prior = MixturePrior(
-            (2,), kernel_width=0.0, n_components=3, context=context, hidden=4, free_bits=free_bits, n_classes=2,
+            (2,), kernel_width=0.0, n_components=3, context=context, hidden=4, free_bits=free_bits, rounds=rounds,
+            n_classes=2,
             multilabel=multilabel,
         )  # fmt: skip
         for name, parameter in prior.named_parameters():
@@ -130,6 +133,25 @@ def test_component_usage_is_reported_and_drawn_from_by_label(multilabel: bool) -
     noise = torch.randn(4000, prior.n_noise, generator=seeded(1))
     drawn = prior.draw(noise, labels[:1].expand(4000, *labels.shape[1:]))
     assert (drawn[:, 0] > 5).float().mean().item() == pytest.approx(weights[0, 0].item(), abs=0.03)
+
+
+def test_closing_rounds_put_idle_components_to_use_and_never_worsen_the_bound() -> None:
+    centres = torch.tensor([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0]])
+    mean = centres[torch.arange(90) % 3] + 0.1 * torch.randn(90, 2, generator=seeded())
+    logvar, labels = torch.full((90, 2), -3.0), torch.arange(90) % 2
+    bounds = {}
+    for rounds in (0, 5):
+        prior = make_mixture(rounds=rounds)
+        prior.mean.copy_(torch.tensor([[1.0, 1.0], [90.0, 0.0], [0.0, 90.0]]) / RATE)
+        facts = prior.settle(mean, logvar, labels)
+        assert facts["learned_effective_components"] == pytest.approx(1.0)
+        assert facts["effective_components"] == pytest.approx(3.0 if rounds else 1.0, abs=1e-3)
+        bounds[rounds] = prior.divergence(mean, logvar, labels)["kl"].mean().item()
+    assert bounds[5] < bounds[0] - 1
+    assert facts["kl_gained"] == pytest.approx(bounds[0] - bounds[5], abs=1e-2)
+    again = prior.mean.clone()
+    assert prior.settle(mean, logvar, labels)["kl_gained"] == pytest.approx(0.0, abs=1e-3)
+    assert torch.allclose(prior.mean, again, atol=1e-3)
 
 
 @pytest.mark.parametrize("width", [0.5, 1.0, 2.0])

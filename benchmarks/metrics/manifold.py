@@ -65,13 +65,14 @@ def prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) 
     in_some_real = torch.zeros(len(y), dtype=torch.bool)
     in_some_fake = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
+    margin = NOISE * sum(float((points * points).sum(dim=1).max()) for points in (x, y))
     n_balls = 0
     for rows, squared in squared_distances(x, y):
-        in_real = _below(squared, radius_x[rows, None], x[rows], y)
+        in_real = _below(squared, radius_x[rows, None], x[rows], y, margin)
         in_some_real |= in_real.any(dim=0)
         covered[rows] = in_real.any(dim=1)
         n_balls += int(torch.count_nonzero(in_real))
-        in_some_fake[rows] = _below(squared, radius_y[None, :], x[rows], y).any(dim=1)
+        in_some_fake[rows] = _below(squared, radius_y[None, :], x[rows], y, margin).any(dim=1)
     return PRDC(
         precision=in_some_real.double().mean().item(),
         recall=in_some_fake.double().mean().item(),
@@ -85,9 +86,9 @@ def _squared_radii(points: Tensor, k: int) -> Tensor:
     return nearest(points, points, k=k, same=True).squared[:, k - 1]
 
 
-def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Whether ||a_i - b_j||^2 < limit (bool, shape of `squared`): float32 where it can tell, float64 elsewhere."""
-    margin = NOISE * ((a * a).sum(dim=1).max() + (b * b).sum(dim=1).max())
+def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor, margin: float) -> Tensor:
+    """Whether ||a_i - b_j||^2 < limit (bool, shape of `squared`): float32 where it is farther than `margin` from the
+    limit, float64 elsewhere."""
     below = squared < (limit - margin).float()
     unsure = (squared <= (limit + margin).float()).logical_xor_(below).nonzero()
     if len(unsure):

@@ -35,22 +35,56 @@ def nearest(points: Tensor, others: Tensor, *, k: int = 1, same: bool = False) -
     ValueError
         When there are not k others.
     """
-    import torch
 
     there = len(others) - same
     if not 1 <= k <= there:
         raise ValueError(f"{k} nearest of {there} points were asked for")
     n_near = min(k + SPARE, there)
-    squared = torch.empty((len(points), k), dtype=torch.float64)
-    index = torch.empty((len(points), k), dtype=torch.int64)
-    for rows, chunk in squared_distances(points, others):
-        own = rows.start + torch.arange(len(chunk))
-        if same:
-            chunk[torch.arange(len(chunk)), own] = torch.inf
-        near = chunk.topk(n_near, dim=1, largest=False, sorted=False).indices
-        ordered = _exact_to(points[rows], others, near).sort(dim=1)
-        squared[rows], index[rows] = ordered.values[:, :k], near.gather(1, ordered.indices)[:, :k]
-    return Neighbours(squared, index)
+    found = _within(points, n_near) if same else _across(points, others, n_near)
+    ordered = _exact_to(points, others, found).sort(dim=1)
+    index = found.gather(1, ordered.indices)[:, :k]
+    return Neighbours(ordered.values[:, :k].cpu(), index.cpu())
+
+
+def _across(points: Tensor, others: Tensor, n_near: int) -> Tensor:
+    """Candidates among other points by float32 distance: int64 (N, n_near), in no order."""
+    import torch
+
+    index = torch.empty((len(points), n_near), dtype=torch.int64, device=points.device)
+    for rows, chunk in squared_distances(points, others):  # into one tensor: small ones between chunks split the heap
+        index[rows] = chunk.topk(n_near, dim=1, largest=False, sorted=False).indices
+    return index
+
+
+def _within(points: Tensor, n_near: int) -> Tensor:
+    """Candidates among the other points of the set itself. Every distance is computed once and serves both its ends:
+    chunks hold the columns from their own first row on."""
+    import torch
+
+    n, device = len(points), points.device
+    squared = torch.full((n, n_near), torch.inf, device=device)
+    index = torch.zeros((n, n_near), dtype=torch.int64, device=device)
+
+    def keep(rows: slice, distances: Tensor, first: int) -> None:
+        near = distances.topk(min(n_near, distances.shape[1]), dim=1, largest=False, sorted=False)
+        values = torch.cat([squared[rows], near.values], dim=1)
+        kept = values.topk(n_near, dim=1, largest=False, sorted=False)
+        squared[rows] = kept.values
+        index[rows] = torch.cat([index[rows], near.indices + first], dim=1).gather(1, kept.indices)
+
+    points32, norm = points.float(), (points * points).sum(dim=1).float()
+    start = 0
+    while start < n:
+        stop = min(n, start + max(1, CHUNK // (n - start)))
+        chunk = torch.addmm(norm[start:], points32[start:stop], points32[start:].T, alpha=-2.0)
+        chunk.add_(norm[start:stop, None])
+        own = torch.arange(stop - start, device=device)
+        chunk[own, own] = torch.inf
+        keep(slice(start, stop), chunk, start)
+        if stop < n:
+            keep(slice(stop, n), chunk[:, stop - start :].T, start)
+        start = stop
+    return index
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -65,7 +65,10 @@ class Reference:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        check_features(real=self.members, fake=self.outsiders, minimum=MIN_N)
+        check_features(real=self.members, fake=self.outsiders, minimum=0)
+        counts = len(self.members), len(self.outsiders)
+        if min(counts) < MIN_N:
+            raise Unavailable(f"needs {MIN_N} training and held-out images; there are {counts[0]} and {counts[1]}")
         for vectors, groups in ((self.members, self.member_groups), (self.outsiders, self.outsider_groups)):
             if len(vectors) != len(groups):
                 raise ValueError(f"{len(vectors)} vectors but {len(groups)} patients")
@@ -240,8 +243,8 @@ class Attack:
 
     def auroc(self, *, share: float = 1.0) -> float:
         """On the images as they are."""
-        everyone = (np.ones((groups.max() + 1, 1)) for groups in (self.nearer_groups, self.farther_groups))
-        return float(self._auroc(*everyone, share)[0])
+        nearer, farther = (np.ones((groups.max() + 1, 1)) for groups in (self.nearer_groups, self.farther_groups))
+        return float(self._auroc(nearer, farther, share)[0])
 
     def interval(
         self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES
@@ -251,11 +254,11 @@ class Attack:
         draws = []
         for start in range(0, n_replicates, CHUNK):
             n = min(CHUNK, n_replicates - start)
-            counts = [
+            nearer, farther = (
                 rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64)
                 for k in (self.nearer_groups.max() + 1, self.farther_groups.max() + 1)
-            ]
-            draws.append(self._auroc(*counts, share))
+            )
+            draws.append(self._auroc(nearer, farther, share))
         low, high = np.quantile(np.concatenate(draws), (0.025, 0.975))
         return float(low), float(high)
 

@@ -163,8 +163,8 @@ def measure_ssim(
     """`ssim_within`: mean SSIM of random pairs of synthetic images with one label, averaged over the labels.
 
     Lower is more diverse; a set that has collapsed comes near 1. To be read against the same number of real images
-    (its floor): far below it is noise, not diversity. (SSIM, not MS-SSIM, whose five scales need 161 pixels.) `classes` name the means by label, where an
-    image has one class.
+    (its floor): far below it is noise, not diversity. (SSIM, not MS-SSIM, whose five scales need 161 pixels.)
+    `classes` name the means by label, where an image has one class.
     """
     n = len(fake_images)
     pairs = pairs_by_class(fake_labels, N_PAIRS, seed=seed)

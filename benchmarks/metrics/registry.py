@@ -23,6 +23,12 @@ METRICS = Registry(
             "benchmarks.metrics.utility:operating_point",
             "balanced accuracy, precision, recall, F1, specificity at the threshold chosen on val",
         ),
+        "brier": BuiltIn("benchmarks.metrics.calibration:brier", "mean squared error of the probabilities"),
+        "ece": BuiltIn("benchmarks.metrics.calibration:ece", "expected calibration error, 15 equal bins"),
+        "after_temperature": BuiltIn(
+            "benchmarks.metrics.calibration:after_temperature",
+            "Brier score and calibration error after temperature scaling on val",
+        ),
         "fd": BuiltIn(
             "benchmarks.metrics.frechet:measure_frechet", "Frechet distance of features (with Inception: FID)"
         ),

@@ -137,7 +137,7 @@ def bootstrap_auroc(
         draws, valid = ranks.auroc(counts)
         return ranks.auroc(everyone)[0], draws, valid
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1, len(jobs))) as pool:
         done = list(pool.map(work, jobs))
     shape = (len(problems), len(judged))
     valid = np.stack([row[2] for row in done[: len(judged)]])
@@ -170,8 +170,10 @@ def draw_counts(n_groups: int, n_replicates: int, *, seed: int) -> NDArray[np.fl
     """How often each group is drawn, (n_groups, n_replicates): columns sum to n_groups."""
     rng = np.random.default_rng(seed_from(seed, "bootstrap", "patients"))
     counts = np.empty((n_groups, n_replicates))
-    for replicate in range(n_replicates):
-        counts[:, replicate] = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
+    for start in range(0, n_replicates, CHUNK):
+        n = min(CHUNK, n_replicates - start)
+        cells = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
+        counts[:, start : start + n] = np.bincount(cells.ravel(), minlength=n * n_groups).reshape(n, n_groups).T
     return counts
 
 

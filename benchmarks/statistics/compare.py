@@ -184,12 +184,12 @@ def half_width(
 
 def _quantile(probability: float, share: float, n_seeds: int, n_groups: int) -> float:
     """Cochran's blend of Student's t over the seeds (of that share of the variance) and over the patients."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    over_patients = float(t.ppf(probability, n_groups - 1))
+    over_patients = float(stdtrit(n_groups - 1, probability))
     if not share:
         return over_patients
-    return share * float(t.ppf(probability, n_seeds - 1)) + (1 - share) * over_patients
+    return share * float(stdtrit(n_seeds - 1, probability)) + (1 - share) * over_patients
 
 
 def one_sided_p(distance: float, spread: Spread, *, n_seeds: int, n_groups: int) -> float:

@@ -1,4 +1,4 @@
-"""DeLong's test of two AUROCs on the same images: a cross-check of the bootstrap that knows nothing of seeds or patients."""
+"""DeLong's test of two AUROCs on the same images: a cross-check that knows nothing of seeds or patients."""
 
 from __future__ import annotations
 

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.calibration import N_BINS, outcomes
 from benchmarks.statistics.bootstrap import CHUNK, accumulate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-N_BINS = 15
-"""Equal-width bins of the expected calibration error."""
 
 
 class Column(NamedTuple):
@@ -104,7 +102,7 @@ def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float
 
 
 def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
-    """Mean squared error of probabilities (Brier 1950): (1, B) summed over the classes for truth (N,), else (K, B)."""
+    """`benchmarks.metrics.calibration.brier`: (1, B), summed over the classes, for truth (N,), else (K, B)."""
     if truth.ndim == 2:
         squares = (scores - truth) ** 2
     else:
@@ -113,17 +111,13 @@ def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Pat
 
 
 def calibration_error(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
-    """Expected calibration error: (1, B) of the highest probability for truth (N,), else (K, B) of each finding's.
+    """`benchmarks.metrics.calibration.ece`: (1, B) of the first choice for truth (N,), else (K, B) of each finding.
 
-    With probabilities in `N_BINS` equal bins, (lower, upper]: ECE = sum over bins of |sum (p - correct)| / n.
+    In `N_BINS` bins of the confidence: sum over bins of |sum over its images of (confidence - came true)| / n.
     """
-    if truth.ndim == 2:
-        said, right = scores, truth.astype(np.float64)
-    else:
-        said = scores.max(axis=1, keepdims=True)
-        right = (scores.argmax(axis=1) == truth)[:, None].astype(np.float64)
+    said, right = outcomes(truth, scores)
     n_images = patients.total(np.ones(len(truth)))
-    place = np.clip(np.ceil(said * N_BINS).astype(int) - 1, 0, N_BINS - 1)
+    place = np.clip(np.ceil(said * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     found = []
     for q in range(said.shape[1]):
         gaps = np.zeros((len(truth), N_BINS))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.metrics.calibration import no_probabilities
 from benchmarks.metrics.utility import one_sided, one_vs_rest, youden_threshold
 from benchmarks.statistics.bootstrap import N_REPLICATES, design_of, draw_counts
 from benchmarks.statistics.compare import Interval, interval_p, mean_interval, sign_flip_p
@@ -27,7 +28,7 @@ from synthworth.errors import Unavailable
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-HIGHEST = {"brier": 2.0}
+HIGHEST = {"brier": 2.0, "brier_calibrated": 2.0}
 """The largest value of the metrics whose largest is not 1."""
 MIN_RESAMPLES = 100
 """Fewest resamples that an interval is made of."""
@@ -129,7 +130,12 @@ def bootstrap_metrics(
     all_names = tuple(classes) if classes is not None else tuple(str(c) for c in range(stack.shape[2]))
 
     def measure(s: int) -> dict[str, Column]:
-        found = _ranked(problems[s].scores, yes, names, patients) | _probable(labels, stack[s], all_names, patients)
+        found = _ranked(problems[s].scores, yes, names, patients)
+        found |= _probable(labels, stack[s], all_names, patients)
+        if labels.ndim == 1:
+            label = "balanced_accuracy_argmax"
+            first = _with_macro(label, all_names, recalls_of_first_choice(labels, stack[s], patients))
+            found[label] = first[label]
         if thresholds is not None:
             found |= _decided(problems[s].scores, yes, thresholds[s], names, patients)
         return found
@@ -138,9 +144,10 @@ def bootstrap_metrics(
         by_seed = list(pool.map(measure, range(len(problems))))
     design = design_of(yes, patient, names, seed=seed, n_replicates=n_replicates)
     table = {}
-    for name in by_seed[0]:
+    for name in (name for name in by_seed[0] if all(name in found for found in by_seed)):
         columns = [found[name] for found in by_seed]
-        draws, valid = np.stack([c.draws for c in columns]), np.stack([c.valid for c in columns]).all(axis=0)
+        draws = np.stack([c.draws for c in columns])
+        valid: NDArray[np.bool_] = np.stack([c.valid for c in columns]).min(axis=0)
         if valid[0]:
             table[name] = Drawn(name, draws[:, 0], draws[:, 1:], valid[1:], len(ids), seed, design)
     return table
@@ -158,19 +165,27 @@ def _ranked(
     scores: NDArray[np.float64], yes: NDArray[np.bool_], names: Sequence[str], patients: Patients
 ) -> dict[str, Column]:
     columns = [average_precision(scores[:, q], yes[:, q], patients) for q in range(len(names))]
-    return _with_macro("auprc", names, Column(np.stack([c.draws for c in columns]), np.stack([c.valid for c in columns])))
+    return _with_macro(
+        "auprc", names, Column(np.stack([c.draws for c in columns]), np.stack([c.valid for c in columns]))
+    )
 
 
 def _probable(
     truth: NDArray[Any], scores: NDArray[np.float64], names: Sequence[str], patients: Patients
 ) -> dict[str, Column]:
-    """What is asked of the probabilities themselves, and of the first choice where every image has one class."""
-    found = {"brier": brier(truth, scores, patients), "ece": calibration_error(truth, scores, patients)}
-    if truth.ndim == 2:
-        return {k: v for metric, table in found.items() for k, v in _with_macro(metric, names, table).items()}
-    one = {metric: Column(table.draws[0], table.valid[0]) for metric, table in found.items()}
-    label = "balanced_accuracy_argmax"
-    return one | {label: _with_macro(label, names, recalls_of_first_choice(truth, scores, patients))[label]}
+    """What is asked of the probabilities themselves; nothing of scores that are none."""
+    if no_probabilities(scores, multilabel=truth.ndim == 2):
+        return {}
+    found: dict[str, Column] = {}
+    for metric, table in (
+        ("brier", brier(truth, scores, patients)),
+        ("ece", calibration_error(truth, scores, patients)),
+    ):
+        if truth.ndim == 2:
+            found |= _with_macro(metric, names, table)
+        else:
+            found[metric] = Column(table.draws[0], table.valid[0])
+    return found
 
 
 def _decided(
@@ -180,9 +195,9 @@ def _decided(
     names: Sequence[str],
     patients: Patients,
 ) -> dict[str, Column]:
-    """The rates of `benchmarks.metrics.utility.RATES` at this seed's thresholds (Q,); a class without one is undefined."""
+    """The rates at this seed's thresholds (Q,); a class without a threshold has none."""
     chosen = np.isfinite(thresholds)
-    found = {}
+    found: dict[str, Column] = {}
     for rate, table in rates(yes, scores >= np.where(chosen, thresholds, np.inf), patients).items():
         found |= _with_macro(rate, names, Column(table.draws, table.valid & chosen[:, None]))
     return found

@@ -173,6 +173,7 @@ class MixturePrior(Prior):
 
     context : numbers of w ~ N(0, I), from which a network makes the Gaussians' means and variances; 0 for fixed ones.
     free_bits : floor of the mean KL(q(c | x) || p(c)) of a batch, in nats.
+    rounds : of EM after training; without context alone.
     """
 
     shares: Tensor
@@ -180,11 +181,11 @@ class MixturePrior(Prior):
 
     def __init__(
         self, latent_shape: tuple[int, ...], *, kernel_width: float, n_components: int, context: int, hidden: int,
-        free_bits: float, n_classes: int, multilabel: bool,
+        free_bits: float, rounds: int, n_classes: int, multilabel: bool,
     ) -> None:  # fmt: skip
         super().__init__(latent_shape, kernel_width=kernel_width)
         self.n_components, self.context, self.free_bits = n_components, context, free_bits
-        self.n_classes, self.multilabel = n_classes, multilabel
+        self.n_classes, self.multilabel, self.rounds = n_classes, multilabel, rounds
         self.n_extra = 1 + context
         # of one length, so that no component is nearer to all images than the others before anything is learned
         begin = F.normalize(torch.randn(n_components, self.n_numbers), dim=1) * self.n_numbers**0.5 / 2
@@ -248,24 +249,66 @@ class MixturePrior(Prior):
         return z.reshape(-1, *self.latent_shape)
 
     def settle(self, mean: Tensor, logvar: Tensor, labels: Tensor) -> Mapping[str, Any]:
-        """Measure p(c) and p(y_k | c), each with one image's worth of smoothing; reports how components are used."""
-        q = torch.cat([
-            self.assign(m, v, self._style_of(m, v)[0] if self.context else None)[0].exp().double()
-            for m, v in zip(torch.split(mean, 256), torch.split(logvar, 256), strict=True)
-        ])  # fmt: skip
+        """Bring the Gaussians to where the bound on these images is highest, then measure p(c) and p(y_k | c), each
+        with one image's worth of smoothing; reports how components are used."""
+        learned = self._assignments(mean, logvar)
+        facts = {"learned_effective_components": effective(learned.mean(0))}
+        if self.rounds and not self.context:
+            facts["kl_gained"] = round(self._close(mean, logvar), 3)
+        q = self._assignments(mean, logvar)
         y = as_vectors(labels, self.n_classes).double()
         used = q.sum(0)
         n_ways = 2 if self.multilabel else self.n_classes
         present = (q.T @ y + 1 / n_ways) / (used[:, None] + 1)
         absent = (q.T @ (1 - y) + 1 / n_ways) / (used[:, None] + 1)
         self.log_present.copy_(torch.stack([absent, present]).log())
-        share = used / used.sum()
-        self.shares.copy_(share)
-        return {
-            "component_shares": [round(float(s), 4) for s in share],
-            "effective_components": round(float(torch.exp(-torch.xlogy(share, share).sum())), 3),
+        self.shares.copy_(used / used.sum())
+        return facts | {
+            "component_shares": [round(float(s), 4) for s in self.shares],
+            "effective_components": effective(used / used.sum()),
             "assignment_entropy": round(float(-torch.xlogy(q, q).sum(1).mean()), 4),
         }
+
+    def _assignments(self, mean: Tensor, logvar: Tensor) -> Tensor:  # -> float64 (N, K)
+        parts = zip(torch.split(mean, 256), torch.split(logvar, 256), strict=True)
+        return torch.cat([
+            self.assign(m, v, self._style_of(m, v)[0] if self.context else None)[0].exp().double() for m, v in parts
+        ])  # fmt: skip
+
+    def _divergence_of(self, mean: Tensor, logvar: Tensor) -> float:
+        """Mean of -log sum_c exp(-KL_c) / K: what the latent and the component cost together, in nats."""
+        parts = zip(torch.split(mean, 256), torch.split(logvar, 256), strict=True)
+        cost = [-torch.logsumexp(-self.assign(m, v, None)[1], dim=1) + log(self.n_components) for m, v in parts]
+        return float(torch.cat(cost).mean())
+
+    def _close(self, mean: Tensor, logvar: Tensor) -> float:
+        """Rounds of EM on the bound, encoder and decoder as they are, begun at the k-means of the images' means. What
+        the optimiser had learned is kept where that is better. Returns the nats gained."""
+        from sklearn.cluster import KMeans
+
+        before, learned = self._divergence_of(mean, logvar), (self.mean.clone(), self.logvar.clone())
+        n_clusters = min(self.n_components, len(mean))
+        begin = KMeans(n_clusters, n_init=1, random_state=0).fit(mean.numpy()).labels_
+        q = F.one_hot(torch.from_numpy(begin).long(), self.n_components).double()
+        spread = mean.double().square() + logvar.double().exp()
+        for _ in range(self.rounds):
+            weight = q.sum(0)[:, None]
+            centre = q.T @ mean.double() / weight.clamp_min(1e-9)
+            variance = (q.T @ spread / weight.clamp_min(1e-9) - centre.square()).clamp_min(1e-5)
+            alive = weight > 1e-6
+            self.mean.copy_(torch.where(alive, centre / RATE, self.mean))
+            self.logvar.copy_(torch.where(alive, variance.log() / RATE, self.logvar))
+            q = self._assignments(mean, logvar)
+        gained = before - self._divergence_of(mean, logvar)
+        if gained < 0:
+            self.mean.copy_(learned[0])
+            self.logvar.copy_(learned[1])
+        return max(gained, 0.0)
+
+
+def effective(shares: Tensor) -> float:
+    """exp of the entropy of shares: how many equal ones they are worth."""
+    return round(float(torch.exp(-torch.xlogy(shares, shares).sum())), 3)
 
 
 class LabelPrior(Prior):

@@ -1,0 +1,266 @@
+"""Subgroups: an arm's AUROC by sex, age band, view and the like, and how far the worst group lies below the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.metrics.utility import Problem, one_vs_rest
+from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
+from benchmarks.statistics.compare import LEVEL, arm_interval, compare, half_width, mean_interval, sign_flip_p
+from synthworth.errors import Unavailable
+from synthworth.keys import digest, seed_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from data.base import ImageSet
+
+MOST_GROUPS = 12
+"""An attribute with more distinct values is a number (an age in years), not a set of groups."""
+MIN_IMAGES = 50
+"""Fewest images of a group that is judged."""
+MIN_SIDE = 5
+"""Fewest patients with, and fewest without, a class in a group for the class to be judged there."""
+UNSTATED = ("", "unknown", "nan", "none")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The test images with one value of an attribute."""
+
+    name: str
+    rows: NDArray[np.intp]
+    n_patients: int
+    classes: tuple[str, ...]
+    """Those that the group has enough patients with and without."""
+    reason: str | None
+    """Why it is not judged."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """The groups of one attribute; the macro of each is over the same classes, or they could not be compared."""
+
+    name: str
+    groups: tuple[Group, ...]
+    classes: tuple[str, ...]
+    """Those that every judged group can judge."""
+    note: str | None
+
+    @property
+    def judged(self) -> tuple[Group, ...]:
+        """The groups that have a number."""
+        return tuple(group for group in self.groups if group.reason is None)
+
+
+def find_attributes(test: ImageSet) -> tuple[Attribute, ...]:
+    """The attributes of a test set that make 2 to `MOST_GROUPS` groups, in the order of their names.
+
+    Images whose value is missing (`UNSTATED`) are in no group.
+    """
+    questions = one_vs_rest(test.labels.numpy(), np.zeros((len(test), test.n_classes)), test.classes)
+    patients = np.asarray(test.groups)
+    found = []
+    for name, values in sorted(test.attributes.items()):
+        said = np.array([_text(value) for value in np.asarray(values)])
+        stated = ~np.isin(np.char.lower(said), UNSTATED)
+        names = sorted(set(said[stated].tolist()))
+        if 2 <= len(names) <= MOST_GROUPS:
+            groups = tuple(_group(questions, patients, value, np.flatnonzero(said == value)) for value in names)
+            found.append(_attribute(name, groups, questions.names, n_unstated=int((~stated).sum())))
+    return tuple(found)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value).strip()
+
+
+def _group(questions: Problem, patients: NDArray[Any], name: str, rows: NDArray[np.intp]) -> Group:
+    who = patients[rows]
+    n_patients = len(np.unique(who))
+    if len(rows) < MIN_IMAGES:
+        return Group(name, rows, n_patients, (), f"{len(rows)} images, fewer than {MIN_IMAGES}")
+    sides = [
+        min(len(np.unique(who[yes])), len(np.unique(who[~yes])))
+        for yes in (questions.truth[rows, q] for q in range(len(questions.names)))
+    ]
+    kept = tuple(c for c, n in zip(questions.names, sides, strict=True) if n >= MIN_SIDE)
+    few = f"{len(kept)} of {len(sides)} classes have {MIN_SIDE} patients with and {MIN_SIDE} without, half are needed"
+    return Group(name, rows, n_patients, kept, few if 2 * len(kept) < len(sides) else None)
+
+
+def _attribute(name: str, groups: tuple[Group, ...], asked: Sequence[str], *, n_unstated: int) -> Attribute:
+    judged = [g for g in groups if g.reason is None]
+    common = tuple(c for c in asked if judged and all(c in g.classes for g in judged))
+    if judged and not common:
+        reason = f"no class has {MIN_SIDE} patients with and {MIN_SIDE} without in every group"
+        return Attribute(name, tuple(replace(g, reason=g.reason or reason) for g in groups), (), reason)
+    notes = []
+    if judged and len(common) < len(asked):
+        lost = ", ".join(c for c in asked if c not in common)
+        notes.append(f"mean of {len(common)} of {len(asked)} classes; too rare in some group: {lost}")
+    if n_unstated:
+        notes.append(f"{n_unstated} images do not say")
+    return Attribute(name, groups, common, "; ".join(notes) or None)
+
+
+class Subgroups:
+    """AUROC by group of the arms of one request, each read against real images alone in the same group.
+
+    A group's patients are resampled on their own (`bootstrap_auroc` on its images), with a stream of its own. Groups of
+    different patients, as by sex, are then independent, which they are. Where a patient is in two groups, as by view,
+    what the films share is left out, and the interval of the gap is a little too wide.
+    """
+
+    def __init__(self, test: ImageSet, *, seed: int, n_replicates: int, alone: NDArray[np.floating] | None) -> None:
+        """Hold what the arms share.
+
+        seed : of the bootstrap of the whole test set. alone : (S, N, K) test scores of real images alone, if they
+        were trained.
+        """
+        self.test, self.seed, self.n_replicates, self.alone = test, seed, n_replicates, alone
+        self.attributes = find_attributes(test)
+
+    def of(self, scores: NDArray[np.floating]) -> dict[str, Any]:
+        """Plain JSON values by attribute: `groups` by name, `gap`, the `classes` of the macro, and a `note`.
+
+        A group has n_images, n_patients, auroc, low, high (95 %, over seeds and patients), `per_seed`, `against_none`
+        (the paired difference to real images alone), and a `note` where it is null. scores : (S, N, K) on test.
+        """
+        itself = self.alone is not None and self.alone.shape == scores.shape and np.array_equal(self.alone, scores)
+        paired = self.alone is not None and not itself and len(self.alone) == len(scores)
+        found = {}
+        for attribute in self.attributes:
+            mine = self._replicates(attribute, scores)
+            other = self._of_alone[attribute.name] if paired else None
+            found[attribute.name] = {
+                "groups": {g.name: _row(g, mine.get(g.name), other) for g in attribute.groups},
+                "gap": measure_gap(mine, other, seed=self.seed),
+                "classes": list(attribute.classes),
+                "note": attribute.note,
+            }
+        return found
+
+    @cached_property
+    def _of_alone(self) -> dict[str, dict[str, Replicates]]:
+        assert self.alone is not None
+        return {a.name: self._replicates(a, self.alone) for a in self.attributes}
+
+    def _replicates(self, attribute: Attribute, scores: NDArray[np.floating]) -> dict[str, Replicates]:
+        truth, patients = self.test.labels.numpy(), np.asarray(self.test.groups)
+        return {
+            group.name: _over(
+                bootstrap_auroc(
+                    scores[:, group.rows],
+                    truth[group.rows],
+                    patients[group.rows].tolist(),
+                    seed=seed_from(self.seed, "subgroup", attribute.name, group.name),
+                    n_replicates=self.n_replicates,
+                    classes=self.test.classes,
+                ),
+                attribute.classes,
+            )
+            for group in attribute.judged
+        }
+
+
+def _over(replicates: Replicates, classes: Sequence[str]) -> Replicates:
+    """The same with the macro over these classes alone; resamples that can judge none of them are dropped."""
+    if tuple(classes) == replicates.classes:
+        return replicates
+    columns = [replicates.classes.index(name) for name in classes]
+    valid = replicates.valid[columns]
+    kept = valid.any(axis=0)
+    return replace(
+        replicates,
+        point=replicates.point[:, columns],
+        draws=replicates.draws[:, columns][:, :, kept],
+        valid=valid[:, kept],
+        classes=tuple(classes),
+        left_out=(),
+        design=digest([replicates.design, *classes]),
+    )
+
+
+def _row(group: Group, mine: Replicates | None, other: Mapping[str, Replicates] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "n_images": len(group.rows), "n_patients": group.n_patients, "auroc": None, "low": None, "high": None,
+        "per_seed": None, "against_none": None, "note": group.reason,
+    }  # fmt: skip
+    if mine is None:
+        return row
+    found = arm_interval(mine)
+    row |= {"auroc": found.estimate, "low": found.low, "high": found.high, "per_seed": mine.macro.tolist()}
+    if other is not None:
+        made = compare(mine, other[group.name], name_a="arm", name_b="none").to_json()
+        kept = ("difference", "low", "high", "p_value", "p_interval", "verdict", "by_seed", "note")
+        row["against_none"] = {name: made[name] for name in kept}
+    return row
+
+
+def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] | None, *, seed: int) -> dict[str, Any]:
+    """The worst-group gap of an arm: AUROC of its best group minus that of its worst, as plain JSON values.
+
+    low, high : which group is best and which worst is read off the same images, so the interval is the one of *any* two
+    of the G groups at once (Bonferroni over G (G - 1) / 2 pairs): 95 % or more, and it holds 0 where no gap is shown.
+    The value itself lies above the truth, as a largest difference does.
+
+    against_none : how much wider the gap is than with real images alone, between the two groups that are best and worst
+    *there*; below 0, the arm narrows it. A paired difference with an ordinary 95 % interval, as that choice of the pair
+    knows nothing of the arm.
+
+    mine, other : replicates of the judged groups, of the arm and of real images alone.
+    """
+    row: dict[str, Any] = {
+        "value": None, "low": None, "high": None, "best": None, "worst": None, "n_groups": len(mine),
+        "against_none": None, "note": None,
+    }  # fmt: skip
+    if len(mine) < 2:
+        return {**row, "note": f"{len(mine)} group{'s' * (len(mine) != 1)} could be judged: a gap takes two"}
+    best, worst = _extremes(mine)
+    level = 1 - (1 - LEVEL) / len(list(combinations(mine, 2)))
+    values, draws, n_patients = _difference(mine, best, worst)
+    row |= {"value": float(values.mean()), "best": best, "worst": worst}
+    try:
+        half = half_width(values, draws, n_groups=n_patients, level=level).half
+    except Unavailable as reason:
+        return {**row, "note": str(reason)}
+    row |= {"low": row["value"] - half, "high": row["value"] + half}
+    if row["low"] <= 0:
+        row["note"] = "no gap shown: the interval holds 0"
+    if other is not None:
+        row["against_none"] = _wider(mine, other, seed=seed)
+    return row
+
+
+def _extremes(replicates: Mapping[str, Replicates]) -> tuple[str, str]:
+    """Names of the best and of the worst group; of equal ones the first is best and the last worst."""
+    means = {name: float(r.macro.mean()) for name, r in replicates.items()}
+    return max(means, key=lambda name: means[name]), min(reversed(means), key=lambda name: means[name])
+
+
+def _difference(
+    replicates: Mapping[str, Replicates], best: str, worst: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """AUROC of one group minus another: (S,), (S, B) on independent resamples, and patients of the smaller group."""
+    a, b = replicates[best], replicates[worst]
+    n = min(a.valid.shape[1], b.valid.shape[1])  # resamples that could not judge a class were dropped
+    return a.macro - b.macro, a.macro_draws[:, :n] - b.macro_draws[:, :n], min(a.n_groups, b.n_groups)
+
+
+def _wider(mine: Mapping[str, Replicates], other: Mapping[str, Replicates], *, seed: int) -> dict[str, Any]:
+    best, worst = _extremes(other)
+    values, draws, n_patients = _difference(mine, best, worst)
+    values_alone, draws_alone, _ = _difference(other, best, worst)
+    apart = values - values_alone
+    interval = mean_interval(apart, draws - draws_alone, n_groups=n_patients, seed=seed)
+    return {
+        "difference": interval.estimate, "low": interval.low, "high": interval.high,
+        "p_value": sign_flip_p(apart, seed=seed), "best": best, "worst": worst,
+    }  # fmt: skip

@@ -1,0 +1,91 @@
+"""DeLong's test against its definition written out, and against the bootstrap it cross-checks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.statistics.bootstrap import bootstrap_auroc
+from benchmarks.statistics.compare import mean_interval
+from benchmarks.statistics.delong import compare_delong, components, delong_covariance
+from synthworth.errors import Unavailable
+
+
+def question(n: int = 60, *, m: int = 2, seed: int = 0):
+    """Correlated scores with ties (m, n) and truth (n,)."""
+    rng = np.random.default_rng(seed)
+    yes = rng.random(n) < 0.4
+    return np.round(yes + rng.normal(size=n) + 0.7 * rng.normal(size=(m, n)), 1), yes
+
+
+def written_out(scores: np.ndarray, yes: np.ndarray) -> np.ndarray:
+    """Covariance by DeLong, DeLong & Clarke-Pearson (1988): S10 / m + S01 / n from the kernel of every pair."""
+    kernels = [(x[yes][:, None] > x[~yes]) + 0.5 * (x[yes][:, None] == x[~yes]) for x in scores]
+    v10 = np.stack([k.mean(axis=1) for k in kernels])
+    v01 = np.stack([k.mean(axis=0) for k in kernels])
+    return np.cov(v10) / yes.sum() + np.cov(v01) / (~yes).sum()
+
+
+def test_covariance_is_the_definition_written_out():
+    scores, yes = question()
+    aurocs, covariance = delong_covariance(scores, yes)
+    np.testing.assert_allclose(aurocs, [roc_auc_score(yes, x) for x in scores], atol=1e-12)
+    np.testing.assert_allclose(covariance, written_out(scores, yes), atol=1e-14)
+
+
+def test_variance_of_a_case_done_by_hand():
+    """Positives 3, 1 and negatives 2, 0: V10 = (1, 1/2), V01 = (1/2, 1), both variances 1/8, halved, added."""
+    aurocs, covariance = delong_covariance(np.array([[3.0, 1.0, 2.0, 0.0]]), np.array([True, True, False, False]))
+    assert aurocs == pytest.approx([0.75])
+    assert covariance == pytest.approx(np.array([[0.125]]))
+
+
+def test_one_question_is_tested_as_published():
+    scores, yes = question()
+    both = np.stack([1 - scores, scores], axis=2)[:, None]
+    found = compare_delong(both[0], both[1], yes.astype(int))
+    c = written_out(scores, yes)
+    assert found.se == pytest.approx(np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1]))
+    assert found.difference == pytest.approx(roc_auc_score(yes, scores[0]) - roc_auc_score(yes, scores[1]))
+    assert "knows nothing of seeds" in found.to_json()["note"]
+
+
+def test_over_films_of_patients_seen_once_it_agrees_with_the_bootstrap():
+    """Macro of three findings, mean of two seeds: seeds and co-occurrence are in the covariance."""
+    rng = np.random.default_rng(1)
+    n = 400
+    severity = rng.normal(size=(n, 1))
+    truth = (severity + rng.normal(size=(n, 3)) > 0.5).astype(int)
+    common = truth + severity + rng.normal(size=(n, 3))
+    a, b = (common + 0.8 * rng.normal(size=(2, n, 3)) for _ in range(2))
+    found = compare_delong(a, b, truth)
+    drawn = [bootstrap_auroc(x, truth, np.arange(n), seed=0, n_replicates=2000) for x in (a, b)]
+    interval = mean_interval(
+        drawn[0].macro - drawn[1].macro, drawn[0].macro_draws - drawn[1].macro_draws, n_groups=n, seed=0
+    )
+    assert found.difference == pytest.approx(interval.estimate)
+    assert found.se == pytest.approx(interval.se_patients, rel=0.06)
+
+
+def test_a_set_against_itself_has_p_one():
+    scores, yes = question()
+    same = np.stack([1 - scores, scores], axis=2)
+    assert compare_delong(same, same, yes.astype(int)).p_value == 1.0
+
+
+def test_a_class_that_test_lacks_is_left_out_and_a_single_positive_is_not_enough():
+    rng = np.random.default_rng(0)
+    truth, scores = (rng.random((50, 2)) < 0.3).astype(int), rng.random((2, 1, 50, 2))
+    alone = compare_delong(scores[0][:, :, :1], scores[1][:, :, :1], truth[:, :1])
+    truth[:, 1] = 0
+    assert compare_delong(scores[0], scores[1], truth).p_value == alone.p_value
+    with pytest.raises(Unavailable, match="no class"):
+        compare_delong(scores[0], scores[1], np.zeros_like(truth))
+    with pytest.raises(Unavailable, match="there are 1 and 3"):
+        components(np.arange(4.0), np.array([True, False, False, False]))
+
+
+def test_arms_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="cannot be paired"):
+        compare_delong(np.zeros((2, 9, 2)), np.zeros((1, 9, 2)), np.zeros(9, int))
