@@ -290,7 +290,7 @@ def _pairs(spec: RunSpec, control: RunSpec) -> bool:
         return False
     if control.is_real_only:
         return control.ratio in (0, spec.ratio)
-    return (control.ratio, control.mode, control.filters) == (spec.ratio, spec.mode, spec.filters)
+    return (control.ratio, control.mode) == (spec.ratio, spec.mode)
 
 
 def _training(arm: Arm) -> dict[str, Any]:
