@@ -14,6 +14,7 @@ import tyro
 from benchmarks.cli import OK, guarded
 from benchmarks.filters import FILTERS
 from benchmarks.metrics.registry import EXTRACTORS, METRICS
+from benchmarks.options import systems
 from benchmarks.remedies import REMEDIES
 from classifiers.registry import classifiers
 from data.registry import datasets
@@ -28,8 +29,17 @@ KINDS = {
     "extractors": EXTRACTORS,
 }
 
-SUMMARIES = {"remedies": {name: remedy.summary for name, remedy in REMEDIES.items()}, "filters": FILTERS}
+SUMMARIES = {
+    "remedies": {name: remedy.summary for name, remedy in REMEDIES.items()},
+    "filters": FILTERS,
+    "systems": systems(),
+}
 """What is no plugin: names of options, with a line on each."""
+
+
+Kind = Literal[
+    "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems"
+]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,9 @@ class ListOptions:
     """List plugins by kind, with where they come from; a broken one is listed with its error."""
 
     kind: Annotated[
-        Literal["all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters"],
+        Literal[
+            "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems"
+        ],
         tyro.conf.Positional,
     ] = "all"
     """Which kind; all of them unless one is named."""

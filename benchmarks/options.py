@@ -20,12 +20,13 @@ from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
 from generators.registry import generators
-from synthworth.errors import UserError
+from synthworth.errors import UserError, unknown_name
 from synthworth.registry import load_plugin_file
 from synthworth.work import Budget
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
 PRESET_FOLDER = Path(__file__).with_name("presets")
+SYSTEM_FOLDER = Path(__file__).with_name("systems")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Options:
     """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
     auto is quick, or standard where there is an NVIDIA GPU."""
     config: Path | None = None
-    """YAML file with any of these options; flags beat it, it beats the preset."""
+    """YAML file with any of these options, or the name of a published system (cxr_diffusion_text, say; all are listed
+    by `python -m benchmarks.list systems`); flags beat it, it beats the preset."""
     plugin: tuple[Path, ...] = ()
     """Python files that register generators, datasets or classifiers."""
     seed: int = 0
@@ -160,6 +162,27 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
+def systems() -> dict[str, str]:
+    """Published systems that `--config` knows by name, with a line on each."""
+    files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
+    return {f.stem: f.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for f in files}
+
+
+def find_config(config: Path) -> Path:
+    """The file of that path, or that of the published system of that name.
+
+    Raises
+    ------
+    UserError
+        For a bare name that is neither.
+    """
+    if config.exists() or config.suffix or len(config.parts) > 1:
+        return config
+    if config.name not in systems():
+        raise unknown_name("published system", config.name, systems())
+    return SYSTEM_FOLDER / f"{config.name}.yaml"
+
+
 def parse(args: Sequence[str], *, prog: str) -> Request:
     """Read flags (which beat the YAML file, which beats the preset) into a request.
 
@@ -175,7 +198,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         add_help=False,
         prog=prog,
     )
-    file = read_yaml(first.config) if first.config else {}
+    file = read_yaml(find_config(first.config)) if first.config else {}
     chosen = _choose(first, file, flags=_given(args))
     default = _defaults(chosen, file)
     shape = dataclasses.make_dataclass(

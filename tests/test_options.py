@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import options
 from benchmarks.cli import guarded
-from benchmarks.options import Request, parse, resolve_preset
+from benchmarks.options import Request, parse, resolve_preset, systems
 from classifiers.registry import classifiers
 from generators.registry import generators
 from synthworth.errors import UserError
@@ -234,7 +234,7 @@ def test_a_request_that_cannot_be_is_one_line_and_code_2(
 
 def test_the_generators_flags_follow_the_generator(capsys: pytest.CaptureFixture[str]) -> None:
     latent, control = help_of(capsys, "--generator", "latent_ddpm"), help_of(capsys, "--generator", "duplicate")
-    assert "--gen.sampling-steps" in latent and "Steps of the DDIM sampler." in latent
+    assert "--gen.sampling-steps" in latent and "Steps of the sampler" in latent
     assert "--gen." not in control
     assert "--data.n-train" in control
     assert "--data.n-train" not in help_of(capsys, "--dataset", "digits")
@@ -276,3 +276,16 @@ def test_a_classifier_from_elsewhere_works_with_every_preset(plugin: Callable[[s
     for preset in sorted(p.stem for p in options.PRESET_FOLDER.glob("*.yaml")):
         request = parse(["--preset", preset, "--plugin", file, "--classifier", "far"], prog="test")
         assert request.clf.depth == 3
+
+
+@pytest.mark.parametrize("name", sorted(systems()))
+def test_every_published_system_is_a_configuration(name: str) -> None:
+    request = parse(["--config", name], prog="test")
+    assert request.options.dataset == "nih"
+    assert request.options.preset == "full"
+    assert parse(["--config", name, "--gen.batch", "8"], prog="test").gen.batch == 8
+
+
+def test_an_unknown_system_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="Did you mean 'cxr_diffusion_text'"):
+        parse(["--config", "cxr_difusion_text"], prog="test")
