@@ -37,9 +37,9 @@ def draw_reliability(file: Path, record: Mapping[str, Any], *, alone: Mapping[st
         shown.append((alone, REAL, "s"))
     if len(shown) == 1 and record["spec"]["generator"] == "none":
         shown = [(record, REAL, "s")]
-    figure = Figure(figsize=(9.6, 5.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9.6, 5.6), dpi=150)
+    figure.set_layout_engine("constrained", wspace=0.06)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr]
     panels = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3.2, 1))
     for column, (stage, suffix, title) in enumerate(
         (("as_given", "", "as the classifiers give them"), ("calibrated", "_calibrated", "after temperature scaling"))

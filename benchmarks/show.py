@@ -128,7 +128,7 @@ def print_subgroups(out: Any, record: Mapping[str, Any]) -> None:
         out.print(made)
         wider = gap["against_none"]
         if wider and [wider["best"], wider["worst"]] != [gap["best"], gap["worst"]]:
-            out.print(f"gap minus none: {wider['best']} over {wider['worst']}, as with real images alone", markup=False)
+            out.print(f"gap minus none: {wider['best']} over {wider['worst']}, widest in both together", markup=False)
         if found["note"]:
             out.print(f"by {attribute}: {found['note']}", markup=False)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -11,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.utility import Problem, one_vs_rest
-from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
+from benchmarks.statistics.bootstrap import Ranks, Replicates, draw_counts
 from benchmarks.statistics.compare import LEVEL, arm_interval, compare, half_width, mean_interval, sign_flip_p
 from synthworth.errors import Unavailable
-from synthworth.keys import digest, seed_from
+from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,9 +115,8 @@ def _attribute(name: str, groups: tuple[Group, ...], asked: Sequence[str], *, n_
 class Subgroups:
     """AUROC by group of the arms of one request, each read against real images alone in the same group.
 
-    A group's patients are resampled on their own (`bootstrap_auroc` on its images), with a stream of its own. Groups of
-    different patients, as by sex, are then independent, which they are. Where a patient is in two groups, as by view,
-    what the films share is left out, and the interval of the gap is a little too wide.
+    The resamples are those of the whole test set (`benchmarks.statistics.bootstrap.draw_counts`): a patient is drawn
+    with all images, in whichever group they are. So groups that share patients, as views do, are paired in the gap.
     """
 
     def __init__(self, test: ImageSet, *, seed: int, n_replicates: int, alone: NDArray[np.floating] | None) -> None:
@@ -152,40 +153,55 @@ class Subgroups:
         assert self.alone is not None
         return {a.name: self._replicates(a, self.alone) for a in self.attributes}
 
+    @cached_property
+    def _patients(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The patient of each image (N,), and how often each of P is drawn (P, 1 + B); column 0 is the set as it is."""
+        ids, patient = np.unique(np.asarray(self.test.groups), return_inverse=True)
+        counts = draw_counts(len(ids), self.n_replicates, seed=self.seed)
+        return patient, np.hstack([np.ones((len(ids), 1)), counts])
+
     def _replicates(self, attribute: Attribute, scores: NDArray[np.floating]) -> dict[str, Replicates]:
-        truth, patients = self.test.labels.numpy(), np.asarray(self.test.groups)
-        return {
-            group.name: _over(
-                bootstrap_auroc(
-                    scores[:, group.rows],
-                    truth[group.rows],
-                    patients[group.rows].tolist(),
-                    seed=seed_from(self.seed, "subgroup", attribute.name, group.name),
-                    n_replicates=self.n_replicates,
-                    classes=self.test.classes,
-                ),
-                attribute.classes,
+        """AUROC of each judged group over the attribute's classes, by name; resample b is the same in all of them."""
+        patient, counts = self._patients
+        labels, classes = self.test.labels.numpy(), self.test.classes
+        questions = [one_vs_rest(labels, one, classes) for one in scores]
+        columns = [questions[0].names.index(name) for name in attribute.classes]
+
+        def work(job: tuple[Group, int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+            group, s, q = job
+            told, said = questions[s].truth[group.rows, q], questions[s].scores[group.rows, q]
+            return Ranks(said, told, patient[group.rows], len(counts)).auroc(counts)
+
+        jobs = [(g, s, q) for g in attribute.judged for s in range(len(scores)) for q in columns]
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            done = iter(list(pool.map(work, jobs)))
+        found = {}
+        for group in attribute.judged:
+            rows = [[next(done) for _ in columns] for _ in range(len(scores))]
+            draws = np.array([[row[0] for row in one] for one in rows])  # (S, Q, 1 + B)
+            valid = np.array([row[1] for row in rows[0]])  # (Q, 1 + B), the same for every seed
+            found[group.name] = Replicates(
+                point=draws[:, :, 0],
+                draws=draws[:, :, 1:],
+                valid=valid[:, 1:],
+                classes=attribute.classes,
+                left_out=(),
+                n_groups=group.n_patients,
+                seed=self.seed,
+                design=digest([attribute.name, group.name, *attribute.classes, self.seed, self.n_replicates]),
             )
-            for group in attribute.judged
-        }
+        return found
 
 
-def _over(replicates: Replicates, classes: Sequence[str]) -> Replicates:
-    """The same with the macro over these classes alone; resamples that can judge none of them are dropped."""
-    if tuple(classes) == replicates.classes:
-        return replicates
-    columns = [replicates.classes.index(name) for name in classes]
-    valid = replicates.valid[columns]
-    kept = valid.any(axis=0)
-    return replace(
-        replicates,
-        point=replicates.point[:, columns],
-        draws=replicates.draws[:, columns][:, :, kept],
-        valid=valid[:, kept],
-        classes=tuple(classes),
-        left_out=(),
-        design=digest([replicates.design, *classes]),
-    )
+def _judges(replicates: Replicates) -> NDArray[np.bool_]:
+    """(B,): the resamples that can judge a class at least."""
+    found: NDArray[np.bool_] = np.any(replicates.valid, axis=0)
+    return found
+
+
+def _kept(replicates: Replicates, resamples: NDArray[np.bool_]) -> Replicates:
+    """The same on some of the resamples (B,)."""
+    return replace(replicates, draws=replicates.draws[:, :, resamples], valid=replicates.valid[:, resamples])
 
 
 def _row(group: Group, mine: Replicates | None, other: Mapping[str, Replicates] | None) -> dict[str, Any]:
@@ -195,10 +211,12 @@ def _row(group: Group, mine: Replicates | None, other: Mapping[str, Replicates] 
     }  # fmt: skip
     if mine is None:
         return row
+    judged = _judges(mine)
+    mine = _kept(mine, judged)
     found = arm_interval(mine)
     row |= {"auroc": found.estimate, "low": found.low, "high": found.high, "per_seed": mine.macro.tolist()}
     if other is not None:
-        made = compare(mine, other[group.name], name_a="arm", name_b="none").to_json()
+        made = compare(mine, _kept(other[group.name], judged), name_a="arm", name_b="none").to_json()
         kept = ("difference", "low", "high", "p_value", "p_interval", "verdict", "by_seed", "note")
         row["against_none"] = {name: made[name] for name in kept}
     return row
@@ -211,9 +229,9 @@ def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] 
     of the G groups at once (Bonferroni over G (G - 1) / 2 pairs): 95 % or more, and it holds 0 where no gap is shown.
     The value itself lies above the truth, as a largest difference does.
 
-    against_none : how much wider the gap is than with real images alone, between the two groups that are best and worst
-    *there*; below 0, the arm narrows it. A paired difference with an ordinary 95 % interval, as that choice of the pair
-    knows nothing of the arm.
+    against_none : how much wider the gap is than with real images alone; below 0, the arm narrows it. Between the
+    groups that are best and worst on the mean of both arms: a pair that is widest in one of them by chance is likely to
+    be narrower in the other, which would be credited with it.
 
     mine, other : replicates of the judged groups, of the arm and of real images alone.
     """
@@ -239,23 +257,24 @@ def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] 
     return row
 
 
-def _extremes(replicates: Mapping[str, Replicates]) -> tuple[str, str]:
-    """Names of the best and of the worst group; of equal ones the first is best and the last worst."""
-    means = {name: float(r.macro.mean()) for name, r in replicates.items()}
+def _extremes(*arms: Mapping[str, Replicates]) -> tuple[str, str]:
+    """Best and worst group on the mean of the arms; of equal ones the first is best and the last worst."""
+    means = {name: sum(float(arm[name].macro.mean()) for arm in arms) for name in arms[0]}
     return max(means, key=lambda name: means[name]), min(reversed(means), key=lambda name: means[name])
 
 
 def _difference(
     replicates: Mapping[str, Replicates], best: str, worst: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """AUROC of one group minus another: (S,), (S, B) on independent resamples, and patients of the smaller group."""
+    """AUROC of one group minus another: (S,), (S, B) on the resamples that judge both, patients of the smaller one."""
     a, b = replicates[best], replicates[worst]
-    n = min(a.valid.shape[1], b.valid.shape[1])  # resamples that could not judge a class were dropped
-    return a.macro - b.macro, a.macro_draws[:, :n] - b.macro_draws[:, :n], min(a.n_groups, b.n_groups)
+    both = _judges(a) & _judges(b)
+    draws: NDArray[np.float64] = _kept(a, both).macro_draws - _kept(b, both).macro_draws
+    return a.macro - b.macro, draws, min(a.n_groups, b.n_groups)
 
 
 def _wider(mine: Mapping[str, Replicates], other: Mapping[str, Replicates], *, seed: int) -> dict[str, Any]:
-    best, worst = _extremes(other)
+    best, worst = _extremes(mine, other)
     values, draws, n_patients = _difference(mine, best, worst)
     values_alone, draws_alone, _ = _difference(other, best, worst)
     apart = values - values_alone

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.verdict import MIN_SEEDS
+from benchmarks.statistics.compare import MIN_SEEDS
 from leaderboard.quality import LEAST
 from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, Row, Table
 from synthworth.artifacts import ensure_folder, write_bytes
@@ -166,8 +166,8 @@ def _number(axes: Axes, points: Sequence[tuple[float, float, bool]]) -> None:
             *at, "s" if control else "o", color=colour, markersize=12, zorder=4, markeredgecolor="white", clip_on=False
         )
         axes.annotate(
-            str(number), at, color="white", fontsize=7, fontweight="bold", ha="center", va="center_baseline", zorder=5,
-            annotation_clip=False,
+            str(number), tuple(at), color="white", fontsize=7, fontweight="bold", ha="center", va="center_baseline",
+            zorder=5, annotation_clip=False,
         )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.show import print_subgroups
-from benchmarks.statistics.bootstrap import Replicates
+from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
+from benchmarks.statistics.compare import arm_interval
 from benchmarks.subgroups import MIN_IMAGES, MOST_GROUPS, Subgroups, find_attributes, measure_gap
 from data.base import ImageSet, Split
 
@@ -141,6 +142,33 @@ def test_auroc_of_a_group_is_scikit_learns_on_its_images(make_test: Callable[...
         assert row["n_images"] == len(inside) and row["n_patients"] == len(inside) // 2
 
 
+def test_a_group_is_resampled_as_the_whole_test_set_is(make_test: Callable[..., ImageSet]) -> None:
+    """Every patient has one image in each view: the resamples are those of `bootstrap_auroc` on the view alone."""
+    view = np.where(np.arange(N) % 2, "AP", "PA")
+    test = make_test(view=view)
+    scores = scores_of(test, 1.0)
+    rows = judge(test).of(scores)["view"]["groups"]
+    for name, row in rows.items():
+        part = test.subset(np.flatnonzero(view == name))
+        made = bootstrap_auroc(scores[:, view == name], part.labels.numpy(), part.groups, seed=1, n_replicates=200)
+        expected = arm_interval(made)
+        found = [row["auroc"], row["low"], row["high"]]
+        assert found == pytest.approx([expected.estimate, expected.low, expected.high])
+
+
+def test_groups_of_the_same_patients_are_paired_in_the_gap() -> None:
+    rng = np.random.default_rng(0)
+    n = 150
+    patients, labels = np.repeat(np.arange(n), 4), np.repeat((rng.random(n) < 0.4).astype(np.int64), 4)
+    within, between = np.tile(["AP", "AP", "PA", "PA"], n), np.repeat(np.where(np.arange(n) % 2, "AP", "PA"), 4)
+    test = image_set(labels, patients, 2, within=within, between=between)
+    hardness = rng.standard_normal(n)[patients]
+    positive = 1 / (1 + np.exp(-(labels + hardness + 0.3 * rng.standard_normal((6, 4 * n)))))
+    found = judge(test).of(np.stack([1 - positive, positive], axis=-1))
+    width = {name: found[name]["gap"]["high"] - found[name]["gap"]["low"] for name in found}
+    assert width["within"] < 0.6 * width["between"]
+
+
 def test_an_arm_that_helps_one_group_and_hurts_another_shows_both(make_test: Callable[..., ImageSet]) -> None:
     test = make_test()
     male = test.attributes["sex"] == "M"
@@ -178,8 +206,8 @@ def test_the_gap_is_the_best_group_less_the_worst() -> None:
         {g: _flat(x) for g, x in groups.items()}, {g: _flat(x) for g, x in {"a": 0.8, "b": 0.75, "c": 0.7}.items()},
         seed=0,
     )["against_none"]  # fmt: skip
-    assert (wider["best"], wider["worst"]) == ("a", "c")
-    assert wider["difference"] == pytest.approx(0.0)
+    assert (wider["best"], wider["worst"]) == ("a", "b")
+    assert wider["difference"] == pytest.approx(0.2 - 0.05)
 
 
 def _flat(level: float, *, n_draws: int = 100, seed: int = 0, n_groups: int = 80, sd: float = 0.0) -> Replicates:

@@ -146,8 +146,8 @@ class Bins:
         place = np.clip(np.ceil(said * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
         return cls(
             np.bincount(place, minlength=N_BINS),
-            np.bincount(place, weights=said, minlength=N_BINS),
-            np.bincount(place, weights=right, minlength=N_BINS),
+            np.bincount(place, weights=said, minlength=N_BINS).astype(np.float64),
+            np.bincount(place, weights=right, minlength=N_BINS).astype(np.float64),
         )
 
     @property

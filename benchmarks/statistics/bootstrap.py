@@ -133,7 +133,7 @@ def bootstrap_auroc(
 
     def work(job: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         s, q = job
-        ranks = _Ranks(problems[s].scores[:, q], yes[:, q], patient, len(patients))
+        ranks = Ranks(problems[s].scores[:, q], yes[:, q], patient, len(patients))
         draws, valid = ranks.auroc(counts)
         return ranks.auroc(everyone)[0], draws, valid
 
@@ -185,7 +185,7 @@ def accumulate(table: NDArray[np.float64]) -> None:
         before = row
 
 
-class _Ranks:
+class Ranks:
     """One class under one set of scores, sorted once; then AUROC for any number of times each patient is drawn.
 
     With w the number of times that an image is drawn, u_1 < u_2 < ... the distinct scores of the positives, and

@@ -50,7 +50,7 @@ def bootstrap_calibrated(
     made = {}
     for name, statistic in (("brier_calibrated", brier), ("ece_calibrated", calibration_error)):
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            columns = list(pool.map(lambda one, f=statistic: f(labels, one, patients), tempered))  # type: ignore[misc]
+            columns = list(pool.map(lambda one, f=statistic: f(labels, one, patients), tempered))
         draws = np.stack([column.draws for column in columns])  # (S, 1 or K, B): every resample holds images
         rows = {name: draws.mean(axis=1)}
         if labels.ndim == 2:
