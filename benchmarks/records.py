@@ -23,7 +23,7 @@ from synthworth.errors import UserError
 if TYPE_CHECKING:
     from data.base import ImageSet
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD = "record.json"
 PREDICTIONS = "predictions.parquet"
 GRID, WORTH = "grid.png", "worth.png"

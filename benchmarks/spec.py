@@ -14,7 +14,7 @@ from synthworth.work import Budget
 
 NONE = "none"
 N_BOOTSTRAP = 2000
-ANALYSIS = 1
+ANALYSIS = 2
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 
 

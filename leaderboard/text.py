@@ -36,6 +36,8 @@ HOW_TO_READ = """## How to read this
 - **fit s** and **s per 1,000 images** are wall seconds on the machine named above the table.
 - **Quality and usefulness**, below a table: Spearman's rank correlation of each fidelity number with the gain in AUROC
   over real images alone, signed so that +1 means the number tells what images are worth. Few arms give wide intervals.
+- The CSV also holds the worst-group gap of each attribute (`gap_sex` and so on): AUROC of the best group of test images
+  minus that of the worst. Its interval allows for the choice of the two; one that holds 0 shows no gap.
 - (control) marks the fixed points that generators are read against. `null` is a missing number; the note says why.
 """
 
