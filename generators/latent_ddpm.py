@@ -91,7 +91,7 @@ class LatentDDPMConfig:
     sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "dpmsolver++"
     """How latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu 2022)."""
     sampling_steps: int = 15
-    """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 to 25 for `dpmsolver++`."""
+    """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
     sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
     """Images drawn at a time."""
 

@@ -19,7 +19,7 @@ def told(record: dict[str, Any], **change: Any) -> str:
 @pytest.mark.parametrize(("quality", "word"), [(2.5, "HELPS"), (0.2, "HURTS"), (1.0, "NO DIFFERENCE SHOWN")])
 def test_the_word_is_given_with_the_interval_it_comes_from(lab: Any, quality: float, word: str) -> None:
     lab.run("none", 1.0)
-    record = lab.run("latent_ddpm", quality, jitter=1)
+    record = lab.run("latent_ddpm", quality)
     text = told(record)
     row = record["comparisons"]["none"]
     assert f"{word}, because the interval of the difference to real images alone" in text
