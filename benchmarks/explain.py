@@ -63,6 +63,7 @@ def _difference(name: str, control: str, row: Mapping[str, Any]) -> Iterator[str
     n = row["n_seeds"]
     if n > 1:
         yield f"  exact sign-flip over the {n} seeds: p = {row['p_value']:.3f} (smallest possible: {2 / 2**n:.3f})"
+        yield f"  it asks of new seeds on the same patients; for new patients as well: p = {row['p_interval']:.3f}"
     for sentence in _further(row):
         yield f"  {sentence}"
 
@@ -71,8 +72,8 @@ def _further(row: Mapping[str, Any]) -> Iterator[str]:
     delong, equivalence = row.get("delong"), row.get("equivalence")
     if delong and delong.get("p_value") is not None:
         yield f"DeLong, which takes films as independent and knows one model: p = {delong['p_value']:.3f}"
-    if equivalence and equivalence.get("note"):
-        yield str(equivalence["note"])
+    if equivalence:
+        yield f"two one-sided tests: {equivalence['sentence']}"
     if row["note"]:
         yield f"note: {row['note']}"
 

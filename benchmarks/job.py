@@ -219,7 +219,7 @@ def _record(
     mine = replicates[spec.run_id]
     useful = utility(arm, images, mine, drawn[spec.run_id])
     comparisons = {
-        control.spec.generator: compare_arms(arm, control, images, replicates, drawn)
+        control.spec.generator: compare_arms(arm, control, images, replicates, drawn, margin=spec.margin)
         for control in _controls_of(spec, arms)
     }
     return {

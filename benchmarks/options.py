@@ -63,6 +63,8 @@ class Options:
     curve: tuple[float, ...] = ()
     """Shares of the real training images to learn from alone, for the worth in real images (0.125 0.25 0.5 2, say);
     above 1 further real images join, where there are some."""
+    margin: float = 0.01
+    """Difference of AUROC within which two arms count as equivalent, where the data show that."""
     filters: tuple[str, ...] = ()
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     seeds: int = 6

@@ -91,6 +91,7 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
         "extractor_precision": o.extractor_precision,
         "controls": o.controls,
         "curve": o.curve,
+        "margin": o.margin,
     }
 
 

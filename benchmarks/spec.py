@@ -62,6 +62,8 @@ class RunSpec:
     controls: tuple[str, ...] = (NONE, "duplicate")
     curve: tuple[float, ...] = ()
     """Points of the learning curve that the worth in real images is read off."""
+    margin: float = 0.01
+    """Difference of AUROC below which two arms count as equivalent."""
     n_bootstrap: int = N_BOOTSTRAP
     analysis: int = field(default=ANALYSIS)
 
@@ -75,6 +77,8 @@ class RunSpec:
             )
         if self.portion <= 0:
             raise UserError(f"a learning curve has no point at {self.portion} of the images; it lies above 0")
+        if not 0 < self.margin < 1:
+            raise UserError(f"--margin {self.margin} was asked for; it is a difference of AUROC between 0 and 1")
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:
@@ -221,7 +225,7 @@ def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     """
     return replace(
         spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
-        shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(),
+        shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(), margin=0.01,
     )  # fmt: skip
 
 

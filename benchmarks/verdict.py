@@ -31,7 +31,9 @@ def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds:
     elif gain["high"] < 0:
         said = f"HURTS. {said}"
     else:
-        said = f"NO DIFFERENCE SHOWN. {said}"
+        equivalence = gain.get("equivalence") or {}
+        equal = f", {equivalence['sentence']}" if equivalence.get("equivalent") else ""
+        said = f"NO DIFFERENCE SHOWN{equal}. {said}"
     for control, row in others.items():
         if control in SPELT_OUT:
             said += f"; {_difference(row)} against {control}"

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from data.augment import find_augmentation
 from classifiers.registry import ARCHITECTURES
 from classifiers.stems import Stem, fit_stem, resolve_stem
+from data.augment import find_augmentation
 from data.base import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors

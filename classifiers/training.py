@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from data.augment import find_augmentation
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, soft_targets
 from classifiers.selection import Best, evaluation_steps, macro_auroc, row_losses, to_probabilities
+from data.augment import find_augmentation
 from synthworth.devices import autocast
 from synthworth.images import to_unit
 from synthworth.keys import seed_from

@@ -56,7 +56,7 @@ class Standing:
 
     rank : 1 is best; shared by arms that cannot be told apart; None where it cannot be said.
     against : comparison (as in a record) with each of `REFERENCES` that there is one with.
-    holm : Holm-adjusted p of the comparison with real images alone.
+    holm : Holm-adjusted p (of the interval, over seeds and patients) of the comparison with real images alone.
     missing : why `rank` or a reference is not there.
     """
 
@@ -144,7 +144,7 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
     for entry in ordered:
         against[entry.run_id], reasons[entry.run_id] = _against(entry, ordered, made, missing)
     with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
-    adjusted = dict(zip(with_none, holm([against[i][NONE]["p_value"] for i in with_none]), strict=True))
+    adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
     return [
         Standing(
             entry,

@@ -14,10 +14,10 @@ from synthworth.keys import digest
 
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
-    "extractor_precision", "controls", "curve", "portion", "filters",
+    "extractor_precision", "controls", "curve", "margin", "portion", "filters",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
-NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve")
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
 """Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
@@ -175,10 +175,6 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
         lines.append(f"measured on {'; '.join(sorted(machines))}")
     if setting["seeds"] < MIN_SEEDS:
         lines.append(f"Screening: {setting['seeds']} seeds cannot reach p < 0.05")
-    n = sum(NONE in row.standing.against for row in rows)
-    if n > 1 and setting["seeds"] >= MIN_SEEDS:
-        least = min(1.0, n * 2 / 2 ** setting["seeds"])
-        lines.append(f"with {n} comparisons at these seeds, no Holm p can fall below {least:.3g}")
     return tuple(lines)
 
 

@@ -25,7 +25,8 @@ HOW_TO_READ = """## How to read this
 - **AUROC** is the mean over classifier seeds, on test. Brackets are 95 % intervals over seeds and patients.
 - **minus none** and **minus duplicate** are paired differences of AUROC: to real images alone, and to real images
   drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is the exact sign-flip
-  p over seeds; **Holm p** is adjusted for all comparisons with none in the table.
+  p over seeds, which knows nothing of patients; **Holm p** is that of the interval (seeds and patients), adjusted for
+  all comparisons with none in the table.
 - **worth** is what one synthetic image did, in real images: 1 is as good as a further real image, 0 does nothing. It is
   read off the learning curve of real images alone; an end that leaves the measured range is written `...`.
 - **rank** goes by AUROC. Arms share the rank of the arm that heads their group unless the paired interval of the

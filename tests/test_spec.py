@@ -53,6 +53,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "extractor_precision": ("bf16", MEASURED),
     "controls": (("none",), MEASURED),
     "curve": ((0.5,), MEASURED),
+    "margin": (0.02, MEASURED),
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),
 }
