@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import time
 import zipfile
@@ -221,6 +222,7 @@ def make_fabric(work: Work) -> Any:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision of every fit
     kind, _, index = work.device.partition(":")
     precision: Any = "bf16-mixed" if work.precision == "bf16" else "32-true"
     if work.devices == 1:

@@ -35,6 +35,8 @@ HOW_TESTED: dict[str, tuple[str, ...] | str] = {
     "python -m benchmarks.check": (),
     "python -m benchmarks.show": (),
     "python -m leaderboard.build": (),
+    "python -m data.prepare": (),
+    "python -m data.audit": (),
     "python3 -m venv .venv": "covered by CI: .ci/run executes the README's test command in a fresh environment",
     "pip install": "covered by CI: as above",
     "tox": "covered by CI: it is what runs this test",
@@ -68,7 +70,7 @@ def python_commands(page: Path) -> list[str]:
     """Every `python -m X ...` of a page, in blocks and in text, whose module is one of this project's."""
     text = " ".join(re.findall(r"`(python -m [^`]+)`", page.read_text(encoding="utf-8")))
     inline = [f"python -m {part}".strip() for part in text.split("python -m ")[1:]]
-    ours = re.compile(r"python -m (benchmarks|leaderboard)\.")
+    ours = re.compile(r"python -m (benchmarks|leaderboard|data)\.")
     return list(dict.fromkeys(c for c in [*commands(page), *inline] if ours.match(c)))
 
 
@@ -116,7 +118,10 @@ def execute(command: str, more: tuple[str, ...]) -> int:
     module, *args = shlex.split(command)[2:]
     record = next(Path("results/runs").glob("*/record.json"), None)
     args = [record.parent.name if arg == "RUN_ID" and record else arg for arg in args]
-    return guarded(importlib.import_module(module).main, [*args, *more])
+    found = importlib.import_module(module)
+    if hasattr(found, "__path__"):  # `python -m PACKAGE` runs its __main__
+        found = importlib.import_module(f"{module}.__main__")
+    return guarded(found.main, [*args, *more])
 
 
 def test_the_readme_has_the_two_commands_that_do_everything() -> None:
@@ -173,7 +178,7 @@ def beside_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_in_the_documents_has_the_flags_it_uses(page: Path, command: str, beside_plugin: Path) -> None:
     module, *args = shlex.split(command)[2:]
     choices: list[str] = []
-    if module == "benchmarks.run":
+    if module == "benchmarks.run" or module.startswith("data."):
         for flag in ("--generator", "--dataset", "--classifier", "--plugin", "--preset"):
             if flag in args:
                 choices += [flag, args[args.index(flag) + 1]]
