@@ -85,14 +85,15 @@ class Store:
         Whatever `make` raises; then nothing is published and `scratch` stays for the next attempt.
         """
         key = digest(identity)
-        final = self.path(kind, key)
-        if self.has(kind, key):
+        final, work = self.path(kind, key), self.home / "work" / kind / key
+        if self.has(kind, key) and not work.is_dir():
             return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
         from filelock import FileLock
 
-        work, locks = self.home / "work" / kind / key, ensure_folder(self.home / "locks")
+        locks = ensure_folder(self.home / "locks")
         with FileLock(locks / f"{kind}-{key}.lock"):
             if self.has(kind, key):
+                shutil.rmtree(work, ignore_errors=True)  # left by a kill between publication and tidying up
                 return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
             out, scratch = work / "out", work / "scratch"
             shutil.rmtree(out, ignore_errors=True)

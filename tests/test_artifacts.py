@@ -350,3 +350,13 @@ def test_the_home_is_the_argument_then_the_environment_then_here(
     monkeypatch.delenv("SYNTHWORTH_HOME")
     assert Store.open().home == tmp_path / ".synthworth"
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_behind_after_publication_is_tidied_up(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    made = store.get_or_make("fit", {"a": 1}, lambda out, _: write_json(out / "x.json", 1))
+    left = tmp_path / "work" / "fit" / made.folder.name
+    (left / "scratch").mkdir(parents=True)
+    again = store.get_or_make("fit", {"a": 1}, lambda out, _: pytest.fail("made again"))
+    assert (again.folder, again.fresh) == (made.folder, False)
+    assert not left.exists()
