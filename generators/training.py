@@ -183,7 +183,7 @@ class Trainer:
         """
         place(net, str(self.device))
         if self.work.compile:
-            net.compile()
+            net.compile(options={"fallback_random": True})  # the same noise as without
         make = {"adam": Adam, "adamw": AdamW}[optimiser]
         trained = [p for p in net.parameters() if p.requires_grad]
         algorithm = make(trained, lr=lr, betas=betas, weight_decay=weight_decay, fused=self.device.type != "mps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,19 @@ def test_batches_that_cannot_be_shared_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=says):
         Trainer(Work(tmp_path, devices=devices), seed=0, batch=batch, accumulate=accumulate)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs a C++ compiler")
+def test_a_compiled_network_learns_the_same_with_the_same_noise(tmp_path: Path) -> None:
+    curves = []
+    for compiled in (False, True):
+        (tmp_path / str(compiled)).mkdir()
+        trainer = Trainer(Work(tmp_path / str(compiled), budget=Budget(5), compile=compiled), seed=3, batch=8)
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+        curves.append(learn(trainer, trainer.learner("net", net, lr=0.05, n_steps=5)))
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
 
 
 def test_a_network_that_is_only_looked_through_gets_no_gradient(tmp_path: Path) -> None:
