@@ -161,7 +161,7 @@ def worth_sentence(record: Mapping[str, Any]) -> str:
     worth = record.get("worth")
     if not worth:
         return ""
-    asked = f"{worth['n_synthetic']} synthetic images beside {worth['n_real']} real ones"
+    asked = f"{worth['n_synthetic']} added images beside {worth['n_real']} real ones"
     low, high = (("..." if x is None else f"{x:.2f}") for x in (worth["low"], worth["high"]))
     if worth["where"] == "on a flat curve":
         return f"{record['name']}: not to be said ({worth['note']})"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed_row import Row, best
+from benchmarks.speed_row import PEAK_OF_PROCESS, Row, best
 from data.base import Split
 from data.decode import in_order, n_cores
 from data.folder import Folder, FolderConfig
@@ -23,19 +23,16 @@ SEED, SIZE = 0, 64
 N_FILMS, N_DISTINCT, FILM_SIDE = 300, 60, 1024
 FEW, MANY = 1000, 5000
 
-PEAK = """
+PEAK = (
+    PEAK_OF_PROCESS
+    + """
 import sys
 from pathlib import Path
 from data.folder import Folder, FolderConfig
 Folder(FolderConfig(path=Path(sys.argv[1]), size=64)).prepare(Path(sys.argv[2]), scratch=Path(sys.argv[3]))
-status = Path("/proc/self/status")
-if status.exists():
-    print(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
-else:
-    import resource
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kib())
 """
-# VmHWM, in KiB: what getrusage says of a process on Linux is no less than the peak of the process that began it
+)
 
 
 def draw_film(seed: int, side: int) -> np.ndarray:

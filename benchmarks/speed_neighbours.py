@@ -8,14 +8,14 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from benchmarks.speed_row import Row
+from benchmarks.speed_row import PEAK_OF_PROCESS, Row
 from synthworth.errors import UserError
 
 N, DIM, SEED = 20_000, 512, 0
 LIMIT = 2048  # MiB that the distances must be had in
 
 DRAW = f"""
-import json, resource, time
+import json, time
 import numpy as np
 rng = np.random.default_rng({SEED})
 a, b = (rng.standard_normal(({N}, {DIM}), dtype=np.float32) for _ in range(2))
@@ -38,7 +38,7 @@ began = time.perf_counter()
 found = torch.cdist(torch.from_numpy(a), torch.from_numpy(b)).argmin(1).tolist()
 """
 REPORT = """
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = peak_kib() / 1024
 print(json.dumps({"seconds": time.perf_counter() - began, "peak": peak, "found": found[:1000]}))
 """
 
@@ -70,8 +70,8 @@ def neighbours_memory_row(repeat: int) -> Row:
 
 def _measure(code: str) -> Measured:
     done = subprocess.run(
-        [sys.executable, "-c", DRAW + code + REPORT], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", PEAK_OF_PROCESS + DRAW + code + REPORT], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"the rows of neighbours could not be measured: {done.stderr.strip().splitlines()[-1]}")

@@ -37,3 +37,16 @@ def best(function: Callable[[], object], repeat: int) -> float:
         function()
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+PEAK_OF_PROCESS = """
+def peak_kib():
+    from pathlib import Path
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+"""
+"""Code for a process of its own: its peak memory in KiB. What getrusage says of a process on Linux is no less than the
+peak of the process that began it; VmHWM is its own."""

@@ -31,7 +31,7 @@ def draw_worth(file: Path, worth: Mapping[str, Any], auroc: Mapping[str, Any], *
     at = worth["n_real"]
     axes.errorbar(
         [at], [auroc["value"]], yerr=[[auroc["value"] - auroc["low"]], [auroc["high"] - auroc["value"]]], fmt="D",
-        color=ARM, capsize=3, markersize=6, zorder=4, label=f"{name}: {at} real + {worth['n_synthetic']} synthetic",
+        color=ARM, capsize=3, markersize=6, zorder=4, label=f"{name}: {at} real + {worth['n_synthetic']} added",
     )  # fmt: skip
     if worth["n_equivalent"] is not None:
         axes.plot([at, worth["n_equivalent"]], [auroc["value"]] * 2, color=ARM, linestyle=":", linewidth=1.2)
@@ -59,5 +59,5 @@ def headline(worth: Mapping[str, Any]) -> str:
         return "real images alone do not lift the curve: worth cannot be read off it"
     low, high = ("..." if x is None else f"{x:.2f}" for x in (worth["low"], worth["high"]))
     if worth["worth"] is None:
-        return f"{worth['where']}: a synthetic image was worth [{low}, {high}] real images"
-    return f"a synthetic image was worth {worth['worth']:.2f} [{low}, {high}] real images"
+        return f"{worth['where']}: an added image was worth [{low}, {high}] real images"
+    return f"an added image was worth {worth['worth']:.2f} [{low}, {high}] real images"
