@@ -56,10 +56,14 @@ class Snapshots:
 
 def write_grid(file: Path, images: Tensor, *, n_columns: int) -> None:
     """A PNG of uint8 images (N, C, H, W), `n_columns` in a row."""
-    from torchvision.io import encode_png
+    import io
+
+    from PIL import Image
     from torchvision.utils import make_grid
 
     from synthworth.artifacts import write_bytes
 
     grid = make_grid(images, nrow=n_columns, padding=2, pad_value=255)
-    write_bytes(file, encode_png(grid).numpy().tobytes())
+    buffer = io.BytesIO()
+    Image.fromarray(grid.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
+    write_bytes(file, buffer.getvalue())
