@@ -252,8 +252,10 @@ def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
 def verdict_word(standing: Standing) -> str:
     """What `benchmarks.verdict.verdict` says in a sentence, in a word or two."""
     spec, gain = standing.entry.spec, standing.against.get(NONE)
+    if gain is None and spec["generator"] == NONE:
+        return "the zero line" if spec["portion"] == 1 else "a point of the curve"
     if gain is None:
-        return "the zero line" if spec["generator"] == NONE else "not compared"
+        return "not compared"
     if spec["seeds"] < MIN_SEEDS:
         return "screening only"
     if gain["low"] > 0:
