@@ -65,8 +65,7 @@ def run_steps(
     ----------
     phase : names the checkpoint `<phase>.ckpt` in `work.folder`.
     step : does forward, backward and the optimiser's step; returns scalars, `loss` among them, as 0-d tensors.
-    parts : everything that changes (modules, optimisers, schedulers, averages), each with `state_dict` and
-        `load_state_dict`.
+    parts : all that changes (modules, optimisers, averages), each with `state_dict` and `load_state_dict`.
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
@@ -77,13 +76,10 @@ def run_steps(
         When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
     """
     file = work.folder / f"{phase}.ckpt"
-    state = _restore(file, parts, work.device)
-    first, spent = int(state["step"]), float(state["seconds"])
-    history: list[dict[str, float]] = list(state["history"])
+    first, spent, history = _restore(file, parts, work.device)
     look = CHECK_EVERY[work.device.partition(":")[0]]
     began = saved = time.perf_counter()
-    stopped, t, good = "steps", first, first
-    log_every = max(1, n_steps // 200)
+    stopped, good, log_every = "steps", first, max(1, n_steps // 200)
     writes, bounds = fabric is None or fabric.global_rank == 0, Bounds(history)
     with (
         isolated_randomness(seed),
@@ -95,25 +91,22 @@ def run_steps(
                 stopped, n_steps = "seconds", t
                 break
             torch.manual_seed(seed_from(seed, phase, t))
-            scalars = step(t)
+            scalars, shown = step(t), {}
             if (t + 1) % look == 0 or t + 1 == n_steps:
                 loss = float(scalars["loss"])
                 if fault := bounds.fault(loss):
-                    where = (
-                        f"the last good checkpoint is step {good} in {file}" if good else "there is no checkpoint yet"
+                    raise Diverged(
+                        f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {_last_good(good, file)}"
                     )
-                    raise Diverged(f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {where}")
                 shown = {"loss": loss}
                 if (t + 1) % log_every == 0 or t + 1 == n_steps:
-                    row = {"step": float(t + 1), **{k: float(v) for k, v in scalars.items()}}
-                    history.append(row)
+                    row = {k: float(v) for k, v in scalars.items()}
+                    history.append({"step": float(t + 1), **row})
                     if writes:
-                        work.log(t + 1, **{f"{phase}/{k}": v for k, v in row.items() if k != "step"})
+                        work.log(t + 1, **{f"{phase}/{k}": v for k, v in row.items()})
                 if writes and time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
                     _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
                     saved, good = time.perf_counter(), t + 1
-            else:
-                shown = {}
             bar.advance(images_per_step, **shown)
             if after is not None:
                 after(t + 1)
@@ -144,6 +137,11 @@ class Bounds:
         return None
 
 
+def _last_good(step: int, file: Path) -> str:
+    """Where to go on from, in words."""
+    return f"the last good checkpoint is step {step} in {file}" if step else "there is no checkpoint yet"
+
+
 def _agreed(fabric: Any, mine: bool) -> bool:
     """Whether any of the processes says so."""
     if fabric is None or fabric.world_size == 1:
@@ -151,9 +149,10 @@ def _agreed(fabric: Any, mine: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(mine), device=fabric.device), reduce_op="sum") > 0)
 
 
-def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any]:
+def _restore(file: Path, parts: Mapping[str, Any], device: str) -> tuple[int, float, list[dict[str, float]]]:
+    """Finished steps, seconds spent and loss curve of the checkpoint, whose parts are put back; zeros without one."""
     if not file.is_file():
-        return {"step": 0, "seconds": 0.0, "history": []}
+        return 0, 0.0, []
     if not zipfile.is_zipfile(file):  # what torch.load makes of other bytes depends on the bytes
         raise UserError(f"checkpoint {file} is not a checkpoint. Delete it to begin this phase again")
     try:
@@ -162,7 +161,7 @@ def _restore(file: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any
         raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
-    return state
+    return int(state["step"]), float(state["seconds"]), list(state["history"])
 
 
 def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
