@@ -77,10 +77,10 @@ def run_steps(
     """
     file = work.folder / f"{phase}.ckpt"
     first, spent, history = _restore(file, parts, work.device)
-    look = CHECK_EVERY[work.device.partition(":")[0]]
+    look, log_every = CHECK_EVERY[work.device.partition(":")[0]], max(1, n_steps // 200)
     began = saved = time.perf_counter()
-    stopped, good, log_every = "steps", first, max(1, n_steps // 200)
-    writes, bounds = fabric is None or fabric.global_rank == 0, Bounds(history)
+    stopped, good, bounds = "steps", first, Bounds(history)
+    writes = fabric is None or fabric.global_rank == 0
     with (
         isolated_randomness(seed),
         float32_products(work.precision),
@@ -93,12 +93,9 @@ def run_steps(
             torch.manual_seed(seed_from(seed, phase, t))
             scalars, shown = step(t), {}
             if (t + 1) % look == 0 or t + 1 == n_steps:
-                loss = float(scalars["loss"])
-                if fault := bounds.fault(loss):
-                    raise Diverged(
-                        f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {_last_good(good, file)}"
-                    )
-                shown = {"loss": loss}
+                shown = {"loss": float(scalars["loss"])}
+                if fault := bounds.fault(shown["loss"]):
+                    raise Diverged(f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {_where(good, file)}")
                 if (t + 1) % log_every == 0 or t + 1 == n_steps:
                     row = {k: float(v) for k, v in scalars.items()}
                     history.append({"step": float(t + 1), **row})
@@ -137,7 +134,7 @@ class Bounds:
         return None
 
 
-def _last_good(step: int, file: Path) -> str:
+def _where(step: int, file: Path) -> str:
     """Where to go on from, in words."""
     return f"the last good checkpoint is step {step} in {file}" if step else "there is no checkpoint yet"
 
