@@ -134,8 +134,8 @@ def print_tables(found: dict[str, Any]) -> None:
         markup=False,
     )
     made = table("false positives of the other metrics' 95 % intervals", ("metric", *(d["name"] for d in designs)))
-    for metric in designs[0]["metrics"]:
-        made.add_row(metric, *(per_cent(d["metrics"][metric]) for d in designs))
+    for metric in dict.fromkeys(name for d in designs for name in d["metrics"]):
+        made.add_row(metric, *(per_cent(d["metrics"].get(metric)) for d in designs))
     out.print(made)
     for title, key in (("false positives", "false_positives"), ("coverage", "coverage"), ("power", "power")):
         made = table(f"{title}, by what is taken for chance", ("method", *(d["name"] for d in designs)))

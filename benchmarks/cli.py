@@ -18,6 +18,7 @@ COMMANDS = {
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
     "check": ("benchmarks.check", "prove that a generator keeps the contract"),
     "show": ("benchmarks.show", "one record, in full"),
+    "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "calibrate": ("benchmarks.calibrate", "how often the statistics are wrong, by simulation"),
     "speed": ("benchmarks.speed", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),

@@ -19,7 +19,7 @@ def explain(record: Record) -> Iterator[str]:
         return
     for control, row in record["comparisons"].items():
         yield ""
-        yield from _difference(record["name"], control, row)
+        yield from explain_difference(record["name"], control, row)
     yield ""
     yield from _the_word(record)
     yield from _what_to_doubt(record)
@@ -46,7 +46,8 @@ def _what_was_trained(record: Record) -> Iterator[str]:
     )
 
 
-def _difference(name: str, control: str, row: Mapping[str, Any]) -> Iterator[str]:
+def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Iterator[str]:
+    """How the paired difference between two arms, and its interval, came about; `row` as in a record's comparisons."""
     parts = row["interval"]
     yield f"{name} minus {control}, seed by seed: {', '.join(f'{x:+.4f}' for x in row['by_seed'])}."
     yield f"  mean {row['difference']:+.4f}, on {row['n_groups']} test patients"
@@ -64,6 +65,8 @@ def _difference(name: str, control: str, row: Mapping[str, Any]) -> Iterator[str
     if n > 1:
         yield f"  exact sign-flip over the {n} seeds: p = {row['p_value']:.3f} (smallest possible: {2 / 2**n:.3f})"
         yield f"  it asks of new seeds on the same patients; for new patients as well: p = {row['p_interval']:.3f}"
+    if row.get("unequal"):
+        yield f"  not at equal compute: {row['unequal']}"
     for sentence in _further(row):
         yield f"  {sentence}"
 
@@ -91,6 +94,9 @@ def _the_word(record: Record) -> Iterator[str]:
     yield f"VERDICT  {record['verdict']}"
     if gain is None:
         yield "  because real images alone are not among --controls."
+    elif gain.get("unequal"):
+        yield f"  because its classifiers took {gain['unequal']} of real images alone:"
+        yield "  what the images did cannot be told from what the training did."
     elif n < MIN_SEEDS:
         yield f"  because {n} seeds are fewer than {MIN_SEEDS}: no exact test over them can reach p < 0.05."
     elif gain["low"] > 0:
@@ -115,8 +121,12 @@ def _what_to_doubt(record: Record) -> Iterator[str]:
         doubts.append("duplicate was not run: more copies of the real images might do the same")
     if set(record["training"]["stopped"]) != {"steps"}:
         doubts.append("a training was cut short by the wall clock")
-    if record["spec"]["generator_seed"] == 0 and not record["is_control"]:
-        doubts.append("one training of the generator (--generator-seed): another might draw better or worse images")
+    if not record["is_control"]:
+        doubts.append("this is one training of the generator; --generator-seed 0 1 2 gives a verdict over several")
+    left = (record.get("privacy") or {}).get("n_without_copies")
+    if left and left["value"] is not None and left["value"] < left["n"] and not record["is_control"]:
+        copies = f"{left['n'] - left['value']:.0f} of {left['n']} synthetic images are near-copies of training images"
+        doubts.append(f"{copies}; --without-copies shows what is left without them")
     doubts += record["audit"]["warnings"]
     if doubts:
         yield ""

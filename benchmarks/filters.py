@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,21 @@ from synthworth.keys import digest
 if TYPE_CHECKING:
     from torch import Tensor
 
+COPIES = "no_copies"
 FILTERS: Mapping[str, str] = {
     "confident": "a classifier trained on real images alone gives the label asked for at least a half",
     "near": "no farther from the nearest training image than 95 % of the real val images are",
-    "copies": "not nearer to a training image than 99 % of the real val images are (near-copies go)",
+    COPIES: "not nearer to a training image than 99 % of the real val images are (near-copies go)",
 }
 EXTRACTOR = "efficientnet_lite0"
 CONFIDENCE, FAR, COPY = 0.5, 0.95, 0.01
 MOST_SHARDS = 8
 """Shards drawn at most for each one that would do without filters."""
 VERSION = 2
+
+
+class Starved(UserError):
+    """Too few synthetic images pass the filters: known only once they are drawn."""
 
 
 def check_filters(names: tuple[str, ...]) -> None:
@@ -43,6 +49,13 @@ def check_filters(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in FILTERS:
             raise unknown_name("filter", name, FILTERS)
+
+
+def without_copies(spec: RunSpec) -> RunSpec | None:
+    """The same arm with near-copies left out; None for real images alone, and where they are left out already."""
+    if spec.is_real_only or COPIES in spec.filters:
+        return None
+    return replace(spec, filters=(*spec.filters, COPIES))
 
 
 class Sieve:
@@ -147,10 +160,10 @@ def refuse_starved(spec: RunSpec, stream: str, *, passed: int, drawn: int, wante
 
     Raises
     ------
-    UserError
+    Starved
         Always.
     """
-    raise UserError(
+    raise Starved(
         f"--filters {' '.join(spec.filters)}: {passed} of {drawn} images of {stream} that {spec.generator} drew pass, "
         f"and {wanted} are needed. Loosen the filters, or lower --ratio"
     )

@@ -6,17 +6,18 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.arms import Arm, draw_arms, train_arms
+from benchmarks.compute import describe_training, unequal
 from benchmarks.evaluate import compare_arms, draw_metrics, utility
 from benchmarks.executors import n_workers
 from benchmarks.fidelity import Fidelity, class_consistency
+from benchmarks.filters import Starved
 from benchmarks.loggers import check_logger
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
-from benchmarks.plan import Row, check_classes, prepared, resolve_precision, rows_of, specs_of
+from benchmarks.plan import Row, check_classes, optional_arms, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.privacy import Privacy
 from benchmarks.records import GRID, PREDICTIONS, SCHEMA, WORTH, Records, provenance, write_predictions
 from benchmarks.remedies import REMEDIES
@@ -41,11 +42,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """What a request came to: its records in order, the plan, what failed, and where the time went."""
+    """What a request came to: its records in order, the plan, what failed or was skipped, and where the time went."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     plan: list[Row] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     workers: int = 1
@@ -112,7 +114,7 @@ def carry_out(request: Request) -> Outcome:
     if not o.dry_run:
         if not all(found.values()):
             with repeatable():
-                _run_arms(bench, arms, images, records, request.options.plugin, outcome)
+                _run_arms(bench, arms, images, records, request, outcome)
             found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
@@ -132,9 +134,10 @@ def _run_arms(
     arms: list[Arm],
     images: Images,
     records: Records,
-    plugins: tuple[Path, ...],
+    request: Request,
     outcome: Outcome,
 ) -> None:
+    optional = optional_arms(request, [arm.spec for arm in arms])
     audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test})
     for line in audited.warnings():
         logger.warning("%s", line)
@@ -144,19 +147,23 @@ def _run_arms(
             draw_arms(bench, [arm], images)
         except Diverged as error:
             outcome.failed.append(_write_failure(records, arm, str(error)))
+        except Starved as error:
+            if arm.spec.run_id not in optional:
+                raise
+            outcome.skipped.append(_write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(bench, ready, images, plugins):
+    for arm, error in train_arms(bench, ready, images, request.options.plugin):
         outcome.failed.append(_write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
     _evaluate(bench, ready, images, records, audited.to_json())
 
 
-def _write_failure(records: Records, arm: Arm, error: str) -> dict[str, Any]:
-    """A failed run is shown, never cached: the next call tries again."""
+def _write_failure(records: Records, arm: Arm, error: str, *, status: str = "failed") -> dict[str, Any]:
+    """A run that failed, or was skipped, is shown, never cached: the next call tries again."""
     record = {
         "schema": SCHEMA,
-        "status": "failed",
+        "status": status,
         "run_id": arm.spec.run_id,
         "name": arm.spec.name,
         "spec": arm.spec.to_json(),
@@ -218,8 +225,10 @@ def _record(
     spec = arm.spec
     mine = replicates[spec.run_id]
     useful = utility(arm, images, mine, drawn[spec.run_id])
+    training = describe_training([s.report for s in arm.scores])
     comparisons = {
         control.spec.generator: compare_arms(arm, control, images, replicates, drawn, margin=spec.margin)
+        | {"unequal": unequal(training, describe_training([s.report for s in control.scores]))}
         for control in _controls_of(spec, arms)
     }
     return {
@@ -240,7 +249,7 @@ def _record(
         "comparisons": comparisons,
         "worth": worth_of(arm, arms, images, replicates),
         "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
-        "training": _training(arm),
+        "training": training,
         "cost": _cost(bench, arm),
         "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
     }
@@ -290,18 +299,7 @@ def _pairs(spec: RunSpec, control: RunSpec) -> bool:
         return False
     if control.is_real_only:
         return control.ratio in (0, spec.ratio)
-    return (control.ratio, control.mode) == (spec.ratio, spec.mode)
-
-
-def _training(arm: Arm) -> dict[str, Any]:
-    """Steps, images and learning curve of every classifier; equal budgets are checked on these."""
-    reports = [s.report for s in arm.scores]
-    return {
-        "steps": [r["steps"] for r in reports],
-        "images_seen": [r["images_seen"] for r in reports],
-        "stopped": [r["stopped"] for r in reports],
-        "facts": [r["facts"] for r in reports],
-    }
+    return (control.ratio, control.mode, control.generator_seed) == (spec.ratio, spec.mode, 0)
 
 
 def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Options:
     """Difference of AUROC within which two arms count as equivalent, where the data show that."""
     filters: tuple[str, ...] = ()
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
+    without_copies: bool = False
+    """Also train on as many synthetic images that are no near-copies of training images: the use that is left."""
     seeds: int = 6
     """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
     real_fraction: float = 1.0
@@ -83,8 +85,9 @@ class Options:
     """Python files that register generators, datasets or classifiers."""
     seed: int = 0
     """Root of every seed."""
-    generator_seed: int = 0
-    """Which training of the generator."""
+    generator_seed: tuple[int, ...] = (0,)
+    """Which trainings of the generator. Three or more (0 1 2) give a verdict on the method, not on one training of
+    it; controls are drawn once."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Arithmetic of training; auto is bf16 where the processor multiplies it natively. tf32: float32 whose products a
     GPU shortens."""

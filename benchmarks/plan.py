@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.filters import check_filters
+from benchmarks.filters import COPIES, check_filters, without_copies
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.options import Request
 from benchmarks.remedies import REMEDIES, changed_options
@@ -50,8 +50,9 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
         For a control or extractor that does not exist, or a ratio that means nothing.
     """
     o = request.options
-    if not o.ratio:
-        raise UserError("--ratio needs at least one number")
+    for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
+        if not given:
+            raise UserError(f"--{flag} needs at least one number")
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
@@ -59,8 +60,14 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
         if control not in REMEDIES and not getattr(generators.get(control), "is_control", False):
             raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
     common = _common(request, fingerprint=fingerprint, precision=precision)
-    names = (*o.controls, o.generator)
-    wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in names]
+    wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
+    wanted += [
+        _arm(request, {**common, "generator_seed": number, "filters": o.filters}, o.generator, ratio)
+        for number in o.generator_seed
+        for ratio in o.ratio
+    ]
+    if o.without_copies:
+        wanted += [spec for arm in wanted if arm.generator == o.generator and (spec := without_copies(arm)) is not None]
     wanted += [replace(real_only(wanted[0]), portion=portion) for portion in o.curve if portion != 1]
     if o.curve:
         wanted.append(real_only(wanted[0]))
@@ -68,8 +75,16 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     return sorted(unique.values(), key=lambda s: (not s.is_zero_line, s.generator == o.generator, s.portion))
 
 
+def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:
+    """Run ids of the arms that `--without-copies` adds: where too few images pass, they are skipped with a note."""
+    if not request.options.without_copies or COPIES in request.options.filters:
+        return frozenset()
+    return frozenset(spec.run_id for spec in specs if COPIES in spec.filters)
+
+
 def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, Any]:
-    """What all arms of a request share."""
+    """What all arms of a request share. Controls are not filtered (`duplicate` without copies would be nothing), and
+    are drawn from generator seed 0, so that they are the same in every request."""
     o = request.options
     return {
         "dataset": o.dataset,
@@ -81,9 +96,7 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
         "mode": o.mode,
         "real_fraction": o.real_fraction,
         "patients_per_class": o.patients_per_class,
-        "filters": o.filters,
         "seed": o.seed,
-        "generator_seed": o.generator_seed,
         "seeds": o.seeds,
         "shard": o.shard,
         "precision": precision,

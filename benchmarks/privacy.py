@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.arms import Arm
 from benchmarks.fidelity import Fidelity
-from benchmarks.filters import EXTRACTOR
+from benchmarks.filters import EXTRACTOR, without_copies
 from benchmarks.metrics.privacy import Near, Reference, are_copies, exact_copies, pixel_vectors
 from benchmarks.metrics.registry import Value
 from synthworth.errors import Unavailable
@@ -65,7 +65,7 @@ class Privacy:
         """Every privacy number of one arm, `<metric>/<space>`; empty for real images alone.
 
         Beside those of `Reference.measure`: `exact_copy_rate`, and `n_without_copies`, how many images would be left
-        for an arm with `--filters copies`, whose run id stands in `extra`.
+        where near-copies are left out; the run id of the arm that trains on as many others stands in `extra`.
         """
         if arm.pool is None:
             return {}
@@ -150,9 +150,8 @@ class Privacy:
         except Unavailable as reason:
             return Value.missing(name, reason, n=n, direction="higher")
         left = n - int(are_copies(near.distance, bound).sum())
-        filters = tuple(dict.fromkeys((*arm.spec.filters, "copies")))
-        filtered = replace(arm.spec, filters=filters)
-        extra = {"option": f"--filters {' '.join(filters)}", "name": filtered.name, "run_id": filtered.run_id}
+        filtered = without_copies(arm.spec) or arm.spec
+        extra = {"option": "--without-copies", "name": filtered.name, "run_id": filtered.run_id}
         return Value(name, float(left), n, "higher", extra=extra)
 
     def _draw_pairs(self, file: Path, arm: Arm, space: str) -> None:

@@ -23,7 +23,7 @@ from synthworth.errors import UserError
 if TYPE_CHECKING:
     from data.base import ImageSet
 
-SCHEMA = 2
+SCHEMA = 3
 RECORD = "record.json"
 PREDICTIONS = "predictions.parquet"
 GRID, WORTH = "grid.png", "worth.png"
@@ -86,13 +86,18 @@ class Records:
         Raises
         ------
         UserError
-            When none or several do.
+            When none or several do, or when it was written by another version.
         """
         found = [r for r in self if r["run_id"].startswith(prefix)] if prefix else []
         if len(found) != 1:
             there = ", ".join(r["run_id"][:12] for r in self) or "none"
             problem = "is no run" if not found else f"fits {len(found)} runs"
             raise UserError(f"{prefix!r} {problem} in {self.folder}. There are: {there}")
+        if found[0]["schema"] != SCHEMA:
+            raise UserError(
+                f"{prefix!r} was written by another version (schema {found[0]['schema']}; this one reads {SCHEMA}). "
+                f"Run it again, or read {self.path(found[0]['run_id']) / RECORD} as it is"
+            )
         return found[0]
 
 

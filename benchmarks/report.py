@@ -114,6 +114,7 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         if line := privacy_sentence(record):
             out.print(escape(line), soft_wrap=True)
+            out.print(escape(f"  {left_sentence(record, records)}"), soft_wrap=True)
 
 
 def privacy_sentence(record: Mapping[str, Any]) -> str:
@@ -134,6 +135,21 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
         f"privacy of {record['name']}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
         f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}; in {space}"
     )
+
+
+def left_sentence(record: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
+    """How many images of an arm are no near-copies, and the use that is left without them: that of the arm itself
+    where there are none, else of the arm that `--without-copies` trains, where it is among `records`."""
+    left = record["privacy"]["n_without_copies"]
+    if left["value"] is None:
+        return f"without near-copies: null ({left['note']})"
+    count = f"without near-copies: {left['value']:.0f} of {left['n']} images are left"
+    arm = next((r for r in records if r["run_id"] == left["extra"]["run_id"]), None)
+    if left["value"] == left["n"]:
+        arm = record
+    if arm is None:
+        return f"{count}; train on others in their place with {left['extra']['option']}"
+    return f"{count}; AUROC {number(arm['utility']['auroc'])}"
 
 
 def _bare(value: Mapping[str, Any] | None) -> str:

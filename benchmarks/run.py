@@ -17,6 +17,8 @@ def main(args: Sequence[str]) -> int:
     request = parse(args, prog="python -m benchmarks.run")
     from benchmarks import report
     from benchmarks.job import carry_out
+    from benchmarks.records import Records
+    from benchmarks.trainings import entries_of, pooled_sentences
 
     outcome = carry_out(request)
     out = report.console()
@@ -37,7 +39,11 @@ def main(args: Sequence[str]) -> int:
     judged = report.judged(outcome.records, generator=o.generator)
     report.print_comparisons(out, judged)
     report.print_verdicts(out, judged)
+    for line in pooled_sentences(entries_of(Records(o.results), outcome.records)):
+        out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     report.print_places(out, o.results, outcome.records)
+    for record in outcome.skipped:
+        out.print(f"SKIPPED {record['name']}: {record['error']}", style="bold yellow", markup=False, soft_wrap=True)
     for record in outcome.failed:
         out.print(f"FAILED {record['name']}: {record['error']}", style="bold red", markup=False)
     return FAILED if outcome.failed else OK

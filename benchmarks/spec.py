@@ -52,6 +52,7 @@ class RunSpec:
     """What synthetic images must pass before they are used."""
     seed: int = 0
     generator_seed: int = 0
+    """Which training of the generator."""
     seeds: int = 6
     """Number of classifier seeds."""
     shard: int = 256
@@ -94,7 +95,8 @@ class RunSpec:
         """How tables call the arm."""
         if not self.is_real_only:
             passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
-            return f"{self.generator} {self.mode} {self.ratio:g}{passed}"
+            training = f" (training {self.generator_seed})" if self.generator_seed else ""
+            return f"{self.generator} {self.mode} {self.ratio:g}{passed}{training}"
         if self.portion != 1:
             return f"{self.generator} x {self.portion:g}"
         return f"{self.generator} x {1 + self.ratio:g}" if self.ratio else self.generator

@@ -155,7 +155,7 @@ class Images:
         if wanted > len(reserve):
             raise UserError(
                 f"--curve {share:g} needs {wanted:.0f} real images that no other arm trains on, and there are "
-                f"{len(reserve)}; the largest point is {1 + len(reserve) / len(self.train):.3g}"
+                f"{len(reserve)}; the largest point is {1 + int(100 * len(reserve) / len(self.train)) / 100:g}"
             )
         return join_train(self.train, subsample_patients(reserve, wanted / len(reserve), seed=seed)[0])
 

@@ -15,14 +15,17 @@ def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds:
     """One sentence on an arm, from the intervals of its AUROC differences to `none` and to the other controls.
 
     An arm helps only when the interval of its difference to real images alone lies above 0; which controls it is not
-    shown to beat is said in the same breath. Below `MIN_SEEDS` seeds nothing is called either way.
+    shown to beat is said in the same breath. Below `MIN_SEEDS` seeds nothing is called either way, nor where an arm's
+    classifiers took other steps than those of real images alone.
     """
     if "none" not in comparisons:
         return f"{name}: not compared with real images alone"
     gain = comparisons["none"]
     said = f"{name}: {_difference(gain)} against real images alone"
     others = {k: v for k, v in comparisons.items() if k != "none"}
-    if n_seeds < MIN_SEEDS:
+    if gain.get("unequal"):
+        said = f"UNEQUAL COMPUTE, {gain['unequal']}. {said}"
+    elif n_seeds < MIN_SEEDS:
         said = f"SCREENING ONLY, {n_seeds} seeds cannot reach p < 0.05. {said}"
     elif gain["low"] > 0:
         unbeaten = [control for control, row in others.items() if row["low"] <= 0]

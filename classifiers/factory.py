@@ -195,11 +195,11 @@ class TimmClassifier:
         UserError
             When `val` is of another split, or of other classes, channels or size than the mixture.
         """
-        from classifiers.training import Eye, learning_rate, train
+        from classifiers.training import Eye, train
         from synthworth.devices import isolated_randomness
 
         check_val(mix, val)
-        config, n_steps = self.config, work.budget.steps
+        config = self.config
         if config.weights_sha256 and config.weights is None:
             raise UserError(f"weights of sha256 {config.weights_sha256} are asked for; give --clf.weights")
         channels, size = int(mix.images.shape[1]), int(mix.images.shape[-1])
@@ -217,7 +217,6 @@ class TimmClassifier:
             "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
         }
         report, best = train(model, self._eye, mix, val, config=config, seed=seed, work=work)
-        rates = [learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule) for t in range(n_steps)]
         return FitReport(
             steps=report.steps,
             images_seen=report.steps * config.batch_size,
@@ -230,7 +229,6 @@ class TimmClassifier:
                 "n_parameters": sum(p.numel() for p in model.parameters()),
                 "best_step": best.step,
                 "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
-                "learning_rate": {"first": rates[0], "max": max(rates), "last": rates[-1]},
             },
         )
 

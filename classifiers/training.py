@@ -183,7 +183,8 @@ def train(
         for group in course.optimiser.param_groups:
             group["lr"] = learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule)
         course.optimiser.step()
-        scalars = {"loss": loss.detach()}
+        rate = torch.tensor(course.optimiser.param_groups[0]["lr"], dtype=torch.float64)
+        scalars = {"loss": loss.detach(), "learning_rate": rate}
         if t + 1 in looks:
             evaluate(t + 1)
             scalars["val_auroc"] = torch.tensor(course.best.scores[-1]["auroc"])

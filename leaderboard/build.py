@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from benchmarks.cli import OK, guarded
+from benchmarks.predictions import Entry
 from benchmarks.records import RECORD, SCHEMA
 from leaderboard.figures import draw_figures
-from leaderboard.rank import Entry
 from leaderboard.tables import Table, make_tables
 from leaderboard.text import cell, csv_text, markdown, reason_of
 from synthworth.artifacts import ensure_folder, read_json, write_bytes

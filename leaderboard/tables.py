@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.predictions import Entry
 from benchmarks.spec import NONE
+from benchmarks.trainings import pooled_sentences
 from benchmarks.verdict import MIN_SEEDS, verdict
 from leaderboard.quality import Agreement, agreements
-from leaderboard.rank import Entry, Standing, stand
+from leaderboard.rank import Standing, stand
 from synthworth.keys import digest
 
 ARM_FIELDS = (
@@ -69,6 +71,8 @@ class Table:
     """Records of arms that stand in the table already, measured with other extractors or controls."""
     quality: tuple[Agreement, ...] = field(default=())
     """How far each fidelity number agrees with the gain in usefulness, over the arms of the table."""
+    pooled: tuple[str, ...] = field(default=())
+    """What can be said of generators that were trained several times, a line each."""
 
     @property
     def key(self) -> str:
@@ -95,7 +99,8 @@ def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = 
         rows = tuple(_row(standing, labels[standing.entry.run_id]) for standing in stand(arms))
         lost = tuple(r for r in failed if digest(setting_of(r["spec"])) == key)
         quality = agreements([row.standing for row in rows])
-        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated, quality))
+        pooled = tuple(pooled_sentences(arms))
+        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated, quality, pooled))
     headings = [t.heading for t in made]
     made = [
         t if headings.count(t.heading) == 1 else Table(**{**vars(t), "heading": f"{t.heading} ({t.key})"}) for t in made
@@ -256,6 +261,8 @@ def verdict_word(standing: Standing) -> str:
         return "the zero line" if spec["portion"] == 1 else "a point of the curve"
     if gain is None:
         return "not compared"
+    if gain.get("unequal"):
+        return "unequal compute"
     if spec["seeds"] < MIN_SEEDS:
         return "screening only"
     if gain["low"] > 0:

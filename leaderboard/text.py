@@ -90,6 +90,8 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     said = [row.sentence for row in table.rows if row.standing.entry.spec["generator"] != NONE]
     if said:
         lines += ["", "Verdicts:", "", *(f"- {escape(line)}" for line in said)]
+    if table.pooled:
+        lines += ["", "Over several trainings of a generator:", "", *(f"- {escape(line)}" for line in table.pooled)]
     if table.quality:
         lines += ["", *_quality_text(table)]
     for figure in figures:

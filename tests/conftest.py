@@ -97,12 +97,22 @@ def make_spec() -> Callable[..., RunSpec]:
 PROVENANCE = {"gpu": None, "device": "cpu", "processor": "a processor", "n_cores": 2}
 
 
+def trained(spec: RunSpec) -> dict[str, Any]:
+    """What a record says of an arm's trainings."""
+    steps, n = spec.classifier_budget.steps, spec.seeds
+    return {
+        "steps": [steps] * n, "images_seen": [64 * steps] * n, "stopped": ["steps"] * n, "facts": [{}] * n,
+        "learning_rate": [[1, 0.1], [steps, 0.0]], "learning_rate_note": None,
+    }  # fmt: skip
+
+
 class Lab:
     """Writes finished records of pretended arms, predictions included, as the main job would."""
 
     def __init__(self, folder: Path, test: ImageSet, spec: RunSpec) -> None:
         self.folder, self.test, self.spec = folder, test, spec
         self.known: dict[tuple[Any, ...], Replicates] = {}
+        self.run_ids: dict[tuple[Any, ...], str] = {}
 
     def run(
         self, generator: str, quality: float, *, fid: float | None = 30.0, jitter: int = 0, **change: Any
@@ -117,7 +127,8 @@ class Lab:
         mine = bootstrap_auroc(
             scores, truth, self.test.groups, seed=seed, n_replicates=spec.n_bootstrap, classes=classes
         )
-        self.known[generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed] = mine
+        key = (generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed)
+        self.known[key], self.run_ids[key] = mine, spec.run_id
         record = self._record(spec, mine, fid)
         Records(self.folder).write(record, {PREDICTIONS: lambda f: write_predictions(f, self.test, scores)})
         return record
@@ -147,7 +158,7 @@ class Lab:
             key = (control, None if control == "none" else spec.ratio, spec.seeds, spec.seed)
             if key in self.known and control != spec.generator:
                 made = compare(mine, self.known[key], name_a=spec.name, name_b=control)
-                comparisons[control] = {"run_id": "0" * 64, **made.to_json()}
+                comparisons[control] = {"run_id": self.run_ids[key], **made.to_json(), "unequal": None}
         sizes = dict.fromkeys(("train", "val", "test"), n)
         return {
             "schema": SCHEMA,
@@ -162,6 +173,7 @@ class Lab:
             "fidelity": {} if spec.is_real_only else fidelity,
             "comparisons": comparisons,
             "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "training": trained(spec),
             "cost": {} if spec.is_real_only else {"fit_seconds": 1.5, "draw_seconds_per_1000": 2.5},
             "audit": {"n_images": sizes, "n_patients": sizes, "warnings": []},
             "provenance": PROVENANCE,

@@ -199,7 +199,10 @@ def test_it_learns_findings_that_co_occur(tmp_path):
 def test_images_seen_and_learning_rates_are_equal_for_every_mixture(tmp_path):
     reports = [fitted(tmp_path / str(n), n=n, steps=3)[1] for n in (6, 40)]
     assert [r.images_seen for r in reports] == [24, 24]
-    assert reports[0].facts["learning_rate"] == reports[1].facts["learning_rate"]
+    curves = [[(row["step"], row["learning_rate"]) for row in r.history] for r in reports]
+    assert curves[0] == curves[1]
+    peak, schedule = QUICK.learning_rate, QUICK.schedule
+    assert curves[0] == [(t + 1, learning_rate(t, 3, peak=peak, schedule=schedule)) for t in range(3)]
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])

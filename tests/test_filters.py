@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from benchmarks.metrics.neighbours import nearest
+from benchmarks.options import parse
+from benchmarks.plan import specs_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",
          "--ratio", "0.2")  # fmt: skip
+COPIED = (*SMALL[:6], "--extractors", "efficientnet_lite0", *SMALL[7:])
 
 
-@pytest.mark.parametrize(("generator", "name"), [("duplicate", "copies"), ("noise", "near")])
+@pytest.mark.parametrize(("generator", "name"), [("duplicate", "no_copies"), ("noise", "near")])
 def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_python: Run, tmp_path: Path) -> None:
     films = ("--data.n-train", "300", "--data.n-val", "120")
     done = run_python(*SMALL, *films, "--generator", generator, "--filters", name)
@@ -27,21 +30,50 @@ def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_pyt
 
 
 def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(run_python: Run, tmp_path: Path) -> None:
-    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "copies", "near")
+    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "no_copies", "near")
     assert done.returncode == 0, done.stderr
     (record,) = (
         r for p in tmp_path.glob("results/runs/*/record.json")
         if (r := json.loads(p.read_text()))["spec"]["generator"] == "holdout_real"
     )  # fmt: skip
-    assert record["name"] == "holdout_real add 0.2 [copies+near]"
-    assert record["spec"]["filters"] == ["copies", "near"]
+    assert record["name"] == "holdout_real add 0.2 [no_copies+near]"
+    assert record["spec"]["filters"] == ["no_copies", "near"]
     assert sum(record["counts"]["synthetic"].values()) == 24
 
 
 def test_an_unknown_filter_is_refused_with_the_nearest_name(run_python: Run) -> None:
-    done = run_python(*SMALL, "--filters", "copy")
+    done = run_python(*SMALL, "--filters", "copies")
     assert done.returncode == 2
-    assert "no filter named 'copy'. Did you mean 'copies'?" in done.stderr
+    assert "no filter named 'copies'. Did you mean 'no_copies' or 'confident'?" in done.stderr
+
+
+def names_of(*args: str) -> list[str]:
+    request = parse(["--generator", "vae", *args], prog="run")
+    return [spec.name for spec in specs_of(request, fingerprint="", precision="fp32")]
+
+
+def test_controls_are_not_filtered() -> None:
+    assert names_of("--filters", "no_copies") == ["none", "duplicate add 0.5", "vae add 0.5 [no_copies]"]
+
+
+def test_an_arm_without_copies_joins_each_ratio_of_the_generator_and_no_control() -> None:
+    found = names_of("--without-copies", "--ratio", "0", "1", "2", "--controls", "none", "duplicate")
+    assert sorted(n for n in found if "no_copies" in n) == ["vae add 1 [no_copies]", "vae add 2 [no_copies]"]
+    assert len(names_of("--without-copies", "--filters", "no_copies")) == len(names_of("--filters", "no_copies"))
+
+
+def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_says_why_it_is_missing(
+    run_python: Run, tmp_path: Path
+) -> None:
+    films = ("--data.n-train", "300", "--data.n-val", "120")
+    done = run_python(*COPIED, *films, "--generator", "duplicate", "--without-copies")
+    assert done.returncode == 0, done.stderr
+    assert "SKIPPED duplicate add 0.2 [no_copies]: --filters no_copies: 0 of " in done.stdout
+    assert "without near-copies: 0 of 60 images are left; train on others in their place" in done.stdout
+    found = {r["name"]: r for p in tmp_path.glob("results/runs/*/record.json") if (r := json.loads(p.read_text()))}
+    assert found["duplicate add 0.2"]["status"] == "ok"
+    assert found["duplicate add 0.2 [no_copies]"]["status"] == "skipped"
+    assert "0 of " in found["duplicate add 0.2 [no_copies]"]["error"]
 
 
 def test_a_copy_is_at_distance_0_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

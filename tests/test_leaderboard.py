@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.cli import guarded
-from benchmarks.records import PREDICTIONS, RECORD
+from benchmarks.predictions import Entry, read_replicates
+from benchmarks.records import PREDICTIONS, RECORD, Records
 from benchmarks.spec import RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.quality import correlate
-from leaderboard.rank import Entry, holm, read_replicates
+from leaderboard.rank import holm
 from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, setting_of
 from leaderboard.text import markdown
 from synthworth.errors import Unavailable, UserError
@@ -290,6 +291,17 @@ def test_a_setting_in_which_nothing_finished_says_so(lab: Any, tmp_path: Path) -
     lab.fail("Diverged: at step 3")
     assert build("--results", lab.folder, "--out", tmp_path / "site") == 0
     assert "No arm of this setting has finished." in (tmp_path / "site" / MARKDOWN).read_text()
+
+
+def test_an_arm_that_trained_longer_is_not_called_better(lab: Any) -> None:
+    lab.run("none", 1.0)
+    record = lab.run("longer", 2.5, ratio=1.0)
+    row = {**record["comparisons"]["none"], "unequal": "10 optimiser steps against 5"}
+    Records(lab.folder).write({**record, "comparisons": {"none": row}}, {})
+    (table,) = lab.tables()
+    found = next(r for r in table.rows if r.standing.entry.spec["generator"] == "longer")
+    assert found.verdict == "unequal compute"
+    assert found.sentence.startswith("UNEQUAL COMPUTE, 10 optimiser steps against 5. ")
 
 
 def test_a_record_of_another_schema_is_named_and_left_out(full: Any) -> None:

@@ -272,8 +272,8 @@ def test_the_arm_without_copies_is_named_and_counted(privacy):
     one = arm(mixed, torch.arange(100) % 3)
     value = judge.of(one)["n_without_copies"]
     assert 0 < value.value <= 60
-    assert value.extra["option"] == "--filters copies"
-    assert value.extra["name"] == "dcgan add 0.5 [copies]"
+    assert value.extra["option"] == "--without-copies"
+    assert value.extra["name"] == "dcgan add 0.5 [no_copies]"
     assert value.extra["run_id"] != one.spec.run_id
 
 

@@ -83,6 +83,12 @@ def test_a_finished_run_takes_the_place_of_a_failed_one(records: Records) -> Non
     assert everything(records) == ["ab" * 8, f"{'ab' * 8}/{RECORD}"]
 
 
+def test_a_record_of_another_schema_is_refused_with_its_place(records: Records) -> None:
+    records.write(record(schema=SCHEMA - 1), {})
+    with pytest.raises(UserError, match=r"written by another version .* Run it again, or read .*record\.json"):
+        records.match("a")
+
+
 def test_a_record_of_another_schema_is_not_found(records: Records) -> None:
     records.write(record(schema=SCHEMA + 1), {})
     assert records.find("ab" * 32) is None

@@ -32,7 +32,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "fingerprint": ("e" * 64, ALL),
     "real_fraction": (0.5, ALL),
     "patients_per_class": (3, ALL),
-    "filters": (("copies",), CLASSIFIER),
+    "filters": (("no_copies",), CLASSIFIER),
     "portion": (0.5, CLASSIFIER),
     "generator": ("dcgan", GENERATOR),
     "gen": ({"widths": [8, 32]}, GENERATOR),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.statistics.compare import MIN_SEEDS, half_width, one_sided_p
+from benchmarks.statistics.compare import MIN_SEEDS, half_width
+from benchmarks.statistics.quantile import one_sided_p
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def equivalence(
     estimate, n_seeds = float(values.mean()), len(values)
     spread = half_width(values, draws, n_groups=n_groups, level=LEVEL)
     low, high = estimate - spread.half, estimate + spread.half
-    p = one_sided_p(margin - abs(estimate), spread, n_seeds=n_seeds, n_groups=n_groups)
+    p = one_sided_p(margin - abs(estimate), spread.se, spread.parts)
     equivalent = n_seeds >= MIN_SEEDS and -margin < low and high < margin
     found = {"margin": margin, "low": low, "high": high, "p_value": p, "equivalent": equivalent}
     return {**found, "sentence": sentence(found, n_seeds=n_seeds)}

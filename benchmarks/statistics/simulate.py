@@ -13,6 +13,7 @@ from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
 from benchmarks.statistics.compare import Comparison, compare
 from benchmarks.statistics.delong import compare_delong
 from benchmarks.statistics.equivalence import equivalence
+from benchmarks.statistics.trainings import Pooled, pool
 from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, compare_metrics
 from synthworth.keys import seed_from
 
@@ -23,7 +24,8 @@ ALPHA = 0.05
 THRESHOLD_SPREAD = 0.03
 HARNESS = "harness"
 METHODS = {
-    HARNESS: "this harness: seeds and patients",
+    HARNESS: "this harness: seeds and patients (and trainings)",
+    "one_training": "this harness, one training of the generator",
     "percentile": "percentile bootstrap, seeds x patients",
     "sign_flip": "sign-flip test over the seeds",
     "seeds_t": "paired t over the seeds",
@@ -41,8 +43,9 @@ class Design:
 
         z = (mu_a + seed e_s + seed_arm e_as) y + patient u_p + film v_i + patient_arm w_ap + film_arm x_ai + run r_asi
 
-    with standard normal e, u, v, w, x, r. Labels of a patient's films agree: y = 1 where
-    sqrt(agreement) g_p + sqrt(1 - agreement) h_i is among the highest `prevalence`.
+    with standard normal e, u, v, w, x, r. With several trainings of the generator each has its own training t_ag y
+    besides, and its own w, x, r and second seed effect; the first arm (the control) has one. Labels of a patient's
+    films agree: y = 1 where sqrt(agreement) g_p + sqrt(1 - agreement) h_i is among the highest `prevalence`.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Design:
     run: float = 0.4
     auroc: float = 0.80
     """Of the first arm."""
+    n_trainings: int = 1
+    training: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -68,11 +73,13 @@ class Design:
         parts = (self.patient, self.film, self.patient_arm, self.film_arm, self.run)
         return math.sqrt(2 * sum(x**2 for x in parts))
 
-    def separation(self, auroc: float) -> float:
-        """mu of an arm whose AUROC, over all patients and seeds, is this: Phi(mu / sqrt(scale^2 + seed effects^2))."""
+    def separation(self, auroc: float, *, trained: bool = False) -> float:
+        """mu of an arm whose AUROC, over all patients, seeds and (where it is `trained`) trainings, is this:
+        Phi(mu / sqrt(scale^2 + their effects^2))."""
         from scipy.stats import norm
 
-        return float(norm.ppf(auroc)) * math.sqrt(self.scale**2 + self.seed**2 + self.seed_arm**2)
+        training = self.training if trained else 0.0
+        return float(norm.ppf(auroc)) * math.sqrt(self.scale**2 + self.seed**2 + self.seed_arm**2 + training**2)
 
 
 DESIGNS = (
@@ -86,6 +93,16 @@ DESIGNS = (
         n_patients=120, n_films=1000, agreement=0.8, patient=1.0, patient_arm=0.6, film_arm=0.2, run=0.3,
     ),
     Design("3 seeds", "screening: 3 seeds, 500 films of 200 patients", n_seeds=3),
+    Design(
+        "3 trainings",
+        "3 trainings of the generator, 6 seeds, 500 films of 200 patients",
+        n_trainings=3, training=0.06,
+    ),
+    Design(
+        "5 trainings",
+        "5 trainings of the generator, 6 seeds, 500 films of 200 patients",
+        n_trainings=5, training=0.06,
+    ),
 )  # fmt: skip
 
 
@@ -101,6 +118,8 @@ class Experiment:
     """(N,)"""
     thresholds: NDArray[np.float64]
     """(3, S, 1): 0.5, a little off from seed to seed, as if chosen on a very large val set."""
+    further: NDArray[np.float64]
+    """(2, G - 1, S, N, 2) probabilities of the other trainings of the twin's generator and of the better arm's."""
 
 
 def simulate(design: Design, *, gain: float, seed: int) -> Experiment:
@@ -114,14 +133,25 @@ def simulate(design: Design, *, gain: float, seed: int) -> Experiment:
     p = np.sort(np.concatenate([np.arange(n_patients), extra]))
     liability = math.sqrt(d.agreement) * normal(n_patients)[p] + math.sqrt(1 - d.agreement) * normal(n)
     y = (liability > norm.ppf(1 - d.prevalence)).astype(np.int64)
-    mu = np.array([d.separation(d.auroc), d.separation(d.auroc), d.separation(d.auroc + gain)])
-    skill = mu[:, None] + d.seed * normal(d.n_seeds) + d.seed_arm * normal((3, d.n_seeds))
+    mu = np.array([d.separation(d.auroc), *(d.separation(d.auroc + x, trained=True) for x in (0.0, gain))])
+    seeds, seeds_arm = d.seed * normal(d.n_seeds), d.seed_arm * normal((3, d.n_seeds))
     film = d.patient * normal(n_patients)[p] + d.film * normal(n)
-    arm = d.patient_arm * normal((3, n_patients))[:, p] + d.film_arm * normal((3, n))
-    z = skill[:, :, None] * y + film + arm[:, None] + d.run * normal((3, d.n_seeds, n))
-    probability = norm.cdf((z - mu[0] / 2) / d.scale)
+
+    def scores(skill: NDArray[np.float64]) -> NDArray[np.float64]:  # (A, S) -> (A, S, N, 2) probabilities
+        arm = d.patient_arm * normal((len(skill), n_patients))[:, p] + d.film_arm * normal((len(skill), n))
+        z = skill[:, :, None] * y + film + arm[:, None] + d.run * normal((len(skill), d.n_seeds, n))
+        probability = norm.cdf((z - mu[0] / 2) / d.scale)
+        return np.stack([1 - probability, probability], axis=-1)
+
+    luck = np.zeros((3, 1))
+    if d.n_trainings > 1:
+        luck[1:] = d.training * normal((2, 1))
+    made = scores(mu[:, None] + seeds + seeds_arm + luck)
     thresholds = 0.5 + THRESHOLD_SPREAD * normal((3, d.n_seeds, 1))
-    return Experiment(np.stack([1 - probability, probability], axis=-1), y, p, thresholds)
+    more = 2 * (d.n_trainings - 1)
+    skill = np.repeat(mu[1:], d.n_trainings - 1)[:, None] + seeds
+    further = scores(skill + d.seed_arm * normal((more, d.n_seeds)) + d.training * normal((more, 1)))
+    return Experiment(made, y, p, thresholds, further.reshape(2, d.n_trainings - 1, *further.shape[1:]))
 
 
 @dataclass(frozen=True)
@@ -149,9 +179,32 @@ def run_experiments(task: Task) -> list[dict[str, Any]]:
             for groups, n_seeds in ((made.patients, None), (np.arange(len(made.truth)), 1))
         )
         twin, better = (judge(made, arm, patients=patients, films=films, margin=task.gain) for arm in (1, 2))
-        metrics = judge_metrics(made, seed=seed, n_replicates=task.n_replicates)
+        metrics = {}
+        if task.design.n_trainings == 1:
+            metrics = judge_metrics(made, seed=seed, n_replicates=task.n_replicates)
+        else:
+            for row, arm, scores in ((twin, 1, made.further[0]), (better, 2, made.further[1])):
+                others = [_bootstrap(one, made, seed=seed, n_replicates=task.n_replicates) for one in scores]
+                row |= judge_trainings(row, pool([patients[arm], *others], patients[0]))
         rows += [{"truth": 0.0, **twin, "metrics": metrics}, {"truth": task.gain, **better}]
     return rows
+
+
+def _bootstrap(scores: NDArray[np.float64], made: Experiment, *, seed: int, n_replicates: int) -> Replicates:
+    return bootstrap_auroc(scores, made.truth, made.patients.tolist(), seed=seed, n_replicates=n_replicates)
+
+
+def judge_trainings(row: dict[str, Any], found: Pooled) -> dict[str, Any]:
+    """What changes in `judge`'s row of one training where several are pooled: the harness's interval and verdict."""
+    interval = {HARNESS: (found.low, found.high), "one_training": row["intervals"][HARNESS]}
+    said = {HARNESS: not found.low <= 0 <= found.high, "one_training": row["significant"][HARNESS]}
+    return {
+        "estimate": found.difference,
+        "verdict": found.verdict,
+        "intervals": {**row["intervals"], **interval},
+        "significant": {**row["significant"], **said},
+        "equivalent": None,
+    }
 
 
 def judge_metrics(made: Experiment, *, seed: int, n_replicates: int) -> dict[str, bool]:
@@ -219,7 +272,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     verdicts : share of `helps` or `hurts` at a true difference of 0 (false), of `helps` (power) and `hurts` (wrong way)
     at the gain. methods : for each, false positives at 0, power at the gain, and the coverage of its 95 % interval.
-    equivalence : share declared equivalent at 0, and (false) where the truth lies at the margin.
+    equivalence : share declared equivalent at 0, and (false) where the truth lies at the margin; None where trainings
+    are pooled, for which there is no such test.
     bias : mean estimate minus truth. metrics : false positives of the other utility metrics' intervals.
     """
     null = [row for row in rows if row["truth"] == 0]
@@ -230,12 +284,15 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     methods: dict[str, dict[str, float | None]] = {}
     for method in METHODS:
-        has = method in null[0]["intervals"]
+        told, has = method in null[0]["significant"], method in null[0]["intervals"]
         methods[method] = {
-            "false_positives": share(null, lambda row, m=method: row["significant"][m]),
-            "power": share(gained, lambda row, m=method: row["significant"][m] and row["estimate"] > 0),
+            "false_positives": share(null, lambda row, m=method: row["significant"][m]) if told else None,
+            "power": share(gained, lambda row, m=method: row["significant"][m] and row["estimate"] > 0)
+            if told
+            else None,
             "coverage": share(rows, lambda row, m=method: _covers(row, m)) if has else None,
         }
+    pooled = null[0]["equivalent"] is None
     return {
         "n_experiments": len(null),
         "verdicts": {
@@ -245,8 +302,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         },
         "methods": methods,
         "equivalence": {
-            "true": share(null, lambda row: row["equivalent"]),
-            "false": share(gained, lambda row: row["equivalent"]),
+            "true": None if pooled else share(null, lambda row: row["equivalent"]),
+            "false": None if pooled else share(gained, lambda row: row["equivalent"]),
         },
         "bias": {
             "none": float(np.mean([row["estimate"] for row in null])),

@@ -1,0 +1,139 @@
+"""Several trainings of a generator: their interval covers, and what is said goes no further than it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.options import parse
+from benchmarks.plan import specs_of
+from benchmarks.predictions import Entry
+from benchmarks.records import Records
+from benchmarks.statistics.compare import half_width
+from benchmarks.statistics.quantile import quantile
+from benchmarks.statistics.trainings import pool, variance
+from benchmarks.trainings import by_method, entries_of, pooled_sentences
+
+
+def crossed(
+    rng: np.random.Generator, *, g: int, s: int, training: float, seed: float, n: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (g, s) and 150 resamples of n patients, every effect and interaction in them; the true mean is 0."""
+    normal = rng.standard_normal
+    base = training * normal((g, 1)) + seed * normal((1, s)) + 0.05 * normal((g, s))
+    by_patient = normal(n) + 0.3 * normal((g, 1, n)) + 0.3 * normal((1, s, n)) + 0.5 * normal((g, s, n))
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=150).T / n
+    return base + by_patient.mean(axis=-1), base[:, :, None] + by_patient @ counts
+
+
+@pytest.mark.parametrize(
+    ("g", "training", "expected"),
+    [(2, 0.15, 0.970), (3, 0.0, 0.959), (3, 0.15, 0.966), (3, 0.5, 0.946), (5, 0.5, 0.953)],
+)
+def test_the_interval_covers_what_it_was_measured_to(g: int, training: float, expected: float) -> None:
+    """`expected` is the coverage in 4,000 experiments; 600 here have a standard error of .009."""
+    rng, hits = np.random.default_rng(g), 0
+    for _ in range(600):
+        values, draws = crossed(rng, g=g, s=6, training=training, seed=0.1)
+        found = variance(values, draws, n_groups=60)
+        hits += abs(values.mean()) <= quantile(0.975, found.parts) * np.sqrt(found.total)
+    assert hits / 600 == pytest.approx(expected, abs=0.028)
+
+
+def test_one_training_has_the_variance_of_every_other_comparison() -> None:
+    values, draws = crossed(np.random.default_rng(0), g=1, s=6, training=0.0, seed=0.1)
+    spread, found = half_width(values[0], draws[0], n_groups=60), variance(values, draws, n_groups=60)
+    assert np.sqrt(found.total) == pytest.approx(spread.se)
+    assert quantile(0.975, found.parts) == pytest.approx(spread.quantile)
+
+
+def test_trainings_that_differ_widen_the_interval() -> None:
+    values, draws = crossed(np.random.default_rng(0), g=3, s=6, training=0.0, seed=0.1)
+    apart = np.array([[-1.0], [0.0], [1.0]])
+    near = variance(values, draws, n_groups=60)
+    far = variance(values + apart, draws + apart[:, :, None], n_groups=60)
+    assert far.total > 3 * near.total
+    assert far.parts[0][0] > 0.8
+    assert (far.seeds, far.patients) == pytest.approx((near.seeds, near.patients))
+
+
+def trained(lab: Any, *qualities: float, **change: Any) -> list[dict[str, Any]]:
+    """Records of real images alone and of a generator trained as often as there are qualities."""
+    runs = [lab.run("latent_ddpm", q, jitter=k, generator_seed=k, **change) for k, q in enumerate(qualities)]
+    return [lab.run("none", 1.0, **change), *runs]
+
+
+def told(lab: Any, records: list[dict[str, Any]]) -> list[str]:
+    return pooled_sentences(entries_of(Records(lab.folder), records))
+
+
+@pytest.fixture
+def alone(lab: Any) -> Any:
+    """A lab where real images alone are known, so that later arms are compared with them."""
+    for seeds in (6, 3):
+        lab.run("none", 1.0, seeds=seeds)
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("qualities", "word"),
+    [
+        ((2.4, 2.5, 2.6), "HELPS. latent_ddpm add 0.5, 3 trainings: AUROC +"),
+        ((0.1, 0.2, 0.15), "HURTS. latent_ddpm add 0.5, 3 trainings: AUROC -"),
+        ((1.0, 1.0, 1.0), "NO DIFFERENCE SHOWN. "),
+        ((2.5, 1.0, 0.2), "NO DIFFERENCE SHOWN. "),
+        ((2.5, 2.5), "SCREENING ONLY, 2 trainings are fewer than 3. "),
+    ],
+)
+def test_a_method_is_judged_over_its_trainings(alone: Any, qualities: tuple[float, ...], word: str) -> None:
+    (line,) = told(alone, trained(alone, *qualities))
+    assert line.startswith(word)
+    assert line.count("each training: ") == 1
+    assert len(line.partition("each training: ")[2].split(", ")) == len(qualities)
+
+
+def test_one_training_or_few_seeds_say_nothing_of_the_method(alone: Any) -> None:
+    assert told(alone, trained(alone, 2.5)) == []
+    (line,) = told(alone, trained(alone, 2.5, 2.5, 2.5, seeds=3))
+    assert line.startswith("SCREENING ONLY, 3 seeds")
+
+
+def test_only_what_differs_in_the_training_alone_is_pooled(alone: Any) -> None:
+    records = [*trained(alone, 2.0, 2.0), alone.run("latent_ddpm", 2.0, ratio=1.0, generator_seed=2)]
+    records.append(alone.run("duplicate", 1.0, generator_seed=1, fit=None))
+    groups = by_method([Entry(r, alone.folder) for r in records])
+    assert [[e.spec["generator_seed"] for e in group] for group in groups] == [[0, 1]]
+
+
+def test_a_missing_zero_line_is_said(alone: Any) -> None:
+    (line,) = told(alone, trained(alone, 2.0, 2.0, 2.0)[1:])
+    assert line == "latent_ddpm add 0.5, 3 trainings: not compared with real images alone"
+
+
+def test_trainings_that_cannot_be_paired_are_refused(alone: Any) -> None:
+    trained(alone, 2.0, 2.0)
+    first, control = (alone.known[k] for k in (("latent_ddpm", 0.5, 6, 0), ("none", None, 6, 0)))
+    with pytest.raises(ValueError, match="two or more"):
+        pool([first], control)
+    with pytest.raises(ValueError, match="cannot be paired"):
+        pool([first, dataclasses.replace(first, design="another")], control)
+
+
+def test_the_leaderboard_says_it_below_the_table(alone: Any) -> None:
+    from leaderboard.text import markdown
+
+    trained(alone, 2.4, 2.5, 2.6)
+    tables = alone.tables()
+    assert [len(t.pooled) for t in tables if t.setting["seeds"] == 6] == [1]
+    assert "Over several trainings of a generator:\n\n- HELPS. latent_ddpm add 0.5, 3 trainings" in markdown(tables, [])
+
+
+def test_a_request_trains_the_generator_several_times_and_draws_controls_once() -> None:
+    request = parse(["--generator", "vae", "--ratio", "1", "--generator-seed", "0", "2"], prog="run")
+    specs = specs_of(request, fingerprint="", precision="fp32")
+    assert [s.name for s in specs] == ["none", "duplicate add 1", "vae add 1", "vae add 1 (training 2)"]
+    assert [s.generator_seed for s in specs] == [0, 0, 0, 2]
+    assert len({s.run_id for s in specs}) == 4
