@@ -58,8 +58,9 @@ def join_train(train: ImageSet, further: ImageSet) -> ImageSet:
     import torch
 
     require_train(train, what="a learning curve")
-    if further.split is not Split.reserve:
-        raise UserError(f"a learning curve goes on with images from the reserve, and was given {further.split.value!r}")
+    if not isinstance(further, ImageSet) or further.split is not Split.reserve:
+        found = further.split.value if isinstance(further, ImageSet) else type(further).__name__
+        raise UserError(f"a learning curve goes on with images from the reserve, and was given {found!r}")
     shared = set(train.ids) & set(further.ids) or set(train.groups) & set(further.groups)
     if shared:
         raise UserError(f"{min(shared)!r} is both in train and in the reserve")
