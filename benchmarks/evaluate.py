@@ -85,6 +85,15 @@ def utility(arm: Arm, images: Images, replicates: Replicates, drawn: Mapping[str
     return table
 
 
+def validation(arm: Arm, images: Images) -> dict[str, Value]:
+    """AUROC on val, mean over classifier seeds: what a ratio, or any other setting, may be chosen by."""
+    from benchmarks.metrics.utility import auroc
+
+    truth = images.val.labels.numpy()
+    found = [measure(auroc, truth=truth, scores=s.val, classes=images.val.classes)["auroc"] for s in arm.scores]
+    return {"auroc": mean_over_seeds(found)}
+
+
 def with_interval(value: Value, replicates: Replicates) -> Value:
     """The AUROC with the interval over seeds and patients in the place of the one over seeds alone."""
     from benchmarks.statistics.compare import arm_interval

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.arms import Arm, draw_arms, train_arms
 from benchmarks.compute import describe_training, unequal
-from benchmarks.evaluate import compare_arms, draw_metrics, utility
+from benchmarks.evaluate import compare_arms, draw_metrics, utility, validation
 from benchmarks.executors import n_workers
 from benchmarks.fidelity import Fidelity, class_consistency
 from benchmarks.filters import Starved
@@ -241,6 +241,7 @@ def _record(
         "is_control": is_control(spec),
         "counts": {k: dict(v) for k, v in (arm.counts or {}).items()},
         "utility": {name: value.to_json() for name, value in useful.items()},
+        "validation": {name: value.to_json() for name, value in validation(arm, images).items()},
         "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
         | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
         "fidelity_by_class": fidelity.by_class(arm),

@@ -16,6 +16,7 @@ def main(args: Sequence[str]) -> int:
     """Parse, carry out, print. Returns the exit code."""
     request = parse(args, prog="python -m benchmarks.run")
     from benchmarks import report
+    from benchmarks.choice import by_val
     from benchmarks.job import carry_out
     from benchmarks.records import Records
     from benchmarks.trainings import entries_of, pooled_sentences
@@ -39,6 +40,8 @@ def main(args: Sequence[str]) -> int:
     judged = report.judged(outcome.records, generator=o.generator)
     report.print_comparisons(out, judged)
     report.print_verdicts(out, judged)
+    for line in by_val(outcome.records, generator=o.generator):
+        out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)
     for line in pooled_sentences(entries_of(Records(o.results), outcome.records)):
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     report.print_places(out, o.results, outcome.records)

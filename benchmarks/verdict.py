@@ -26,7 +26,7 @@ def verdict(name: str, comparisons: Mapping[str, Mapping[str, Any]], *, n_seeds:
     if gain.get("unequal"):
         said = f"UNEQUAL COMPUTE, {gain['unequal']}. {said}"
     elif n_seeds < MIN_SEEDS:
-        said = f"SCREENING ONLY, {n_seeds} seeds cannot reach p < 0.05. {said}"
+        said = f"SCREENING ONLY, {n_seeds} seed{'s' * (n_seeds > 1)} cannot reach p < 0.05. {said}"
     elif gain["low"] > 0:
         unbeaten = [control for control, row in others.items() if row["low"] <= 0]
         limit = f", BUT NOT SHOWN TO BEAT {' OR '.join(unbeaten).upper()}" if unbeaten else ""

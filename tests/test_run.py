@@ -63,12 +63,20 @@ def test_a_run_writes_a_record_for_every_arm(finished) -> None:
     for record in records(folder).values():
         assert record["status"] == "ok"
         assert 0 <= record["utility"]["auroc"]["value"] <= 1
+        assert 0 <= record["validation"]["auroc"]["value"] <= 1
         assert record["utility"]["auroc"]["low"] <= record["utility"]["auroc"]["high"]
 
 
 def test_a_run_prints_plan_verdict_and_timings(finished) -> None:
     _, done = finished
-    for words in ("plan", "VERDICT", "latent_ddpm add 0.5", "harness", "SCREENING ONLY, 2 seeds"):
+    for words in (
+        "plan",
+        "RATIO    val chooses ",
+        "VERDICT",
+        "latent_ddpm add 0.5",
+        "harness",
+        "SCREENING ONLY, 2 seeds",
+    ):
         assert words in done.stdout
 
 
