@@ -64,7 +64,7 @@ def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Itera
     n = row["n_seeds"]
     if n > 1:
         yield f"  exact sign-flip over the {n} seeds: p = {row['p_value']:.3f} (smallest possible: {2 / 2**n:.3f})"
-        yield f"  it asks of new seeds on the same patients; for new patients as well: p = {row['p_interval']:.3f}"
+        yield f"  it asks of new seeds on the same patients; for new patients as well: p {_p(row['p_interval'])}"
     if row.get("unequal"):
         yield f"  not at equal compute: {row['unequal']}"
     for sentence in _further(row):
@@ -74,11 +74,15 @@ def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Itera
 def _further(row: Mapping[str, Any]) -> Iterator[str]:
     delong, equivalence = row.get("delong"), row.get("equivalence")
     if delong and delong.get("p_value") is not None:
-        yield f"DeLong, which takes films as independent and knows one model: p = {delong['p_value']:.3f}"
+        yield f"DeLong, which takes films as independent and knows one model: p {_p(delong['p_value'])}"
     if equivalence:
         yield f"two one-sided tests: {equivalence['sentence']}"
     if row["note"]:
         yield f"note: {row['note']}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.0005 else f"= {value:.3f}"
 
 
 def _side(row: Mapping[str, Any]) -> str:

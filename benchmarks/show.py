@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from benchmarks.cli import OK, guarded
 from benchmarks.explain import explain
+from benchmarks.notes import Notes
 from benchmarks.records import Records
 from benchmarks.report import console, number, print_places, print_verdicts, table
 
@@ -74,15 +75,17 @@ def main(args: Sequence[str]) -> int:
 
 def _print_metrics(out: Any, record: dict[str, Any]) -> None:
     for part in ("utility", "fidelity", "privacy"):
-        made = table(part, ("metric", "value", "n", "better", "floor", "note"))
+        made, notes = table(part, ("metric", "value", "n", "better", "floor", "note")), Notes()
         for name, value in record.get(part, {}).items():
             floor = value["extra"].get("floor")
             made.add_row(
                 escape(name), number(value, 4), str(value["n"]), value["direction"],
-                "" if floor is None else f"{floor:.4g}", escape(value["note"] or ""),
+                "" if floor is None else f"{floor:.4g}", f"({notes.mark(value['note'])})" if value["note"] else "",
             )  # fmt: skip
         if made.row_count:
             out.print(made)
+        for note, mark in notes.marks.items():
+            out.print(f"({mark}) {note}", markup=False, soft_wrap=True)
 
 
 def _print_by_class(out: Any, record: dict[str, Any]) -> None:

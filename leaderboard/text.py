@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.notes import Notes
 from benchmarks.spec import NONE
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
@@ -43,20 +44,6 @@ HOW_TO_READ = """## How to read this
 """
 
 
-class _Notes:
-    """Footnotes of one table: equal reasons share a letter."""
-
-    def __init__(self) -> None:
-        self.marks: dict[str, str] = {}
-
-    def mark(self, note: str) -> str:
-        return self.marks.setdefault(note, _letters(len(self.marks)))
-
-
-def _letters(n: int) -> str:
-    return (_letters(n // 26 - 1) if n >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[n % 26]
-
-
 def markdown(
     tables: Sequence[Table], skipped: Sequence[str] = (), figures: Mapping[str, Sequence[Drawn]] | None = None
 ) -> str:
@@ -75,7 +62,7 @@ def escape(text: str) -> str:
 
 
 def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
-    notes = _Notes()
+    notes = Notes()
     lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
     if table.rows:
         titles = ["rank", "arm", *COLUMNS.values(), "verdict"]
@@ -117,7 +104,7 @@ def reason_of(record: Mapping[str, Any]) -> str:
     return str(record.get("error") or f"status {record['status']}, no reason given")
 
 
-def _cells(row: Row, notes: _Notes) -> list[str]:
+def _cells(row: Row, notes: Notes) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
     label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")

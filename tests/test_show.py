@@ -1,0 +1,43 @@
+"""A record in full, on the screen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.notes import Notes
+from benchmarks.show import main
+
+
+def shown(lab: Any, capsys: pytest.CaptureFixture[str], record: dict[str, Any], *flags: str) -> str:
+    assert main([record["run_id"][:12], "--results", str(lab.folder), *flags]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_missing_number_is_null_and_its_reason_stands_once(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.run("none", 1.0)
+    text = shown(lab, capsys, lab.run("latent_ddpm", 2.0, fid=None))
+    (row,) = (line for line in text.splitlines() if "fid@9" in line)
+    assert "null" in row and "(a)" in row
+    assert text.count("Inception's weights are not there") == 1
+    assert "(a) Inception's weights are not there" in text
+
+
+def test_the_record_is_printed_as_it_is_stored(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    record = lab.run("none", 1.0)
+    assert json.loads(shown(lab, capsys, record, "--json")) == json.loads(json.dumps(record))
+
+
+def test_a_run_that_did_not_finish_says_why(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(lab, capsys, lab.fail("the loss is nan at step 3", generator="vae"), "--explain")
+    assert "failed" in text and "the loss is nan at step 3" in text
+
+
+def test_equal_notes_share_a_letter_and_letters_do_not_run_out() -> None:
+    notes = Notes()
+    assert [notes.mark(n) for n in ("x", "y", "x")] == ["a", "b", "a"]
+    marks = [notes.mark(f"reason {k}") for k in range(60)]
+    assert marks[23:26] == ["z", "aa", "ab"]
+    assert len(set(marks)) == 60
