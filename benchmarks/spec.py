@@ -95,7 +95,7 @@ class RunSpec:
         """How tables call the arm."""
         if not self.is_real_only:
             passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
-            training = f" (training {self.generator_seed})" if self.generator_seed else ""
+            training = f" (generator seed {self.generator_seed})" if self.generator_seed else ""
             return f"{self.generator} {self.mode} {self.ratio:g}{passed}{training}"
         if self.portion != 1:
             return f"{self.generator} x {self.portion:g}"

@@ -46,7 +46,7 @@ def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _sentence(group: Sequence[Entry], zero: Entry | None, made: Mapping[str, Replicates]) -> str:
-    name = f"{group[0].record['name'].partition(' (training')[0]}, {len(group)} trainings"
+    name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.trainings import pool

@@ -134,6 +134,6 @@ def test_the_leaderboard_says_it_below_the_table(alone: Any) -> None:
 def test_a_request_trains_the_generator_several_times_and_draws_controls_once() -> None:
     request = parse(["--generator", "vae", "--ratio", "1", "--generator-seed", "0", "2"], prog="run")
     specs = specs_of(request, fingerprint="", precision="fp32")
-    assert [s.name for s in specs] == ["none", "duplicate add 1", "vae add 1", "vae add 1 (training 2)"]
+    assert [s.name for s in specs] == ["none", "duplicate add 1", "vae add 1", "vae add 1 (generator seed 2)"]
     assert [s.generator_seed for s in specs] == [0, 0, 0, 2]
     assert len({s.run_id for s in specs}) == 4
