@@ -296,7 +296,7 @@ def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
 
 
 def _pairs(spec: RunSpec, control: RunSpec) -> bool:
-    if control.portion != 1:
+    if control.portion != 1 or control.filters:
         return False
     if control.is_real_only:
         return control.ratio in (0, spec.ratio)

@@ -135,7 +135,12 @@ def draw_quality(table: Table) -> Figure | None:
         axes.plot([quality], [gain.value], marker, color=colour, markersize=4, label=f"{number}  {_name(row)}")
     values = [quality for _, quality in points]
     if min(values) > 0 and max(values) > 20 * min(values):
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.06, y=0.08)
     lower = points[0][0].standing.entry.record["fidelity"][name]["direction"] == "lower"
     axes.set_xlabel(f"{name} ({'lower is closer to' if lower else 'higher is closer to'} real)", fontsize=9)

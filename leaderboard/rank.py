@@ -108,7 +108,7 @@ def _against(
         twin = next((e for e in entries if _is_control_of(e, control, entry)), None)
         if entry.spec["generator"] == NONE:
             reasons[control] = "real images alone are what the other arms are compared with"
-        elif entry.spec["generator"] == control:
+        elif entry is twin or (twin is None and entry.spec["generator"] == control):
             reasons[control] = "this arm is the control itself"
         elif recorded is not None:
             found[control] = recorded
@@ -129,4 +129,4 @@ def _is_control_of(candidate: Entry, control: str, entry: Entry) -> bool:
         return False
     if control == NONE:
         return True
-    return a["generator_seed"] == 0 and all(a[k] == b[k] for k in ("ratio", "mode", "shard"))
+    return not a["generator_seed"] and not a["filters"] and all(a[k] == b[k] for k in ("ratio", "mode", "shard"))

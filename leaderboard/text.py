@@ -122,6 +122,8 @@ def cell(name: str, number: Number, mark: Any) -> str:
         return f"{number.value:.4g} @{number.n} (floor {floor}){tail}"
     if name in ("fit_seconds", "draw_seconds_per_1000"):
         return f"{number.value:.1f}{tail}"
+    if name.startswith(("p_", "holm_")) and number.value < 0.0005:
+        return f"< 0.001{tail}"
     text = f"{number.value:{sign}.3f}"
     if name == "worth":
         low, high = ("..." if x is None else f"{x:.2f}" for x in (number.low, number.high))

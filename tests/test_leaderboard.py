@@ -23,8 +23,8 @@ from benchmarks.spec import RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.quality import correlate
 from leaderboard.rank import holm
-from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, setting_of
-from leaderboard.text import markdown
+from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, Number, make_tables, setting_of
+from leaderboard.text import cell, markdown
 from synthworth.errors import Unavailable, UserError
 
 
@@ -291,6 +291,21 @@ def test_a_setting_in_which_nothing_finished_says_so(lab: Any, tmp_path: Path) -
     lab.fail("Diverged: at step 3")
     assert build("--results", lab.folder, "--out", tmp_path / "site") == 0
     assert "No arm of this setting has finished." in (tmp_path / "site" / MARKDOWN).read_text()
+
+
+def test_a_control_drawn_again_is_compared_with_its_first_draw(lab: Any) -> None:
+    lab.run("none", 1.0)
+    first, again = lab.run("duplicate", 1.0), lab.run("duplicate", 1.0, jitter=3, generator_seed=1)
+    lab.run("duplicate", 1.0, jitter=4, filters=("near",))
+    (table,) = lab.tables()
+    rows = {row.standing.entry.run_id: row.standing for row in table.rows}
+    assert rows[again["run_id"]].against["duplicate"]["run_id"] == first["run_id"]
+    assert rows[first["run_id"]].missing["duplicate"] == "this arm is the control itself"
+
+
+def test_a_tiny_p_is_not_written_as_zero() -> None:
+    assert cell("holm_none", Number(1e-9), str) == "< 0.001"
+    assert cell("p_none", Number(0.0313), str) == "0.031"
 
 
 def test_an_arm_that_trained_longer_is_not_called_better(lab: Any) -> None:
