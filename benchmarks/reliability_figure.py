@@ -104,7 +104,7 @@ def _finish(curve: Axes, bars: Axes, title: str, *, ylabel: bool) -> None:
     curve.set_xlim(0, 1)
     curve.set_ylim(0, 1)
     curve.set_title(title, loc="left", fontsize=10.5)
-    curve.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, loc="upper left")
+    curve.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, loc="lower right")
     bars.set_yscale("log")
     bars.set_ylim(LEAST_SHARE / 2, 1.5)
     bars.set_yticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])
