@@ -104,7 +104,7 @@ class RunSpec:
     @property
     def is_real_only(self) -> bool:
         """Whether the arm trains on real images alone: the zero line, a classical remedy, a point of the curve."""
-        return self.generator == NONE or self.generator in REMEDIES
+        return is_real_only(vars(self))
 
     @property
     def is_zero_line(self) -> bool:
@@ -213,6 +213,11 @@ class RunSpec:
             "keep_model": self.is_zero_line and number == 0,
             "precision": self.precision,
         }
+
+
+def is_real_only(spec: Mapping[str, Any]) -> bool:
+    """Whether an arm, as its record holds it, trains on real images alone."""
+    return spec["generator"] == NONE or spec["generator"] in REMEDIES
 
 
 def n_shards(n: int, size: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.predictions import Entry, read_replicates
 from benchmarks.records import PREDICTIONS
-from benchmarks.spec import NONE
+from benchmarks.spec import NONE, is_real_only
 from benchmarks.statistics.multiple import holm
 from synthworth.errors import Unavailable
 from synthworth.progress import track
@@ -112,6 +112,8 @@ def _against(
             reasons[control] = "this arm is the control itself"
         elif recorded is not None:
             found[control] = recorded
+        elif twin is None and is_real_only(entry.spec):
+            reasons[control] = f"a classical remedy has no ratio at which there would be a {control} arm"
         elif twin is None:
             reasons[control] = f"no finished {control} arm to compare with in this setting, at this ratio and mode"
         elif entry.run_id in made and twin.run_id in made:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.predictions import Entry
-from benchmarks.spec import NONE
+from benchmarks.spec import NONE, is_real_only
 from benchmarks.trainings import pooled_sentences
 from benchmarks.verdict import MIN_SEEDS, verdict
 from leaderboard.quality import Agreement, agreements
@@ -195,7 +195,7 @@ def _row(standing: Standing, label: str) -> Row:
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
     numbers["worth"] = _worth(record)
-    alone = record["spec"]["generator"] == NONE
+    alone = is_real_only(record["spec"])
     for name, prefix in FIDELITY.items():
         numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record["fidelity"], prefix)
     for name in ("class_consistency_auroc", "class_consistency"):
@@ -211,6 +211,8 @@ def _row(standing: Standing, label: str) -> Row:
 
 def _worth(record: Mapping[str, Any]) -> Number:
     found = record.get("worth")
+    if is_real_only(record["spec"]):
+        return Number(None, note="real images alone: nothing was added")
     if not found:
         return Number(None, note="no learning curve was measured (--curve)")
     note = found["note"] or None

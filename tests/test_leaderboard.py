@@ -303,6 +303,21 @@ def test_a_control_drawn_again_is_compared_with_its_first_draw(lab: Any) -> None
     assert rows[first["run_id"]].missing["duplicate"] == "this arm is the control itself"
 
 
+def test_a_remedy_says_why_it_has_no_fidelity_no_worth_and_no_duplicate_arm(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("mixup", 1.1, ratio=0.0)
+    (table,) = lab.tables()
+    row = next(r for r in table.rows if r.standing.entry.spec["generator"] == "mixup")
+    notes = {name: row.numbers[name].note for name in ("fid", "class_consistency", "worth", "vs_duplicate")}
+    assert notes == {
+        "fid": "real images alone: nothing was fitted or drawn",
+        "class_consistency": "real images alone: nothing was fitted or drawn",
+        "worth": "real images alone: nothing was added",
+        "vs_duplicate": "a classical remedy has no ratio at which there would be a duplicate arm",
+    }
+    assert row.numbers["vs_none"].value is not None
+
+
 def test_a_tiny_p_is_not_written_as_zero() -> None:
     assert cell("holm_none", Number(1e-9), str) == "< 0.001"
     assert cell("p_none", Number(0.0313), str) == "0.031"
