@@ -405,6 +405,7 @@ def test_every_table_says_how_fidelity_ranks_what_images_are_worth(lab: Any) -> 
 def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
     lab.run("none", 1.0)
     record = lab.run("good", 2.0)
+    lab.run("bad", 0.5)
     worth = {"n_real": 9, "n_synthetic": 4, "where": "on the curve", "n_equivalent": 11.0, "n_low": 9.5, "n_high": None,
              "worth": 0.5, "low": 0.125, "high": None, "note": "", "curve": []}  # fmt: skip
     file = lab.folder / record["run_id"][:16] / "record.json"
