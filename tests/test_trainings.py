@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,3 +139,15 @@ def test_a_request_trains_the_generator_several_times_and_draws_controls_once() 
     assert [s.name for s in specs] == ["none", "duplicate add 1", "vae add 1", "vae add 1 (generator seed 2)"]
     assert [s.generator_seed for s in specs] == [0, 0, 0, 2]
     assert len({s.run_id for s in specs}) == 4
+
+
+def test_the_command_judges_the_method_last(run_python: Callable[..., Any], tmp_path: Path) -> None:
+    done = run_python(
+        "-m", "benchmarks.run", "--preset", "smoke", "--extractors", "--controls", "none", "--generator", "vae",
+        "--generator-seed", "0", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "VERDICT  SCREENING ONLY, 2 seeds cannot reach p < 0.05. vae add 0.5 (generator seed 1): " in done.stdout
+    assert "VERDICT  SCREENING ONLY, 2 seeds cannot reach p < 0.05. vae add 0.5, 2 trainings: AUROC " in done.stdout
+    assert len(list(tmp_path.glob("results/runs/*/record.json"))) == 3
+    assert len(list(tmp_path.glob("home/artifacts/fit/*/manifest.json"))) == 2
