@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from benchmarks.cli import guarded
 from benchmarks.predictions import Entry, read_replicates
-from benchmarks.records import PREDICTIONS, RECORD, Records
+from benchmarks.records import PREDICTIONS, RECORD
 from benchmarks.spec import RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.quality import correlate
 from leaderboard.rank import holm
-from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, Number, make_tables, setting_of
-from leaderboard.text import cell, markdown
+from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, setting_of
+from leaderboard.text import markdown
 from synthworth.errors import Unavailable, UserError
 
 
@@ -293,47 +293,6 @@ def test_a_setting_in_which_nothing_finished_says_so(lab: Any, tmp_path: Path) -
     assert "No arm of this setting has finished." in (tmp_path / "site" / MARKDOWN).read_text()
 
 
-def test_a_control_drawn_again_is_compared_with_its_first_draw(lab: Any) -> None:
-    lab.run("none", 1.0)
-    first, again = lab.run("duplicate", 1.0), lab.run("duplicate", 1.0, jitter=3, generator_seed=1)
-    lab.run("duplicate", 1.0, jitter=4, filters=("near",))
-    (table,) = lab.tables()
-    rows = {row.standing.entry.run_id: row.standing for row in table.rows}
-    assert rows[again["run_id"]].against["duplicate"]["run_id"] == first["run_id"]
-    assert rows[first["run_id"]].missing["duplicate"] == "this arm is the control itself"
-
-
-def test_a_remedy_says_why_it_has_no_fidelity_no_worth_and_no_duplicate_arm(lab: Any) -> None:
-    lab.run("none", 1.0)
-    lab.run("mixup", 1.1, ratio=0.0)
-    (table,) = lab.tables()
-    row = next(r for r in table.rows if r.standing.entry.spec["generator"] == "mixup")
-    notes = {name: row.numbers[name].note for name in ("fid", "class_consistency", "worth", "vs_duplicate")}
-    assert notes == {
-        "fid": "real images alone: nothing was fitted or drawn",
-        "class_consistency": "real images alone: nothing was fitted or drawn",
-        "worth": "real images alone: nothing was added",
-        "vs_duplicate": "a classical remedy has no ratio at which there would be a duplicate arm",
-    }
-    assert row.numbers["vs_none"].value is not None
-
-
-def test_a_tiny_p_is_not_written_as_zero() -> None:
-    assert cell("holm_none", Number(1e-9), str) == "< 0.001"
-    assert cell("p_none", Number(0.0313), str) == "0.031"
-
-
-def test_an_arm_that_trained_longer_is_not_called_better(lab: Any) -> None:
-    lab.run("none", 1.0)
-    record = lab.run("longer", 2.5, ratio=1.0)
-    row = {**record["comparisons"]["none"], "unequal": "10 optimiser steps against 5"}
-    Records(lab.folder).write({**record, "comparisons": {"none": row}}, {})
-    (table,) = lab.tables()
-    found = next(r for r in table.rows if r.standing.entry.spec["generator"] == "longer")
-    assert found.verdict == "unequal compute"
-    assert found.sentence.startswith("UNEQUAL COMPUTE, 10 optimiser steps against 5. ")
-
-
 def test_a_record_of_another_schema_is_named_and_left_out(full: Any) -> None:
     for name, content in (("old", '{"schema": 99}'), ("list", "[]")):
         (full.folder / name).mkdir()
@@ -400,16 +359,3 @@ def test_every_table_says_how_fidelity_ranks_what_images_are_worth(lab: Any) -> 
     text = markdown([table])
     assert "### Quality and usefulness" in text
     assert re.search(r"\| fid@9 \| 5 \| \+1\.00 \[", text)
-
-
-def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
-    lab.run("none", 1.0)
-    record = lab.run("good", 2.0)
-    lab.run("bad", 0.5)
-    worth = {"n_real": 9, "n_synthetic": 4, "where": "on the curve", "n_equivalent": 11.0, "n_low": 9.5, "n_high": None,
-             "worth": 0.5, "low": 0.125, "high": None, "note": "", "curve": []}  # fmt: skip
-    file = lab.folder / record["run_id"][:16] / "record.json"
-    file.write_text(json.dumps({**record, "worth": worth}))
-    text = markdown(lab.tables())
-    assert "0.50 [0.12, ...]" in text
-    assert "no learning curve was measured" in text
