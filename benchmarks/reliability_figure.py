@@ -73,9 +73,10 @@ def _draw_one(
     label = f"{_short(record['name'])}: ECE {_interval(record['utility'].get(f'ece{suffix}'))}"
     if suffix:
         label += f", T {_span(record['calibration']['temperature'])}"
-    curve.plot(
+    (line,) = curve.plot(
         said[kept], right[kept], color=colour, marker=marker, markersize=4.5, linewidth=1.5, label=label, clip_on=False
     )
+    line.set_in_layout(False)  # unclipped and without a point it would count as reaching across the figure
     width = 1 / len(n)
     left = np.arange(len(n)) * width + width * (0.08 + 0.84 * at / n_shown)
     bars.bar(left, share, width=0.84 * width / n_shown, align="edge", color=colour, linewidth=0)

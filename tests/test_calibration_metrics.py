@@ -331,3 +331,12 @@ def test_the_figure_of_an_arm_without_probabilities_says_why(tmp_path: Path) -> 
     record["calibration"] |= reason
     draw_reliability(tmp_path / "none.png", record, alone=None)
     assert (tmp_path / "none.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.filterwarnings("error:constrained_layout not applied")
+def test_too_few_predictions_for_a_curve_leave_the_figure_in_shape(tmp_path: Path) -> None:
+    record = describe(one_class)
+    for stage in ("as_given", "calibrated"):
+        record["calibration"][stage]["n"] = [min(n, 1) for n in record["calibration"][stage]["n"]]
+    draw_reliability(tmp_path / "few.png", record, alone=None)
+    assert (tmp_path / "few.png").read_bytes().startswith(PNG)
