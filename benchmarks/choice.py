@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.spec import NONE
+
 Record = Mapping[str, Any]
 
 
@@ -28,7 +30,7 @@ def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
 
 
 def _is_zero_line(record: Record) -> bool:
-    return bool(record["spec"]["generator"] == "none" and record["spec"]["portion"] == 1)
+    return bool(record["spec"]["generator"] == NONE and record["spec"]["portion"] == 1)
 
 
 def _line(arms: Sequence[Record]) -> str:

@@ -14,6 +14,8 @@ from synthworth.work import Budget
 
 NONE = "none"
 N_BOOTSTRAP = 2000
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
+"""Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
 ANALYSIS = 2
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 

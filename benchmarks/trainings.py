@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.predictions import Entry, read_replicates
-from benchmarks.spec import NONE
+from benchmarks.records import Records
+from benchmarks.spec import NONE, NOT_THE_ARM
 from benchmarks.statistics.compare import MIN_SEEDS
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
 if TYPE_CHECKING:
-    from benchmarks.statistics.bootstrap import Replicates
     from benchmarks.statistics.trainings import Pooled
 
 MIN_TRAININGS = 3
 """Fewest trainings that give a verdict: with two, the interval covers 92 to 98 % and not 95 (docs/decisions.md)."""
-NOT_THE_METHOD = ("generator_seed", "extractors", "extractor_precision", "controls", "curve", "margin")
-"""Fields of a RunSpec in which records of one method may differ."""
 
 
 def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -27,17 +25,14 @@ def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
     for entry in entries:
         spec = entry.spec
         if spec["fit"] is not None:
-            key = digest({k: v for k, v in spec.items() if k not in NOT_THE_METHOD})
+            key = digest({k: v for k, v in spec.items() if k not in ("generator_seed", *NOT_THE_ARM)})
             groups.setdefault(key, {}).setdefault(spec["generator_seed"], entry)
     return [[same[k] for k in sorted(same)] for same in groups.values() if len(same) > 1]
 
 
-def pooled_sentences(entries: Sequence[Entry], made: Mapping[str, Replicates] | None = None) -> list[str]:
-    """A line for each method that was trained several times, against real images alone (among `entries`).
-
-    made : bootstraps by run id, where they are there already; the others are made from the stored predictions.
-    """
-    return [_sentence(group, _zero_line(group[0], entries), made or {}) for group in by_method(entries)]
+def pooled_sentences(entries: Sequence[Entry]) -> list[str]:
+    """A line for each method that was trained several times, against real images alone (among `entries`)."""
+    return [_sentence(group, _zero_line(group[0], entries)) for group in by_method(entries)]
 
 
 def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
@@ -45,15 +40,14 @@ def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     return next((e for e in entries if e.run_id == run_id), None)
 
 
-def _sentence(group: Sequence[Entry], zero: Entry | None, made: Mapping[str, Replicates]) -> str:
+def _sentence(group: Sequence[Entry], zero: Entry | None) -> str:
     name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.trainings import pool
 
     try:
-        arms = [made.get(e.run_id) or read_replicates(e) for e in group]
-        found = pool(arms, made.get(zero.run_id) or read_replicates(zero))
+        found = pool([read_replicates(e) for e in group], read_replicates(zero))
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
     unequal = next((r for e in group if (r := e.record["comparisons"][NONE].get("unequal"))), None)
@@ -78,6 +72,6 @@ def _numbers(found: Pooled) -> str:
     )
 
 
-def entries_of(folder: Any, records: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    """Finished records with the folders they lie in; `folder` is a `benchmarks.records.Records`."""
+def entries_of(folder: Records, records: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    """The finished ones of these records, with the folders they lie in."""
     return [Entry(record, folder.path(record["run_id"])) for record in records if record["status"] == "ok"]

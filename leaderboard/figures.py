@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.spec import NOT_THE_ARM
 from benchmarks.statistics.compare import MIN_SEEDS
 from leaderboard.quality import LEAST
-from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, Row, Table
+from leaderboard.tables import ARM_FIELDS, Row, Table
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.keys import digest
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.predictions import Entry
-from benchmarks.spec import NONE, is_real_only
+from benchmarks.spec import NONE, NOT_THE_ARM, is_real_only
 from benchmarks.trainings import pooled_sentences
 from benchmarks.verdict import MIN_SEEDS, verdict
 from leaderboard.quality import Agreement, agreements
@@ -19,8 +19,6 @@ ARM_FIELDS = (
     "extractor_precision", "controls", "curve", "margin", "portion", "filters",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
-NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
-"""Of these, the ones that only say what was measured on an arm: they do not make it another arm."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
 NUMBERS = (

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from benchmarks.cli import guarded
 from benchmarks.predictions import Entry, read_replicates
 from benchmarks.records import PREDICTIONS, RECORD
-from benchmarks.spec import RunSpec
+from benchmarks.spec import NOT_THE_ARM, RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.quality import correlate
 from leaderboard.rank import holm
-from leaderboard.tables import ARM_FIELDS, NOT_THE_ARM, make_tables, setting_of
+from leaderboard.tables import ARM_FIELDS, make_tables, setting_of
 from leaderboard.text import markdown
 from synthworth.errors import Unavailable, UserError
 
