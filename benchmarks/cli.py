@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from synthworth.commands import FAILED, OK, WRONG, guarded
+from synthworth.commands import OK, WRONG, guarded
 from synthworth.errors import unknown_name
-
-__all__ = ["FAILED", "OK", "WRONG", "dispatch", "guarded", "main"]
 
 COMMANDS = {
     "run": ("benchmarks.run", "the main job: what a generator's images are worth"),
@@ -16,11 +14,11 @@ COMMANDS = {
     "audit": ("data.audit.__main__", "what splits share: patients, equal and near-equal films, shortcuts"),
     "download": ("data.download", "NIH ChestX-ray14 or a MedMNIST set, verified and resumable"),
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
-    "check": ("benchmarks.check", "prove that a generator keeps the contract"),
+    "check": ("benchmarks.check.__main__", "prove that a generator keeps the contract"),
     "show": ("benchmarks.show", "one record, in full"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
-    "calibrate": ("benchmarks.calibrate", "how often the statistics are wrong, by simulation"),
-    "speed": ("benchmarks.speed", "speed ratios against peers, in one run"),
+    "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),
+    "speed": ("benchmarks.speed.__main__", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),
 }
 

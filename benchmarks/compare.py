@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.cli import OK, guarded
-from benchmarks.compute import unequal
-from benchmarks.explain import explain_difference
-from benchmarks.predictions import Entry, read_replicates
-from benchmarks.records import Records
-from benchmarks.report import console
+from benchmarks.records.predictions import Entry, read_replicates
+from benchmarks.records.store import Records
+from benchmarks.report.tables import console
+from benchmarks.verdicts.equal_compute import unequal
+from benchmarks.verdicts.explain import explain_difference
+from synthworth.commands import OK, guarded
 from synthworth.errors import Unavailable, UserError
 
 SHARED = ("dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",

@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmarks.cli import OK, guarded
-from benchmarks.filters import FILTERS
 from benchmarks.metrics.registry import EXTRACTORS, METRICS
-from benchmarks.options import systems
-from benchmarks.remedies import REMEDIES
+from benchmarks.request.filters import FILTERS
+from benchmarks.request.options import systems
+from benchmarks.request.remedies import REMEDIES
 from classifiers.registry import classifiers
 from data.registry import datasets
 from generators.registry import generators
+from synthworth.commands import OK, guarded
 from synthworth.registry import Listing, load_plugin_file
 
 KINDS = {

@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from benchmarks.cli import FAILED, OK, guarded
-from benchmarks.options import parse
+from benchmarks.request.options import parse
+from synthworth.commands import FAILED, OK, guarded
 
 STARTED = time.time()
 
@@ -15,11 +15,11 @@ STARTED = time.time()
 def main(args: Sequence[str]) -> int:
     """Parse, carry out, print. Returns the exit code."""
     request = parse(args, prog="python -m benchmarks.run")
-    from benchmarks import report
-    from benchmarks.choice import by_val
-    from benchmarks.job import carry_out
-    from benchmarks.records import Records
-    from benchmarks.trainings import entries_of, pooled_sentences
+    from benchmarks.job.carry_out import carry_out
+    from benchmarks.records.store import Records
+    from benchmarks.report import tables as report
+    from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
+    from benchmarks.verdicts.ratio_by_val import by_val
 
     outcome = carry_out(request)
     out = report.console()

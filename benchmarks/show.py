@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import tyro
 from rich.markup import escape
 
-from benchmarks.cli import OK, guarded
-from benchmarks.explain import explain
-from benchmarks.notes import Notes
-from benchmarks.records import Records
-from benchmarks.report import console, number, print_places, print_verdicts, table
+from benchmarks.records.store import Records
+from benchmarks.report.footnotes import Notes
+from benchmarks.report.tables import console, number, print_places, print_verdicts, table
+from benchmarks.verdicts.explain import explain
+from synthworth.commands import OK, guarded
 
 BY_CLASS = {
     "fd": "FD", "kd": "KD", "manifold_precision": "precision", "manifold_recall": "recall", "density": "density",

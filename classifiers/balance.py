@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.mixing import balancing_weights
 from synthworth.keys import seed_from
-from synthworth.loop import BatchOrder
+from synthworth.training.order import BatchOrder
 
 Sampling = Literal["uniform", "balanced"]
 Blend = Literal["none", "mixup", "cutmix"]

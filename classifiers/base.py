@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from data.base import ImageSet
+from data.images import ImageSet
 from data.mixing import TrainingMix
 from synthworth.work import FitReport, Work
 

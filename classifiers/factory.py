@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from classifiers.registry import ARCHITECTURES
-from classifiers.stems import Stem, fit_stem, resolve_stem
-from data.augment import find_augmentation
-from data.base import ImageSet, Split
+from classifiers.stems import fit_stem, resolve_stem
+from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
-from synthworth.errors import UserError, unknown_name
-from synthworth.keys import NOT_IDENTITY, plain, seed_from
+from synthworth.errors import UserError
+from synthworth.keys import plain, seed_from
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -22,101 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from classifiers.training import Eye
+from classifiers.config import Config
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
-
-
-@dataclass(frozen=True)
-class Config:
-    """Options of the timm classifier.
-
-    Raises
-    ------
-    UserError
-        For a value out of its range, an architecture timm does not know, a weights file that is missing or is
-        another than `weights_sha256` says.
-    """
-
-    arch: str = "resnet18"
-    """Any ResNet or DenseNet of timm, by its name there."""
-    stem: Stem = "auto"
-    """How images enter: imagenet (timm's own, stride 2 and a pool), half (3x3 stride 2, no pool), small (3x3
-    stride 1, no pool: MedMNIST's), or auto: imagenet from 128 px, half from 64, small below."""
-    pretrained: bool = False
-    """Begin with timm's ImageNet weights, fetched from its hub. A replaced stem is not pre-trained."""
-    weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
-    """Begin with the weights in this file (timm's names; .safetensors or a state dict), not the hub's."""
-    weights_sha256: str = ""
-    """Of the weights file: filled in from it, checked against it where given, and in the key in its place."""
-    batch_size: int = 64
-    """Images a step."""
-    learning_rate: float = 1e-3
-    """Peak of the schedule, for AdamW."""
-    weight_decay: float = 0.05
-    """For AdamW; biases and norms are left out."""
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    """Learning rate over the step budget: one_cycle (30 % up, 70 % down) or cosine (5 % up, then down)."""
-    label_smoothing: float = 0.0
-    """Share of the target that is spread over the classes."""
-    dropout: float = 0.0
-    """Before the last layer."""
-    augment: str = "light"
-    """Classical augmentation: none, exposure, light, strong or randaugment; none of them flips."""
-    sampling: Literal["uniform", "balanced"] = "uniform"
-    """balanced draws rare classes as often as common ones (oversampling)."""
-    class_weights: bool = False
-    """Let an image of a rare class count more in the loss, in proportion to how rare it is."""
-    blend: Literal["none", "mixup", "cutmix"] = "none"
-    """Blend each batch with itself in another order: mixup (Zhang 2018) or cutmix (Yun 2019)."""
-    blend_alpha: float = 0.2
-    """Of the Beta distribution that the share of a blend is drawn from."""
-    n_evaluations: int = 5
-    """How often val is looked at to choose the checkpoint: evenly over the steps, the last included."""
-
-    def __post_init__(self) -> None:
-        find_augmentation(self.augment)
-        in_range = {
-            "batch_size": self.batch_size >= 2,
-            "learning_rate": self.learning_rate > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "dropout": 0 <= self.dropout < 1,
-            "blend_alpha": self.blend_alpha > 0,
-            "n_evaluations": self.n_evaluations >= 1,
-        }
-        for name, fits in in_range.items():
-            if not fits:
-                flag = name.replace("_", "-")
-                raise UserError(f"--clf.{flag} {getattr(self, name)} was asked for, which is out of range")
-        if self.arch not in ARCHITECTURES:
-            check_arch(self.arch)
-        if self.weights is not None:
-            object.__setattr__(self, "weights_sha256", self._checksum(self.weights))
-
-    def _checksum(self, file: Path) -> str:
-        if not file.is_file():
-            raise UserError(f"--clf.weights {file}: no such file")
-        with file.open("rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
-        if self.weights_sha256 not in ("", found):
-            raise UserError(f"--clf.weights {file} has sha256 {found}, not {self.weights_sha256} as asked")
-        return found
-
-
-def check_arch(arch: str) -> None:
-    """Raise UserError unless timm has this architecture and it is a ResNet or a DenseNet."""
-    import timm
-    from timm.models import model_entrypoint
-    from timm.models.densenet import DenseNet
-    from timm.models.resnet import ResNet
-
-    families = (ResNet.__module__, DenseNet.__module__)
-    bare = arch.partition(".")[0]
-    if not timm.is_model(bare):
-        ours = (name for name in timm.list_models() if model_entrypoint(name).__module__ in families)
-        raise unknown_name("classifier architecture", bare, ours)
-    if model_entrypoint(bare).__module__ not in families:
-        raise UserError(f"--clf.arch {arch}: timm has it, but it is no ResNet or DenseNet. Try resnet18")
 
 
 def create_network(config: Config, *, channels: int, size: int, n_classes: int, stem: str) -> nn.Module:

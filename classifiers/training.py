@@ -16,11 +16,13 @@ from data.augment import find_augmentation
 from synthworth.devices import autocast
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
-from synthworth.loop import BatchOrder, PhaseReport, evaluating, run_steps
+from synthworth.training.average import evaluating
+from synthworth.training.loop import PhaseReport, run_steps
+from synthworth.training.order import BatchOrder
 
 if TYPE_CHECKING:
-    from classifiers.factory import Config
-    from data.base import ImageSet
+    from classifiers.config import Config
+    from data.images import ImageSet
     from data.mixing import TrainingMix
     from synthworth.work import Work
 

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from data.medmnist import download, downloads
-from data.medmnist_table import PUBLISHED, Name
-from data.nih_archives import PAGE, fetch_nih
+from data.datasets.medmnist.dataset import download, downloads
+from data.datasets.medmnist.published import PUBLISHED, Name
+from data.datasets.nih.archives import PAGE, fetch_nih
 from synthworth.commands import guarded
 
 

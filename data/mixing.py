@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from data.base import ImageSet, check_labels, count_labels, require_train
+from data.images import ImageSet, check_labels, count_labels, require_train
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 

@@ -15,9 +15,8 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from data.base import Split
-from data.cache import METADATA, read_index
-from data.preparation import data_preparation, preparer
+from data.images import Split
+from data.prepared import METADATA, data_preparation, preparer, read_index
 from data.registry import datasets
 from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
 from synthworth.commands import OK, guarded
@@ -91,7 +90,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _refuse_export_of_no_films(name: str, dataset: Any) -> None:
-    from data.films import FilmDataset
+    from data.films.dataset import FilmDataset
 
     if not isinstance(dataset, FilmDataset):
         raise UserError(f"--export: dataset {name} is not made of films, and has no metadata to copy")

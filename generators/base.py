@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from data.base import ImageSet, require_train
+from data.images import ImageSet, require_train
 from synthworth.errors import UserError
 from synthworth.work import FitReport, Work
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from data.base import ImageSet, require_train
+from data.images import ImageSet, require_train
 from generators.pretrained import identify, require_identity
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError

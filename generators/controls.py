@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from data.base import ImageSet, Split, require_train
+from data.images import ImageSet, Split, require_train
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from synthworth.artifacts import read_array, read_json, write_array, write_json

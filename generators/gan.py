@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
@@ -245,7 +245,7 @@ class GAN(BaseGenerator):
     def _draw(self, painter: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         c, shape = self.config, self.shape
         images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.conditioning import ConditionConfig, make_conditioner
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from generators.diffusion import Sampler
     from generators.first_stage import FirstStage
     from generators.training import Part, Trainer
-    from synthworth.loop import PhaseReport
+    from synthworth.training.loop import PhaseReport
 
 FIRST_STAGE, LATENTS = "first_stage", "latents.safetensors"
 ENCODED_AT_A_TIME = 256
@@ -325,7 +325,7 @@ class LatentDDPM(BaseGenerator):
     def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         shape, chunk = self.shape, self.config.sample_batch
         draw, plan = self._sampler(), self.conditioner.plan(labels, seed=seed)

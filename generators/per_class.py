@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.base import BaseGenerator, Generator
 from synthworth.artifacts import ensure_folder, read_json, write_json
 from synthworth.errors import UserError

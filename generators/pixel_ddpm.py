@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.conditioning import ConditionConfig, make_conditioner
 from generators.noise import draw_chunks
@@ -213,7 +213,7 @@ class PixelDDPM(BaseGenerator):
     def _draw(self, net: Any, labels: Tensor, *, seed: int) -> Tensor:
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         shape, side = self.shape, self.padded
         draw, plan = self._sampler(self.process), self.conditioner.plan(labels, seed=seed)

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.controls import Duplicate
 from synthworth.errors import UserError
 from synthworth.work import FitReport, Work

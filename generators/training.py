@@ -14,7 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
-from synthworth.loop import BatchOrder, PhaseReport, make_average, make_fabric, run_steps
+from synthworth.training.average import make_average
+from synthworth.training.loop import PhaseReport, make_fabric, run_steps
+from synthworth.training.order import BatchOrder
 from synthworth.work import FitReport, Work
 
 RESIDENT_BYTES = 8 << 30
@@ -207,7 +209,7 @@ class Trainer:
         seconds: float | None = None,
         after: Callable[[int], None] | None = None,
     ) -> PhaseReport:
-        """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `synthworth.loop.run_steps`."""
+        """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
         order = BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order"))
         return run_steps(
             phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,

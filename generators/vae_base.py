@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from data.base import ImageSet
+from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
@@ -191,7 +191,7 @@ class VAEFamily(BaseGenerator):
         import numpy as np
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         if not self._measures():
             return {}
@@ -222,8 +222,8 @@ class VAEFamily(BaseGenerator):
 
     def _encoded(self, images: Tensor, labels: Tensor | None, *, rows: Tensor | None = None) -> Iterator[Any]:
         """Mean and log-variance, a batch at a time, on the device."""
-        from synthworth.loop import evaluating
         from synthworth.progress import track
+        from synthworth.training.average import evaluating
 
         told, n = self._told(labels), len(images) if rows is None else len(rows)
         starts = range(0, n, self.config.sample_batch)
@@ -267,7 +267,7 @@ class VAEFamily(BaseGenerator):
         """
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         told, shape = self._told(labels), self.shape
         images = torch.empty((len(latents), shape.channels, shape.size, shape.size), dtype=torch.uint8)
@@ -288,7 +288,7 @@ class VAEFamily(BaseGenerator):
         are drawn at a time by more than the last bit of rounding."""
         import torch
 
-        from synthworth.loop import evaluating
+        from synthworth.training.average import evaluating
 
         c, shape = self.config, self.shape
         images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from benchmarks.cli import OK, guarded
-from benchmarks.predictions import Entry
-from benchmarks.records import RECORD, SCHEMA
+from benchmarks.records.predictions import Entry
+from benchmarks.records.store import RECORD, SCHEMA
 from leaderboard.figures import draw_figures
 from leaderboard.tables import Table, make_tables
 from leaderboard.text import cell, csv_text, markdown, reason_of
 from synthworth.artifacts import ensure_folder, read_json, write_bytes
+from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def main(args: Sequence[str]) -> int:
     pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}
     for name, text in pages.items():
         write_bytes(options.out / name, text.encode())
-    from benchmarks.report import console
+    from benchmarks.report.tables import console
 
     out = console()
     for table in tables:
@@ -100,7 +100,7 @@ def print_table(out: Console, table: Table) -> None:
     """The short form of a table; the Markdown holds all of it."""
     from rich.markup import escape
 
-    from benchmarks.report import table as empty
+    from benchmarks.report.tables import table as empty
 
     columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict")
     made = empty(escape(table.heading), columns)

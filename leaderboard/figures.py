@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.spec import NOT_THE_ARM
+from benchmarks.request.spec import NOT_THE_ARM
 from benchmarks.statistics.compare import MIN_SEEDS
 from leaderboard.quality import LEAST
 from leaderboard.tables import ARM_FIELDS, Row, Table

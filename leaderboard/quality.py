@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.spec import NONE
+from benchmarks.request.spec import NONE
 from leaderboard.rank import Standing
 
 LEAST = 5

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.predictions import Entry, read_replicates
-from benchmarks.records import PREDICTIONS
-from benchmarks.spec import NONE, is_real_only
+from benchmarks.records.predictions import PREDICTIONS, Entry, read_replicates
+from benchmarks.request.spec import NONE, is_real_only
 from benchmarks.statistics.multiple import holm
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
 if TYPE_CHECKING:
-    from benchmarks.statistics.bootstrap import Replicates
+    from benchmarks.statistics.resamples import Replicates
 
 REFERENCES = (NONE, "duplicate")
 """The controls that a table shows differences to."""

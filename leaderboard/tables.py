@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.predictions import Entry
-from benchmarks.spec import NONE, NOT_THE_ARM, is_real_only
-from benchmarks.trainings import pooled_sentences
-from benchmarks.verdict import MIN_SEEDS, verdict
+from benchmarks.records.predictions import Entry
+from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only
+from benchmarks.verdicts.over_trainings import pooled_sentences
+from benchmarks.verdicts.verdict import MIN_SEEDS, verdict
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
 from synthworth.keys import digest
@@ -255,7 +255,7 @@ def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
 
 
 def verdict_word(standing: Standing) -> str:
-    """What `benchmarks.verdict.verdict` says in a sentence, in a word or two."""
+    """What `benchmarks.verdicts.verdict.verdict` says in a sentence, in a word or two."""
     spec, gain = standing.entry.spec, standing.against.get(NONE)
     if gain is None and spec["generator"] == NONE:
         return "the zero line" if spec["portion"] == 1 else "a point of the curve"

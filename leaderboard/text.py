@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.notes import Notes
-from benchmarks.spec import NONE
+from benchmarks.report.footnotes import Notes
+from benchmarks.request.spec import NONE
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
 from leaderboard.tables import FIDELITY, INTERVAL, Number, Row, Table

@@ -40,7 +40,7 @@ class Work:
     budget : optimiser steps and seconds.
     log : `log(step, **scalars)`, called now and then with plain floats; the loop names them `phase/loss`.
     checkpoint_seconds : wall seconds between checkpoints; what a kill can cost.
-    reserve : a `data.base.ImageSet` of real images that no arm trains on, given only to a generator that declares
+    reserve : a `data.images.ImageSet` of real images that no arm trains on, given only to a generator that declares
         `needs_reserve`; None for every other.
     fitted : folder of another fitted generator, given only to a control that declares `needs_generator`.
     devices : processes (GPUs, or shares of a CPU) that this fit is shared by; this process is one of them.

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from benchmarks.metrics.registry import Value
-from benchmarks.records import PREDICTIONS, SCHEMA, Records, write_predictions
-from benchmarks.spec import RunSpec, real_only
-from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
+from benchmarks.records.predictions import PREDICTIONS, write_predictions
+from benchmarks.records.store import SCHEMA, Records
+from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.statistics.compare import arm_interval, compare
-from benchmarks.verdict import verdict
-from data.base import ImageSet, Split
+from benchmarks.statistics.resamples import Replicates, bootstrap_auroc
+from benchmarks.verdicts.verdict import verdict
+from data.images import ImageSet, Split
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 

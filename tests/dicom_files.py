@@ -17,8 +17,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from data.dicom_header import read_film
-from data.windowing import Windowing
+from data.datasets.dicom.header import read_film
+from data.datasets.dicom.windowing import Windowing
 
 NUMBER, NAME = "MRN-0042", "Doe^Jane"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.films import FilmTable
-from data.nih.table import NO_FINDING
+from data.datasets.nih.table import NO_FINDING
+from data.films.table import FilmTable
 
 HEAD_2017 = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from data.audit import audit, duplicates, refuse_leaks
+from data.audit import duplicates
+from data.audit.leaks import audit
 from data.audit.report import audit_dataset
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
+from data.splits.leaks import refuse_leaks
 from synthworth.errors import UserError
 
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from data.audit.shortcuts import CROSSED, ON_TEST, TOGETHER, Shortcut, measure_shortcuts, to_categories
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 
 SIZES = {Split.train: 1600, Split.val: 200, Split.test: 400}
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.cli import WRONG, guarded
 from benchmarks.run import main
+from synthworth.commands import WRONG, guarded
 
 SMOKE = ["--preset", "smoke", "--generator", "noise", "--extractors", "--seeds", "1"]
 

@@ -14,8 +14,8 @@ from benchmarks.metrics.calibration import brier as brier_score
 from benchmarks.metrics.calibration import ece as expected_calibration_error
 from benchmarks.metrics.utility import RATES, measure_utility
 from benchmarks.statistics import bootstrap
-from benchmarks.statistics.bootstrap import bootstrap_auroc, draw_counts
-from benchmarks.statistics.utility_bootstrap import bootstrap_metrics, compare_metrics, val_thresholds
+from benchmarks.statistics.resamples import bootstrap_auroc, draw_counts
+from benchmarks.statistics.sampled import bootstrap_metrics, compare_metrics, val_thresholds
 from synthworth.errors import Unavailable
 
 B = 25
@@ -74,7 +74,7 @@ def written_out_ece(said, right):
 
 
 def test_every_metric_of_every_resample_is_scikit_learns_on_the_resample_written_out(monkeypatch):
-    monkeypatch.setattr("benchmarks.statistics.replicates.CHUNK", 7)
+    monkeypatch.setattr("benchmarks.statistics.weighted.CHUNK", 7)
     scores, truth, groups = findings()
     truth[:, 2] = 0
     truth[:2, 2] = 1  # lost in some resamples

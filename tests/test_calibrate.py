@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.calibrate import TARGETS, CalibrateOptions, calibrate, main, missed
-from benchmarks.statistics.simulate import DESIGNS, HARNESS, METHODS, Design, Task, run_experiments, simulate, summarise
+from benchmarks.calibrate.__main__ import TARGETS, CalibrateOptions, calibrate, main, missed
+from benchmarks.calibrate.simulate import DESIGNS, HARNESS, METHODS, Design, Task, run_experiments, simulate, summarise
 from synthworth.errors import UserError
 
 COMMITTED = Path(__file__).resolve().parent.parent / "results" / "reference" / "calibration.json"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
-from benchmarks.evaluate import mean_over_seeds, metrics_on
+from benchmarks.judging.utility import mean_over_seeds
 from benchmarks.metrics.calibration import (
     N_BINS,
     TEMPERATURES,
@@ -26,11 +26,11 @@ from benchmarks.metrics.calibration import (
     fit_temperature,
     temper,
 )
-from benchmarks.metrics.registry import METRICS, Value
-from benchmarks.reliability_figure import draw_reliability
+from benchmarks.metrics.registry import METRICS, Value, metrics_on
+from benchmarks.report.figures.reliability import draw_reliability
 from benchmarks.statistics import replicates
-from benchmarks.statistics.temperature_bootstrap import bootstrap_calibrated
-from benchmarks.statistics.utility_bootstrap import bootstrap_metrics
+from benchmarks.statistics.sampled import bootstrap_metrics
+from benchmarks.statistics.tempered import bootstrap_calibrated
 from synthworth.errors import Unavailable
 
 PNG = b"\x89PNG\r\n\x1a\n"

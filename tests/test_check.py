@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.check import check_generator, main
-from benchmarks.cli import guarded
-from data.base import ImageSet, require_train
+from benchmarks.check.__main__ import check_generator, main
+from data.images import ImageSet, require_train
 from generators.base import BaseGenerator, Generator
 from generators.registry import generators
 from synthworth.artifacts import read_json, write_json
+from synthworth.commands import guarded
 from synthworth.errors import UserError
 from synthworth.work import FitReport, Work
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.choice import by_val
+from benchmarks.verdicts.ratio_by_val import by_val
 
 
 def arm(name: str, ratio: float, val: float | None, test: float = 0.7, **spec: Any) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from classifiers.base import Classifier
-from classifiers.factory import Config, TimmClassifier, create_network
+from classifiers.config import Config
+from classifiers.factory import TimmClassifier, create_network
 from classifiers.registry import ARCHITECTURES, classifiers
 from classifiers.selection import Best, evaluation_steps, macro_auroc
 from classifiers.stems import REDUCTION, resolve_stem
 from classifiers.training import learning_rate
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 from data.mixing import TrainingMix, mix
 from synthworth.artifacts import read_json
 from synthworth.errors import Diverged, Unavailable, UserError

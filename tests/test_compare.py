@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.compare import compare_runs, sentences
-from benchmarks.predictions import Entry
-from benchmarks.records import PREDICTIONS, Records
+from benchmarks.records.predictions import PREDICTIONS, Entry
+from benchmarks.records.store import Records
 from synthworth.errors import UserError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compute import RATES, describe_training, unequal
-from benchmarks.explain import explain
+from benchmarks.verdicts.equal_compute import RATES, describe_training, unequal
+from benchmarks.verdicts.explain import explain
 
 EPOCHS = '''"""A classifier that passes over its images a fixed number of times, as most published comparisons do."""
 

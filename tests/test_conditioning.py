@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contract import make_images
-from data.base import ImageSet, Split
+from benchmarks.check.checks import make_images
+from data.images import ImageSet, Split
 from generators.conditioning import ConditionConfig, Conditioner, TextBank, make_conditioner, nearest_rows
 from generators.pretrained import locate
 from synthworth.errors import UserError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contract import make_images
-from data.base import ImageSet, Split
+from benchmarks.check.checks import make_images
+from data.images import ImageSet, Split
 from generators.base import BaseGenerator
 from generators.controls import Duplicate, HoldoutReal, NoImages, Noise
 from generators.latent_ddpm import LatentDDPM

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.base import BaseDataset, Dataset, ImageSet, Split, require_train
+from data.base import BaseDataset, Dataset
+from data.images import ImageSet, Split, require_train
 from data.registry import datasets
 from synthworth.errors import UserError
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import AHEAD, decode_film, fit_square, in_order, n_cores, to_channels
-from data.tables import read_table
+from data.films.decode import AHEAD, decode_film, fit_square, in_order, n_cores, to_channels
+from data.films.text_table import read_table
 from synthworth.errors import UserError
 
 told_of_tags = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of each garbled TIFF tag

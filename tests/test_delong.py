@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.statistics.bootstrap import bootstrap_auroc
 from benchmarks.statistics.compare import mean_interval
 from benchmarks.statistics.delong import compare_delong, components, delong_covariance
+from benchmarks.statistics.resamples import bootstrap_auroc
 from synthworth.errors import Unavailable
 
 

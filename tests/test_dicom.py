@@ -16,10 +16,10 @@ pytest.importorskip("pydicom", reason="pydicom is not installed")
 from dicom_files import BAD, cut, film
 from pydicom import dcmread
 
-from data.base import Split
-from data.dicom import Dicom, DicomConfig
-from data.dicom_header import read_facts
-from data.pseudonyms import name_groups, pseudonym
+from data.datasets.dicom.dataset import Dicom, DicomConfig
+from data.datasets.dicom.header import read_facts
+from data.datasets.dicom.pseudonyms import name_groups, pseudonym
+from data.images import Split
 from synthworth.errors import UserError
 from synthworth.keys import digest
 
@@ -30,7 +30,9 @@ def test_without_pydicom_one_line_says_what_to_install(
     (tmp_path / "films").mkdir()
     code = (
         "import sys; sys.modules['pydicom'] = None\n"
-        "from pathlib import Path; from data.dicom import Dicom, DicomConfig; from synthworth.errors import UserError\n"
+        "from pathlib import Path\n"
+        "from data.datasets.dicom.dataset import Dicom, DicomConfig\n"
+        "from synthworth.errors import UserError\n"
         "try: Dicom(DicomConfig(path=Path('films'))).source()\n"
         "except UserError as error: print(error)"
     )

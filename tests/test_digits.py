@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from data.base import Split
-from data.digits import Digits, DigitsConfig
+from data.datasets.digits import Digits, DigitsConfig
+from data.images import Split
 from synthworth.errors import UserError
 
 

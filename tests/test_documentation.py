@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cli import COMMANDS, guarded
-from benchmarks.spec import RunSpec
+from benchmarks.cli import COMMANDS
+from benchmarks.request.spec import RunSpec
+from synthworth.commands import guarded
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

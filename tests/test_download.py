@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import data.datasets.medmnist.dataset as medmnist
 import data.download as command
-import data.fetch as fetching
-import data.medmnist as medmnist
-from data.fetch import Remote, checksum, fetch
-from data.medmnist_table import PUBLISHED, Published
-from data.nih_archives import ARCHIVES, TABLES, fetch_nih
+import data.downloads.fetch as fetching
+from data.datasets.medmnist.published import PUBLISHED, Published
+from data.datasets.nih.archives import ARCHIVES, TABLES, fetch_nih
+from data.downloads.fetch import Remote, checksum, fetch
 from synthworth.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.drawing import write_history
-from benchmarks.loggers import check_logger, make_log
+from benchmarks.request.loggers import check_logger
+from benchmarks.stages.generator import write_history
+from benchmarks.stages.loggers import make_log
 from synthworth.errors import UserError
 
 SMALL = (

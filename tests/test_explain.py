@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.explain import explain
-from benchmarks.report import worth_sentence
+from benchmarks.report.tables import worth_sentence
+from benchmarks.verdicts.explain import explain
 
 
 def told(record: dict[str, Any], **change: Any) -> str:

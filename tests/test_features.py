@@ -17,10 +17,11 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from benchmarks.metrics import inception
-from benchmarks.metrics.features import EfficientNetLite0, RandomVGG16
+from benchmarks.metrics.extractors import inception
+from benchmarks.metrics.extractors.efficientnet import EfficientNetLite0
+from benchmarks.metrics.extractors.vgg16 import RandomVGG16
 from benchmarks.metrics.frechet import frechet_distance
-from benchmarks.speed import random_inception_state
+from benchmarks.speed.inception import random_inception_state
 from synthworth.errors import Unavailable, UserError
 
 

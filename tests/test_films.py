@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data.base import Split
-from data.cache import INDEX, JOURNAL, is_prepared, read_index
-from data.films import FilmConfig, FilmDataset, FilmTable
+from data.films.cache import JOURNAL
+from data.films.dataset import FilmConfig, FilmDataset
+from data.films.table import FilmTable
+from data.images import Split
+from data.prepared import INDEX, is_prepared, read_index
 from synthworth.errors import UserError
 
 SPLITS = ("train",) * 6 + ("val",) * 3 + ("test",) * 3
@@ -298,7 +300,7 @@ def test_films_of_mixed_sizes_are_refused_even_when_bad_ones_are_skipped(tmp_pat
 
 
 def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("data.cache.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("data.films.cache.CHECKPOINT_SECONDS", 0)
     table = make_table(make_films(tmp_path / "films"))
     (tmp_path / "scratch").mkdir()
     read: list[str] = []
@@ -328,7 +330,7 @@ def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
 
 
 def test_what_was_half_made_for_another_request_is_not_used(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("data.cache.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("data.films.cache.CHECKPOINT_SECONDS", 0)
     table = make_table(make_films(tmp_path / "films"))
     (tmp_path / "scratch").mkdir()
     table.paths[table.rows(Split.test)[-1]].write_bytes(b"")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.job.plan import specs_of
 from benchmarks.metrics.neighbours import nearest
-from benchmarks.options import parse
-from benchmarks.plan import specs_of
+from benchmarks.request.options import parse
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.audit import audit
-from data.base import ImageSet, Split
-from data.cache import is_prepared
-from data.folder import Folder, FolderConfig
+from data.audit.leaks import audit
+from data.datasets.folder.dataset import Folder, FolderConfig
+from data.images import ImageSet, Split
+from data.prepared import is_prepared
 from synthworth.errors import UserError
 from synthworth.keys import digest
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contract import check_generator, make_images
-from data.base import ImageSet
+from benchmarks.check.checks import check_generator, make_images
+from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.dcgan import DCGAN, DCGANConfig, DCGANPerClass
 from generators.gan import GAN, with_naming

@@ -14,9 +14,9 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from benchmarks.contract import check_generator, make_images
-from benchmarks.options import parse
-from data.base import ImageSet
+from benchmarks.check.checks import check_generator, make_images
+from benchmarks.request.options import parse
+from data.images import ImageSet
 from generators.conditioning import ConditionConfig
 from generators.first_stage import FirstStageConfig, PublishedAutoencoder
 from generators.latent_ddpm import LatentDDPM, LatentDDPMConfig

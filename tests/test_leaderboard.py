@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cli import guarded
-from benchmarks.predictions import Entry, read_replicates
-from benchmarks.records import PREDICTIONS, RECORD
-from benchmarks.spec import NOT_THE_ARM, RunSpec
+from benchmarks.records.predictions import PREDICTIONS, Entry, read_replicates
+from benchmarks.records.store import RECORD
+from benchmarks.request.spec import NOT_THE_ARM, RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
 from leaderboard.quality import correlate
 from leaderboard.rank import holm
 from leaderboard.tables import ARM_FIELDS, make_tables, setting_of
 from leaderboard.text import markdown
+from synthworth.commands import guarded
 from synthworth.errors import Unavailable, UserError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from benchmarks.records import Records
+from benchmarks.records.store import Records
 from leaderboard.tables import Number
 from leaderboard.text import cell, markdown
 

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.cli import guarded
 from leaderboard.build import CSV, MARKDOWN, main
 from leaderboard.figures import (
     BETTER,
@@ -31,6 +30,7 @@ from leaderboard.figures import (
     push_apart,
     ratio_series,
 )
+from synthworth.commands import guarded
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

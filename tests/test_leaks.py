@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.factory import Config, TimmClassifier
-from data.base import ImageSet, Split
+from classifiers.config import Config
+from classifiers.factory import TimmClassifier
+from data.images import ImageSet, Split
 from data.mixing import SyntheticSet, mix
 from synthworth.errors import UserError
 from synthworth.work import Budget, Work
@@ -49,7 +50,7 @@ def test_synthetic_images_cannot_choose_a_checkpoint(make_images: Images, tmp_pa
 
 
 def test_synthetic_images_cannot_be_put_among_real_ones(make_images: Images) -> None:
-    from data.subsets import join_train
+    from data.splits.low_data import join_train
 
     train = make_images()
     with pytest.raises(UserError, match="SyntheticSet"):

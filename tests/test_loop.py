@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.examination import global_states
+from benchmarks.check.candidate import global_states
 from synthworth.errors import Diverged, UserError
-from synthworth.loop import BatchOrder, PhaseReport, evaluating, make_average, run_steps
+from synthworth.training.average import evaluating, make_average
+from synthworth.training.loop import PhaseReport, run_steps
+from synthworth.training.order import BatchOrder
 from synthworth.work import Work
 
 N = 24
@@ -130,7 +132,7 @@ def test_the_seconds_of_a_budget_stop_the_run_and_it_stays_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(10_000))
-    monkeypatch.setattr("synthworth.loop.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: float(next(clock)))
     bench = Bench()
     report = bench.run(Work(tmp_path), seconds=20.0)
     assert report.stopped == "seconds"

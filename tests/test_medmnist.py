@@ -12,10 +12,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-import data.medmnist as medmnist
-from data.base import Split
-from data.medmnist import MedMNIST, MedMNISTConfig
-from data.medmnist_table import PUBLISHED, SIZES, Name, Published, file_name
+import data.datasets.medmnist.dataset as medmnist
+from data.datasets.medmnist.dataset import MedMNIST, MedMNISTConfig
+from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, file_name
+from data.images import Split
 from synthworth.errors import UserError
 from synthworth.keys import digest
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 from data.mixing import (
     MODES,
     VECTORS,

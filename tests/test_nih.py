@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from nih_copy import BOX_HEAD, MIX, Made, Row, lines_of, names_of, rows_of, touch_films, write_films, write_table
 
-from data.base import Split
-from data.films import FilmTable
-from data.nih.dataset import BOXES_FILE, NIH, NIHConfig
-from data.nih.table import FINDINGS, NO_FINDING, read_entries
-from data.nih.tasks import SIX, select
+from data.datasets.nih.dataset import BOXES_FILE, NIH, NIHConfig
+from data.datasets.nih.table import FINDINGS, NO_FINDING, read_entries
+from data.datasets.nih.tasks import SIX, select
+from data.films.table import FilmTable
+from data.images import Split
 from synthworth.errors import UserError
 
 
@@ -318,7 +318,7 @@ def real() -> Path:
 
 
 def test_the_whole_published_table_is_read_and_split_by_patient(real: Path) -> None:
-    from data.splits import split_by_patient
+    from data.splits.by_patient import split_by_patient
 
     entries = read_entries(real / "Data_Entry_2017_v2020.csv")
     assert len(entries) == 112_120 and len(set(entries.patients)) == 30_805

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from nih_copy import BOX_HEAD, HEAD_2017, HEAD_2020, lines_of, names_of, rows_of, touch_films, write_table
 
-from data.nih.dataset import NIH, TABLES, NIHConfig
-from data.nih.layout import find_films
-from data.nih.table import FINDINGS, NO_FINDING, normalise, read_boxes, read_entries
+from data.datasets.nih.dataset import NIH, TABLES, NIHConfig
+from data.datasets.nih.files import find_films
+from data.datasets.nih.table import FINDINGS, NO_FINDING, normalise, read_boxes, read_entries
 from synthworth.errors import UserError
 
 

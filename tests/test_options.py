@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import options
-from benchmarks.cli import guarded
-from benchmarks.options import Request, parse, resolve_preset, systems
+from benchmarks.request import options
+from benchmarks.request.options import Request, parse, resolve_preset, systems
 from classifiers.registry import classifiers
 from generators.registry import generators
+from synthworth.commands import guarded
 from synthworth.errors import UserError
 
 PLUGIN = '''

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.base import ImageSet, Split
-from data.phantom.dataset import Phantom, PhantomConfig
-from data.phantom.patients import CLASSES, FINDINGS, Films, draw_films
-from data.phantom.render import render
+from data.datasets.phantom.dataset import Phantom, PhantomConfig
+from data.datasets.phantom.patients import CLASSES, FINDINGS, Films, draw_films
+from data.datasets.phantom.render import render
+from data.images import ImageSet, Split
 from synthworth.errors import UserError
 
 SMALL = PhantomConfig(n_train=40, n_val=20, n_test=30)

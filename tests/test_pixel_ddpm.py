@@ -12,8 +12,8 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DConditionModel, UNet2DModel
 
-from benchmarks.contract import check_generator, make_images
-from data.base import ImageSet
+from benchmarks.check.checks import check_generator, make_images
+from data.images import ImageSet
 from generators.conditioning import ConditionConfig
 from generators.nets.labels import ConditionSpec
 from generators.pixel_ddpm import PixelDDPM, PixelDDPMConfig

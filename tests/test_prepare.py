@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.options import parse as parse_run
-from benchmarks.plan import prepared
-from benchmarks.stages import Bench, prepare_data
-from data.base import BaseDataset, ImageSet, Split
-from data.cache import read_index
-from data.preparation import preparer
+from benchmarks.job.plan import prepared
+from benchmarks.request.options import parse as parse_run
+from benchmarks.stages.bench import Bench
+from benchmarks.stages.images import prepare_data
+from data.base import BaseDataset
+from data.images import ImageSet, Split
 from data.prepare import main
+from data.prepared import preparer, read_index
 from data.registry import datasets
 from synthworth.artifacts import Store
 from synthworth.commands import WRONG, guarded
@@ -200,7 +201,7 @@ import data.cache
 from data.folder import Folder, FolderConfig
 from data.prepare import main
 
-data.cache.CHECKPOINT_SECONDS = 0
+data.films.cache.CHECKPOINT_SECONDS = 0
 whole = Folder.read
 
 def slow(self, path):

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.arms import Arm
-from benchmarks.fidelity import Fidelity
-from benchmarks.metrics.features import Extracted
+from benchmarks.judging.fidelity import Fidelity
+from benchmarks.judging.privacy import NEAREST, PCA, Privacy, closest
+from benchmarks.metrics.extractors.base import Extracted
 from benchmarks.metrics.privacy import (
     COPY,
     EXPOSED,
@@ -25,10 +25,10 @@ from benchmarks.metrics.privacy import (
     exact_copies,
     pixel_vectors,
 )  # fmt: skip
-from benchmarks.privacy import NEAREST, PCA, Privacy, closest
-from benchmarks.report import privacy_sentence
-from benchmarks.stages import Bench
-from data.base import ImageSet, Split
+from benchmarks.report.tables import privacy_sentence
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.bench import Bench
+from data.images import ImageSet, Split
 from data.mixing import Demand, SyntheticSet
 from synthworth.artifacts import Store
 from synthworth.errors import Unavailable

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.records import RECORD, SCHEMA, Records, write_predictions
-from data.base import ImageSet, Split
+from benchmarks.records.predictions import write_predictions
+from benchmarks.records.store import RECORD, SCHEMA, Records
+from data.images import ImageSet, Split
 from synthworth import artifacts
 from synthworth.errors import UserError
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.remedies import REMEDIES, changed_budget, changed_config, changed_options
-from benchmarks.spec import NONE, RunSpec, normalise
+from benchmarks.request.remedies import REMEDIES, changed_budget, changed_config, changed_options
+from benchmarks.request.spec import NONE, RunSpec, normalise
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, row_weights, soft_targets
-from classifiers.factory import Config, TimmClassifier
+from classifiers.config import Config
+from classifiers.factory import TimmClassifier
 from classifiers.selection import row_losses
 from classifiers.training import make_order
 from data.augment import find_augmentation
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 from data.mixing import SyntheticSet, TrainingMix, demand, mix
-from data.splits import subsample_patients
-from data.subsets import join_train, take_patients
+from data.splits.low_data import join_train, subsample_patients, take_patients
 from generators.controls import Duplicate, Jittered, LabelShuffle
 from synthworth.errors import UserError
 from synthworth.keys import plain

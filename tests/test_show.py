@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.notes import Notes
+from benchmarks.report.footnotes import Notes
 from benchmarks.show import main
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.options import parse
-from benchmarks.plan import specs_of
-from benchmarks.spec import NONE, RunSpec, n_shards, normalise, real_only
-from data.base import ImageSet
+from benchmarks.job.plan import specs_of
+from benchmarks.request.options import parse
+from benchmarks.request.spec import NONE, RunSpec, n_shards, normalise, real_only
+from data.images import ImageSet
 from data.mixing import Demand, demand
 from synthworth.errors import UserError
 from synthworth.keys import digest

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.base import Split
-from data.covering import cover_classes
-from data.splits import SPLITS, split_by_patient, split_patients_in
+from data.images import Split
+from data.splits.by_patient import SPLITS, split_by_patient, split_patients_in
+from data.splits.cover_classes import cover_classes
 
 N_FINDINGS = 3
 patients = st.integers(0, 25)

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.base import ImageSet, Split
-from data.splits import split_by_patient, split_patients_in, subsample_patients
+from data.images import ImageSet, Split
+from data.splits.by_patient import split_by_patient, split_patients_in
+from data.splits.low_data import subsample_patients
 from synthworth.errors import UserError
 
 rows_of_patients = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120).filter(

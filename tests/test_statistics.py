@@ -11,10 +11,10 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.metrics.registry import Value
 from benchmarks.statistics import bootstrap
-from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc, draw_counts
 from benchmarks.statistics.compare import arm_interval, compare, half_width, interval_p, mean_interval, sign_flip_p
 from benchmarks.statistics.equivalence import MARGIN, equivalence
 from benchmarks.statistics.multiple import holm
+from benchmarks.statistics.resamples import Replicates, bootstrap_auroc, draw_counts
 from synthworth.errors import Unavailable
 
 

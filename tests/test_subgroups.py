@@ -13,11 +13,11 @@ import torch
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.judging.subgroups import MIN_IMAGES, MOST_GROUPS, Subgroups, find_attributes, measure_gap
 from benchmarks.show import print_subgroups
-from benchmarks.statistics.bootstrap import Replicates, bootstrap_auroc
 from benchmarks.statistics.compare import arm_interval
-from benchmarks.subgroups import MIN_IMAGES, MOST_GROUPS, Subgroups, find_attributes, measure_gap
-from data.base import ImageSet, Split
+from benchmarks.statistics.resamples import Replicates, bootstrap_auroc
+from data.images import ImageSet, Split
 
 N = 600
 
@@ -70,7 +70,7 @@ def judge(test: ImageSet, alone: np.ndarray | None = None, **options: Any) -> Su
 
 
 def test_phantom_is_judged_by_sex_age_band_and_view_but_not_by_age() -> None:
-    from data.phantom.patients import draw_films
+    from data.datasets.phantom.patients import draw_films
 
     films = draw_films(900, seed=0, stream="test", task="single", difficulty=1.0)
     patients = np.unique(films.groups, return_inverse=True)[1]

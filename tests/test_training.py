@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.contract import make_images
+from benchmarks.check.checks import make_images
 from generators.dcgan import DCGAN
 from generators.training import Learner, Part, Resident, Trainer, first_of_each, rate_at, report_phases
 from synthworth.errors import Diverged, UserError
-from synthworth.loop import Bounds, PhaseReport
 from synthworth.processes import run_together
+from synthworth.training.loop import Bounds, PhaseReport
 from synthworth.work import Budget, Work
 
 pytestmark = pytest.mark.usefixtures("one_thread")

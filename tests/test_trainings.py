@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.options import parse
-from benchmarks.plan import specs_of
-from benchmarks.predictions import Entry
-from benchmarks.records import Records
+from benchmarks.job.plan import specs_of
+from benchmarks.records.predictions import Entry
+from benchmarks.records.store import Records
+from benchmarks.request.options import parse
 from benchmarks.statistics.compare import half_width
+from benchmarks.statistics.crossed_trainings import pool, variance
 from benchmarks.statistics.quantile import quantile
-from benchmarks.statistics.trainings import pool, variance
-from benchmarks.trainings import by_method, entries_of, pooled_sentences
+from benchmarks.verdicts.over_trainings import by_method, entries_of, pooled_sentences
 
 
 def crossed(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.unpack import unpack
+from data.downloads.unpack import unpack
 from synthworth.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -153,14 +153,16 @@ def test_a_zip_that_lies_about_its_sizes_is_damaged(tmp_path) -> None:
 def test_unpacking_goes_on_after_a_kill(tmp_path, monkeypatch) -> None:
     archive, to = tar(tmp_path / "a.tar.gz", *GOOD), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("data.unpack.os.utime", lambda path, times: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("data.downloads.unpack.os.utime", lambda path, times: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             unpack(archive, to)
     assert not to.exists()
     written: list[Path] = []
     (tmp_path / ".out.part" / "images" / "a.png").write_bytes(b"film a")
     utime = os.utime
-    monkeypatch.setattr("data.unpack.os.utime", lambda path, times: (written.append(path), utime(path, times)))
+    monkeypatch.setattr(
+        "data.downloads.unpack.os.utime", lambda path, times: (written.append(path), utime(path, times))
+    )
     assert unpack(archive, to) == 2
     assert len(written) == 1
     assert names(tmp_path) == ["a.tar.gz", "out"]
@@ -172,7 +174,7 @@ def test_a_full_disk_while_unpacking_is_said(tmp_path, monkeypatch) -> None:
 
     archive = tar(tmp_path / "a.tar.gz", *GOOD)
     with monkeypatch.context() as patch:
-        patch.setattr("data.unpack.os.utime", full)
+        patch.setattr("data.downloads.unpack.os.utime", full)
         with pytest.raises(UserError, match="no room to write"):
             unpack(archive, tmp_path / "out")
     assert unpack(archive, tmp_path / "out") == 2

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contract import check_generator, make_images
-from data.base import ImageSet
+from benchmarks.check.checks import check_generator, make_images
+from data.images import ImageSet
 from generators.fs_gmvae import FSGMVAE, FSGMVAEConfig
 from generators.gmvae import GMVAE, GMVAEConfig
 from generators.nets.decoders import LinearDecoder

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.statistics.bootstrap import Replicates
+from benchmarks.statistics.resamples import Replicates
 from benchmarks.statistics.worth import isotonic_weights, measure_worth
 
 SIZES = (125, 250, 500, 1000, 2000)

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 
+from benchmarks.metrics.extractors.xrv import FILE_NAME, TorchXRayVision
 from benchmarks.metrics.registry import EXTRACTORS
-from benchmarks.metrics.xrv import FILE_NAME, TorchXRayVision
 from synthworth.devices import generator, isolated_randomness
 from synthworth.errors import Unavailable, UserError
 
@@ -170,6 +170,6 @@ def test_randomness_and_warnings_are_left_alone(folder) -> None:
 
 def test_nothing_heavy_is_imported_with_the_module(run_python) -> None:
     done = run_python(
-        "-c", "import sys, benchmarks.metrics.xrv; print({'torch', 'torchxrayvision'} & set(sys.modules))"
+        "-c", "import sys, benchmarks.metrics.extractors.xrv; print({'torch', 'torchxrayvision'} & set(sys.modules))"
     )
     assert done.stdout.strip() == "set()"

@@ -6,10 +6,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthworth.errors import Unavailable
 from synthworth.registry import BuiltIn, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 Direction = Literal["higher", "lower"]
 
@@ -59,17 +63,18 @@ EXTRACTORS = Registry(
     group="synthworth.extractors",
     builtins={
         "efficientnet_lite0": BuiltIn(
-            "benchmarks.metrics.features:EfficientNetLite0",
+            "benchmarks.metrics.extractors.efficientnet:EfficientNetLite0",
             "EfficientNet-Lite0, ImageNet weights from the package index, 1280-d",
         ),
         "vgg16_random": BuiltIn(
-            "benchmarks.metrics.features:RandomVGG16", "VGG16 with random weights of a fixed seed, 64-d"
+            "benchmarks.metrics.extractors.vgg16:RandomVGG16", "VGG16 with random weights of a fixed seed, 64-d"
         ),
         "inception": BuiltIn(
-            "benchmarks.metrics.inception:Inception", "TensorFlow's 2015 Inception-v3 (FID, KID, IS), 2048-d"
+            "benchmarks.metrics.extractors.inception:Inception", "TensorFlow's 2015 Inception-v3 (FID, KID, IS), 2048-d"
         ),
         "torchxrayvision": BuiltIn(
-            "benchmarks.metrics.xrv:TorchXRayVision", "DenseNet-121 trained on chest films, weights from a path, 1024-d"
+            "benchmarks.metrics.extractors.xrv:TorchXRayVision",
+            "DenseNet-121 trained on chest films, weights from a path, 1024-d",
         ),
     },
 )
@@ -165,3 +170,14 @@ def fidelity_name(metric: str, *, extractor: str, n: int) -> str:
     if extractor.startswith("inception@") and not extractor.endswith("-bf16"):
         return f"{ {'fd': 'fid', 'kd': 'kid', 'fd_infinity': 'fid_infinity'}.get(metric, metric) }@{n}"
     return f"{metric}@{n}/{extractor}"
+
+
+def metrics_on(
+    evidence: frozenset[str] | set[str],
+) -> Iterator[tuple[str, Callable[..., Mapping[str, Value]]]]:
+    """The registered metrics whose first needed piece of evidence is among `evidence`."""
+    for name in METRICS.names():
+        metric = METRICS.get(name)
+        needed = [p.name for p in inspect.signature(metric).parameters.values() if p.default is p.empty]
+        if needed and needed[0] in evidence:
+            yield name, metric

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from benchmarks.statistics.bootstrap import Replicates
 from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
+from benchmarks.statistics.resamples import Replicates
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.statistics.bootstrap import Replicates
 from benchmarks.statistics.compare import arm_interval, half_width, mean_interval
+from benchmarks.statistics.resamples import Replicates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

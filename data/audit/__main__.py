@@ -80,9 +80,8 @@ def main(args: Sequence[str]) -> int:
     if options.figure is not None:
         _check_figure(options.figure)
     from data.audit.report import audit_dataset
-    from data.base import Split
-    from data.cache import read_index
-    from data.preparation import data_preparation, preparer
+    from data.images import Split
+    from data.prepared import data_preparation, preparer, read_index
 
     made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
     index: Any = read_index(made.folder)

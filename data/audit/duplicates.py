@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.audit.leaks import N_EXAMPLES, DuplicateGroup
-from data.base import ImageSet, Split
+from data.audit.leaks import DuplicateGroup
+from data.images import ImageSet, Split
+from data.splits.leaks import N_EXAMPLES
 from synthworth.progress import Progress
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from data.audit.duplicates import CONSTANT_STD, THRESHOLD, NearDuplicates, describe, near_duplicates
-from data.audit.leaks import N_EXAMPLES, AuditReport, DuplicateGroup, audit
+from data.audit.leaks import AuditReport, DuplicateGroup, audit
 from data.audit.shortcuts import TOGETHER, Shortcut, measure_shortcuts
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
+from data.splits.leaks import N_EXAMPLES
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.base import ImageSet, Split
+from data.images import ImageSet, Split
 from synthworth.keys import seed_from
 
 TOGETHER = "all together"

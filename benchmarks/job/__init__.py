@@ -1,0 +1,1 @@
+"""A request from end to end: its plan, its arms, its records."""

@@ -1,0 +1,169 @@
+"""The plan: which arms a request means, and what of each is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.report.tables import Row
+from benchmarks.request.filters import COPIES, check_filters, without_copies
+from benchmarks.request.options import Request
+from benchmarks.request.remedies import REMEDIES, changed_options
+from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
+from benchmarks.stages.bench import Bench
+from benchmarks.stages.images import Images
+from classifiers.registry import classifiers
+from data.mixing import Demand
+from data.prepared import data_preparation
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.errors import UserError
+from synthworth.keys import digest, plain
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """`auto` is bf16 where the processor multiplies it natively, else fp32: part of a run's identity."""
+    from synthworth.devices import has_fast_bf16
+
+    if name != "auto":
+        return name
+    return "bf16" if device != "mps" and has_fast_bf16() else "fp32"
+
+
+def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunSpec]:
+    """Every arm of a request, controls first, none of them twice.
+
+    Raises
+    ------
+    UserError
+        For a control or extractor that does not exist, or a ratio that means nothing.
+    """
+    o = request.options
+    for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
+        if not given:
+            raise UserError(f"--{flag} needs at least one number")
+    for extractor in o.extractors:
+        EXTRACTORS.require(extractor)
+    check_filters(o.filters)
+    for control in o.controls:
+        if control not in REMEDIES and not getattr(generators.get(control), "is_control", False):
+            raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
+    common = _common(request, fingerprint=fingerprint, precision=precision)
+    wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
+    wanted += [
+        _arm(request, {**common, "generator_seed": number, "filters": o.filters}, o.generator, ratio)
+        for number in o.generator_seed
+        for ratio in o.ratio
+    ]
+    if o.without_copies:
+        wanted += [spec for arm in wanted if arm.generator == o.generator and (spec := without_copies(arm)) is not None]
+    wanted += [replace(real_only(wanted[0]), portion=portion) for portion in o.curve if portion != 1]
+    if o.curve:
+        wanted.append(real_only(wanted[0]))
+    unique = {spec.run_id: spec for spec in wanted}
+    return sorted(unique.values(), key=lambda s: (not s.is_zero_line, s.generator == o.generator, s.portion))
+
+
+def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:
+    """Run ids of the arms that `--without-copies` adds: where too few images pass, they are skipped with a note."""
+    if not request.options.without_copies or COPIES in request.options.filters:
+        return frozenset()
+    return frozenset(spec.run_id for spec in specs if COPIES in spec.filters)
+
+
+def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, Any]:
+    """What all arms of a request share. Controls are not filtered (`duplicate` without copies would be nothing), and
+    are drawn from generator seed 0, so that they are the same in every request."""
+    o = request.options
+    return {
+        "dataset": o.dataset,
+        "data": plain(request.data),
+        "data_version": datasets.get(o.dataset).version,
+        "fingerprint": fingerprint,
+        "classifier": o.classifier,
+        "classifier_version": classifiers.get(o.classifier).version,
+        "mode": o.mode,
+        "real_fraction": o.real_fraction,
+        "patients_per_class": o.patients_per_class,
+        "seed": o.seed,
+        "seeds": o.seeds,
+        "shard": o.shard,
+        "precision": precision,
+        "extractors": o.extractors,
+        "extractor_precision": o.extractor_precision,
+        "controls": o.controls,
+        "curve": o.curve,
+        "margin": o.margin,
+    }
+
+
+def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
+    """The arm of a generator, a control or a remedy at one ratio."""
+    if name in REMEDIES:
+        changed_options(name, plain(request.clf))  # refuses a classifier without the option
+        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None}
+    else:
+        drawn = _drawn(request, name)
+    return normalise(
+        RunSpec(**common, **drawn, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
+    )
+
+
+def _drawn(request: Request, name: str) -> dict[str, Any]:
+    """What identifies the generator of an arm: its options, version and budget."""
+    o, cls = request.options, generators.get(name)
+    if getattr(cls, "needs_generator", False):
+        if name == o.generator:
+            raise UserError(
+                f"{name} shows what a generator's autoencoder keeps: ask for it beside one, for instance "
+                f"--generator latent_ddpm --controls none duplicate {name}"
+            )
+        of = generators.get(o.generator)
+        gen = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}
+        return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
+    config = request.gen if name == o.generator else cls.Config()
+    budget = o.fit if getattr(cls, "trains", True) else None
+    return {"gen": plain(config), "generator_version": cls.version, "fit": budget}
+
+
+def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
+    """Refuse, before anything is trained, what no arm could learn from.
+
+    Raises
+    ------
+    UserError
+        For a class without a training image.
+    """
+    empty = [c for c, n in images.train.counts().items() if n == 0]
+    if empty:
+        raise UserError(
+            f"no training image shows {', '.join(empty)} (dataset {specs[0].dataset}, {len(images.train)} training "
+            "images). Raise --real-fraction, or leave the class out"
+        )
+
+
+def rows_of(bench: Bench, spec: RunSpec, demanded: Demand) -> list[Row]:
+    """What of an arm is there and what is to do."""
+
+    def count(stage: str, identities: Sequence[Mapping[str, Any]]) -> Row:
+        have = sum(bench.store.has(stage, digest(identity)) for identity in identities)
+        return Row(spec.name, stage, have, len(identities) - have)
+
+    rows = []
+    if not spec.is_real_only and demanded.total:
+        shards = [
+            spec.shard_identity(stream, number)
+            for stream, n in demanded.streams.items()
+            for number in range(n_shards(n, spec.shard))
+        ]
+        rows += [count("fit", [spec.fit_identity()]), count("pool", shards)]
+    return [*rows, count("classify", [spec.classify_identity(demanded, k) for k in range(spec.seeds)])]
+
+
+def prepared(bench: Bench, name: str, dataset: Any) -> Path | None:
+    """Folder of the prepared dataset, or None while it is not there."""
+    key = digest(data_preparation(name, dataset))
+    return bench.store.path("data", key) if bench.store.has("data", key) else None

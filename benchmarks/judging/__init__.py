@@ -1,0 +1,1 @@
+"""What is measured on an arm: utility, fidelity, privacy, subgroups."""

@@ -1,0 +1,197 @@
+"""Privacy of an arm: its synthetic images against train and val, in features and in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from benchmarks.judging.fidelity import Fidelity
+from benchmarks.metrics.privacy import Near, Reference, are_copies, exact_copies, pixel_vectors
+from benchmarks.metrics.registry import Value
+from benchmarks.request.filters import without_copies
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.filters import EXTRACTOR
+from synthworth.errors import Unavailable
+from synthworth.keys import seed_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+N_PAIRS = 10
+"""Nearest pairs that are shown."""
+PIXELS = "pixels"
+DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
+    "nn_distance": "higher",
+    "copy_rate": "lower",
+    "auth_pct": "higher",
+    "proximity_auroc": "lower",
+    "membership_auroc": "lower",
+    "membership_auroc_exposed": "lower",
+}
+"""Which way is more private; for the nulls where a space has no reference."""
+
+
+class Pair(NamedTuple):
+    """Two images (uint8 (C, H, W)), their distance, and what each is called."""
+
+    left: Tensor
+    right: Tensor
+    distance: float
+    left_name: str
+    right_name: str
+
+
+class Privacy:
+    """Memorisation of training images, read against real images that nothing was trained on.
+
+    Members are the train split; outsiders are val, less the images that are in train too, pixel for pixel (the audit
+    counts them). Not test, which is read once: the bound of a near-copy is a threshold, and thresholds are chosen on
+    val. Not the reserve: `holdout_real` draws from it, and its images would be outsiders and synthetic at once. Test
+    stands in the place of the synthetic images, as the floor, where nothing is chosen by it.
+
+    Two spaces: features (`efficientnet_lite0` where it is among the extractors, else the first that is) and pixels
+    (`pixel_vectors`), which know nothing but place and shade.
+    """
+
+    def __init__(self, fidelity: Fidelity) -> None:
+        self.fidelity, self.images, self.seed = fidelity, fidelity.images, fidelity.seed
+        self.extractor = EXTRACTOR if EXTRACTOR in fidelity.extractors else next(iter(fidelity.extractors), None)
+        self._reference, self._floor = cache(self._make_reference), cache(self._measure_floor)
+        self._exact_floor = cache(lambda: float(exact_copies(self.images.test.images, self.images.train.images).mean()))
+        self._near: dict[tuple[str, str], Near] = {}
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Where distances are taken: the extractor's id, and `pixels`."""
+        if self.extractor is None:
+            return (PIXELS,)
+        return (str(self.fidelity.extractors[self.extractor].id), PIXELS)
+
+    def of(self, arm: Arm) -> dict[str, Value]:
+        """Every privacy number of one arm, `<metric>/<space>`; empty for real images alone.
+
+        Beside those of `Reference.measure`: `exact_copy_rate`, and `n_without_copies`, how many images would be left
+        where near-copies are left out; the run id of the arm that trains on as many others stands in `extra`.
+        """
+        if arm.pool is None:
+            return {}
+        found: dict[str, Value] = {}
+        n = len(arm.pool)
+        n_floor = min(n, len(self.images.test))
+        for space in self.spaces:
+            try:
+                reference = self._reference(space)
+            except Unavailable as reason:
+                found |= {
+                    f"{name}/{space}": Value.missing(name, reason, n=n, direction=direction)
+                    for name, direction in DIRECTIONS.items()
+                }
+                continue
+            vectors = self._drawn(space, arm)
+            near = self._near[arm.spec.run_id, space] = reference.nearest_member(vectors)
+            floor = self._floor(space, n_floor)
+            for name, value in reference.measure(vectors, seed=self._seed(space), near=near).items():
+                found[f"{name}/{space}"] = self._with_floor(value, floor[name].value, n_floor)
+        exact = float(exact_copies(arm.pool.images, self.images.train.images).mean())
+        found["exact_copy_rate"] = self._with_floor(
+            Value("exact_copy_rate", exact, n, "lower"), self._exact_floor(), len(self.images.test)
+        )
+        found["n_without_copies"] = self._without_copies(arm)
+        return found
+
+    def pairs(self, arm: Arm) -> dict[str, list[Pair]]:
+        """The nearest pairs in the first space, under a title each: of the arm's images with training images, and,
+        for scale, of real val images with training images; empty where nothing was measured."""
+        space = self.spaces[0]
+        near = self._near.get((arm.spec.run_id, space))
+        pool, train, val = arm.pool, self.images.train, self.images.val
+        if pool is None or near is None:
+            return {}
+        rows = self._outsiders
+
+        def closest_pairs(near: Near, image: Callable[[int], Tensor], name: Callable[[int], str]) -> list[Pair]:
+            return [
+                Pair(image(i), train.images[j], float(near.distance[i]), name(i), train.ids[j])
+                for i, j in ((int(i), int(near.index[i])) for i in closest(near, N_PAIRS))
+            ]
+
+        held = self._reference(space).outsider_to_member
+        return {
+            f"{arm.spec.name}: synthetic | nearest training image": closest_pairs(
+                near, lambda i: pool.images[i], "#{}".format
+            ),
+            "for scale, real val | nearest training image": closest_pairs(
+                held, lambda i: val.images[int(rows[i])], lambda i: val.ids[rows[i]]
+            ),
+        }
+
+    def spread(self, arm: Arm) -> dict[str, NDArray[np.floating]]:
+        """Features (N, D) of what is drawn in two dimensions: `real` (train), `held_out` (val) and `fake`; empty
+        where there is no extractor or nothing was measured."""
+        if self.extractor is None or (arm.spec.run_id, self.spaces[0]) not in self._near:
+            return {}
+        real, held = (self.fidelity.features(self.extractor, split).features for split in ("train", "val"))
+        return {"real": real, "held_out": held, "fake": self.fidelity.drawn(self.extractor, arm).features}
+
+    def _seed(self, space: str) -> int:
+        return seed_from(self.seed, "privacy", space)
+
+    def _make_reference(self, space: str) -> Reference:
+        rows, groups = self._outsiders, self.images.val.groups
+        members, outsiders = self._real(space, "train"), self._real(space, "val")[rows]
+        outsider_groups = [groups[row] for row in rows]
+        return Reference(members, outsiders, self.images.train.groups, outsider_groups, self.fidelity.bench.device)
+
+    @cached_property
+    def _outsiders(self) -> NDArray[np.int64]:
+        """Rows of val."""
+        return np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
+
+    def _real(self, space: str, split: str) -> NDArray[np.floating]:
+        if space == PIXELS:
+            return pixel_vectors(getattr(self.images, split).images)
+        assert self.extractor is not None
+        return self.fidelity.features(self.extractor, split).features
+
+    def _drawn(self, space: str, arm: Arm) -> NDArray[np.floating]:
+        assert arm.pool is not None
+        if space == PIXELS:
+            return pixel_vectors(arm.pool.images)
+        assert self.extractor is not None
+        return self.fidelity.drawn(self.extractor, arm).features
+
+    def _measure_floor(self, space: str, n: int) -> dict[str, Value]:
+        """The same numbers for n real test images in the place of the synthetic ones."""
+        rows = self.fidelity.test_rows(n)
+        return self._reference(space).measure(self._real(space, "test")[rows], seed=self._seed(space))
+
+    def _with_floor(self, value: Value, floor: float | None, n: int) -> Value:
+        extra = {**value.extra, "floor": floor, "floor_split": "test", "floor_n": n}
+        return replace(value, extra=extra)
+
+    def _without_copies(self, arm: Arm) -> Value:
+        name, n = "n_without_copies", len(arm.pool or ())
+        near = self._near.get((arm.spec.run_id, self.spaces[0]))
+        if self.extractor != EXTRACTOR or near is None:
+            reason = f"the filter looks at features of {EXTRACTOR}, which this run does not have"
+            return Value.missing(name, reason, n=n, direction="higher")
+        try:
+            bound = self._reference(self.spaces[0]).bound
+        except Unavailable as reason:
+            return Value.missing(name, reason, n=n, direction="higher")
+        left = n - int(are_copies(near.distance, bound).sum())
+        filtered = without_copies(arm.spec) or arm.spec
+        extra = {"option": "--without-copies", "name": filtered.name, "run_id": filtered.run_id}
+        return Value(name, float(left), n, "higher", extra=extra)
+
+
+def closest(near: Near, n: int) -> NDArray[np.int64]:
+    """The n rows nearest to another set, each to another point of it: nearest first."""
+    order = np.argsort(near.distance, kind="stable")
+    first = np.sort(np.unique(near.index[order], return_index=True)[1])
+    return np.asarray(order[first][:n])

@@ -1,0 +1,138 @@
+"""Feature extractors: networks that turn images into vectors which a distance of two image sets is measured in."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from synthworth.devices import autocast
+from synthworth.images import check_batch, to_rgb
+from synthworth.progress import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+
+class Extracted(NamedTuple):
+    """What an extractor says of N images."""
+
+    features: NDArray[np.float32]
+    """(N, D)"""
+    logits: NDArray[np.float32] | None
+    """(N, 1008) class scores without the bias, from Inception alone; what the Inception score is made of."""
+
+
+class Extractor:
+    """Base of the extractors: batches, device, precision and memory format; a subclass gives the network.
+
+    Parameters
+    ----------
+    device : a torch device.
+    precision : `fp32`, or `bf16` for autocast, which is faster and moves the distances: it is part of `id`.
+    channels_last : the faster memory format on a CPU; changes float noise alone, so it is no part of `id`.
+    """
+
+    name: ClassVar[str]
+    """Name in the registry."""
+    size: int
+    """Side of the square that images are resized to, in pixels."""
+    weights_sha256: str
+    """Which weights; with `id` it is the identity of every feature."""
+
+    def __init__(
+        self, *, device: str = "cpu", precision: Literal["fp32", "bf16"] = "fp32", channels_last: bool = True
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be fp32 or bf16, not {precision!r}")
+        self.device, self.precision, self.channels_last = device, precision, channels_last
+
+    @classmethod
+    def is_at_hand(cls) -> bool:
+        """Whether what it needs is on this machine; a record that lacked it is completed once it is."""
+        return True
+
+    @property
+    def id(self) -> str:
+        """Name, input size and precision, for instance `efficientnet_lite0@128-fp32`."""
+        return f"{self.name}@{self.size}-{self.precision}"
+
+    def build(self) -> nn.Module:
+        """The network with its weights, on the CPU in float32."""
+        raise NotImplementedError
+
+    def forward(self, net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (n, D), and logits or None, of uint8 (n, 3, H, W) images on the device."""
+        raise NotImplementedError
+
+    @cached_property
+    def net(self) -> nn.Module:
+        """The network on its device, built at the first extraction."""
+        import torch
+
+        net = self.build().eval().requires_grad_(False).to(self.device)
+        return net.to(memory_format=torch.channels_last) if self.channels_last else net
+
+    def extract(self, images: Tensor, *, batch: int = 32) -> Extracted:
+        """Features of uint8 (N, 1 or 3, H, W) images, which may be a memory map; grey is repeated to RGB.
+
+        The result does not depend on `batch` but for float noise.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `images` is no uint8 batch, or `batch` is below 1.
+        """
+        import torch
+
+        check_batch(images)
+        if batch < 1:
+            raise ValueError(f"batch must be 1 or more, not {batch}")
+        features, logits = [], []
+        with (
+            Progress(f"features {self.id}", len(images), unit="img") as bar,
+            torch.inference_mode(),
+            autocast(self.device, self.precision),
+            _true_fp32(self.device),
+        ):
+            for start in range(0, len(images), batch):
+                part = to_rgb(images[start : start + batch].to(self.device))
+                found, scores = self.forward(self.net, part)
+                features.append(found.float().cpu().numpy())
+                if scores is not None:
+                    logits.append(scores.float().cpu().numpy())
+                bar.advance(len(part))
+        if not features:
+            raise ValueError("there are no images to extract features from")
+        return Extracted(np.concatenate(features), np.concatenate(logits) if logits else None)
+
+    def resized(self, images: Tensor) -> Tensor:
+        """uint8 (n, 3, H, W) -> float32 (n, 3, size, size), 0..255: antialiased bilinear, not rounded to bytes."""
+        import torch
+
+        floats = images.float()
+        if floats.shape[-2:] != (self.size, self.size):
+            floats = torch.nn.functional.interpolate(
+                floats, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
+        return floats.contiguous(memory_format=torch.channels_last) if self.channels_last else floats
+
+
+def _true_fp32(device: str):  # type: ignore[no-untyped-def]
+    """On a GPU, keep convolutions out of TF32 and on deterministic kernels; elsewhere nothing to do."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

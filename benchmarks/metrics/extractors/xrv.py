@@ -1,0 +1,136 @@
+"""The chest-film encoder: torchxrayvision's DenseNet-121, from a file of tensors that the user supplies."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmarks.metrics.extractors.base import Extractor, file_sha256
+from benchmarks.metrics.extractors.efficientnet import fold
+from synthworth.devices import isolated_randomness
+from synthworth.errors import Unavailable, UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODEL = "densenet121-res224-all"
+FILE_NAME = f"torchxrayvision-{MODEL}.safetensors"
+HOW_TO = (
+    "the published file is a pickled program, which is never run here. Convert it once, where you trust it: "
+    'pip install torchxrayvision; python -c "import torchxrayvision as x; '
+    f"from safetensors.torch import save_file; save_file(x.models.DenseNet(weights='{MODEL}').state_dict(), "
+    f"'{FILE_NAME}')\"; then set SYNTHWORTH_WEIGHTS to the folder of {FILE_NAME}"
+)
+
+
+class TorchXRayVision(Extractor):
+    """torchxrayvision's DenseNet-121 (Cohen et al. 2022), trained on chest films of seven collections: 1024-d features.
+
+    Images are averaged to grey, resized (antialiased bilinear) to 224 pixels and scaled to 2048 x / 255 - 1024, what
+    torchxrayvision's `normalize` does. The feature is its `features2`: the last convolution's output after ReLU,
+    averaged over the film.
+
+    The network is built by torchvision, whose DenseNet-121 has the same layers under the same names; the package
+    torchxrayvision is not imported, since its import silences every warning of the process. Its published weights
+    are pickled modules: `HOW_TO` turns them into a file of tensors, outside this suite.
+
+    The weights have seen films of NIH, PadChest, CheXpert, MIMIC, Google, OpenI and RSNA: on one of these sets the
+    encoder knows films of every split.
+
+    Parameters
+    ----------
+    weights : a safetensors file of the network's state; `FILE_NAME` in `SYNTHWORTH_WEIGHTS` when left out.
+
+    Raises
+    ------
+    Unavailable
+        When there is no file; the message says how to make it. Nothing is ever downloaded.
+    UserError
+        When a file was named that is not there.
+    """
+
+    name = "torchxrayvision"
+    dim = 1024
+    size = 224
+
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(device=device, precision=precision, channels_last=channels_last)
+        found = Path(weights) if weights is not None else local_weights()
+        if found is None:
+            raise Unavailable(f"no weights of the chest-film encoder {FILE_NAME}: {HOW_TO}")
+        if not found.is_file():
+            raise UserError(f"chest-film encoder weights {found}: no such file")
+        self.weights = found
+
+    @classmethod
+    def is_at_hand(cls) -> bool:
+        """Whether the weights are on this machine."""
+        return local_weights() is not None
+
+    @cached_property
+    def weights_sha256(self) -> str:  # type: ignore[override]
+        """sha256 of the weights file."""
+        return file_sha256(self.weights)
+
+    def build(self) -> nn.Module:
+        """torchvision's DenseNet-121 with one input channel and no classifier, batch norms folded where they follow a
+        convolution.
+
+        Raises
+        ------
+        UserError
+            When the file holds no tensors, or those of another network.
+        """
+        import torch
+        from torchvision.models import densenet121
+
+        state = {name: tensor for name, tensor in self._state().items() if name.startswith("features.")}
+        with isolated_randomness(0):  # its layers draw initial weights
+            net = densenet121(weights=None)
+            net.features.conv0 = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        net.classifier = torch.nn.Identity()
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:
+            why = " ".join(str(error).split())[:200]
+            raise UserError(f"chest-film encoder weights {self.weights}: not those of {MODEL} ({why})") from error
+        net.eval()
+        net.features.conv0, net.features.norm0 = fold(net.features.conv0, net.features.norm0)
+        for name, block in net.features.named_children():
+            for layer in block.children() if name.startswith("denseblock") else ():
+                layer.conv1, layer.norm2 = fold(layer.conv1, layer.norm2)
+        return net
+
+    def _state(self) -> dict[str, Tensor]:
+        """Tensors of the weights file by name; nothing in it is executed."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state: dict[str, Tensor] = load_file(self.weights)
+        except SafetensorError as error:
+            raise UserError(
+                f"chest-film encoder weights {self.weights}: not a safetensors file ({error}); {HOW_TO}"
+            ) from error
+        return state
+
+    def forward(self, net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Pooled features (n, 1024)."""
+        grey = self.resized(images.float().mean(1, keepdim=True))
+        return net(grey * (2048.0 / 255.0) - 1024.0), None
+
+
+def local_weights() -> Path | None:
+    """`FILE_NAME` in `SYNTHWORTH_WEIGHTS`; None when it is not there."""
+    folder = os.environ.get("SYNTHWORTH_WEIGHTS")
+    file = Path(folder, FILE_NAME) if folder else None
+    return file if file is not None and file.is_file() else None

@@ -1,0 +1,80 @@
+"""Where and with what a record was made: versions, commit, hardware, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from synthworth import __version__
+
+LIBRARIES = (
+    "torch", "torchvision", "timm", "diffusers", "lightning-fabric", "numpy", "scikit-learn", "torch-fidelity",
+    "pytorch-fid",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def provenance() -> dict[str, Any]:
+    """Where and with what: recorded beside the numbers, never part of identity."""
+    import importlib.metadata
+
+    import torch
+
+    return {
+        "synthworth": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "n_cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m", *_command()]),
+    }
+
+
+PRIVATE = ("--data.path", "--data.table", "--data.file", "--data.key", "--home", "--results")
+"""Flags whose values are places on somebody's disk: a folder may be named after a patient."""
+
+
+def _command() -> list[str]:
+    module = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = module.name if module is not None else Path(sys.argv[0]).name
+    words = [name, *sys.argv[1:]]
+    for k, word in enumerate(words):
+        flag, equals, _ = word.partition("=")
+        if flag in PRIVATE and equals:
+            words[k] = f"{flag}=PATH"
+        elif k and words[k - 1] in PRIVATE:
+            words[k] = "PATH"
+    return words
+
+
+def _commit() -> str | None:
+    """Commit of the source tree, with "+" for uncommitted changes; None outside a git checkout."""
+    here = Path(__file__).resolve().parent.parent
+    git = shutil.which("git")
+    if git is None or not (here / ".git").exists():
+        return None
+    head = subprocess.run([git, "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return None
+    changed = subprocess.run([git, "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""The figures beside a record."""

@@ -1,0 +1,224 @@
+"""What a command prints: plan, table of arms, verdicts, timings. Reads records, computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.verdicts.sentences import worth_sentence
+
+STAGES = {
+    "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
+    "classify": "train classifiers",
+}  # fmt: skip
+MEASURED = ("fit", "pool", "features", "classify")
+
+
+def console() -> Console:
+    """Standard output, wide enough for the tables where there is no terminal."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=120)
+
+
+def table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
+    """An empty table whose first `left` columns are text and the others numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
+    return made
+
+
+def print_plan(out: Console, rows: Sequence[Row]) -> None:
+    """The plan as have / to do, a line an arm and stage."""
+    made = table("plan", ("arm", "stage", "have", "to do"), left=2)
+    for row in rows:
+        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), str(row.todo))
+    out.print(made)
+
+
+def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """`0.812 [0.790, 0.834]`, or `null` (the note stands below the table)."""
+    if value is None or value["value"] is None:
+        return "null"
+    text = f"{value['value']:.{digits}f}"
+    if value.get("low") is not None:
+        text += f" [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    return text
+
+
+def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Utility of every arm, with intervals."""
+    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1"))
+    for record in records:
+        u = record["utility"]
+        made.add_row(escape(record["name"]), *(number(u.get(m)) for m in ("auroc", "auprc", "balanced_accuracy", "f1")))
+    out.print(made)
+
+
+FIDELITY = {
+    "FD": ("fid", "fd"),
+    "KD": ("kid", "kd"),
+    "precision": ("manifold_precision",),
+    "recall": ("manifold_recall",),
+    "density": ("density",),
+    "coverage": ("coverage",),
+    "IS": ("inception_score",),
+}
+
+
+def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
+    """A record's fidelity numbers by (extractor, n), then by metric: the parts of names like `fd@500/extractor`."""
+    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for name, value in record["fidelity"].items():
+        metric, at, rest = name.partition("@")
+        if at:
+            n, _, extractor = rest.partition("/")
+            rows.setdefault((extractor or "inception (FID, KID)", n), {})[metric] = value
+    return rows
+
+
+def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor."""
+    made = table("fidelity to real train images", ("arm", "features", "n", *FIDELITY), left=2)
+    notes: dict[str, None] = {}
+    for record in records:
+        for (extractor, n), row in fidelity_rows(record).items():
+            found = {c: next((row[m] for m in metrics if m in row), None) for c, metrics in FIDELITY.items()}
+            made.add_row(escape(record["name"]), escape(extractor), n, *map(_bare, found.values()))
+            floors = {c: v and v["extra"].get("floor") for c, v in found.items()}
+            if any(f is not None for f in floors.values()):
+                floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
+                shown = ("" if f is None else f"{f:.4g}" for f in floors.values())
+                made.add_row("  real test images", "", floor_n, *shown, style="dim")
+            notes |= {v["note"]: None for v in found.values() if v is not None and v["value"] is None}
+    if made.row_count:
+        out.print(made)
+    for note in notes:
+        out.print(f"null: {escape(note)}")
+    for record in records:
+        seen = {n: v for n, v in record["fidelity"].items() if n.startswith("class_consistency")}
+        said = (f"{n} {_bare(v)}" + (f" (chance {v['extra']['chance']:.3g})" if "chance" in v["extra"] else "")
+                for n, v in seen.items())  # fmt: skip
+        if seen:
+            out.print(escape(f"{record['name']}: {', '.join(said)}"))
+
+
+def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """A line for every arm that drew images: near-copies, and what an attacker learns of who was trained on."""
+    for record in records:
+        if line := privacy_sentence(record):
+            out.print(escape(line), soft_wrap=True)
+            out.print(escape(f"  {left_sentence(record, records)}"), soft_wrap=True)
+
+
+def privacy_sentence(record: Mapping[str, Any]) -> str:
+    """Copy rate and membership attack in the first space of a record (features, where there are any), with intervals
+    and, in brackets, what real test images come to; empty where nothing was drawn."""
+    privacy = record.get("privacy") or {}
+    space = next((name.partition("/")[2] for name in privacy if name.startswith("copy_rate/")), None)
+    if space is None:
+        return ""
+
+    def said(metric: str) -> str:
+        value = privacy[f"{metric}/{space}"]
+        floor = value["extra"].get("floor")
+        return number(value) + ("" if floor is None else f" (real {floor:.3f})")
+
+    exact = privacy["exact_copy_rate"]["value"]
+    return (
+        f"privacy of {record['name']}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
+        f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}; in {space}"
+    )
+
+
+def left_sentence(record: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
+    """How many images of an arm are no near-copies, and the use that is left without them: that of the arm itself
+    where there are none, else of the arm that `--without-copies` trains, where it is among `records`."""
+    left = record["privacy"]["n_without_copies"]
+    if left["value"] is None:
+        return f"without near-copies: null ({left['note']})"
+    count = f"without near-copies: {left['value']:.0f} of {left['n']} images are left"
+    arm = next((r for r in records if r["run_id"] == left["extra"]["run_id"]), None)
+    if left["value"] == left["n"]:
+        arm = record
+    if arm is None:
+        return f"{count}; train on others in their place with {left['extra']['option']}"
+    return f"{count}; AUROC {number(arm['utility']['auroc'])}"
+
+
+def _bare(value: Mapping[str, Any] | None) -> str:
+    """The number alone, `null` where it is missing, nothing where the metric does not apply."""
+    if value is None:
+        return ""
+    return "null" if value["value"] is None else f"{value['value']:.4g}"
+
+
+def print_comparisons(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """Every arm that is judged against each control: paired differences of AUROC."""
+    made = table("AUROC, paired differences", ("arm", "against", "difference", "95 % interval", "sign-flip p"), left=2)
+    for record in records:
+        for control, row in record["comparisons"].items():
+            made.add_row(
+                escape(record["name"]), escape(control), f"{row['difference']:+.4f}",
+                f"[{row['low']:+.4f}, {row['high']:+.4f}]", f"{row['p_value']:.3f}",
+            )  # fmt: skip
+    if made.row_count:
+        out.print(made)
+
+
+def judged(records: Sequence[Mapping[str, Any]], *, generator: str | None = None) -> list[Mapping[str, Any]]:
+    """The arms a verdict is printed for: those of the generator asked for, else all that are no control."""
+    asked = [r for r in records if r["spec"]["generator"] == generator and r["comparisons"]]
+    return asked or [r for r in records if not r["is_control"]] or [r for r in records if r["comparisons"]]
+
+
+def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    """The verdict on each of these arms, and its worth where that was measured."""
+    for record in records:
+        out.print()
+        out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
+        if sentence := worth_sentence(record):
+            out.print(escape(f"WORTH    {sentence}"), style="bold")
+
+
+def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:
+    """Where the wall time went; what is outside fit, drawing, features and classifiers is the harness's own."""
+    rows = table("time", ("stage", "made", "seconds", "share"))
+    for stage in STAGES:
+        if stage in seconds:
+            share = f"{100 * seconds[stage] / wall:.1f} %"
+            rows.add_row(STAGES[stage], str(made.get(stage, 0)), f"{seconds[stage]:.1f}", share)
+    spent = sum(seconds.get(stage, 0.0) for stage in MEASURED)
+    rows.add_row(
+        "harness (all else, imports and data too)",
+        "",
+        f"{wall - spent:.1f}",
+        f"{100 * (1 - spent / wall):.1f} %",
+    )
+    rows.add_row("wall", "", f"{wall:.1f}", "100 %")
+    out.print(rows)
+
+
+def print_places(out: Console, results: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Where each record and its picture lie."""
+    out.print()
+    for record in records:
+        folder = results / record["run_id"][:16]
+        picture = f"  picture {folder / 'grid.png'}" if (folder / "grid.png").is_file() else ""
+        out.print(escape(f"{record['name']}: record {folder / 'record.json'}{picture}"), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do."""
+
+    arm: str
+    stage: str
+    have: int
+    todo: int

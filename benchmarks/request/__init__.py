@@ -1,0 +1,1 @@
+"""What was asked for: options, presets, and the identity of an arm."""

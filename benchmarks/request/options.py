@@ -1,0 +1,320 @@
+"""From flags, YAML and presets to a request: tyro parses twice, first the plugins' names, then their options."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from benchmarks.request.loggers import LoggerName
+from classifiers.registry import classifiers
+from data.mixing import Mode
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.errors import UserError, unknown_name
+from synthworth.registry import load_plugin_file
+from synthworth.work import Budget
+
+PRESETS = ("auto", "smoke", "quick", "standard", "full")
+PRESET_FOLDER = Path(__file__).with_name("presets")
+SYSTEM_FOLDER = Path(__file__).with_name("systems")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The flags that decide which other flags there are."""
+
+    generator: str = "latent_ddpm"
+    dataset: str = "phantom"
+    classifier: str | None = None
+    preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
+    config: Path | None = None
+    plugin: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a classifier with and without synthetic images, and say what they were worth."""
+
+    generator: str = "latent_ddpm"
+    """What draws the synthetic images; `python -m benchmarks.list generators` names all."""
+    ratio: tuple[float, ...] = (0.5,)
+    """Synthetic / real. Several ratios share one training of the generator; 0 is real images alone."""
+    mode: Mode = "add"
+    """add: real + r n. replace: n fixed, share r synthetic. balance: fill rare classes. only: no real images.
+    pretrain: synthetic images for the first half of the steps, then the real ones. All at equal steps."""
+    dataset: str = "phantom"
+    """Where real images come from; `python -m benchmarks.list datasets` names all."""
+    classifier: str = "resnet18"
+    """What is trained on the mixture; `python -m benchmarks.list classifiers` names all."""
+    controls: tuple[str, ...] = ("none", "duplicate")
+    """Arms that the generator's is read against, on the same seeds: controls (none, duplicate, jitter, holdout_real,
+    reconstruct, noise, label_shuffle) and classical remedies (oversample, class_weights, randaugment, mixup, cutmix,
+    longer)."""
+    curve: tuple[float, ...] = ()
+    """Shares of the real training images to learn from alone, for the worth in real images (0.125 0.25 0.5 2, say);
+    above 1 further real images join, where there are some."""
+    margin: float = 0.01
+    """Difference of AUROC within which two arms count as equivalent, where the data show that."""
+    filters: tuple[str, ...] = ()
+    """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
+    without_copies: bool = False
+    """Also train on as many synthetic images that are no near-copies of training images: the use that is left."""
+    seeds: int = 6
+    """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
+    real_fraction: float = 1.0
+    """Share of the training patients that anything may learn from; taken before the generator is trained."""
+    patients_per_class: int = 0
+    """Training patients of each class that anything may learn from, taken likewise; 0 for all."""
+    preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
+    """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
+    auto is quick, or standard where there is an NVIDIA GPU."""
+    config: Path | None = None
+    """YAML file with any of these options, or the name of a published system (cxr_diffusion_text, say; all are listed
+    by `python -m benchmarks.list systems`); flags beat it, it beats the preset."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register generators, datasets or classifiers."""
+    seed: int = 0
+    """Root of every seed."""
+    generator_seed: tuple[int, ...] = (0,)
+    """Which trainings of the generator. Three or more (0 1 2) give a verdict on the method, not on one training of
+    it; controls are drawn once."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Arithmetic of training; auto is bf16 where the processor multiplies it natively. tf32: float32 whose products a
+    GPU shortens."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one. Not part of a run's identity."""
+    extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
+    """Feature extractors of the fidelity metrics."""
+    extractor_precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the extractors; bf16 is faster and moves the distances a little, so it names its own numbers."""
+    shard: int = 256
+    """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
+    devices: int = 1
+    """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
+    that a step's batch is cut into, and what is learned is the same. Not part of a run's identity."""
+    compile: bool = False
+    """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
+    snapshot_epochs: float = 0.0
+    """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
+    logger: LoggerName = "none"
+    """Where the generator's loss curve is shown besides its history.csv: tensorboard, mlflow or wandb."""
+    workers: int = 0
+    """Classifiers trained side by side on a CPU; 0 takes one for each core, up to 8."""
+    results: Path = Path("results/runs")
+    """Folder that takes the records."""
+    home: Path | None = None
+    """Folder of the artifacts; SYNTHWORTH_HOME, or .synthworth."""
+    checkpoint_seconds: float = 15.0
+    """Seconds between checkpoints: what a kill can cost."""
+    dry_run: bool = False
+    """Print what is there and what would be made, and stop."""
+    fit: Budget = field(default_factory=Budget)
+    """Budget of the generator."""
+    train: Budget = field(default_factory=Budget)
+    """Budget of the classifier, in optimiser steps, the same for every arm."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the options, and the chosen plugins' own Configs."""
+
+    options: Options
+    gen: Any
+    data: Any
+    clf: Any
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
+    return Path("/proc/driver/nvidia/version").exists() or Path(r"C:\Windows\System32\nvcuda.dll").exists()
+
+
+def resolve_preset(name: str) -> str:
+    """`auto` becomes `standard` where there is an NVIDIA GPU and `quick` elsewhere."""
+    if name != "auto":
+        return name
+    return "standard" if has_nvidia_gpu() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else "quick"
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML mapping (`safe_load`).
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"--config {file} must be a mapping of options, not a {type(content).__name__}")
+    return content
+
+
+def systems() -> dict[str, str]:
+    """Published systems that `--config` knows by name, with a line on each."""
+    files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
+    return {f.stem: f.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for f in files}
+
+
+def find_config(config: Path) -> Path:
+    """The file of that path, or that of the published system of that name.
+
+    Raises
+    ------
+    UserError
+        For a bare name that is neither.
+    """
+    if config.exists() or config.suffix or len(config.parts) > 1:
+        return config
+    if config.name not in systems():
+        raise unknown_name("published system", config.name, systems())
+    return SYSTEM_FOLDER / f"{config.name}.yaml"
+
+
+def parse(args: Sequence[str], *, prog: str) -> Request:
+    """Read flags (which beat the YAML file, which beats the preset) into a request.
+
+    Raises
+    ------
+    UserError
+        For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
+    """
+    first, _ = tyro.cli(
+        Choice,
+        args=[a for a in args if a not in ("-h", "--help")],
+        return_unknown_args=True,
+        add_help=False,
+        prog=prog,
+    )
+    file = read_yaml(find_config(first.config)) if first.config else {}
+    chosen = _choose(first, file, flags=_given(args))
+    default = _defaults(chosen, file)
+    shape = dataclasses.make_dataclass(
+        "Run",
+        [
+            ("options", Annotated[Options, tyro.conf.arg(name="")]),
+            *((part, type(default[part])) for part in ("gen", "data", "clf")),
+        ],
+        frozen=True,
+    )
+    run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
+    return Request(run.options, run.gen, run.data, run.clf)
+
+
+def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
+    """Names of plugins and preset: from the flags, else the file, else the preset; plugin files are imported."""
+    names = [f.name for f in dataclasses.fields(Choice) if f.name != "config"]
+    given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
+    for name in ("generator", "dataset", "classifier", "preset"):
+        if not isinstance(given.get(name), str | None):
+            raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
+    if given.get("preset", "auto") not in PRESETS:
+        raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
+    plugins = given.get("plugin") or ()
+    for plugin in [plugins] if isinstance(plugins, str) else plugins:
+        load_plugin_file(Path(plugin))
+    return dataclasses.replace(first, **given)
+
+
+def _defaults(chosen: Choice, file: dict[str, Any]) -> dict[str, Any]:
+    """What stands before the flags are read: options and the plugins' Configs from preset and file."""
+    preset_name = resolve_preset(chosen.preset)
+    preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
+    generator, dataset = chosen.generator, chosen.dataset
+    classifier = chosen.classifier or preset.get("classifier") or "resnet18"
+    of_gen = _by_name(preset, "generators", generator)
+    of_clf = _known(classifiers.get(classifier).Config, _by_name(preset, "classifiers", classifier))
+    names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
+    where = str(chosen.config) if chosen.config else f"preset {preset_name}"
+    parts = {
+        "gen": (generators, generator, of_gen.get("gen", {})),
+        "data": (datasets, dataset, _by_name(preset, "datasets", dataset)),
+        "clf": (classifiers, classifier, of_clf),
+    }
+    found = {
+        part: _layered(registry.get(name).Config, [registry.implied(name), row, file.get(part, {})], where, f"{part}.")
+        for part, (registry, name, row) in parts.items()
+    }
+    rest = {k: v for k, v in file.items() if k not in names and k not in parts}
+    layers = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}, names, rest]
+    return {"options": _layered(Options, layers, where, ""), **found}
+
+
+def _given(args: Sequence[str]) -> set[str]:
+    """Names of the flags on the command line, with dashes as underscores."""
+    return {a[2:].partition("=")[0].replace("-", "_") for a in args if a.startswith("--")}
+
+
+def _by_name(preset: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    rows = preset.get(kind, {})
+    merged: dict[str, Any] = {**rows.get("*", {}), **rows.get(name, {})}
+    return merged
+
+
+def _known(config: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of a preset a stranger's Config has a field for: presets speak of every classifier alike."""
+    fields = {f.name for f in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if name in fields}
+
+
+def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
+    """Build a Config from its defaults and mappings on top of them, later ones winning."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {layer!r}")
+        for name, value in layer.items():
+            old = merged.get(name)
+            merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return build_config(config, merged, where=where, prefix=prefix)
+
+
+def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "") -> Any:
+    """A Config from plain values, each brought to its field's type as a flag would be.
+
+    Raises
+    ------
+    UserError
+        For an option that does not exist or a value of the wrong type; names the option.
+    """
+    hints = typing.get_type_hints(config)
+    known = {f.name for f in dataclasses.fields(config)}
+    ready: dict[str, Any] = {}
+    for raw, value in values.items():
+        name = str(raw).replace("-", "_")
+        if name not in known:
+            raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
+        ready[name] = _typed(hints[name], value, where, prefix + name)
+    return config(**ready)
+
+
+def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
+    if isinstance(value, Mapping):
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return build_config(hint, value, where=where, prefix=f"{name}.")
+        raise UserError(f"{where}: {name} is one value, not a mapping")
+    if dataclasses.is_dataclass(value) or (value is None and type(None) in typing.get_args(hint)):
+        return value
+    words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
+    except SystemExit as error:
+        raise UserError(f"{where}: {name} cannot be {value!r}") from error

@@ -1,0 +1,256 @@
+"""The identity of a run, and of each stage in it: what every key is made of, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmarks.request.remedies import REMEDIES, changed_budget, changed_options
+from data.mixing import Demand, Mode, check_ratio
+from synthworth.errors import UserError
+from synthworth.keys import digest, plain, seed_from
+from synthworth.work import Budget
+
+NONE = "none"
+N_BOOTSTRAP = 2000
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
+"""Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
+ANALYSIS = 2
+"""Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One arm: a dataset, a generator at a ratio, a classifier at some seeds, and the controls it is read against.
+
+    `gen`, `data` and `clf` are plain forms of the plugins' Configs, without the fields that are not identity.
+    """
+
+    dataset: str
+    data: Mapping[str, Any]
+    data_version: int
+    fingerprint: str
+    """Of the prepared images, all splits."""
+    generator: str
+    gen: Mapping[str, Any]
+    generator_version: int
+    fit: Budget | None
+    """Budget of the generator; None for a control that does not train."""
+    classifier: str
+    clf: Mapping[str, Any]
+    classifier_version: int
+    train: Budget
+    """Budget of the classifier, the same for every arm."""
+    ratio: float = 0.5
+    mode: Mode = "add"
+    real_fraction: float = 1.0
+    patients_per_class: int = 0
+    """Training patients of each class that anything may learn from; 0 for all."""
+    portion: float = 1.0
+    """Share of the training images that an arm of real images alone learns from (a point of the learning curve);
+    above 1 further real images join, which no other arm trains on."""
+    filters: tuple[str, ...] = ()
+    """What synthetic images must pass before they are used."""
+    seed: int = 0
+    generator_seed: int = 0
+    """Which training of the generator."""
+    seeds: int = 6
+    """Number of classifier seeds."""
+    shard: int = 256
+    """Synthetic images drawn at a time and stream."""
+    precision: str = "fp32"
+    extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
+    extractor_precision: str = "fp32"
+    controls: tuple[str, ...] = (NONE, "duplicate")
+    curve: tuple[float, ...] = ()
+    """Points of the learning curve that the worth in real images is read off."""
+    margin: float = 0.01
+    """Difference of AUROC below which two arms count as equivalent."""
+    n_bootstrap: int = N_BOOTSTRAP
+    analysis: int = field(default=ANALYSIS)
+
+    def __post_init__(self) -> None:
+        check_ratio(self.ratio, self.mode)
+        if not 0 < self.real_fraction <= 1:
+            raise UserError(f"--real-fraction {self.real_fraction} was asked for; it lies above 0 and up to 1")
+        if self.patients_per_class < 0:
+            raise UserError(
+                f"--patients-per-class {self.patients_per_class} was asked for; it is 1 or more, or 0 for all"
+            )
+        if self.portion <= 0:
+            raise UserError(f"a learning curve has no point at {self.portion} of the images; it lies above 0")
+        if not 0 < self.margin < 1:
+            raise UserError(f"--margin {self.margin} was asked for; it is a difference of AUROC between 0 and 1")
+        if self.seeds < 1:
+            raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
+        if self.shard < 1:
+            raise UserError(f"--shard {self.shard} was asked for; a shard holds at least 1 image")
+
+    @property
+    def run_id(self) -> str:
+        """sha256 of the canonical JSON."""
+        return digest(self)
+
+    @property
+    def name(self) -> str:
+        """How tables call the arm."""
+        if not self.is_real_only:
+            passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
+            training = f" (generator seed {self.generator_seed})" if self.generator_seed else ""
+            return f"{self.generator} {self.mode} {self.ratio:g}{passed}{training}"
+        if self.portion != 1:
+            return f"{self.generator} x {self.portion:g}"
+        return f"{self.generator} x {1 + self.ratio:g}" if self.ratio else self.generator
+
+    @property
+    def is_real_only(self) -> bool:
+        """Whether the arm trains on real images alone: the zero line, a classical remedy, a point of the curve."""
+        return is_real_only(vars(self))
+
+    @property
+    def is_zero_line(self) -> bool:
+        """Whether the arm is the one that every other is compared with first."""
+        return self.generator == NONE and self.portion == 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain form that stands in the record and that `run_id` is the digest of."""
+        form: dict[str, Any] = plain(self)
+        return form
+
+    # -- the identities of the stages ---------------------------------------------------------------------------
+
+    def data_identity(self) -> dict[str, Any]:
+        """The images every arm of an experiment starts from."""
+        identity: dict[str, Any] = {
+            "dataset": self.dataset,
+            "config": self.data,
+            "version": self.data_version,
+            "fingerprint": self.fingerprint,
+            "real_fraction": self.real_fraction,
+            "patients_per_class": self.patients_per_class,
+        }
+        if self.real_fraction < 1 or self.patients_per_class:
+            identity["seed"] = seed_from(self.seed, "real fraction")
+        return identity
+
+    @property
+    def fit_seed(self) -> int:
+        """Seed of the generator's fit."""
+        return seed_from(self.seed, "fit", self.generator_seed)
+
+    def fit_identity(self) -> dict[str, Any]:
+        """One training of the generator; no ratio, mode or classifier in it."""
+        return {
+            "data": self.data_identity(),
+            "generator": self.generator,
+            "config": self.gen,
+            "version": self.generator_version,
+            "budget": self.fit,
+            "seed": self.fit_seed,
+            "precision": self.precision,
+        }
+
+    def fitted_on(self) -> RunSpec | None:
+        """The arm whose fitted generator this one's needs (the control `reconstruct`), or None for most.
+
+        Such an arm's `gen` holds that generator: its name, version and plain Config; its `fit` is that one's budget.
+        """
+        if "of_generator" not in self.gen:
+            return None
+        return replace(
+            self, generator=self.gen["of_generator"], gen=self.gen["config"], generator_version=self.gen["version"]
+        )
+
+    def shard_seed(self, stream: str, number: int) -> int:
+        """Seed of one shard of one stream."""
+        return seed_from(self.seed, "sample", self.generator_seed, stream, number)
+
+    def shard_identity(self, stream: str, number: int) -> dict[str, Any]:
+        """One shard of synthetic images."""
+        return {
+            "fit": digest(self.fit_identity()),
+            "stream": stream,
+            "number": number,
+            "size": self.shard,
+            "seed": self.shard_seed(stream, number),
+        }
+
+    def pool_identity(self, demanded: Demand) -> dict[str, Any] | None:
+        """The prefix of the pool an arm uses; None for real images alone."""
+        if self.is_real_only:
+            return None
+        shards = {s: [digest(self.shard_identity(s, k)) for k in range(n_shards(n, self.shard))]
+                  for s, n in demanded.streams.items()}  # fmt: skip
+        return {"streams": dict(demanded.streams), "shards": shards, "filters": list(self.filters)}
+
+    @property
+    def classifier_budget(self) -> Budget:
+        """Steps of one classifier: those of every arm, but for the remedy that trains longer."""
+        return changed_budget(self.generator, self.train, ratio=self.ratio)
+
+    def classifier_seed(self, number: int) -> int:
+        """Seed of one classifier: never depends on generator or ratio, so that arms pair up."""
+        return seed_from(self.seed, "classifier", number)
+
+    @property
+    def mix_seed(self) -> int:
+        """Seed of the shuffling of real and synthetic, the same for every arm."""
+        return seed_from(self.seed, "mix")
+
+    def classify_identity(self, demanded: Demand, number: int) -> dict[str, Any]:
+        """One training of the classifier on one mixture."""
+        return {
+            "data": self.data_identity(),
+            "pool": self.pool_identity(demanded),
+            "keep_real": demanded.keep_real,
+            "portion": self.portion,
+            "pretraining": demanded.pretraining,
+            "mix_seed": self.mix_seed,
+            "classifier": self.classifier,
+            "config": changed_options(self.generator, self.clf),
+            "version": self.classifier_version,
+            "budget": self.classifier_budget,
+            "seed": self.classifier_seed(number),
+            "keep_model": self.is_zero_line and number == 0,
+            "precision": self.precision,
+        }
+
+
+def is_real_only(spec: Mapping[str, Any]) -> bool:
+    """Whether an arm, as its record holds it, trains on real images alone."""
+    return spec["generator"] == NONE or spec["generator"] in REMEDIES
+
+
+def n_shards(n: int, size: int) -> int:
+    """Shards that hold n images."""
+    return -(-n // size)
+
+
+def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
+    """The arm without synthetic images that `spec` is compared with; every ratio and generator shares it.
+
+    generator : `none`, or the name of a classical remedy.
+    """
+    return replace(
+        spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
+        shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(), margin=0.01,
+    )  # fmt: skip
+
+
+def normalise(spec: RunSpec) -> RunSpec:
+    """Give equal requests one form: ratio 0 and the generator `none` both mean real images alone.
+
+    Raises
+    ------
+    UserError
+        For ratio 0 in mode `only`, which leaves nothing to train on.
+    """
+    if spec.ratio == 0 and spec.mode == "only":
+        raise UserError("--ratio 0 with --mode only leaves no image to train on; raise the ratio")
+    if spec.generator in REMEDIES:
+        ratio = spec.ratio if REMEDIES[spec.generator].trains_longer else 0.0
+        return replace(real_only(spec, generator=spec.generator), ratio=ratio)
+    if spec.ratio == 0 or spec.generator == NONE:
+        return real_only(spec)
+    return replace(spec, controls=tuple(c for c in spec.controls if c != spec.generator))

@@ -1,0 +1,1 @@
+"""The stages of a run, each kept under its own key."""

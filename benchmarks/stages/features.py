@@ -1,0 +1,42 @@
+"""Features of an image set as a stage, computed once an extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.stages.bench import Bench
+from synthworth.artifacts import read_array, write_array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# -- features -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one image set: float32 (N, D), and logits (N, 1008) where the extractor gives them."""
+
+    features: np.ndarray
+    logits: np.ndarray | None
+    extractor: str
+
+
+def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[[], Tensor]) -> Features:
+    """Features of the image set named by `key`, computed once."""
+
+    def make(out: Path, _: Path) -> None:
+        found = extractor.extract(pictures())
+        write_array(out / "features.npy", found.features)
+        if found.logits is not None:
+            write_array(out / "logits.npy", found.logits)
+
+    identity = {"images": key, "extractor": extractor.id, "weights": extractor.weights_sha256}
+    folder = bench.keep("features", identity, make).folder
+    logits = folder / "logits.npy"
+    return Features(read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id)

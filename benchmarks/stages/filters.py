@@ -1,0 +1,145 @@
+"""What synthetic images must pass before they are used: by the classifier, by distance to real, and no copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.metrics.privacy import are_copies, exact_copies
+from benchmarks.request.spec import RunSpec, real_only
+from benchmarks.stages.bench import Bench
+from benchmarks.stages.classifier import train_classifier
+from benchmarks.stages.features import extract_features
+from benchmarks.stages.images import Images
+from data.mixing import Demand, mix
+from synthworth.artifacts import read_array, write_array
+from synthworth.errors import UserError
+from synthworth.keys import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXTRACTOR = "efficientnet_lite0"
+CONFIDENCE, FAR, COPY = 0.5, 0.95, 0.01
+MOST_SHARDS = 8
+"""Shards drawn at most for each one that would do without filters."""
+VERSION = 2
+
+
+class Starved(UserError):
+    """Too few synthetic images pass the filters: known only once they are drawn."""
+
+
+class Sieve:
+    """The filters of one arm; each shard's answer is kept under its own key.
+
+    Distances are Euclidean, between features of `efficientnet_lite0`; both bounds come from the distances of the real
+    val images to their nearest training image (less those that are in train too), so that they mean the same in every
+    dataset. Test is not touched.
+    """
+
+    def __init__(self, bench: Bench, spec: RunSpec, images: Images) -> None:
+        self.bench, self.spec, self.images = bench, spec, images
+
+    def passes(self, shard: Path, identity: Mapping[str, Any]) -> np.ndarray:  # -> bool (n,)
+        """Which images of a shard pass every filter."""
+        mask: np.ndarray | None = None
+        for name in self.spec.filters:
+            one = self._one(name, shard, identity)
+            mask = one if mask is None else mask & one
+        assert mask is not None
+        return mask
+
+    def _one(self, name: str, shard: Path, identity: Mapping[str, Any]) -> np.ndarray:
+        def make(out: Path, _: Path) -> None:
+            import torch
+
+            pictures = torch.from_numpy(read_array(shard / "images.npy"))
+            labels = torch.from_numpy(read_array(shard / "labels.npy"))
+            write_array(out / "passes.npy", self._judge(name, pictures, labels, digest(identity)))
+
+        key = {
+            "shard": digest(identity), "filter": name, "version": VERSION, "extractor": self._extractor.id,
+            "weights": self._extractor.weights_sha256, "judge": self._judge_identity if name == "confident" else None,
+            "data": self.spec.data_identity(),
+        }  # fmt: skip
+        return read_array(self.bench.keep("filter", key, make).folder / "passes.npy")
+
+    def _judge(self, name: str, pictures: Tensor, labels: Tensor, key: str) -> np.ndarray:
+        if name == "confident":
+            scores, known = self._classifier.predict(pictures), labels.numpy()
+            if known.ndim == 1:
+                return np.asarray(scores[np.arange(len(known)), known] >= CONFIDENCE)
+            return np.asarray(((scores >= CONFIDENCE) == known.astype(bool)).all(1))
+        found = extract_features(self.bench, self._extractor, key, lambda: pictures).features
+        distance = self._to_train(found)
+        low, high = np.quantile(self._val_distances, [COPY, FAR])
+        return np.asarray(distance <= high) if name == "near" else ~are_copies(distance, low)
+
+    @cached_property
+    def _extractor(self) -> Any:
+        from benchmarks.metrics.registry import EXTRACTORS
+
+        return EXTRACTORS.get(EXTRACTOR)(device=self.bench.device, precision=self.spec.extractor_precision)
+
+    @cached_property
+    def _train_features(self) -> np.ndarray:
+        return self._features("train")
+
+    @cached_property
+    def _val_distances(self) -> np.ndarray:
+        fresh = np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
+        return self._to_train(self._features("val")[fresh])
+
+    def _features(self, split: str) -> np.ndarray:
+        images = getattr(self.images, split)
+        return extract_features(self.bench, self._extractor, images.fingerprint(), lambda: images.images).features
+
+    def _to_train(self, features: np.ndarray) -> np.ndarray:
+        """Distance of each to the nearest training image, float64 (n,)."""
+        import torch
+
+        from benchmarks.metrics.neighbours import nearest
+
+        centre = self._train_features.mean(0, dtype=np.float64)
+        points, train = (torch.from_numpy(f - centre) for f in (features, self._train_features))
+        return nearest(points, train).squared[:, 0].sqrt().numpy()
+
+    @property
+    def _judge_identity(self) -> dict[str, Any]:
+        return real_only(self.spec).classify_identity(self._no_demand, 0)
+
+    @property
+    def _no_demand(self) -> Demand:
+        return Demand({}, len(self.images.train))
+
+    @cached_property
+    def _classifier(self) -> Any:
+        """The first classifier of the real-only arm, trained now if it is not there."""
+        from classifiers.registry import classifiers
+
+        spec, train = real_only(self.spec), self.images.train
+
+        def mixed() -> Any:
+            return mix(train, None, keep_real=len(train), seed=spec.mix_seed)
+
+        made = train_classifier(self.bench, spec, self.images, self._no_demand, 0, mixed)
+        return classifiers.get(spec.classifier).load(made.folder / "model", device=self.bench.device)
+
+
+def refuse_starved(spec: RunSpec, stream: str, *, passed: int, drawn: int, wanted: int) -> None:
+    """Say that too few images pass.
+
+    Raises
+    ------
+    Starved
+        Always.
+    """
+    raise Starved(
+        f"--filters {' '.join(spec.filters)}: {passed} of {drawn} images of {stream} that {spec.generator} drew pass, "
+        f"and {wanted} are needed. Loosen the filters, or lower --ratio"
+    )

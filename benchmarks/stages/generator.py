@@ -1,0 +1,153 @@
+"""The stages of a generator: fitted once for a whole sweep, then drawn from shard by shard."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.request.spec import RunSpec, n_shards
+from benchmarks.stages.bench import Bench
+from benchmarks.stages.classifier import describe_fit
+from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
+from benchmarks.stages.images import Images
+from benchmarks.stages.loggers import make_log
+from data.mixing import Demand, SyntheticSet, stream_labels
+from generators.registry import generators
+from synthworth.artifacts import Made, read_array, read_json, write_array, write_bytes, write_json
+from synthworth.devices import repeatable
+from synthworth.errors import UserError
+from synthworth.keys import digest, seed_from
+from synthworth.processes import run_together
+from synthworth.progress import Progress
+from synthworth.registry import load_plugin_file
+from synthworth.work import FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SNAPSHOTS = "snapshots"
+
+
+def fit_generator(bench: Bench, spec: RunSpec, images: Images) -> Made:
+    """Fit the generator once for all ratios, modes and classifiers.
+
+    The folder holds what `save` wrote, `fit.json` (the report), `history.csv` (the loss curve) and, where they were
+    asked for, `snapshots/`.
+    """
+    cls = generators.get(spec.generator)
+    inner = spec.fitted_on()
+    fitted = None if inner is None else fit_generator(bench, inner, images).folder
+    n = bench.fitting.devices if getattr(cls, "trains", True) else 1
+
+    def make(out: Path, scratch: Path) -> None:
+        if n == 1:
+            report = _fit(bench, spec, images, out, scratch, fitted)
+        else:
+            job = (bench, spec, images.folder, images.dataset, out, scratch)
+            report = run_together(_fit_in_process, *job, n=n, what=f"fitting {spec.generator}")
+        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": images.train_fingerprint})
+        write_history(out / "history.csv", report.history)
+        for folder in sorted(scratch.rglob(SNAPSHOTS)):
+            shutil.move(folder, out / folder.relative_to(scratch))
+
+    return bench.keep("fit", spec.fit_identity(), make)
+
+
+def _fit(
+    bench: Bench, spec: RunSpec, images: Images, out: Path, scratch: Path, fitted: Path | None = None, rank: int = 0
+) -> FitReport:
+    """Fit in this process; the first of several saves."""
+    cls, how = generators.get(spec.generator), bench.fitting
+    reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
+    name = f"{spec.generator}-{digest(spec.fit_identity())[:12]}"
+    log = make_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
+    work = dataclasses.replace(
+        bench.work(scratch, spec, budget=spec.fit or Work(scratch).budget, reserve=reserve),
+        log=log, fitted=fitted, devices=how.devices if getattr(cls, "trains", True) else 1, compile=how.compile,
+        snapshot_epochs=how.snapshot_epochs,
+    )  # fmt: skip
+    model = cls(bench.configs.get(spec.generator))
+    report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
+    if rank == 0:
+        model.save(out)
+    return report
+
+
+def _fit_in_process(
+    rank: int, bench: Bench, spec: RunSpec, folder: Path, dataset: Any, out: Path, scratch: Path
+) -> FitReport:
+    for plugin in bench.fitting.plugins:
+        load_plugin_file(plugin)
+    device = f"{bench.device.partition(':')[0]}:{rank}" if bench.device.startswith("cuda") else bench.device
+    with repeatable():
+        return _fit(
+            dataclasses.replace(bench, device=device), spec, Images(folder, dataset, spec), out, scratch, rank=rank
+        )
+
+
+def write_history(file: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """The loss curve as CSV: a row for each entry, a column for each name in any of them."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    lines = [",".join(columns), *(",".join(f"{row[c]:.6g}" if c in row else "" for c in columns) for row in history)]
+    write_bytes(file, ("\n".join(lines) + "\n").encode())
+
+
+def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> SyntheticSet | None:
+    """The synthetic images of an arm: whole shards are drawn and kept, and their prefix is used."""
+    if spec.is_real_only or not demanded.total:
+        return None
+    import torch
+
+    fitted = fit_generator(bench, spec, images)
+    found = read_json(fitted.folder / "fit.json")["train_fingerprint"]
+    if found != images.train_fingerprint:
+        raise UserError(
+            f"{spec.generator} was fitted on another train split ({found[:12]}) than this run's "
+            f"({images.train_fingerprint[:12]}). Delete {fitted.folder}"
+        )
+    fit_key = digest(spec.fit_identity())
+    loaded: list[Any] = []
+    pictures, labels = [], []
+    sieve = Sieve(bench, spec, images) if spec.filters else None
+    with Progress(f"drawing {spec.name}", demanded.total, unit="images") as bar:
+        for stream, n in demanded.streams.items():
+            taken = number = 0
+            while taken < n:
+                if number == MOST_SHARDS * n_shards(n, spec.shard):
+                    refuse_starved(spec, stream, passed=taken, drawn=number * spec.shard, wanted=n)
+                shard = _draw_shard(bench, spec, images, fitted.folder, loaded, stream, number)
+                drawn = read_array(shard / "images.npy")
+                passing = np.arange(len(drawn))
+                if sieve is not None:
+                    passing = np.flatnonzero(sieve.passes(shard, spec.shard_identity(stream, number)))
+                rows = passing[: n - taken]
+                pictures.append(torch.from_numpy(drawn[rows]))
+                labels.append(torch.from_numpy(read_array(shard / "labels.npy")[rows]))
+                taken, number = taken + len(rows), number + 1
+                bar.advance(len(rows))
+    return SyntheticSet(torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint)
+
+
+def _draw_shard(
+    bench: Bench, spec: RunSpec, images: Images, fit: Path, loaded: list[Any], stream: str, number: int
+) -> Path:
+    def make(out: Path, _: Path) -> None:
+        if not loaded:
+            loaded.append(generators.get(spec.generator).load(fit, device=bench.device))
+        seed = spec.shard_seed(stream, number)
+        labels = stream_labels(images.train, stream, spec.shard, seed=seed_from(seed, "labels"))
+        drawn: Tensor = loaded[0].sample(labels, seed=seed)
+        expected = (len(labels), *images.train.images.shape[1:])
+        if tuple(drawn.shape) != expected or str(drawn.dtype) != "torch.uint8":
+            raise UserError(
+                f"{spec.generator} drew {drawn.dtype} {tuple(drawn.shape)}; the contract asks for uint8 {expected}"
+            )
+        write_array(out / "images.npy", drawn.cpu().numpy())
+        write_array(out / "labels.npy", labels.numpy())
+
+    return bench.keep("pool", spec.shard_identity(stream, number), make).folder

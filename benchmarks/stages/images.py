@@ -1,0 +1,109 @@
+"""The stages of a run, each a function of its inputs and a seed, each kept under its own key."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.request.spec import RunSpec
+from benchmarks.stages.bench import Bench
+from data.images import ImageSet, Split
+from data.mixing import Demand, demand
+from data.prepared import data_preparation, preparer, read_index
+from data.splits.low_data import join_train, subsample_patients, take_patients
+from synthworth.errors import UserError
+from synthworth.keys import seed_from
+
+RESERVE_PER_TRAIN = 4
+"""Further real images drawn for the positive control, as a multiple of the training set. In no key: whoever changes
+it raises the version of `holdout_real`."""
+
+
+def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str, Any]]:
+    """Decode a dataset once; returns the prepared folder and its index (with the content fingerprint)."""
+    made = bench.keep("data", data_preparation(name, dataset), preparer(dataset))
+    return made.folder, read_index(made.folder)
+
+
+class Images:
+    """The real images of an experiment: train (after the real fraction), val, test, and the reserve."""
+
+    def __init__(self, folder: Path, dataset: Any, spec: RunSpec) -> None:
+        self.folder, self.dataset, self.spec = folder, dataset, spec
+
+    @cached_property
+    def _parts(self) -> tuple[ImageSet, ImageSet | None]:
+        whole, spec = self.dataset.load(self.folder, Split.train), self.spec
+        if spec.patients_per_class:
+            return take_patients(whole, spec.patients_per_class, seed=spec.data_identity()["seed"])
+        if spec.real_fraction == 1:
+            return whole, None
+        return subsample_patients(whole, spec.real_fraction, seed=spec.data_identity()["seed"])
+
+    @property
+    def train(self) -> ImageSet:
+        """What every arm learns from."""
+        return self._parts[0]
+
+    @cached_property
+    def val(self) -> ImageSet:
+        """Real images for the choice of checkpoints and thresholds."""
+        images: ImageSet = self.dataset.load(self.folder, Split.val)
+        return images
+
+    @cached_property
+    def test(self) -> ImageSet:
+        """Real images, read once, at the end."""
+        images: ImageSet = self.dataset.load(self.folder, Split.test)
+        return images
+
+    @cached_property
+    def reserve(self) -> ImageSet:
+        """Real images that no arm trains on.
+
+        Raises
+        ------
+        UserError
+            When every real image is in use and the dataset can draw no further ones.
+        """
+        if self._parts[1] is not None and len(self._parts[1]):
+            return self._parts[1]
+        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
+        if further is None:
+            raise UserError(
+                f"holdout_real needs real images that no arm trains on, and {self.spec.dataset} has none left; "
+                "set --real-fraction below 1 to hold some back"
+            )
+        return further
+
+    def portion(self, share: float) -> ImageSet:
+        """The training images of a point of the learning curve: whole patients, each point among the next; above 1
+        further real images join, of patients from the reserve.
+
+        Raises
+        ------
+        UserError
+            Above 1, when the reserve holds too few images.
+        """
+        seed = seed_from(self.spec.seed, "learning curve")
+        if share <= 1:
+            return subsample_patients(self.train, share, seed=seed)[0]
+        wanted, reserve = (share - 1) * len(self.train), self.reserve
+        if wanted > len(reserve):
+            raise UserError(
+                f"--curve {share:g} needs {wanted:.0f} real images that no other arm trains on, and there are "
+                f"{len(reserve)}; the largest point is {1 + int(100 * len(reserve) / len(self.train)) / 100:g}"
+            )
+        return join_train(self.train, subsample_patients(reserve, wanted / len(reserve), seed=seed)[0])
+
+    @cached_property
+    def train_fingerprint(self) -> str:
+        """Of the images every arm learns from; a generator fitted on others is refused."""
+        return self.train.fingerprint()
+
+    def demand(self, spec: RunSpec) -> Demand:
+        """Synthetic images an arm needs, by stream."""
+        if spec.is_real_only:
+            return Demand({}, len(self.train))
+        return demand(self.train, ratio=spec.ratio, mode=spec.mode)

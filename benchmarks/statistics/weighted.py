@@ -1,0 +1,126 @@
+"""Every utility metric but AUROC on resamples of the patients, from the number of times each patient is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from benchmarks.metrics.calibration import N_BINS, outcomes
+from benchmarks.statistics.resamples import CHUNK, accumulate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Column(NamedTuple):
+    """A number on each of B resamples, and where it is defined; 0 where it is not."""
+
+    draws: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+
+
+def divide(above: NDArray[np.float64], below: NDArray[np.float64], *, only: NDArray[np.bool_] | None = None) -> Column:
+    """above / below where below is positive (and `only` allows it)."""
+    shape = np.broadcast(above, below).shape
+    valid = np.broadcast_to(below > 0 if only is None else (below > 0) & only, shape)
+    return Column(np.divide(above, below, out=np.zeros(shape), where=valid), valid)
+
+
+class Patients:
+    """Which patient each of N images is of, and how often each of P patients is drawn in B resamples."""
+
+    def __init__(self, patient: NDArray[np.intp], counts: NDArray[np.float64]) -> None:
+        from scipy.sparse import csr_array
+
+        n, n_patients = len(patient), len(counts)
+        self.patient, self.counts = patient, counts
+        self.member = csr_array((np.ones(n), (patient, np.arange(n))), shape=(n_patients, n))
+
+    def total(self, values: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Sums over the images of each resample: (N,) -> (B,), (N, M) -> (M, B)."""
+        by_patient = self.member @ np.asarray(values, dtype=np.float64)
+        summed: NDArray[np.float64] = by_patient.T @ self.counts
+        return summed
+
+
+def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], patients: Patients) -> Column:
+    """Average precision as scikit-learn defines it, of one question: scores (N,), yes (N,) -> (B,).
+
+    With u_1 > u_2 > ... the distinct scores of the positives, P_g the weight of the positives at u_g, and TP_g, FP_g
+    the weights of the positives and of the negatives with a score of u_g or more:
+
+        AP = sum_g P_g TP_g / (TP_g + FP_g) / sum_g P_g
+
+    Scores that no positive has add nothing, as recall does not rise there. Undefined without positives or negatives.
+    """
+    from scipy.sparse import csr_array
+
+    descending, level = np.unique(-scores[yes], return_inverse=True)
+    n_patients, n_replicates = patients.counts.shape
+    shape = (len(descending), n_patients)
+    hits = csr_array((np.ones(len(level)), (level, patients.patient[yes])), shape=shape)
+    rows = np.searchsorted(descending, -scores[~yes], side="left")  # the first level that calls this negative positive
+    inside = rows < len(descending)
+    alarms = csr_array((np.ones(int(inside.sum())), (rows[inside], patients.patient[~yes][inside])), shape=shape)
+    found, n_yes = np.empty(n_replicates), np.empty(n_replicates)
+    for start in range(0, n_replicates, CHUNK):
+        part = slice(start, start + CHUNK)
+        weights = np.ascontiguousarray(patients.counts[:, part])
+        gained = hits @ weights
+        true_pos, called = gained.copy(), alarms @ weights
+        called += gained
+        accumulate(true_pos)
+        accumulate(called)
+        np.divide(true_pos, called, out=true_pos, where=called > 0)  # where nothing is called yet both are 0
+        found[part] = np.einsum("gb,gb->b", gained, true_pos)
+        n_yes[part] = gained.sum(axis=0)
+    return divide(found, n_yes, only=patients.total(~yes) > 0)
+
+
+def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], patients: Patients) -> dict[str, Column]:
+    """The rates of `benchmarks.metrics.utility.Counts` for Q questions: yes and called (N, Q) -> (Q, B) each."""
+    n_yes, n_no = patients.total(yes), patients.total(~yes)
+    true_pos, n_called = patients.total(yes & called), patients.total(called)
+    false_pos = n_called - true_pos
+    recall, specificity = divide(true_pos, n_yes), divide(n_no - false_pos, n_no)
+    both = recall.valid & specificity.valid
+    return {
+        "balanced_accuracy": Column(np.where(both, (recall.draws + specificity.draws) / 2, 0.0), both),
+        "precision": divide(true_pos, n_called),
+        "recall": recall,
+        "f1": divide(2 * true_pos, n_yes + n_called, only=n_yes > 0),
+        "specificity": specificity,
+    }
+
+
+def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+    """Recall of each class when the highest score decides: truth (N,), scores (N, K) -> (K, B)."""
+    yes = truth[:, None] == np.arange(scores.shape[1])
+    hit = scores.argmax(axis=1) == truth
+    return divide(patients.total(yes & hit[:, None]), patients.total(yes))
+
+
+def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+    """`benchmarks.metrics.calibration.brier`: (1, B), summed over the classes, for truth (N,), else (K, B)."""
+    if truth.ndim == 2:
+        squares = (scores - truth) ** 2
+    else:
+        squares = ((scores - (truth[:, None] == np.arange(scores.shape[1]))) ** 2).sum(axis=1, keepdims=True)
+    return divide(patients.total(squares), patients.total(np.ones((len(truth), 1))))
+
+
+def calibration_error(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+    """`benchmarks.metrics.calibration.ece`: (1, B) of the first choice for truth (N,), else (K, B) of each finding.
+
+    In `N_BINS` bins of the confidence: sum over bins of |sum over its images of (confidence - came true)| / n.
+    """
+    said, right = outcomes(truth, scores)
+    n_images = patients.total(np.ones(len(truth)))
+    place = np.clip(np.ceil(said * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
+    found = []
+    for q in range(said.shape[1]):
+        gaps = np.zeros((len(truth), N_BINS))
+        gaps[np.arange(len(truth)), place[:, q]] = said[:, q] - right[:, q]
+        found.append(np.abs(patients.total(gaps)).sum(axis=0))
+    return divide(np.stack(found), n_images[None])

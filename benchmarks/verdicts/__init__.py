@@ -1,0 +1,1 @@
+"""What may be said of a comparison, and in which words."""

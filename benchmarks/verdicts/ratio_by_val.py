@@ -1,0 +1,45 @@
+"""Which of several ratios val chooses: test is read once, and never chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.request.spec import NONE
+
+Record = Mapping[str, Any]
+
+
+def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
+    """A line for each set of arms of `generator` that differ in ratio alone, two or more: which one val chooses.
+
+    Real images alone (ratio 0) may be chosen as well. Nothing is chosen where an AUROC on val is missing.
+    """
+    zero = next((r for r in records if _is_zero_line(r)), None)
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        spec = record["spec"]
+        if spec["generator"] == generator and not _is_zero_line(record):
+            key = spec["mode"], spec["generator_seed"], tuple(spec["filters"])
+            groups.setdefault(key, []).append(record)
+    lines = []
+    for group in groups.values():
+        if len({r["spec"]["ratio"] for r in group}) > 1:
+            lines.append(_line([*([zero] if zero else []), *sorted(group, key=lambda r: float(r["spec"]["ratio"]))]))
+    return lines
+
+
+def _is_zero_line(record: Record) -> bool:
+    return bool(record["spec"]["generator"] == NONE and record["spec"]["portion"] == 1)
+
+
+def _line(arms: Sequence[Record]) -> str:
+    found = [(arm, arm["validation"]["auroc"]["value"]) for arm in arms]
+    missing = next((arm for arm, value in found if value is None), None)
+    if missing is not None:
+        return f"no ratio is chosen: AUROC on val of {missing['name']}: {missing['validation']['auroc']['note']}"
+    best, value = max(found, key=lambda pair: pair[1])
+    others = ", ".join(f"{arm['name']} {x:.4f}" for arm, x in found if arm is not best)
+    test = best["utility"]["auroc"]["value"]
+    on_test = "null" if test is None else f"{test:.4f}"
+    return f"val chooses {best['name']}: AUROC {value:.4f} on val ({others}), {on_test} on test"

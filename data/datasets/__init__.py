@@ -1,0 +1,1 @@
+"""The datasets, each a plugin of one contract."""

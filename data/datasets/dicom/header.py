@@ -1,0 +1,219 @@
+"""What is read of a DICOM file, its header's facts and its pixels, and in which words it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.attributes import AGE_BANDS, UNKNOWN
+from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
+from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+FACTS = (
+    "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate",
+    "ViewPosition", "Rows", "Columns",
+)  # fmt: skip
+SEXES = ("F", "M", "O")
+AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
+A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
+OLDEST = 120  # years
+SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"  # item (FFFE,E0DD), in little endian as all compressed films are (PS3.5 A.4)
+DAMAGED = (
+    OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, struct.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a header says; `patient` never leaves this process.
+
+    film : SOPInstanceUID, or where there is none the sha256 of the file.
+    patient : patient's number, else the study's UID; None where there is neither.
+    known : whether `patient` is a patient's number.
+    sex, age_band, view : for subgroup rows; "unknown" where the header does not say.
+    """
+
+    film: str
+    patient: str | None
+    known: bool
+    sex: str
+    age_band: str
+    view: str
+
+
+def require_pydicom() -> None:
+    """Refuse early where pydicom is missing.
+
+    Raises
+    ------
+    UserError
+        Saying what to install.
+    """
+    try:
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise UserError('dataset dicom needs pydicom: pip install "synthworth[dicom]"') from error
+
+
+def read_facts(path: Path) -> Facts:
+    """The header's facts; no pixel is read.
+
+    Raises
+    ------
+    UserError
+        When it is not a DICOM file, or holds no image; the message names the file.
+    """
+    with _naming(path):
+        return _facts(path, _read(path, only=FACTS))
+
+
+def _facts(path: Path, header: Dataset) -> Facts:
+    if not header.get("Rows") or not header.get("Columns"):
+        raise _unreadable(path, "it holds no image")
+    number = " ".join(str(header.get("PatientID") or "").split()).casefold()
+    study = str(header.get("StudyInstanceUID") or "")
+    film = str(header.get("SOPInstanceUID") or "")
+    return Facts(
+        film=film or hashlib.sha256(path.read_bytes()).hexdigest(),
+        patient=f"number {number}" if number else f"study {study}" if study else None,
+        known=bool(number),
+        sex=_one_of(header.get("PatientSex"), SEXES),
+        age_band=_age_band(header),
+        view=str(header.get("ViewPosition") or UNKNOWN).strip() or UNKNOWN,
+    )
+
+
+def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
+    """The pixels of a film at 8 bits; see `data.datasets.dicom.windowing` for what becomes black and white.
+
+    A file with several frames is refused: which of them is the film, and whose, is nobody's to guess.
+
+    Raises
+    ------
+    UserError
+        When the file is not DICOM, cut short, no image, has several frames, or is compressed in a way for which no
+        decoder is installed; the message names the file, and what to install.
+    """
+    with _naming(path):
+        header = _read(path)
+        frames = int(header.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise _unreadable(path, f"it holds {frames} frames, and a film has one")
+        photometric = str(header.PhotometricInterpretation)
+        if photometric not in (*GREY, *COLOUR):
+            raise _unreadable(path, f"photometric interpretation {photometric!r} is not known here")
+        _require_decoder(path, header)
+        return _decode(header, windowing, grey=photometric in GREY)
+
+
+def _decode(header: Dataset, windowing: Windowing, *, grey: bool) -> np.ndarray:
+    from pydicom.pixels import pixel_array
+
+    pixels = pixel_array(header)
+    if not grey:
+        return to_colour(pixels, header)
+    if pixels.ndim != 2:
+        raise ValueError(f"its pixels have shape {pixels.shape}")
+    return to_uint8(pixels, header, windowing)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What pydicom and its decoders raise on files that are cut short or make no sense names the file; elements are
+    parsed only when they are looked at, so that this can happen anywhere. (NotImplementedError is a RuntimeError.)"""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    try:
+        yield
+    except InvalidDicomError as error:
+        raise _unreadable(path, "it is not a DICOM file") from error
+    except (*DAMAGED, BytesLengthException) as error:
+        raise _unreadable(path, str(error) or type(error).__name__) from error
+
+
+def _read(path: Path, *, only: Sequence[str] | None = None) -> Dataset:
+    from pydicom import dcmread
+
+    if not path.stat().st_size:
+        raise _unreadable(path, "the file is empty")
+    if only is not None:
+        return dcmread(path, stop_before_pixels=True, specific_tags=list(only))
+    content = path.read_bytes()
+    header = dcmread(io.BytesIO(content))
+    if "PixelData" not in header:
+        raise _unreadable(path, "it holds no pixels, or is cut short")
+    if _is_cut_short(header, content):
+        raise _unreadable(path, "it is cut short")
+    return header
+
+
+def _is_cut_short(header: Dataset, content: bytes) -> bool:
+    """Whether compressed pixels lack their end mark: pydicom warns of that and goes on, and a JPEG decoder would make
+    up the rest of the film."""
+    if not header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return False
+    return content.rfind(SEQUENCE_END) < int(header["PixelData"].file_tell or 0)
+
+
+def _require_decoder(path: Path, header: Dataset) -> None:
+    from pydicom.pixels import get_decoder
+
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise _unreadable(path, f"no decoder is known for transfer syntax {syntax.name}") from error
+    if not decoder.is_available:
+        needs = "; or ".join(decoder.missing_dependencies)
+        raise _unreadable(
+            path,
+            f'transfer syntax {syntax.name} needs a decoder that is not installed: pip install "synthworth[dicom]" '
+            f"({needs})",
+        )
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(f"cannot read film {path}: {' '.join(reason.split())}")
+
+
+def _one_of(value: Any, known: Sequence[str]) -> str:
+    found = str(value or "").strip().upper()
+    return found if found in known else UNKNOWN
+
+
+def _age_band(header: Dataset) -> str:
+    """Age at the study, by PatientAge or else by the two dates, in the bands that `nih` has."""
+    given = AGE.fullmatch(str(header.get("PatientAge") or "").strip())
+    born, taken = _day(header.get("PatientBirthDate")), _day(header.get("StudyDate"))
+    if given:
+        years = int(given[1]) / A_YEAR[given[2]]
+    elif born and taken:
+        years = (taken - born).days / 365.25
+    else:
+        return UNKNOWN
+    if not 0 <= years <= OLDEST:
+        return UNKNOWN
+    return next((name for below, name in AGE_BANDS if years < below), AGE_BANDS[-1][1])
+
+
+def _day(value: Any) -> date | None:
+    """A DICOM date, YYYYMMDD; None where it is missing or no day."""
+    text = str(value or "").strip()
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8])) if len(text) == 8 else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Films on disk: what there is, how they are decoded and cached."""

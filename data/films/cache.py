@@ -1,0 +1,235 @@
+"""Films decoded into a cache on disk: resumable, published whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from data.films.table import columns_of
+from data.images import Split, fingerprint_of
+from data.prepared import CACHE_VERSION, METADATA, write_csv, write_index, write_rows
+from synthworth.artifacts import read_json, write_json, write_table
+from synthworth.errors import UserError
+from synthworth.keys import digest
+
+if TYPE_CHECKING:
+    from data.films.table import FilmTable
+
+import logging
+
+logger = logging.getLogger(__name__)
+
+JOURNAL = "journal.json"
+CHECKPOINT_SECONDS = 2.0  # between two entries of the journal: what a kill during decoding can cost
+PIECE = 1 << 20  # bytes read at a time
+
+
+# -- films: written one by one --------------------------------------------------------------------------------------
+
+
+class _GrowingArray:
+    """A .npy file of uint8 images whose number is known at the end. It is written to, not mapped: pages of a map
+    would count as this process's memory."""
+
+    def __init__(self, file: Path, shape: Sequence[int], n: int) -> None:
+        """Go on after the first `n` images, or begin. What stands after them, half an image say, is cut off."""
+        self.shape, self.n = tuple(shape), n
+        self.handle: BinaryIO = file.open("r+b" if n else "w+b")
+        self._write_header()
+        self.start = self.handle.tell()
+        self.handle.truncate(self.start + n * int(np.prod(self.shape)))
+        self.handle.seek(0, os.SEEK_END)
+
+    def _write_header(self) -> None:
+        """numpy leaves room for the first axis to grow: the header is as long for any number of images."""
+        self.handle.seek(0)
+        facts = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *self.shape)}
+        np.lib.format.write_array_header_2_0(self.handle, facts)
+
+    def append(self, image: np.ndarray) -> None:
+        self.handle.write(np.ascontiguousarray(image).data)
+        self.n += 1
+
+    def sync(self) -> None:
+        """Wait until all images so far are on disk."""
+        self.handle.flush()
+        os.fsync(self.handle.fileno())
+
+    def finish(self) -> None:
+        """Say in the header how many there are."""
+        self._write_header()
+        self.sync()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The pixels, in order, some at a time."""
+        self.handle.seek(self.start)
+        while piece := self.handle.read(PIECE):
+            yield piece
+
+
+@dataclass
+class _Journal:
+    """What of the films is safely on disk: `done` films were taken, in order, and `kept` of them are in the arrays."""
+
+    key: str
+    done: int
+    shape: list[int] | None
+    kept: dict[str, int]
+    skipped: list[dict[str, Any]]
+
+
+class FilmCache:
+    """The half-made cache of a film dataset, in a folder that survives a kill.
+
+    Films come one by one, in the order of `waiting`. Every two seconds what came is brought to disk, and only then
+    entered in the journal; whoever opens the folder again goes on from the last entry, and what was written after
+    it is cut off.
+    """
+
+    def __init__(self, folder: Path, table: FilmTable, *, request: Any) -> None:
+        """request : whatever decides how a film is decoded, and the films; for another request the folder begins
+        anew."""
+        self.folder, self.table = folder, table
+        self.order = np.concatenate([table.rows(split) for split in Split])
+        self.splits = [Split(name) for name in np.asarray(table.splits)[self.order].tolist()]
+        self.journal = self._resume(digest([CACHE_VERSION, request]))
+        self.arrays: dict[Split, _GrowingArray] = {}
+        self.seen = time.monotonic()
+
+    def _resume(self, key: str) -> _Journal:
+        file = self.folder / JOURNAL
+        if file.is_file() and (said := read_json(file)).get("key") == key:
+            journal = _Journal(**said)
+            sizes = {s: _length(self._file(Split(s))) for s in journal.kept}
+            if all(sizes[s] > n * int(np.prod(journal.shape or ())) for s, n in journal.kept.items()):
+                return journal
+        return _Journal(key, 0, None, {}, [])
+
+    def _file(self, split: Split) -> Path:
+        return self.folder / f"{split.value}-images.npy"
+
+    @property
+    def done(self) -> int:
+        """Films taken so far, those skipped included."""
+        return self.journal.done
+
+    def waiting(self) -> list[int]:
+        """Rows of the films that are still to come, in the order in which they must."""
+        rows: list[int] = self.order[self.done :].tolist()
+        return rows
+
+    def add(self, film: np.ndarray | UserError) -> None:
+        """Take the next film: uint8 (C, S, S), or the reason why there is none.
+
+        Raises
+        ------
+        UserError
+            When it is not square, or not as large as those before.
+        """
+        journal, row, split = self.journal, int(self.order[self.done]), self.splits[self.done]
+        if isinstance(film, UserError):
+            logger.warning("skipped: %s", film)
+            reason = str(film).replace(str(self.table.paths[row]), "the film")  # where it lies is no fact about it
+            journal.skipped.append({"id": self.table.ids[row], "split": split.value, "reason": reason})
+        else:
+            self._check_shape(row, film.shape)
+            if split not in self.arrays:
+                self.arrays[split] = _GrowingArray(self._file(split), film.shape, journal.kept.get(split.value, 0))
+            self.arrays[split].append(film)
+            journal.kept[split.value] = self.arrays[split].n
+        journal.done += 1
+        if time.monotonic() - self.seen >= CHECKPOINT_SECONDS:
+            self.checkpoint()
+
+    def _check_shape(self, row: int, shape: tuple[int, ...]) -> None:
+        (_, height, width), path = shape, self.table.paths[row]
+        if self.journal.shape is None:
+            if height != width:
+                raise UserError(f"{path} is {width} x {height}, and the suite takes squares. Give one with --data.size")
+            self.journal.shape = list(shape)
+        elif list(shape) != self.journal.shape:
+            skipped = {skip["id"] for skip in self.journal.skipped}
+            first = next(i for i in self.order if self.table.ids[i] not in skipped)
+            side = self.journal.shape[-1]
+            raise UserError(
+                f"images of mixed sizes: {self.table.paths[first]} is {side} x {side}, {path} is {width} x {height} "
+                "(width x height). Give one with --data.size"
+            )
+
+    def checkpoint(self) -> None:
+        """Bring what came to disk, then say so in the journal."""
+        for array in self.arrays.values():
+            array.sync()
+        write_json(self.folder / JOURNAL, vars(self.journal))
+        self.seen = time.monotonic()
+
+    def close(self) -> None:
+        """Close the files; what is not in the journal will be decoded again."""
+        for array in self.arrays.values():
+            array.handle.close()
+
+    def publish(self, root: Path) -> None:
+        """Write the finished cache into `root`, the index last. To be called when nothing is waiting.
+
+        Raises
+        ------
+        UserError
+            When train, val or test holds no film, or a class lost its last training film, for films that were
+            skipped.
+        """
+        skipped = {skip["id"] for skip in self.journal.skipped}
+        kept = self.table.subset([row for row in self.order.tolist() if self.table.ids[row] not in skipped])
+        self._check_what_is_left(kept)
+        self.checkpoint()
+        assert self.journal.shape is not None
+        splits = {}
+        for split in (split for split in Split if len(kept.rows(split))):
+            part = kept.subset(kept.rows(split))
+            array = self.arrays.get(split) or _GrowingArray(self._file(split), self.journal.shape, len(part))
+            array.finish()
+            fingerprint = fingerprint_of(
+                array.pieces(), shape=(array.n, *array.shape), labels=part.labels, ids=part.ids, groups=part.groups,
+                classes=part.classes, split=split,
+            )  # fmt: skip
+            splits[split] = (array.n, fingerprint)
+            array.handle.close()
+            write_rows(root, split, part.labels, part.ids, part.groups, part.attributes)
+            write_csv(root / f"{split.value}.csv", columns_of(part))
+            _bring(self._file(split), root / f"{split.value}-images.npy")
+        write_table(root / METADATA, columns_of(kept))
+        notes = {**kept.notes, "skipped": self.journal.skipped}
+        facts = {"classes": list(kept.classes), "channels": self.journal.shape[0], "size": self.journal.shape[-1],
+                 "multilabel": kept.multilabel, "notes": notes}  # fmt: skip
+        write_index(root, splits, facts)
+
+    def _check_what_is_left(self, kept: FilmTable) -> None:
+        skips = self.journal.skipped
+        lost = f" ({len(skips)} were skipped, first {skips[0]['id']})" if skips else ""
+        for split in (Split.train, Split.val, Split.test):
+            if not len(kept.rows(split)):
+                raise UserError(f"the {split.value} split holds no film{lost}; a run needs train, val and test")
+        before, after = (table.counts()[Split.train.value] for table in (self.table, kept))
+        emptied = [name for name, n in after.items() if before[name] and not n]
+        if emptied:
+            raise UserError(f"class {emptied[0]!r} has no training film left{lost}. Replace them, or leave it out")
+
+
+def _length(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _bring(file: Path, to: Path) -> None:
+    """Let a finished file be in two folders, so that a kill before publication costs nothing; where the file system
+    cannot, move it."""
+    try:
+        os.link(file, to)
+    except OSError as error:
+        logger.debug("%s cannot be linked (%s): it is moved", file, error)
+        shutil.move(file, to)

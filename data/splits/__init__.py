@@ -1,0 +1,1 @@
+"""Which patient belongs to which split."""

@@ -1,0 +1,1 @@
+"""The training kit that generators and classifiers share."""

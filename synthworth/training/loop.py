@@ -1,0 +1,183 @@
+"""The one training loop: steps that can be killed at any moment and go on to the same end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import time
+import zipfile
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synthworth.artifacts import write_bytes
+from synthworth.devices import float32_products, isolated_randomness
+from synthworth.errors import Diverged, UserError
+from synthworth.keys import seed_from
+from synthworth.progress import Progress
+from synthworth.work import Work
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
+"""Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
+
+
+@dataclass(frozen=True)
+class PhaseReport:
+    """What one phase of training did: optimiser steps, wall seconds over all attempts, why it stopped
+    ("steps" or "seconds"), and the loss curve."""
+
+    steps: int
+    seconds: float
+    stopped: str
+    history: tuple[Mapping[str, float], ...]
+
+
+def run_steps(
+    phase: str,
+    step: Callable[[int], Mapping[str, Tensor]],
+    *,
+    n_steps: int,
+    parts: Mapping[str, Any],
+    seed: int,
+    work: Work,
+    seconds: float | None = None,
+    images_per_step: int = 1,
+    fabric: Any = None,
+    after: Callable[[int], None] | None = None,
+) -> PhaseReport:
+    """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
+
+    Before every step torch's generators are seeded from (seed, phase, t), so that noise, dropout and augmentation
+    depend on the step's number alone: a resumed run draws what an uninterrupted one would have drawn, and no
+    random state needs saving. The caller's global random state is put back at the end.
+
+    Parameters
+    ----------
+    phase : names the checkpoint `<phase>.ckpt` in `work.folder`.
+    step : does forward, backward and the optimiser's step; returns scalars, `loss` among them, as 0-d tensors.
+    parts : all that changes (modules, optimisers, averages), each with `state_dict` and `load_state_dict`.
+    seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
+    fabric : where several processes share the steps: they stop together, and only the first writes and logs.
+    after : called with the number of finished steps after each of them, outside the step's random state.
+
+    Raises
+    ------
+    Diverged
+        When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
+    """
+    file = work.folder / f"{phase}.ckpt"
+    first, spent, history = _restore(file, parts, work.device)
+    look, log_every = CHECK_EVERY[work.device.partition(":")[0]], max(1, n_steps // 200)
+    began = saved = time.perf_counter()
+    stopped, good, bounds = "steps", first, Bounds(history)
+    writes = fabric is None or fabric.global_rank == 0
+    with (
+        isolated_randomness(seed),
+        float32_products(work.precision),
+        Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar,
+    ):
+        for t in range(first, n_steps):
+            if seconds is not None and _agreed(fabric, spent + time.perf_counter() - began > seconds):
+                stopped, n_steps = "seconds", t
+                break
+            torch.manual_seed(seed_from(seed, phase, t))
+            scalars, shown = step(t), {}
+            if (t + 1) % look == 0 or t + 1 == n_steps:
+                shown = {"loss": float(scalars["loss"])}
+                if fault := bounds.fault(shown["loss"]):
+                    raise Diverged(f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {_where(good, file)}")
+                if (t + 1) % log_every == 0 or t + 1 == n_steps:
+                    row = {k: float(v) for k, v in scalars.items()}
+                    history.append({"step": float(t + 1), **row})
+                    if writes:
+                        work.log(t + 1, **{f"{phase}/{k}": v for k, v in row.items()})
+                if writes and time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
+                    _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
+                    saved, good = time.perf_counter(), t + 1
+            bar.advance(images_per_step, **shown)
+            if after is not None:
+                after(t + 1)
+    spent += time.perf_counter() - began if first < n_steps else 0.0
+    if writes and (first < n_steps or not file.is_file()):
+        _keep(file, parts, n_steps, spent, history)
+    return PhaseReport(n_steps, spent, stopped, tuple(history))
+
+
+EXPLODED = 1000.0
+"""A loss this many times its usual size (or this large, where that is below 1) has exploded."""
+
+
+class Bounds:
+    """Tells a loss that has left all bounds from one that is merely noisy: by the median of those read before."""
+
+    def __init__(self, history: Sequence[Mapping[str, float]]) -> None:
+        self.seen = deque((abs(row["loss"]) for row in history[-101:]), maxlen=101)
+
+    def fault(self, loss: float) -> str | None:
+        """What is wrong with `loss`, or None."""
+        if not math.isfinite(loss):
+            return str(loss)
+        usual = median(self.seen) if len(self.seen) >= 10 else math.inf
+        self.seen.append(abs(loss))
+        if abs(loss) > EXPLODED * max(usual, 1.0):
+            return f"{loss:.4g}, where {usual:.4g} was usual,"
+        return None
+
+
+def _where(step: int, file: Path) -> str:
+    """Where to go on from, in words."""
+    return f"the last good checkpoint is step {step} in {file}" if step else "there is no checkpoint yet"
+
+
+def _agreed(fabric: Any, mine: bool) -> bool:
+    """Whether any of the processes says so."""
+    if fabric is None or fabric.world_size == 1:
+        return mine
+    return bool(fabric.all_reduce(torch.tensor(float(mine), device=fabric.device), reduce_op="sum") > 0)
+
+
+def _restore(file: Path, parts: Mapping[str, Any], device: str) -> tuple[int, float, list[dict[str, float]]]:
+    """Finished steps, seconds spent and loss curve of the checkpoint, whose parts are put back; zeros without one."""
+    if not file.is_file():
+        return 0, 0.0, []
+    if not zipfile.is_zipfile(file):  # what torch.load makes of other bytes depends on the bytes
+        raise UserError(f"checkpoint {file} is not a checkpoint. Delete it to begin this phase again")
+    try:
+        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError) as error:
+        raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    return int(state["step"]), float(state["seconds"]), list(state["history"])
+
+
+def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    buffer = io.BytesIO()
+    torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)
+    write_bytes(file, buffer.getbuffer(), sync=False)
+
+
+def make_fabric(work: Work) -> Any:
+    """Lightning Fabric on the work's device and precision: alone, or as one of `work.devices` processes that were
+    started with their rank in the environment (`synthworth.launch`)."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision of every fit
+    kind, _, index = work.device.partition(":")
+    precision: Any = "bf16-mixed" if work.precision == "bf16" else "32-true"
+    if work.devices == 1:
+        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)
+    strategy = DDPStrategy(broadcast_buffers=False, process_group_backend="gloo" if kind == "cpu" else None)
+    fabric = Fabric(accelerator=kind, devices=work.devices, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
