@@ -6,6 +6,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -108,7 +109,14 @@ class ImageSet:
         return count_labels(self.labels, self.classes)
 
     def fingerprint(self) -> str:
-        """sha256 over pixels, labels, ids and patients, in order."""
+        """sha256 over pixels, labels, ids and patients, in order.
+
+        It is computed at most once for each object, so the pixels must not be changed afterwards.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         starts = range(0, len(self), 1024)
         return fingerprint_of(
             (np.ascontiguousarray(self.images[start : start + 1024].numpy()).data for start in starts),
@@ -119,6 +127,11 @@ class ImageSet:
             classes=self.classes,
             split=self.split,
         )
+
+    def known_by(self, fingerprint: str) -> Self:
+        """This object, told the fingerprint that was computed when it was written to disk: nothing is hashed again."""
+        vars(self)["_fingerprint"] = fingerprint  # where cached_property looks first
+        return self
 
 
 def fingerprint_of(
