@@ -169,12 +169,28 @@ def check_labels(labels: Tensor, *, n_classes: int) -> None:
         raise TypeError(f"labels must be int64 (N,) or uint8 (N, K), not {labels.dtype} {tuple(labels.shape)}")
 
 
-def count_labels(labels: Tensor, classes: Sequence[str]) -> dict[str, int]:
-    """Images by class name; for (N, K) labels, images with each finding."""
-    import torch
+def marks_of(labels: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Which classes each image shows, whichever form its labels have.
 
-    counts = labels.long().sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
-    return {name: int(n) for name, n in zip(classes, counts.tolist(), strict=True)}
+    Parameters
+    ----------
+    labels : int64 (N,), one class an image, or (N, K) zeros and ones, which pass through as they are.
+    n_classes : number of classes, K.
+
+    Returns
+    -------
+    Zeros and ones (N, K); uint8 where labels are classes.
+    """
+    if labels.ndim == 2:
+        return labels
+    marks: np.ndarray = (labels[:, None] == np.arange(n_classes)).astype(np.uint8)
+    return marks
+
+
+def count_labels(labels: Tensor | np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Images by class name; for (N, K) labels, images with each finding."""
+    counts = marks_of(np.asarray(labels), n_classes=len(classes)).sum(0, dtype=np.int64)
+    return dict(zip(classes, counts.tolist(), strict=True))
 
 
 def require_train(images: ImageSet, *, what: str) -> None:

@@ -15,7 +15,7 @@ from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_fo
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
-from data.images import Split
+from data.images import Split, count_labels
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 
@@ -255,8 +255,7 @@ def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:
     k = len(classes)
     if k < (1 if labels.ndim == 2 else 2):
         raise UserError(f"{k} class found ({', '.join(classes)}); two are needed to tell anything apart")
-    counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=k)
-    empty = [name for name, n in zip(classes, counts, strict=True) if not n]
+    empty = [name for name, n in count_labels(labels, classes).items() if not n]
     if empty:
         raise UserError(f"class {empty[0]!r} has no training image; add some, or take it out of the classes")
 
