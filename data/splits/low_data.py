@@ -15,8 +15,9 @@ from synthworth.keys import seed_from
 def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, ImageSet]:
     """Keep `n` patients of each class (or finding), with all their images; call it before any generator is trained.
 
-    Patients stand in one seeded order that depends on their names alone, so a smaller number's are among a larger
-    one's; a patient who shows several classes counts for each. Classes are served from the rarest on.
+    Patients stand in one seeded order that depends on their names alone. A patient who shows several classes counts
+    for each. Classes are served from the rarest on. Where every patient shows one class, a smaller number's patients
+    are among a larger one's; where findings co-occur, a patient taken for another class may take the place of one.
 
     Returns
     -------
