@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,12 +146,9 @@ def fingerprint_of(
     split: Split,
 ) -> str:
     """`ImageSet.fingerprint` of images whose pixels (uint8, `shape`, C order) come in pieces: memory stays flat."""
-    h = hashlib.sha256(repr((shape, labels.shape, classes, split.value)).encode())
-    for piece in pixels:
-        h.update(piece)
-    h.update(np.ascontiguousarray(labels).data)
-    h.update("\0".join([*ids, "", *groups]).encode())
-    return h.hexdigest()
+    facts = repr((shape, labels.shape, classes, split.value))
+    names = "\0".join([*ids, "", *groups])
+    return sha256_of(chain([facts], pixels, [np.ascontiguousarray(labels).data, names]))
 
 
 def check_labels(labels: Tensor, *, n_classes: int) -> None:

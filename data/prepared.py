@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import inspect
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from data.images import ImageSet, Split
 from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json, write_table
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 
 INDEX, METADATA = "dataset.json", "metadata.parquet"
 CACHE_VERSION = 1
@@ -70,10 +70,9 @@ def write_rows(
 def write_index(root: Path, splits: Mapping[Split, tuple[int, str]], facts: Mapping[str, Any]) -> None:
     """The index, written last. `splits` gives each split's images and fingerprint."""
     fingerprints = {split.value: fingerprint for split, (_, fingerprint) in splits.items()}
-    whole = hashlib.sha256("\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints)).encode())
     index = {
         "cache_version": CACHE_VERSION,
-        "fingerprint": whole.hexdigest(),
+        "fingerprint": sha256_of(["\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints))]),
         "splits": {s.value: {"n": n, "fingerprint": fingerprint} for s, (n, fingerprint) in splits.items()},
         **facts,
     }

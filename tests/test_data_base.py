@@ -88,6 +88,26 @@ def test_fingerprint_changes_with_everything_that_is_learned_from(what: str) -> 
     assert replace(whole).fingerprint() == whole.fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("multi", "pinned"),
+    [
+        (False, "afa9fbaa6a56301619246a8260d7bc754e1a165ac3c50f05d17496ee4dbf87cc"),
+        (True, "a79b41d0b70d46c93ad6f5b0546b3c68386abd76fecb1944582e8551fe837042"),
+    ],
+)
+def test_a_fingerprint_never_changes_between_versions(multi: bool, pinned: str) -> None:
+    """Computed at commit f109d72. If this fails, every run made so far loses its id."""
+    images = ImageSet(
+        images=torch.arange(384).remainder(251).to(torch.uint8).reshape(6, 1, 8, 8),
+        labels=make_set(multi=multi).labels,
+        ids=tuple(f"i{k}" for k in range(6)),
+        groups=tuple(f"ü{k // 2}" for k in range(6)),
+        split=Split.val,
+        classes=("a", "b", "c"),
+    )
+    assert images.fingerprint() == pinned
+
+
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Split]:
     """The splits that have been hashed, in order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
 from data.images import Split, count_labels
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY
+from synthworth.keys import NOT_IDENTITY, file_sha256
 
 PATIENT_COLUMNS = ("patient_id", "patient")
 
@@ -87,7 +86,7 @@ class Folder(FilmDataset):
         rows = self._rows()
         found = {"files": digest_stats(rows.ids, rows.stats)}
         if rows.table is not None:
-            found["table"] = hashlib.sha256(rows.table.path.read_bytes()).hexdigest()
+            found["table"] = file_sha256(rows.table.path)
         return found
 
     def films(self) -> FilmTable:
