@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -186,12 +188,14 @@ def test_which_patients_are_taken_depends_on_the_seed_and_the_names_alone() -> N
 
 def test_joined_images_stand_after_the_training_images_with_all_that_is_known_of_them() -> None:
     whole = image_set([f"p{i // 2}" for i in range(20)], np.arange(20) // 2 % 3)
+    whole = replace(whole, attributes={"sex": np.array(["F", "M"] * 10)})
     kept, rest = subsample_patients(whole, 0.5, seed=0)
     joined = join_train(kept, rest)
     assert joined.split is Split.train
     assert joined.ids == kept.ids + rest.ids
     assert joined.groups == kept.groups + rest.groups
     assert torch.equal(joined.labels, torch.cat([kept.labels, rest.labels]))
+    assert not joined.attributes, "nobody reads them of what is learned from"
     assert torch.equal(joined.images, torch.cat([kept.images, rest.images]))
 
 
@@ -214,5 +218,7 @@ def test_a_curve_goes_on_with_the_reserve_alone(split: Split) -> None:
     train, other = (image_set([name], np.array([0])) for name in ("p", "q"))
     with pytest.raises(UserError, match=f"from the reserve, and was given '{split.value}'"):
         join_train(train, other.subset([0], split=split))
+    with pytest.raises(UserError, match="and was given 'Tensor'"):
+        join_train(train, torch.zeros(1))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="learning curve learns from the train split only"):
         join_train(train.subset([0], split=Split.reserve), other.subset([0], split=Split.reserve))

@@ -17,6 +17,7 @@ from data.mixing import (
     Demand,
     Mode,
     SyntheticSet,
+    TrainingMix,
     apportion,
     balancing_weights,
     check_ratio,
@@ -205,6 +206,12 @@ def test_ratio_zero_is_the_real_images_alone() -> None:
         assert mixed.pretraining == 0, "there is nothing to pretrain on"
 
 
+def test_nothing_is_pretrained_on_unless_it_is_said() -> None:
+    nothing = np.zeros(0, bool)
+    assert Demand({"a": 1}, 1).pretraining == 0
+    assert TrainingMix(torch.zeros(0), torch.zeros(0), nothing, CLASSES, {}).pretraining == 0
+
+
 def test_a_mixture_says_how_it_is_trained_on() -> None:
     train = train_set()
     drawn = synthetic(train, torch.zeros(2, dtype=torch.int64))
@@ -254,16 +261,17 @@ def test_a_synthetic_set_is_not_an_image_set_and_cannot_take_its_place() -> None
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        {"labels": torch.zeros(3, dtype=torch.int64)},
-        {"labels": torch.full((2,), 3)},
-        {"images": torch.zeros(2, 1, 8, 8)},
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "2 synthetic images but 3 labels"),
+        ({"labels": torch.full((2,), 3)}, r"labels run 3\.\.3 but there are 3 classes"),
+        ({"images": torch.zeros(2, 1, 8, 8)}, "synthetic images must be a uint8 tensor"),
     ],
 )
-def test_synthetic_images_that_do_not_agree_are_refused(change: dict) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        synthetic(train_set(), torch.zeros(2, dtype=torch.int64), **change)
+def test_synthetic_images_that_do_not_agree_are_refused(change: dict, said: str) -> None:
+    drawn = synthetic(train_set(), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises((TypeError, ValueError), match=said):
+        replace(drawn, **change)
 
 
 @given(st.integers(0, 1000), st.lists(st.floats(0.01, 1), min_size=1, max_size=8))
@@ -301,11 +309,23 @@ def test_balanced_vectors_make_findings_and_their_absence_equally_frequent() -> 
     assert frequency.max() / frequency.min() < 1.01
 
 
+def test_findings_that_every_image_shows_are_balanced_too() -> None:
+    """There is no empty vector to balance against."""
+    labels = np.array([[1, 0]] * 8 + [[0, 1]] * 2 + [[1, 1]], dtype=np.uint8)
+    vectors, weights = balancing_weights(labels)
+    frequency = weights @ vectors
+    assert frequency[0] == pytest.approx(frequency[1], rel=1e-3)
+    assert weights.sum() == pytest.approx(1)
+    train = multi_set(np.pad(labels, ((0, 0), (0, 2))))
+    drawn = stream_labels(train, VECTORS, 6000, seed=0).numpy().mean(0)
+    assert drawn[:2] == pytest.approx([5 / 9, 5 / 9], abs=0.03)
+
+
 def test_drawn_vectors_are_only_those_of_the_training_set() -> None:
     labels = co_occurring(600)
     train = multi_set(labels)
     wanted = demand(train, ratio=2, mode="add")
-    assert dict(wanted.streams) == {VECTORS: 1200}
+    assert dict(wanted.streams) == {"vectors": 1200}, "the name is in the keys of pools"
     drawn = stream_labels(train, VECTORS, 1200, seed=0).numpy()
     assert drawn.shape == (1200, 4)
     assert drawn.dtype == np.uint8
