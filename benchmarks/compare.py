@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.records.predictions import Entry, read_replicates
+from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.report.tables import console
 from benchmarks.verdicts.equal_compute import unequal
@@ -53,7 +53,7 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
     from benchmarks.statistics.equivalence import equivalence
 
     try:
-        mine, other = read_replicates(a), read_replicates(b)
+        mine, other = read_auroc(a), read_auroc(b)
     except Unavailable as reason:
         raise UserError(f"{a.record['name']} and {b.record['name']} cannot be compared: {reason}") from reason
     try:
@@ -66,9 +66,7 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
         "run_b": b.run_id,
         "differing": [name for name in SHARED if a.spec[name] != b.spec[name]],
         "unequal": unequal(a.record["training"], b.record["training"]),
-        "equivalence": equivalence(
-            mine.macro - other.macro, mine.macro_draws - other.macro_draws, n_groups=mine.n_groups, margin=margin
-        ),
+        "equivalence": equivalence(mine.minus(other), margin=margin),
     }
 
 

@@ -98,6 +98,8 @@ class Demand:
 
 
 VECTORS = "vectors"
+GATHERED_AT_ONCE = 1024
+"""Images copied into a mixture at a time: what is read of a memory map is held once, in the mixture itself."""
 
 
 def check_ratio(ratio: float, mode: str) -> None:
@@ -210,27 +212,45 @@ def mix(
             "these synthetic images were learned from another train split than the one they are to be mixed with "
             f"({synthetic.train_fingerprint[:12]} against {train.fingerprint()[:12]}); fit the generator again"
         )
-    real_rows = np.arange(len(train))
-    if keep_real < len(train):
-        real_rows = np.sort(np.random.default_rng(seed_from(seed, "keep real")).permutation(len(train))[:keep_real])
-    images, labels = train.images[real_rows], train.labels[real_rows]
+    rows = real_rows(len(train), keep_real, seed=seed)
     n_synthetic = 0 if synthetic is None else len(synthetic)
-    if synthetic is not None and n_synthetic:
-        images = torch.cat([images, synthetic.images])
-        labels = torch.cat([labels, synthetic.labels])
-    if not len(images):
+    n = len(rows) + n_synthetic
+    if not n:
         raise UserError("the mixture holds no image; raise --ratio or choose another --mode")
-    is_real = np.arange(len(images)) < len(real_rows)
-    order = np.random.default_rng(seed_from(seed, "mix")).permutation(len(images))
-    empty = dict.fromkeys(train.classes, 0)
+    order = np.random.default_rng(seed_from(seed, "mix")).permutation(n)
+    is_real = order < len(rows)
+    images = torch.empty((n, *train.images.shape[1:]), dtype=torch.uint8)
+    labels = torch.empty((n, *train.labels.shape[1:]), dtype=train.labels.dtype)
+    parts = [(is_real, train.images, train.labels, rows[order[is_real]])]
+    if synthetic is not None:
+        parts.append((~is_real, synthetic.images, synthetic.labels, order[~is_real] - len(rows)))
+    for places, pictures, marks, chosen in parts:
+        where = np.flatnonzero(places)
+        for start in range(0, len(where), GATHERED_AT_ONCE):
+            part = slice(start, start + GATHERED_AT_ONCE)
+            images[where[part]] = pictures[chosen[part]]
+        labels[where] = marks[chosen]
     return TrainingMix(
-        images=images[order],
-        labels=labels[order],
-        is_real=is_real[order],
+        images=images,
+        labels=labels,
+        is_real=is_real,
         classes=train.classes,
-        counts={
-            "real": count_labels(train.labels[real_rows], train.classes),
-            "synthetic": synthetic.counts() if synthetic is not None and n_synthetic else empty,
-        },
+        counts=mix_counts(train, synthetic, keep_real=keep_real, seed=seed),
         pretraining=pretraining if n_synthetic else 0.0,
     )
+
+
+def real_rows(n: int, keep: int, *, seed: int) -> np.ndarray:
+    """Which of n real images stay in a mixture, in order: int (keep,). A smaller number keeps some of the same."""
+    if keep >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed_from(seed, "keep real")).permutation(n)[:keep])
+
+
+def mix_counts(
+    train: ImageSet, synthetic: SyntheticSet | None, *, keep_real: int, seed: int
+) -> dict[str, dict[str, int]]:
+    """Images of a mixture by class, `real` and `synthetic`, without gathering them; arguments as for `mix`."""
+    kept = train.labels[real_rows(len(train), keep_real, seed=seed)]
+    drawn = dict.fromkeys(train.classes, 0) if synthetic is None else synthetic.counts()
+    return {"real": count_labels(kept, train.classes), "synthetic": drawn}

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.records.predictions import PREDICTIONS, Entry, read_replicates
+from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc
 from benchmarks.request.spec import NONE, is_real_only
 from benchmarks.statistics.multiple import holm
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
 if TYPE_CHECKING:
-    from benchmarks.statistics.resamples import Replicates
+    from benchmarks.statistics.sampled import Sampled
 
 REFERENCES = (NONE, "duplicate")
 """The controls that a table shows differences to."""
@@ -63,13 +63,13 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
     ]
 
 
-def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Replicates], dict[str, str]]:
+def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str, str]]:
     """Replicates by run id, and for the others the reason; all of them can be paired with each other."""
-    made: dict[str, Replicates] = {}
+    made: dict[str, Sampled] = {}
     missing: dict[str, str] = {}
     for entry in track(ordered, "comparing arms", unit="arms"):
         try:
-            found = read_replicates(entry)
+            found = read_auroc(entry)
         except Unavailable as reason:
             missing[entry.run_id] = str(reason)
             continue
@@ -81,7 +81,7 @@ def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Replicates], dict[s
     return made, missing
 
 
-def _ranks(ordered: Sequence[Entry], made: Mapping[str, Replicates]) -> dict[str, int]:
+def _ranks(ordered: Sequence[Entry], made: Mapping[str, Sampled]) -> dict[str, int]:
     from benchmarks.statistics.compare import compare
 
     ranks: dict[str, int] = {}
@@ -95,7 +95,7 @@ def _ranks(ordered: Sequence[Entry], made: Mapping[str, Replicates]) -> dict[str
 
 
 def _against(
-    entry: Entry, entries: Sequence[Entry], made: Mapping[str, Replicates], missing: Mapping[str, str]
+    entry: Entry, entries: Sequence[Entry], made: Mapping[str, Sampled], missing: Mapping[str, str]
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Comparisons with the references: the record's own, else from the predictions of the control in the table."""
     from benchmarks.statistics.compare import compare

@@ -17,8 +17,10 @@ from benchmarks.metrics.registry import Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.store import SCHEMA, Records
 from benchmarks.request.spec import RunSpec, real_only
-from benchmarks.statistics.compare import arm_interval, compare
-from benchmarks.statistics.resamples import Replicates, bootstrap_auroc
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.compare import compare
+from benchmarks.statistics.resamples import Resamples
+from benchmarks.statistics.sampled import Sampled
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
 from synthworth.keys import seed_from
@@ -112,7 +114,7 @@ class Lab:
 
     def __init__(self, folder: Path, test: ImageSet, spec: RunSpec) -> None:
         self.folder, self.test, self.spec = folder, test, spec
-        self.known: dict[tuple[Any, ...], Replicates] = {}
+        self.known: dict[tuple[Any, ...], Sampled] = {}
         self.run_ids: dict[tuple[Any, ...], str] = {}
 
     def run(
@@ -125,9 +127,8 @@ class Lab:
         scores = self._scores(quality, spec.seeds, jitter)
         truth, classes = self.test.labels.numpy(), self.test.classes
         seed = seed_from(spec.seed, "bootstrap")
-        mine = bootstrap_auroc(
-            scores, truth, self.test.groups, seed=seed, n_replicates=spec.n_bootstrap, classes=classes
-        )
+        resamples = Resamples.draw(self.test.groups, seed=seed, n_replicates=spec.n_bootstrap)
+        mine = sample_auroc(scores, truth, resamples, classes=classes)["auroc"]
         key = (generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed)
         self.known[key], self.run_ids[key] = mine, spec.run_id
         record = self._record(spec, mine, fid)
@@ -142,9 +143,9 @@ class Lab:
         logits = quality * np.eye(k)[self.test.labels.numpy()] + common + 0.1 * own
         return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
-    def _record(self, spec: RunSpec, mine: Replicates, fid: float | None) -> dict[str, Any]:
-        interval, n = arm_interval(mine), len(self.test)
-        seeds = {"per_seed": mine.macro.tolist()}
+    def _record(self, spec: RunSpec, mine: Sampled, fid: float | None) -> dict[str, Any]:
+        interval, n = mine.interval(), len(self.test)
+        seeds = {"per_seed": mine.values.tolist()}
         value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high, extra=seeds).to_json()
         plain = Value("f1", 0.5, n, "higher").to_json()
         found = (

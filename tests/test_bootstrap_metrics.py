@@ -12,10 +12,12 @@ from sklearn import metrics as sk
 from benchmarks.metrics.calibration import N_BINS
 from benchmarks.metrics.calibration import brier as brier_score
 from benchmarks.metrics.calibration import ece as expected_calibration_error
-from benchmarks.metrics.utility import RATES, measure_utility
-from benchmarks.statistics import bootstrap
-from benchmarks.statistics.resamples import bootstrap_auroc, draw_counts
-from benchmarks.statistics.sampled import bootstrap_metrics, compare_metrics, val_thresholds
+from benchmarks.metrics.utility import RATES, auprc, operating_point
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.compare import compare_metrics
+from benchmarks.statistics.resamples import Resamples, accumulate, draw_counts
+from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.utility import sample_utility, val_thresholds
 from synthworth.errors import Unavailable
 
 B = 25
@@ -36,6 +38,12 @@ def classes(n_seeds: int = 2, n: int = 80, k: int = 4, *, seed: int = 0):
     truth = rng.integers(k, size=n)
     raw = np.exp(rng.normal(size=(n_seeds, n, k)) + np.eye(k)[truth])
     return raw / raw.sum(axis=2, keepdims=True), truth, rng.integers(n // 2, size=n)
+
+
+def sample(scores, truth, groups, *, seed, n_replicates, thresholds=None) -> dict[str, Sampled]:
+    """Utility metrics on resamples drawn for them."""
+    drawn = Resamples.draw(groups, seed=seed, n_replicates=n_replicates)
+    return sample_utility(scores, truth, drawn, thresholds=thresholds)
 
 
 def resamples(groups, *, seed: int):
@@ -79,7 +87,7 @@ def test_every_metric_of_every_resample_is_scikit_learns_on_the_resample_written
     truth[:, 2] = 0
     truth[:2, 2] = 1  # lost in some resamples
     thresholds = np.array([[0.5, 0.7, 1.0], [0.3, 0.6, 1.0]])
-    found = bootstrap_metrics(scores, truth, groups, seed=5, thresholds=thresholds, n_replicates=B)
+    found = sample(scores, truth, groups, seed=5, thresholds=thresholds, n_replicates=B)
     undefined = 0
     for b, rows in enumerate(resamples(groups, seed=5)):
         for s in range(2):
@@ -103,7 +111,7 @@ def test_every_metric_of_every_resample_is_scikit_learns_on_the_resample_written
 @pytest.mark.parametrize("k", [2, 4])
 def test_one_class_an_image_is_bootstrapped_too(k):
     scores, truth, groups = classes(k=k)
-    found = bootstrap_metrics(scores, truth, groups, seed=1, n_replicates=B)
+    found = sample(scores, truth, groups, seed=1, n_replicates=B)
     for b, rows in enumerate(resamples(groups, seed=1)):
         for s in range(2):
             said, y = scores[s, rows], truth[rows]
@@ -122,13 +130,15 @@ def test_the_point_is_the_metric_itself_with_its_thresholds_from_val(make):
     scores, truth, groups = make()
     val_scores, val_truth, _ = make(seed=1)
     thresholds = val_thresholds(val_truth, val_scores)
-    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=3)
+    found = sample(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=3)
     for s in range(2):
         plain = {"truth": truth, "scores": scores[s]}
         with_val = {**plain, "val_truth": val_truth, "val_scores": val_scores[s]}
-        expected = measure_utility(**with_val) | brier_score(**plain) | expected_calibration_error(**plain)
+        expected = (
+            auprc(**plain) | operating_point(**with_val) | brier_score(**plain) | expected_calibration_error(**plain)
+        )
         for name, value in expected.items():
-            if not name.startswith(("auroc", "balanced_accuracy_argmax[")):
+            if not name.startswith("balanced_accuracy_argmax["):
                 assert found[name].values[s] == pytest.approx(value.value, abs=1e-12), name
 
 
@@ -138,7 +148,7 @@ def test_a_class_without_a_threshold_is_left_out_of_the_macro():
     val_truth[:, 1] = 0
     thresholds = val_thresholds(val_truth, scores)
     assert np.isnan(thresholds).tolist() == [[False, True, False]] * 2
-    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=B)
+    found = sample(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=B)
     for rate in RATES:
         assert f"{rate}[1]" not in found
         mean = (found[f"{rate}[0]"].draws + found[f"{rate}[2]"].draws) / 2
@@ -148,20 +158,21 @@ def test_a_class_without_a_threshold_is_left_out_of_the_macro():
 
 def test_scores_that_are_no_probabilities_have_ranks_alone():
     scores, truth, groups = findings()
-    found = bootstrap_metrics(3 * scores, truth, groups, seed=0, n_replicates=3)
+    found = sample(3 * scores, truth, groups, seed=0, n_replicates=3)
     assert {name.partition("[")[0] for name in found} == {"auprc"}
 
 
 def test_resamples_are_those_of_auroc():
     scores, truth, groups = findings()
-    metrics = bootstrap_metrics(scores, truth, groups, seed=3, n_replicates=B)
-    assert metrics["auprc"].design == bootstrap_auroc(scores, truth, groups, seed=3, n_replicates=B).design
+    metrics = sample(scores, truth, groups, seed=3, n_replicates=B)
+    drawn = Resamples.draw(groups, seed=3, n_replicates=B)
+    assert metrics["auprc"].design == sample_auroc(scores, truth, drawn)["auroc"].design
 
 
 def test_running_sums_are_cumsum():
     table = np.random.default_rng(0).random((6, 4))
     expected = table.cumsum(axis=0)
-    bootstrap.accumulate(table)
+    accumulate(table)
     np.testing.assert_array_equal(table, expected)
 
 
@@ -170,7 +181,7 @@ def test_a_metric_that_few_resamples_define_has_no_interval_and_says_why():
     scores = np.minimum(scores, 0.9)
     scores[:, 0, 0] = 1.0  # one image is called positive, and (1 - 1/60)^60 = 37 % of the resamples lose it
     thresholds = np.full((2, 3), 1.0)
-    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=120)
+    found = sample(scores, truth, groups, seed=0, thresholds=thresholds, n_replicates=120)
     assert "precision[1]" not in found
     with pytest.raises(Unavailable, match="of 120 resamples of the patients define it, 100 are needed"):
         found["precision[0]"].interval()
@@ -181,7 +192,7 @@ def test_a_metric_that_few_resamples_define_has_no_interval_and_says_why():
 
 def test_an_interval_lies_within_the_range_of_its_metric():
     scores, truth, groups = findings(n_seeds=3)
-    found = bootstrap_metrics(scores, truth, groups, seed=0, thresholds=np.full((3, 3), 0.5), n_replicates=200)
+    found = sample(scores, truth, groups, seed=0, thresholds=np.full((3, 3), 0.5), n_replicates=200)
     for name, drawn in found.items():
         interval = drawn.interval()
         assert 0 <= interval.low <= interval.estimate <= interval.high <= 1, name
@@ -191,9 +202,7 @@ def test_paired_differences_cover_every_macro_metric_and_are_plain_json():
     scores, truth, groups = findings(n_seeds=6, n_patients=80)
     better = np.clip(scores + 0.2 * (2.0 * truth - 1), 0, 1)
     thresholds = np.full((6, 3), 0.5)
-    a, b = (
-        bootstrap_metrics(x, truth, groups, seed=0, thresholds=thresholds, n_replicates=300) for x in (better, scores)
-    )
+    a, b = (sample(x, truth, groups, seed=0, thresholds=thresholds, n_replicates=300) for x in (better, scores))
     found = compare_metrics(a, b)
     assert set(found) == {"auprc", "brier", "ece", *RATES}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -209,10 +218,10 @@ def test_paired_differences_cover_every_macro_metric_and_are_plain_json():
 
 def test_arms_of_another_test_set_cannot_be_paired():
     scores, truth, groups = findings()
-    a = bootstrap_metrics(scores, truth, groups, seed=0, n_replicates=B)
+    a = sample(scores, truth, groups, seed=0, n_replicates=B)
     for other in (
-        bootstrap_metrics(scores, truth, groups, seed=1, n_replicates=B),
-        bootstrap_metrics(scores[:1], truth, groups, seed=0, n_replicates=B),
+        sample(scores, truth, groups, seed=1, n_replicates=B),
+        sample(scores[:1], truth, groups, seed=0, n_replicates=B),
     ):
         with pytest.raises(ValueError, match="cannot be paired"):
             compare_metrics(a, other)
@@ -222,7 +231,7 @@ def test_arms_of_another_test_set_cannot_be_paired():
 def test_what_does_not_fit_is_refused(wrong):
     scores, truth, groups = findings()
     with pytest.raises(ValueError):
-        bootstrap_metrics(
+        sample(
             scores[0] if wrong == "shape" else scores,
             truth,
             groups[1:] if wrong == "groups" else groups,

@@ -28,9 +28,8 @@ from benchmarks.metrics.calibration import (
 )
 from benchmarks.metrics.registry import METRICS, Value, metrics_on
 from benchmarks.report.figures.reliability import draw_reliability
-from benchmarks.statistics import replicates
-from benchmarks.statistics.sampled import bootstrap_metrics
-from benchmarks.statistics.tempered import bootstrap_calibrated
+from benchmarks.statistics.resamples import Resamples
+from benchmarks.statistics.utility import sample_calibrated, sample_utility
 from synthworth.errors import Unavailable
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -255,22 +254,22 @@ def test_they_are_registered_and_lower_is_better() -> None:
 
 @pytest.mark.parametrize("make", [one_class, findings])
 def test_the_bootstrap_of_the_whole_test_set_is_the_metric(make: Any) -> None:
-    assert replicates.N_BINS == N_BINS
     arms = [make(120, seed=s, sureness=2.0) for s in (0, 0, 0)]
     truth, scores = arms[0][0], np.stack([a[1] for a in arms]) ** np.array([1.0, 1.1, 1.2])[:, None, None]
     if truth.ndim == 1:
         scores /= scores.sum(axis=2, keepdims=True)
     names = tuple("abcd"[: scores.shape[2]])
     patients = [f"p{i // 2}" for i in range(len(truth))]
-    common: dict[str, Any] = {"seed": 1, "n_replicates": 60, "classes": names}
-    drawn = bootstrap_metrics(scores, truth, patients, **common)
-    drawn |= bootstrap_calibrated(scores, truth, patients, val_truth=truth, val_scores=scores, **common)
+    resamples = Resamples.draw(patients, seed=1, n_replicates=60)
+    drawn = sample_utility(scores, truth, resamples, classes=names)
+    drawn |= sample_calibrated(scores, truth, resamples, val_truth=truth, val_scores=scores, classes=names)
     for s, one in enumerate(scores):
         table = brier(truth=truth, scores=one, classes=names) | ece(truth=truth, scores=one, classes=names)
         table |= after_temperature(truth=truth, scores=one, val_truth=truth, val_scores=one, classes=names)
         for name, value in table.items():
             assert drawn[name].values[s] == pytest.approx(value.value, rel=1e-9), name
-    same = bootstrap_metrics(temper(scores=scores, val_truth=truth, val_scores=scores)[0], truth, patients, **common)
+    tempered, _ = temper(scores=scores, val_truth=truth, val_scores=scores)
+    same = sample_utility(tempered, truth, resamples, classes=names)
     for name in ("brier", "ece"):
         assert drawn[f"{name}_calibrated"].draws == pytest.approx(same[name].draws)
     assert drawn["ece_calibrated"].interval().high > drawn["ece_calibrated"].interval().low
@@ -278,8 +277,9 @@ def test_the_bootstrap_of_the_whole_test_set_is_the_metric(make: Any) -> None:
 
 def test_without_probabilities_the_bootstrap_has_nothing_calibrated() -> None:
     truth, scores = one_class(20)
-    found = bootstrap_calibrated(
-        9 * scores[None], truth, list(range(20)), val_truth=truth, val_scores=9 * scores[None], seed=0, classes="abcd"
+    resamples = Resamples.draw(range(20), seed=0, n_replicates=5)
+    found = sample_calibrated(
+        9 * scores[None], truth, resamples, val_truth=truth, val_scores=9 * scores[None], classes="abcd"
     )
     assert found == {}
 

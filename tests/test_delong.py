@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.statistics.compare import mean_interval
-from benchmarks.statistics.delong import compare_delong, components, delong_covariance
-from benchmarks.statistics.resamples import bootstrap_auroc
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.delong import compare_delong, components
+from benchmarks.statistics.resamples import Resamples
 from synthworth.errors import Unavailable
 
 
@@ -27,18 +27,18 @@ def written_out(scores: np.ndarray, yes: np.ndarray) -> np.ndarray:
     return np.cov(v10) / yes.sum() + np.cov(v01) / (~yes).sum()
 
 
-def test_covariance_is_the_definition_written_out():
+def test_the_parts_are_the_definition_written_out():
     scores, yes = question()
-    aurocs, covariance = delong_covariance(scores, yes)
+    aurocs, parts = zip(*(components(x, yes) for x in scores), strict=True)
     np.testing.assert_allclose(aurocs, [roc_auc_score(yes, x) for x in scores], atol=1e-12)
-    np.testing.assert_allclose(covariance, written_out(scores, yes), atol=1e-14)
+    np.testing.assert_allclose(np.stack(parts) @ np.stack(parts).T, written_out(scores, yes), atol=1e-14)
 
 
 def test_variance_of_a_case_done_by_hand():
     """Positives 3, 1 and negatives 2, 0: V10 = (1, 1/2), V01 = (1/2, 1), both variances 1/8, halved, added."""
-    aurocs, covariance = delong_covariance(np.array([[3.0, 1.0, 2.0, 0.0]]), np.array([True, True, False, False]))
-    assert aurocs == pytest.approx([0.75])
-    assert covariance == pytest.approx(np.array([[0.125]]))
+    auroc, parts = components(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False]))
+    assert auroc == pytest.approx(0.75)
+    assert (parts**2).sum() == pytest.approx(0.125)
 
 
 def test_one_question_is_tested_as_published():
@@ -60,10 +60,9 @@ def test_over_films_of_patients_seen_once_it_agrees_with_the_bootstrap():
     common = truth + severity + rng.normal(size=(n, 3))
     a, b = (common + 0.8 * rng.normal(size=(2, n, 3)) for _ in range(2))
     found = compare_delong(a, b, truth)
-    drawn = [bootstrap_auroc(x, truth, np.arange(n), seed=0, n_replicates=2000) for x in (a, b)]
-    interval = mean_interval(
-        drawn[0].macro - drawn[1].macro, drawn[0].macro_draws - drawn[1].macro_draws, n_groups=n, seed=0
-    )
+    resamples = Resamples.draw(np.arange(n), seed=0)
+    mine, other = (sample_auroc(x, truth, resamples)["auroc"] for x in (a, b))
+    interval = mine.minus(other).difference_interval()
     assert found.difference == pytest.approx(interval.estimate)
     assert found.se == pytest.approx(interval.se_patients, rel=0.06)
 

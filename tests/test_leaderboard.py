@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.records.predictions import PREDICTIONS, Entry, read_replicates
+from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc
 from benchmarks.records.store import RECORD
 from benchmarks.request.spec import NOT_THE_ARM, RunSpec
 from leaderboard.build import CSV, MARKDOWN, collect, main
@@ -138,7 +138,7 @@ def test_a_record_that_its_predictions_do_not_bear_out_is_not_ranked(lab: Any) -
     folder = lab.folder / record["run_id"][:16]
     record["utility"]["auroc"]["value"] = 0.99
     with pytest.raises(Unavailable, match=r"the record says 6 seeds with 0\.9900"):
-        read_replicates(Entry(record, folder))
+        read_auroc(Entry(record, folder))
 
 
 # -- which records share a table ----------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.metrics.registry import Value
-from benchmarks.statistics import bootstrap
-from benchmarks.statistics.compare import arm_interval, compare, half_width, interval_p, mean_interval, sign_flip_p
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.compare import compare
 from benchmarks.statistics.equivalence import MARGIN, equivalence
+from benchmarks.statistics.interval import half_width, interval_p, mean_interval, sign_flip_p
 from benchmarks.statistics.multiple import holm
-from benchmarks.statistics.resamples import Replicates, bootstrap_auroc, draw_counts
+from benchmarks.statistics.resamples import Resamples, draw_counts
+from benchmarks.statistics.sampled import Sampled
 from synthworth.errors import Unavailable
 
 
@@ -27,6 +29,11 @@ def experiment(*, n_seeds: int = 2, n_patients: int = 30, k: int = 3, gain: floa
     return np.round(norm.cdf(raw), 1), truth, groups
 
 
+def aurocs(scores, truth, groups, *, seed, n_replicates, classes=None) -> dict[str, Sampled]:
+    """AUROC, macro and by class, on resamples drawn for it."""
+    return sample_auroc(scores, truth, Resamples.draw(groups, seed=seed, n_replicates=n_replicates), classes=classes)
+
+
 def written_out(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Indices of the images of a resample."""
     patients = np.unique(groups)
@@ -36,17 +43,17 @@ def written_out(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def test_auroc_of_every_resample_is_scikit_learns_on_the_resample_written_out(monkeypatch):
-    monkeypatch.setattr(bootstrap, "CHUNK", 7)
+    monkeypatch.setattr("benchmarks.statistics.auroc.CHUNK", 7)
     scores, truth, groups = experiment()
-    found = bootstrap_auroc(scores, truth, groups, seed=5, n_replicates=40)
-    counts = draw_counts(found.n_groups, 40, seed=5)
-    np.testing.assert_allclose(found.macro[0], roc_auc_score(truth, scores[0]), atol=1e-12)
+    found = aurocs(scores, truth, groups, seed=5, n_replicates=40)
+    counts = draw_counts(found["auroc"].n_patients, 40, seed=5)
+    np.testing.assert_allclose(found["auroc"].values[0], roc_auc_score(truth, scores[0]), atol=1e-12)
     for b in range(40):
         rows = written_out(groups, counts[:, b])
         for s in range(2):
             for q in range(3):
                 expected = roc_auc_score(truth[rows, q], scores[s, rows, q])
-                assert found.draws[s, q, b] == pytest.approx(expected, abs=1e-12)
+                assert found[f"auroc[{q}]"].draws[s, b] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -54,10 +61,10 @@ def test_one_class_an_image_is_bootstrapped_too(k):
     rng = np.random.default_rng(0)
     truth = rng.integers(k, size=120)
     scores = rng.dirichlet(np.ones(k), size=(1, 120))
-    found = bootstrap_auroc(scores, truth, np.arange(120), seed=1, n_replicates=5)
+    found = aurocs(scores, truth, np.arange(120), seed=1, n_replicates=5)
     expected = roc_auc_score(truth, scores[0, :, 1] if k == 2 else scores[0], multi_class="ovr")
-    assert found.macro[0] == pytest.approx(expected)
-    assert found.point.shape == (1, 1 if k == 2 else k)
+    assert found["auroc"].values[0] == pytest.approx(expected)
+    assert len(found) == 1 + (1 if k == 2 else k)
 
 
 def test_every_resample_draws_as_many_patients_as_there_are():
@@ -71,24 +78,22 @@ def test_resamples_without_a_class_are_counted_and_leave_it_out():
     scores, truth, groups = experiment(n_patients=20, k=2)
     truth[:, 1] = 0
     truth[0, 1] = 1
-    found = bootstrap_auroc(scores, truth, groups, seed=3, n_replicates=300)
-    lost = ~found.valid[1]
+    found = aurocs(scores, truth, groups, seed=3, n_replicates=300)
+    lost = ~found["auroc[1]"].valid
     assert 0.25 < lost.mean() < 0.5  # (1 - 1/20)^20 = 0.36
-    assert found.n_incomplete == lost.sum()
-    np.testing.assert_array_equal(found.macro_draws[:, lost], found.draws[:, 0, lost])
-    assert found.of_class("1").draws.shape[2] == (~lost).sum()
+    assert found["auroc"].n_incomplete == lost.sum()
+    np.testing.assert_array_equal(found["auroc"].draws[:, lost], found["auroc[0]"].draws[:, lost])
+    assert found["auroc[1]"].kept.shape[1] == (~lost).sum()
 
 
 def test_a_class_that_the_test_set_lacks_is_left_out_with_its_reason():
     scores, truth, groups = experiment()
     truth[:, 2] = 0
-    found = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=10, classes=("a", "b", "c"))
-    assert found.classes == ("a", "b")
-    assert found.left_out == ("c (no positive image)",)
-    with pytest.raises(Unavailable, match="'c'"):
-        found.of_class("c")
+    found = aurocs(scores, truth, groups, seed=0, n_replicates=10, classes=("a", "b", "c"))
+    assert list(found) == ["auroc", "auroc[a]", "auroc[b]"]
+    assert found["auroc"].left_out == ("c (no positive image)",)
     with pytest.raises(Unavailable, match="no class can be judged"):
-        bootstrap_auroc(scores, np.zeros_like(truth), groups, seed=0, n_replicates=10)
+        aurocs(scores, np.zeros_like(truth), groups, seed=0, n_replicates=10)
 
 
 @pytest.mark.parametrize(
@@ -97,15 +102,14 @@ def test_a_class_that_the_test_set_lacks_is_left_out_with_its_reason():
 def test_what_does_not_fit_is_refused(shape, groups, n):
     truth = np.eye(3, dtype=int)[np.arange(20) % 3]
     with pytest.raises(ValueError):
-        bootstrap_auroc(np.zeros(shape), truth, range(groups), seed=0, n_replicates=n)
+        aurocs(np.zeros(shape), truth, range(groups), seed=0, n_replicates=n)
 
 
-def arm(values, *, noise: float = 0.001, design: str = "d", seed: int = 0) -> Replicates:
+def arm(values, *, noise: float = 0.001, design: str = "d", seed: int = 0) -> Sampled:
     """An arm whose macro AUROC over seeds is `values`."""
-    point = np.asarray(values, dtype=float)[:, None]
-    draws = point[:, :, None] + np.random.default_rng(seed).normal(size=(1, 1, 500)) * noise
-    valid = np.ones((1, 500), bool)
-    return Replicates(point, draws, valid, ("a",), (), 100, 0, design)
+    point = np.asarray(values, dtype=float)
+    draws = point[:, None] + np.random.default_rng(seed).normal(size=(1, 500)) * noise
+    return Sampled("auroc", point, draws, np.ones(500, bool), 100, 0, design)
 
 
 BASE = np.array([0.80, 0.81, 0.79, 0.80, 0.82, 0.80])
@@ -118,7 +122,6 @@ def test_a_clear_gain_helps_and_a_clear_loss_hurts():
     assert found.difference == pytest.approx(0.02)
     assert found.p_value == pytest.approx(2 / 2**6)
     assert found.note is None
-    assert found.sentence().startswith("ddpm helps against none: +0.0200 AUROC")
     assert compare(arm(BASE), better, name_a="none", name_b="ddpm").verdict == "hurts"
 
 
@@ -150,11 +153,11 @@ def test_arms_of_another_test_set_or_other_seeds_cannot_be_paired():
 
 def test_the_design_tells_test_sets_apart():
     scores, truth, groups = experiment()
-    base = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=5).design
-    assert bootstrap_auroc(scores / 2, truth, groups, seed=0, n_replicates=5).design == base
-    assert bootstrap_auroc(scores, truth, groups, seed=1, n_replicates=5).design != base
-    assert bootstrap_auroc(scores, 1 - truth, groups, seed=0, n_replicates=5).design != base
-    assert bootstrap_auroc(scores, truth, groups[::-1], seed=0, n_replicates=5).design != base
+    base = aurocs(scores, truth, groups, seed=0, n_replicates=5)["auroc"].design
+    assert aurocs(scores / 2, truth, groups, seed=0, n_replicates=5)["auroc"].design == base
+    assert aurocs(scores, truth, groups, seed=1, n_replicates=5)["auroc"].design != base
+    assert aurocs(scores, 1 - truth, groups, seed=0, n_replicates=5)["auroc"].design != base
+    assert aurocs(scores, truth, groups[::-1], seed=0, n_replicates=5)["auroc"].design != base
 
 
 def test_a_comparison_is_plain_json():
@@ -165,9 +168,10 @@ def test_a_comparison_is_plain_json():
 def test_pairing_narrows_the_interval():
     scores, truth, groups = experiment(n_seeds=3, n_patients=100)
     rng = np.random.default_rng(1)
-    a = bootstrap_auroc(scores, truth, groups, seed=0, n_replicates=400)
-    b = bootstrap_auroc(scores + 0.05 * rng.normal(size=scores.shape), truth, groups, seed=0, n_replicates=400)
-    assert compare(a, b, name_a="a", name_b="b").interval.se_patients < 0.5 * arm_interval(a).se_patients
+    a = aurocs(scores, truth, groups, seed=0, n_replicates=400)["auroc"]
+    moved = scores + 0.05 * rng.normal(size=scores.shape)
+    b = aurocs(moved, truth, groups, seed=0, n_replicates=400)["auroc"]
+    assert compare(a, b, name_a="a", name_b="b").interval.se_patients < 0.5 * a.interval().se_patients
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6])
@@ -182,7 +186,7 @@ def test_sign_flip_p_counts_patterns():
 
 
 def test_an_arm_interval_stays_within_zero_and_one():
-    interval = arm_interval(arm([0.99, 1.0, 0.97]))
+    interval = arm([0.99, 1.0, 0.97]).interval()
     assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
     Value("auroc", interval.estimate, 10, "higher", low=interval.low, high=interval.high).to_json()
 
@@ -244,16 +248,21 @@ def test_the_p_of_an_interval_is_students_where_only_seeds_vary_or_only_patients
     assert interval_p(np.array([1.96]), patients, n_groups=100_000) == pytest.approx(0.05, abs=0.01)
 
 
+def apart(values, draws) -> Sampled:
+    """A paired difference on a test set of 100 patients."""
+    return Sampled("auroc", values, draws, np.ones(draws.shape[1], bool), 100, 0, "d")
+
+
 def test_equivalence_is_a_ninety_per_cent_interval_inside_the_margin():
     values = np.array([0.001, -0.002, 0.002, 0.0, 0.001, -0.001])
     draws = draws_around(values)
-    found = equivalence(values, draws, n_groups=100)
+    found = equivalence(apart(values, draws))
     half = half_width(values, draws, n_groups=100, level=0.90).half
     assert found["margin"] == MARGIN == 0.01
     assert found["high"] - found["low"] == pytest.approx(2 * half)
     assert found["equivalent"] and found["p_value"] < 0.05
     assert found["sentence"] == "EQUIVALENT within +-0.01"
-    tight = equivalence(values, draws, n_groups=100, margin=0.0005)
+    tight = equivalence(apart(values, draws), margin=0.0005)
     assert not tight["equivalent"] and tight["p_value"] > 0.05
     assert tight["sentence"] == "not shown to be equivalent within +-0.0005"
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -261,13 +270,13 @@ def test_equivalence_is_a_ninety_per_cent_interval_inside_the_margin():
 
 def test_a_difference_beyond_the_margin_and_few_seeds_are_never_called_equivalent():
     values = np.array([0.021, 0.022, 0.020, 0.021, 0.019, 0.020])
-    assert equivalence(values, draws_around(values), n_groups=100)["p_value"] > 0.95
-    few = equivalence(values[:3] - 0.02, draws_around(values[:3] - 0.02, noise=1e-4), n_groups=100)
+    assert equivalence(apart(values, draws_around(values)))["p_value"] > 0.95
+    few = equivalence(apart(values[:3] - 0.02, draws_around(values[:3] - 0.02, noise=1e-4)))
     assert few["p_value"] < 0.05 and not few["equivalent"]
     assert few["sentence"].endswith("(screening: 3 seeds)")
-    assert equivalence(np.zeros(6), np.zeros((6, 9)), n_groups=5)["equivalent"]
+    assert equivalence(apart(np.zeros(6), np.zeros((6, 9))))["equivalent"]
     with pytest.raises(ValueError, match="above 0"):
-        equivalence(values, draws_around(values), n_groups=100, margin=0.0)
+        equivalence(apart(values, draws_around(values)), margin=0.0)
 
 
 def test_holm_steps_down():
@@ -287,7 +296,7 @@ def test_under_a_null_few_comparisons_find_something_and_a_real_gain_is_found():
             own = 0.5 * rng.normal(size=300)
             skill = 1.5 + gain + 0.15 * rng.normal(size=(6, 1))
             p = norm.cdf(skill * truth + film + own + 0.5 * rng.normal(size=(6, 300)))
-            arms.append(bootstrap_auroc(np.stack([1 - p, p], axis=2), truth, patient, seed=e, n_replicates=100))
+            arms.append(aurocs(np.stack([1 - p, p], axis=2), truth, patient, seed=e, n_replicates=100)["auroc"])
         null = compare(arms[1], arms[0], name_a="a", name_b="b")
         false_alarms += null.verdict != "no difference shown"
         found += compare(arms[2], arms[0], name_a="c", name_b="b").verdict == "helps"

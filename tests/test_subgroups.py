@@ -15,8 +15,9 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.judging.subgroups import MIN_IMAGES, MOST_GROUPS, Subgroups, find_attributes, measure_gap
 from benchmarks.show import print_subgroups
-from benchmarks.statistics.compare import arm_interval
-from benchmarks.statistics.resamples import Replicates, bootstrap_auroc
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.resamples import Resamples
+from benchmarks.statistics.sampled import Sampled
 from data.images import ImageSet, Split
 
 N = 600
@@ -63,7 +64,8 @@ def scores_of(test: ImageSet, quality: Any, *, n_seeds: int = 6, own: int = 0) -
 
 
 def judge(test: ImageSet, alone: np.ndarray | None = None, **options: Any) -> Subgroups:
-    return Subgroups(test, alone=alone, **{"seed": 1, "n_replicates": 200, **options})
+    resamples = Resamples.draw(test.groups, **{"seed": 1, "n_replicates": 200, **options})
+    return Subgroups(test, resamples, alone=alone)
 
 
 # -- which groups there are ---------------------------------------------------------------------------------------
@@ -143,15 +145,15 @@ def test_auroc_of_a_group_is_scikit_learns_on_its_images(make_test: Callable[...
 
 
 def test_a_group_is_resampled_as_the_whole_test_set_is(make_test: Callable[..., ImageSet]) -> None:
-    """Every patient has one image in each view: the resamples are those of `bootstrap_auroc` on the view alone."""
+    """Every patient has one image in each view: the resamples are those of the view alone."""
     view = np.where(np.arange(N) % 2, "AP", "PA")
     test = make_test(view=view)
     scores = scores_of(test, 1.0)
     rows = judge(test).of(scores)["view"]["groups"]
     for name, row in rows.items():
         part = test.subset(np.flatnonzero(view == name))
-        made = bootstrap_auroc(scores[:, view == name], part.labels.numpy(), part.groups, seed=1, n_replicates=200)
-        expected = arm_interval(made)
+        resamples = Resamples.draw(part.groups, seed=1, n_replicates=200)
+        expected = sample_auroc(scores[:, view == name], part.labels.numpy(), resamples)["auroc"].interval()
         found = [row["auroc"], row["low"], row["high"]]
         assert found == pytest.approx([expected.estimate, expected.low, expected.high])
 
@@ -200,28 +202,27 @@ def test_without_a_difference_between_groups_no_gap_is_shown(make_test: Callable
 
 def test_the_gap_is_the_best_group_less_the_worst() -> None:
     groups = {"a": 0.8, "b": 0.6, "c": 0.7}
-    found = measure_gap({g: _flat(x) for g, x in groups.items()}, None, seed=0)
+    found = measure_gap({g: _flat(x) for g, x in groups.items()}, None)
     assert (found["value"], found["best"], found["worst"]) == (pytest.approx(0.2), "a", "b")
     wider = measure_gap(
         {g: _flat(x) for g, x in groups.items()}, {g: _flat(x) for g, x in {"a": 0.8, "b": 0.75, "c": 0.7}.items()},
-        seed=0,
     )["against_none"]  # fmt: skip
     assert (wider["best"], wider["worst"]) == ("a", "b")
     assert wider["difference"] == pytest.approx(0.2 - 0.05)
 
 
-def _flat(level: float, *, n_draws: int = 100, seed: int = 0, n_groups: int = 80, sd: float = 0.0) -> Replicates:
-    """Replicates of an AUROC that hardly varies, or does with `sd` over patients."""
+def _flat(level: float, *, n_draws: int = 100, seed: int = 0, n_groups: int = 80, sd: float = 0.0) -> Sampled:
+    """An AUROC that hardly varies, or does with `sd` over patients."""
     rng = np.random.default_rng(seed)
     spread = sd * rng.standard_normal(n_draws)
-    draws = np.tile(level + spread, (6, 1))[:, None]
-    return Replicates(np.full((6, 1), level), draws, np.ones((1, n_draws), bool), ("a",), (), n_groups, 0, f"{seed}")
+    draws = np.tile(level + spread, (6, 1))
+    return Sampled("auroc", np.full(6, level), draws, np.ones(n_draws, bool), n_groups, 0, f"{seed}")
 
 
 def test_more_groups_make_the_interval_of_the_gap_wider() -> None:
     def width(n: int) -> float:
         made = {f"g{k}": _flat(0.7 + 0.05 * (k == 0) - 0.05 * (k == 1), seed=k, sd=0.01) for k in range(n)}
-        found = measure_gap(made, None, seed=0)
+        found = measure_gap(made, None)
         assert (found["best"], found["worst"]) == ("g0", "g1")
         return found["high"] - found["low"]
 
@@ -237,7 +238,7 @@ def test_of_many_equal_groups_the_widest_gap_is_seldom_shown() -> None:
         for k in range(5):
             centre = 0.7 + 0.02 * rng.standard_normal()
             made[f"g{k}"] = _flat(centre, seed=1000 * trial + k, sd=0.02, n_draws=200)
-        shown += measure_gap(made, None, seed=0)["low"] > 0
+        shown += measure_gap(made, None)["low"] > 0
     assert shown / 300 <= 0.07
 
 

@@ -14,8 +14,8 @@ from benchmarks.job.plan import specs_of
 from benchmarks.records.predictions import Entry
 from benchmarks.records.store import Records
 from benchmarks.request.options import parse
-from benchmarks.statistics.compare import half_width
 from benchmarks.statistics.crossed_trainings import pool, variance
+from benchmarks.statistics.interval import half_width
 from benchmarks.statistics.quantile import quantile
 from benchmarks.verdicts.over_trainings import by_method, entries_of, pooled_sentences
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks.statistics.resamples import Replicates
+from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.worth import isotonic_weights, measure_worth
 
 SIZES = (125, 250, 500, 1000, 2000)
@@ -17,19 +18,19 @@ def height(n: float) -> float:
     return 0.6 + 0.04 * math.log2(n / 125)
 
 
-def replicates(mean: float, *, rng: np.random.Generator, seeds: int = 6, patients: np.ndarray, spread: float = 0.004):
+def sampled(mean: float, *, rng: np.random.Generator, seeds: int = 6, patients: np.ndarray, spread: float = 0.004):
     """An arm whose seeds and patients scatter about `mean`; `patients` (B,) moves all arms of an experiment alike."""
-    point = mean + rng.normal(0, spread, (seeds, 1))
-    own = rng.normal(0, spread / 4, (seeds, 1, len(patients)))
-    draws = point[:, :, None] + patients[None, None] + own
-    return Replicates(point, draws, np.ones((1, len(patients)), bool), ("a",), (), 200, 0, "one design")
+    values = mean + rng.normal(0, spread, seeds)
+    own = rng.normal(0, spread / 4, (seeds, len(patients)))
+    draws = values[:, None] + patients + own
+    return Sampled("auroc", values, draws, np.ones(len(patients), bool), 200, 0, "one design")
 
 
 def experiment(arm: float, *, seed: int, spread: float = 0.004, curve=height):
     rng = np.random.default_rng(seed)
     patients = rng.normal(0, 0.01, 200)
-    points = [(n, replicates(curve(n), rng=rng, patients=patients, spread=spread)) for n in SIZES]
-    mine = replicates(arm, rng=rng, patients=patients, spread=spread)
+    points = [(n, sampled(curve(n), rng=rng, patients=patients, spread=spread)) for n in SIZES]
+    mine = sampled(arm, rng=rng, patients=patients, spread=spread)
     return measure_worth(mine, points, n_real=1000, n_synthetic=500)
 
 
@@ -81,9 +82,9 @@ def test_the_curve_never_falls_and_pools_what_does() -> None:
 def test_arms_of_another_test_set_are_refused() -> None:
     rng = np.random.default_rng(0)
     patients = rng.normal(0, 0.01, 50)
-    arm = replicates(0.7, rng=rng, patients=patients)
-    other = [(n, replicates(height(n), rng=rng, patients=patients)) for n in SIZES]
-    strange = [(n, Replicates(**{**r.__dict__, "design": "another"})) for n, r in other]
+    arm = sampled(0.7, rng=rng, patients=patients)
+    other = [(n, sampled(height(n), rng=rng, patients=patients)) for n in SIZES]
+    strange = [(n, dataclasses.replace(r, design="another")) for n, r in other]
     with pytest.raises(ValueError, match="cannot be paired"):
         measure_worth(arm, strange, n_real=1, n_synthetic=1)
     with pytest.raises(ValueError, match="two sizes"):

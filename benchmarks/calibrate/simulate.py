@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.statistics.compare import Comparison, compare
+from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.compare import Comparison, compare, compare_metrics
 from benchmarks.statistics.crossed_trainings import Pooled, pool
 from benchmarks.statistics.delong import compare_delong
 from benchmarks.statistics.equivalence import equivalence
-from benchmarks.statistics.resamples import Replicates, bootstrap_auroc
-from benchmarks.statistics.sampled import bootstrap_metrics, compare_metrics
+from benchmarks.statistics.resamples import Resamples
+from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.utility import sample_utility
 from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
@@ -171,27 +173,26 @@ def run_experiments(task: Task) -> list[dict[str, Any]]:
     for number in task.numbers:
         seed = seed_from(task.seed, "calibrate", task.design.name, number)
         made = simulate(task.design, gain=task.gain, seed=seed)
-        patients, films = (
-            [
-                bootstrap_auroc(one[:n_seeds], made.truth, groups.tolist(), seed=seed, n_replicates=task.n_replicates)
-                for one in made.scores
-            ]
-            for groups, n_seeds in ((made.patients, None), (np.arange(len(made.truth)), 1))
+        of_patients, of_films = (
+            Resamples.draw(groups.tolist(), seed=seed, n_replicates=task.n_replicates)
+            for groups in (made.patients, np.arange(len(made.truth)))
         )
+        patients = [_auroc(one, made, of_patients) for one in made.scores]
+        films = [_auroc(one[:1], made, of_films) for one in made.scores]
         twin, better = (judge(made, arm, patients=patients, films=films, margin=task.gain) for arm in (1, 2))
         metrics = {}
         if task.design.n_trainings == 1:
-            metrics = judge_metrics(made, seed=seed, n_replicates=task.n_replicates)
+            metrics = judge_metrics(made, of_patients)
         else:
             for row, arm, scores in ((twin, 1, made.further[0]), (better, 2, made.further[1])):
-                others = [_bootstrap(one, made, seed=seed, n_replicates=task.n_replicates) for one in scores]
+                others = [_auroc(one, made, of_patients) for one in scores]
                 row |= judge_trainings(row, pool([patients[arm], *others], patients[0]))
         rows += [{"truth": 0.0, **twin, "metrics": metrics}, {"truth": task.gain, **better}]
     return rows
 
 
-def _bootstrap(scores: NDArray[np.float64], made: Experiment, *, seed: int, n_replicates: int) -> Replicates:
-    return bootstrap_auroc(scores, made.truth, made.patients.tolist(), seed=seed, n_replicates=n_replicates)
+def _auroc(scores: NDArray[np.float64], made: Experiment, resamples: Resamples) -> Sampled:
+    return sample_auroc(scores, made.truth, resamples)["auroc"]
 
 
 def judge_trainings(row: dict[str, Any], found: Pooled) -> dict[str, Any]:
@@ -207,34 +208,26 @@ def judge_trainings(row: dict[str, Any], found: Pooled) -> dict[str, Any]:
     }
 
 
-def judge_metrics(made: Experiment, *, seed: int, n_replicates: int) -> dict[str, bool]:
+def judge_metrics(made: Experiment, resamples: Resamples) -> dict[str, bool]:
     """Whether the twin's 95 % interval excludes 0, in every utility metric but AUROC, which equals the first arm's."""
     twin, first = (
-        bootstrap_metrics(
-            made.scores[arm],
-            made.truth,
-            made.patients.tolist(),
-            seed=seed,
-            thresholds=made.thresholds[arm],
-            n_replicates=n_replicates,
-        )
-        for arm in (1, 0)
+        sample_utility(made.scores[arm], made.truth, resamples, thresholds=made.thresholds[arm]) for arm in (1, 0)
     )
     compared = compare_metrics(twin, first)
     return {name: row["p_interval"] is not None and row["p_interval"] < ALPHA for name, row in compared.items()}
 
 
 def judge(
-    made: Experiment, arm: int, *, patients: Sequence[Replicates], films: Sequence[Replicates], margin: float
+    made: Experiment, arm: int, *, patients: Sequence[Sampled], films: Sequence[Sampled], margin: float
 ) -> dict[str, Any]:
     """The harness's verdict on an arm against the first, and what the other `METHODS` would have said.
 
-    intervals : (low, high) by method, where it has one. significant : by method. patients : bootstrap of the three
-    arms. films : that of their first seed alone, over films as if each were its patient's only one.
+    intervals : (low, high) by method, where it has one. significant : by method. patients : AUROC of the three
+    arms on resamples of the patients. films : that of their first seed alone, over films as if each were its patient's
+    only one.
     """
     found = compare(patients[arm], patients[0], name_a="arm", name_b="first")
-    drawn = patients[arm].macro_draws - patients[0].macro_draws
-    by_film = films[arm].macro_draws[0] - films[0].macro_draws[0]
+    by_film = films[arm].minus(films[0]).kept[0]
     delong = compare_delong(made.scores[arm], made.scores[0], made.truth)
     intervals = {
         HARNESS: (found.low, found.high),
@@ -244,7 +237,7 @@ def judge(
         "one_seed": _percentile(by_film),
     }
     significant = {method: not low <= 0 <= high for method, (low, high) in intervals.items()}
-    equal = equivalence(np.array(found.by_seed), drawn, n_groups=found.n_groups, margin=margin)
+    equal = equivalence(patients[arm].minus(patients[0]), margin=margin)
     return {
         "estimate": found.difference,
         "verdict": found.verdict,

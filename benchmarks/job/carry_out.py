@@ -5,15 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.job.plan import check_classes, optional_arms, prepared, resolve_precision, rows_of, specs_of
-from benchmarks.job.record import calibration_of, find_complete, make_record, publish_record, write_failure
-from benchmarks.job.train_arms import draw_arms, train_arms
-from benchmarks.judging.fidelity import Fidelity
-from benchmarks.judging.privacy import Privacy
-from benchmarks.judging.subgroups import Subgroups
-from benchmarks.judging.utility import draw_metrics
+from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
+from benchmarks.job.train_arms import train_arms
 from benchmarks.records.store import Records
 from benchmarks.report.tables import Row
 from benchmarks.request.loggers import check_logger
@@ -21,8 +17,10 @@ from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench, Fitting
+from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import Starved
-from benchmarks.stages.images import Images, prepare_data
+from benchmarks.stages.generator import draw_pool
+from benchmarks.stages.images import prepare_data
 from data.audit.leaks import audit
 from data.images import Split
 from data.registry import datasets
@@ -30,11 +28,7 @@ from generators.registry import generators
 from synthworth.artifacts import Store, check_writable
 from synthworth.devices import check_devices, repeatable, resolve_device
 from synthworth.errors import Diverged
-from synthworth.keys import seed_from
 from synthworth.workers import n_workers
-
-if TYPE_CHECKING:
-    from benchmarks.statistics.resamples import Replicates
 
 logger = logging.getLogger(__name__)
 
@@ -107,35 +101,29 @@ def carry_out(request: Request) -> Outcome:
     specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
     records = Records(o.results)
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
-    arms = [Arm(spec, (images := Images(folder, dataset, spec)).demand(spec)) for spec in specs]
-    check_classes(images, specs)
-    outcome.plan = [row for arm in arms for row in rows_of(bench, arm.spec, arm.demanded)]
+    experiment = Experiment(bench, folder, dataset, specs[0])
+    arms = [Arm(spec, experiment.images) for spec in specs]
+    check_classes(experiment.images, specs)
+    outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
     if not o.dry_run:
         if not all(found.values()):
             with repeatable():
-                _run_arms(bench, arms, images, records, request, outcome)
+                _run_arms(experiment, arms, records, request, outcome)
             found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
 
 
-def _run_arms(
-    bench: Bench,
-    arms: list[Arm],
-    images: Images,
-    records: Records,
-    request: Request,
-    outcome: Outcome,
-) -> None:
-    optional = optional_arms(request, [arm.spec for arm in arms])
+def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request: Request, outcome: Outcome) -> None:
+    optional, images = optional_arms(request, [arm.spec for arm in arms]), experiment.images
     audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test})
     for line in audited.warnings():
         logger.warning("%s", line)
     ready = []
     for arm in arms:
         try:
-            draw_arms(bench, [arm], images)
+            arm.pool = draw_pool(experiment, arm)
         except Diverged as error:
             outcome.failed.append(write_failure(records, arm, str(error)))
         except Starved as error:
@@ -144,44 +132,17 @@ def _run_arms(
             outcome.skipped.append(write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(bench, ready, images, request.options.plugin):
+    for arm, error in train_arms(experiment, ready, request.options.plugin):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
-    _evaluate(bench, ready, images, records, audited.to_json())
+    _evaluate(experiment, ready, records, audited.to_json())
 
 
-def _evaluate(bench: Bench, arms: Sequence[Arm], images: Images, records: Records, audited: dict[str, Any]) -> None:
-    from benchmarks.statistics.resamples import bootstrap_auroc
-
+def _evaluate(experiment: Experiment, arms: Sequence[Arm], records: Records, audited: dict[str, Any]) -> None:
+    """Judge the arms together and write the records that are not there yet."""
     if not arms:
         return
-    spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
-    fidelity = Fidelity(bench, images, spec)
-    privacy = Privacy(fidelity)
-    judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
-    replicates: dict[str, Replicates] = {
-        arm.spec.run_id: bootstrap_auroc(
-            arm.test_scores(),
-            images.test.labels.numpy(),
-            images.test.groups,
-            seed=seed_from(arm.spec.seed, "bootstrap"),
-            n_replicates=arm.spec.n_bootstrap,
-            classes=images.test.classes,
-        )
-        for arm in arms
-    }
-    drawn = {arm.spec.run_id: draw_metrics(arm, images) for arm in arms}
-    subgroups = Subgroups(
-        images.test,
-        seed=seed_from(spec.seed, "bootstrap"),
-        n_replicates=spec.n_bootstrap,
-        alone=judge.test_scores() if judge else None,
-    )
+    panel = Panel(experiment, arms)
     for arm in arms:
         if find_complete(records, arm.spec) is None:
-            record = make_record(bench, arm, arms, images, replicates, drawn, fidelity, judge, privacy) | {
-                "audit": audited
-            }
-            record |= {"calibration": calibration_of(arm, images), "subgroups": subgroups.of(arm.test_scores())}
-            alone = records.find(judge.spec.run_id) if judge else None
-            publish_record(records, record, arm, images, privacy, alone)
+            publish_record(records, {**panel.record(arm), "audit": audited}, arm, panel)

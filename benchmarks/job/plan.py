@@ -12,11 +12,11 @@ from benchmarks.report.tables import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES, changed_options
-from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
+from benchmarks.request.spec import RunSpec, normalise, real_only
+from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images
 from classifiers.registry import classifiers
-from data.mixing import Demand
 from data.prepared import data_preparation
 from data.registry import datasets
 from generators.registry import generators
@@ -145,22 +145,17 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         )
 
 
-def rows_of(bench: Bench, spec: RunSpec, demanded: Demand) -> list[Row]:
+def rows_of(bench: Bench, arm: Arm) -> list[Row]:
     """What of an arm is there and what is to do."""
 
-    def count(stage: str, identities: Sequence[Mapping[str, Any]]) -> Row:
-        have = sum(bench.store.has(stage, digest(identity)) for identity in identities)
-        return Row(spec.name, stage, have, len(identities) - have)
+    def count(stage: str, keys: Sequence[str]) -> Row:
+        have = sum(bench.store.has(stage, key) for key in keys)
+        return Row(arm.spec.name, stage, have, len(keys) - have)
 
     rows = []
-    if not spec.is_real_only and demanded.total:
-        shards = [
-            spec.shard_identity(stream, number)
-            for stream, n in demanded.streams.items()
-            for number in range(n_shards(n, spec.shard))
-        ]
-        rows += [count("fit", [spec.fit_identity()]), count("pool", shards)]
-    return [*rows, count("classify", [spec.classify_identity(demanded, k) for k in range(spec.seeds)])]
+    if arm.draws:
+        rows += [count("fit", [arm.fit_key]), count("pool", arm.shard_keys)]
+    return [*rows, count("classify", arm.classify_keys)]
 
 
 def prepared(bench: Bench, name: str, dataset: Any) -> Path | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.judging.fidelity import Fidelity, class_consistency
 from benchmarks.judging.privacy import Privacy
-from benchmarks.judging.utility import compare_arms, utility, validation
-from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.judging.subgroups import Subgroups
+from benchmarks.judging.utility import compare_arms, sample, utility, validation
+from benchmarks.metrics.registry import EXTRACTORS, Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.provenance import provenance
 from benchmarks.records.store import GRID, SCHEMA, WORTH, Records
@@ -18,15 +19,11 @@ from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
-from benchmarks.stages.images import Images
+from benchmarks.stages.experiment import Experiment
 from benchmarks.verdicts.equal_compute import describe_training, unequal
 from generators.registry import generators
 from synthworth.artifacts import read_json
-from synthworth.keys import digest, seed_from
-
-if TYPE_CHECKING:
-    from benchmarks.statistics.resamples import Replicates
-    from benchmarks.statistics.sampled import Drawn
+from synthworth.keys import seed_from
 
 logger = logging.getLogger(__name__)
 
@@ -54,81 +51,84 @@ def write_failure(records: Records, arm: Arm, error: str, *, status: str = "fail
     return record
 
 
-def make_record(
-    bench: Bench,
-    arm: Arm,
-    arms: Sequence[Arm],
-    images: Images,
-    replicates: dict[str, Replicates],
-    drawn: dict[str, dict[str, Drawn]],
-    fidelity: Fidelity,
-    judge: Arm | None,
-    privacy: Privacy,
-) -> dict[str, Any]:
-    """The record of one arm, all but its audit, calibration and subgroups."""
-    from benchmarks.verdicts.verdict import verdict
+class Panel:
+    """The arms of a request, judged together: what is measured once for all of them, and the record of each."""
 
-    spec = arm.spec
-    mine = replicates[spec.run_id]
-    useful = utility(arm, images, mine, drawn[spec.run_id])
-    training = describe_training([s.report for s in arm.scores])
-    comparisons = {
-        control.spec.generator: compare_arms(arm, control, images, replicates, drawn, margin=spec.margin)
-        | {"unequal": unequal(training, describe_training([s.report for s in control.scores]))}
-        for control in _controls_of(spec, arms)
-    }
-    return {
-        "schema": SCHEMA,
-        "status": "ok",
-        "run_id": spec.run_id,
-        "name": spec.name,
-        "spec": spec.to_json(),
-        "classes": list(images.train.classes),
-        "is_control": is_control(spec),
-        "counts": {k: dict(v) for k, v in (arm.counts or {}).items()},
-        "utility": {name: value.to_json() for name, value in useful.items()},
-        "validation": {name: value.to_json() for name, value in validation(arm, images).items()},
-        "fidelity": {name: v.to_json() for name, v in fidelity.of(arm).items()}
-        | {name: v.to_json() for name, v in class_consistency(bench, arm, judge).items()},
-        "fidelity_by_class": fidelity.by_class(arm),
-        "privacy": {name: v.to_json() for name, v in privacy.of(arm).items()},
-        "unavailable": {} if spec.is_real_only else fidelity.unavailable,
-        "comparisons": comparisons,
-        "worth": worth_of(arm, arms, images, replicates),
-        "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
-        "training": training,
-        "cost": _cost(bench, arm),
-        "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
-    }
+    def __init__(self, experiment: Experiment, arms: Sequence[Arm]) -> None:
+        self.experiment, self.arms = experiment, arms
+        spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
+        self.fidelity = Fidelity(experiment.bench, experiment.images, spec)
+        self.privacy = Privacy(self.fidelity)
+        self.judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
+        self.samples = {arm.spec.run_id: sample(experiment, arm) for arm in arms}
+        self.training = {arm.spec.run_id: describe_training([s.report for s in arm.scores]) for arm in arms}
+        self.subgroups = Subgroups(
+            experiment.images.test, experiment.resamples, alone=self.judge.test_scores if self.judge else None
+        )
+
+    def record(self, arm: Arm) -> dict[str, Any]:
+        """The record of one arm, all but the audit."""
+        from benchmarks.metrics.calibration import describe_calibration
+        from benchmarks.verdicts.verdict import verdict
+
+        spec, images, bench = arm.spec, self.experiment.images, self.experiment.bench
+        fidelity = self.fidelity.of(arm) | class_consistency(bench, arm, self.judge)
+        comparisons = self.comparisons(arm)
+        return {
+            "schema": SCHEMA,
+            "status": "ok",
+            "run_id": spec.run_id,
+            "name": spec.name,
+            "spec": spec.to_json(),
+            "classes": list(images.train.classes),
+            "is_control": is_control(spec),
+            "counts": arm.counts,
+            "utility": _plain(utility(self.experiment, arm, self.samples[spec.run_id])),
+            "validation": _plain(validation(self.experiment, arm)),
+            "fidelity": _plain(fidelity),
+            "fidelity_by_class": self.fidelity.by_class(arm),
+            "privacy": _plain(self.privacy.of(arm)),
+            "unavailable": {} if spec.is_real_only else self.fidelity.unavailable,
+            "comparisons": comparisons,
+            "worth": self.worth(arm),
+            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "training": self.training[spec.run_id],
+            "cost": _cost(bench, arm),
+            "calibration": describe_calibration(
+                truth=images.test.labels.numpy(),
+                scores=arm.test_scores,
+                val_truth=images.val.labels.numpy(),
+                val_scores=arm.val_scores,
+            ),
+            "subgroups": self.subgroups.of(arm.test_scores),
+            "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
+        }
+
+    def comparisons(self, arm: Arm) -> dict[str, dict[str, Any]]:
+        """The arm against each of its controls, by the control's name."""
+        mine = self.training[arm.spec.run_id]
+        return {
+            control.spec.generator: compare_arms(self.experiment, arm, control, self.samples)
+            | {"unequal": unequal(mine, self.training[control.spec.run_id])}
+            for control in _controls_of(arm.spec, self.arms)
+        }
+
+    def worth(self, arm: Arm) -> dict[str, Any] | None:
+        """An arm's worth in real images, where a learning curve was asked for and images were drawn."""
+        from benchmarks.statistics.worth import measure_worth
+
+        if not arm.spec.curve or not arm.draws:
+            return None
+        points = [a for a in self.arms if a.spec.generator == NONE and a.spec.portion in (1.0, *arm.spec.curve)]
+        curve = [(len(a.train), self.samples[a.spec.run_id]["auroc"]) for a in points]
+        if len(curve) < 2:
+            return None
+        mine = self.samples[arm.spec.run_id]["auroc"]
+        return measure_worth(mine, curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total).to_json()
 
 
-def calibration_of(arm: Arm, images: Images) -> dict[str, Any]:
-    """Temperatures and reliability of an arm."""
-    from benchmarks.metrics.calibration import describe_calibration
-
-    return describe_calibration(
-        truth=images.test.labels.numpy(),
-        scores=arm.test_scores(),
-        val_truth=images.val.labels.numpy(),
-        val_scores=arm.val_scores(),
-    )
-
-
-def worth_of(
-    arm: Arm, arms: Sequence[Arm], images: Images, replicates: Mapping[str, Replicates]
-) -> dict[str, Any] | None:
-    """An arm's worth in real images, where a learning curve was asked for and images were drawn."""
-    from benchmarks.statistics.worth import measure_worth
-
-    if not arm.spec.curve or arm.spec.is_real_only or not arm.demanded.total:
-        return None
-    points = [a for a in arms if a.spec.generator == NONE and a.spec.portion in (1.0, *arm.spec.curve)]
-    curve = [(len(images.portion(a.spec.portion)), replicates[a.spec.run_id]) for a in points]
-    if len(curve) < 2:
-        return None
-    return measure_worth(
-        replicates[arm.spec.run_id], curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total
-    ).to_json()
+def _plain(values: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: value.to_json() for name, value in values.items()}
 
 
 def is_control(spec: RunSpec) -> bool:
@@ -153,46 +153,33 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
     """Seconds on this hardware to fit, to draw 1,000 images, and to train one classifier."""
     spec, store = arm.spec, bench.store
 
-    def seconds(stage: str, identity: Any) -> float:
-        return float(store.manifest(stage, digest(identity))["seconds"])
+    def seconds(stage: str, keys: Sequence[str]) -> float:
+        return sum(float(store.manifest(stage, key)["seconds"]) for key in keys)
 
-    cost: dict[str, Any] = {
-        "classifier_seconds": sum(
-            seconds("classify", spec.classify_identity(arm.demanded, k)) for k in range(spec.seeds)
-        )
-        / spec.seeds
-    }
-    pool = spec.pool_identity(arm.demanded)
-    if pool is not None and arm.demanded.total:
-        fit = store.path("fit", digest(spec.fit_identity()))
-        keys = [key for shards in pool["shards"].values() for key in shards]
-        drawn = sum(float(store.manifest("pool", key)["seconds"]) for key in keys)
+    cost: dict[str, Any] = {"classifier_seconds": seconds("classify", arm.classify_keys) / spec.seeds}
+    if arm.draws:
+        report = read_json(store.path("fit", arm.fit_key) / "fit.json")
         cost |= {
-            "fit_seconds": seconds("fit", spec.fit_identity()),
-            "draw_seconds_per_1000": 1000 * drawn / (len(keys) * spec.shard),
-            "fit": {k: v for k, v in read_json(fit / "fit.json").items() if k != "history"},
+            "fit_seconds": seconds("fit", [arm.fit_key]),
+            "draw_seconds_per_1000": 1000 * seconds("pool", arm.shard_keys) / (len(arm.shard_keys) * spec.shard),
+            "fit": {k: v for k, v in report.items() if k != "history"},
         }
     return cost
 
 
-def publish_record(
-    records: Records,
-    record: dict[str, Any],
-    arm: Arm,
-    images: Images,
-    privacy: Privacy,
-    alone: dict[str, Any] | None,
-) -> None:
-    """Write a record and what stands beside it; `alone` is the record of real images alone."""
+def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Panel) -> None:
+    """Write a record with its predictions and pictures."""
     from benchmarks.report.figures.features import PCA, draw_features
     from benchmarks.report.figures.grid import draw_grid
     from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
     from benchmarks.report.figures.reliability import RELIABILITY, draw_reliability
     from benchmarks.report.figures.worth import draw_worth
 
+    images, privacy = panel.experiment.images, panel.privacy
+    alone = records.find(panel.judge.spec.run_id) if panel.judge else None
     began = time.perf_counter()
     pool = arm.pool
-    files: dict[str, Any] = {PREDICTIONS: lambda f: write_predictions(f, images.test, arm.test_scores())}
+    files: dict[str, Any] = {PREDICTIONS: lambda f: write_predictions(f, images.test, arm.test_scores)}
     if pool is not None:
         files[GRID] = lambda f: draw_grid(
             f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")

@@ -1,73 +1,30 @@
-"""One arm carried through its stages, and the facts about it that its record is made of."""
+"""The classifiers of all arms, trained side by side in worker processes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
-from benchmarks.stages.bench import Bench
-from benchmarks.stages.classifier import mixture, read_scores, train_classifier
+from benchmarks.stages.classifier import train_classifier
+from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.generator import draw_pool
-from benchmarks.stages.images import Images
+from benchmarks.stages.scores import read_scores
 from synthworth.errors import Diverged
-from synthworth.keys import digest
 from synthworth.workers import map_tasks
-
-if TYPE_CHECKING:
-    from data.mixing import TrainingMix
 
 
 @dataclass(frozen=True)
 class TrainTask:
     """One classifier to train, in the form that crosses to a worker process."""
 
-    bench: Bench
+    experiment: Experiment
     spec: RunSpec
-    folder: Path
-    data_config: Any
     plugins: tuple[Path, ...]
     number: int
-
-
-def draw_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> None:
-    """Fit generators and draw what every arm needs."""
-    for arm in arms:
-        arm.pool = draw_pool(bench, arm.spec, images, arm.demanded)
-
-
-def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]) -> list[tuple[Arm, str]]:
-    """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
-
-    Returns the arms of which a training diverged, with its message; the others are complete.
-    """
-    began = time.perf_counter()
-    todo = []
-    for arm in arms:
-        arm.counts = mixture(arm.spec, images, arm.demanded, arm.pool).counts
-        todo += [
-            TrainTask(bench, arm.spec, images.folder, images.dataset.config, plugins, number)
-            for number in range(arm.spec.seeds)
-            if not bench.store.has("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
-        ]
-    answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
-    wall = time.perf_counter() - began
-    seconds = sum(answer.seconds for answer in answers)
-    bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
-    diverged = {t.spec.run_id: a.diverged for t, a in zip(todo, answers, strict=True) if a.diverged}
-    for arm in arms:
-        if arm.spec.run_id in diverged:
-            continue
-        folders = [
-            bench.store.path("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
-            for number in range(arm.spec.seeds)
-        ]
-        arm.scores = [read_scores(folder) for folder in folders]
-    return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
 
 
 @dataclass(frozen=True)
@@ -78,23 +35,37 @@ class TrainAnswer:
     diverged: str | None = None
 
 
+def train_arms(experiment: Experiment, arms: Sequence[Arm], plugins: tuple[Path, ...]) -> list[tuple[Arm, str]]:
+    """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
+
+    Returns the arms of which a training diverged, with its message; the others are complete.
+    """
+    began, bench = time.perf_counter(), experiment.bench
+    todo = [
+        TrainTask(experiment, arm.spec, plugins, number)
+        for arm in arms
+        for number, key in enumerate(arm.classify_keys)
+        if not bench.store.has("classify", key)
+    ]
+    answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
+    wall = time.perf_counter() - began
+    seconds = sum(answer.seconds for answer in answers)
+    bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
+    diverged = {t.spec.run_id: a.diverged for t, a in zip(todo, answers, strict=True) if a.diverged}
+    for arm in arms:
+        if arm.spec.run_id not in diverged:
+            arm.scores = [read_scores(bench.store.path("classify", key)) for key in arm.classify_keys]
+    return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
+
+
 def _train(task: TrainTask) -> TrainAnswer:
     """Train one classifier in whatever process this is."""
-    from data.registry import datasets
-    from synthworth.registry import load_plugin_file
-
-    for plugin in task.plugins:
-        load_plugin_file(plugin)
-    bench = replace(task.bench, seconds={}, made={})
-    images = Images(task.folder, datasets.get(task.spec.dataset)(task.data_config), task.spec)
-    demanded = images.demand(task.spec)
-
-    def mixed() -> TrainingMix:
-        return mixture(task.spec, images, demanded, draw_pool(bench, task.spec, images, demanded))
-
-    began = time.perf_counter()
+    began, experiment = time.perf_counter(), task.experiment
+    arm = experiment.arm(task.spec)
+    if arm.pool is None:
+        arm.pool = draw_pool(experiment, arm)
     try:
-        train_classifier(bench, task.spec, images, demanded, task.number, mixed)
+        train_classifier(experiment, arm, task.number)
     except Diverged as error:
         return TrainAnswer(time.perf_counter() - began, str(error))
     return TrainAnswer(time.perf_counter() - began)

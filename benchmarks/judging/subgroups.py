@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.utility import Problem, one_vs_rest
-from benchmarks.statistics.compare import LEVEL, arm_interval, compare, half_width, mean_interval, sign_flip_p
-from benchmarks.statistics.resamples import Ranks, Replicates, draw_counts
+from benchmarks.statistics.auroc import Ranks, macro_of
+from benchmarks.statistics.compare import compare
+from benchmarks.statistics.interval import LEVEL, sign_flip_p
+from benchmarks.statistics.resamples import Resamples, n_threads
+from benchmarks.statistics.sampled import Sampled
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -115,17 +117,17 @@ def _attribute(name: str, groups: tuple[Group, ...], asked: Sequence[str], *, n_
 class Subgroups:
     """AUROC by group of the arms of one request, each read against real images alone in the same group.
 
-    The resamples are those of the whole test set (`benchmarks.statistics.resamples.draw_counts`): a patient is drawn
-    with all images, in whichever group they are. So groups that share patients, as views do, are paired in the gap.
+    The resamples are those of the whole test set: a patient is drawn with all images, in whichever group they are. So
+    groups that share patients, as views do, are paired in the gap.
     """
 
-    def __init__(self, test: ImageSet, *, seed: int, n_replicates: int, alone: NDArray[np.floating] | None) -> None:
+    def __init__(self, test: ImageSet, resamples: Resamples, *, alone: NDArray[np.floating] | None) -> None:
         """Hold what the arms share.
 
-        seed : of the bootstrap of the whole test set. alone : (S, N, K) test scores of real images alone, if they
-        were trained.
+        resamples : of the patients of `test`. alone : (S, N, K) test scores of real images alone, if they were
+        trained.
         """
-        self.test, self.seed, self.n_replicates, self.alone = test, seed, n_replicates, alone
+        self.test, self.resamples, self.alone = test, resamples, alone
         self.attributes = find_attributes(test)
 
     def of(self, scores: NDArray[np.floating]) -> dict[str, Any]:
@@ -138,31 +140,23 @@ class Subgroups:
         paired = self.alone is not None and not itself and len(self.alone) == len(scores)
         found = {}
         for attribute in self.attributes:
-            mine = self._replicates(attribute, scores)
+            mine = self._sampled(attribute, scores)
             other = self._of_alone[attribute.name] if paired else None
             found[attribute.name] = {
                 "groups": {g.name: _row(g, mine.get(g.name), other) for g in attribute.groups},
-                "gap": measure_gap(mine, other, seed=self.seed),
+                "gap": measure_gap(mine, other),
                 "classes": list(attribute.classes),
                 "note": attribute.note,
             }
         return found
 
     @cached_property
-    def _of_alone(self) -> dict[str, dict[str, Replicates]]:
+    def _of_alone(self) -> dict[str, dict[str, Sampled]]:
         assert self.alone is not None
-        return {a.name: self._replicates(a, self.alone) for a in self.attributes}
+        return {a.name: self._sampled(a, self.alone) for a in self.attributes}
 
-    @cached_property
-    def _patients(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """The patient of each image (N,), and how often each of P is drawn (P, 1 + B); column 0 is the set as it is."""
-        ids, patient = np.unique(np.asarray(self.test.groups), return_inverse=True)
-        counts = draw_counts(len(ids), self.n_replicates, seed=self.seed)
-        return patient, np.hstack([np.ones((len(ids), 1)), counts])
-
-    def _replicates(self, attribute: Attribute, scores: NDArray[np.floating]) -> dict[str, Replicates]:
+    def _sampled(self, attribute: Attribute, scores: NDArray[np.floating]) -> dict[str, Sampled]:
         """AUROC of each judged group over the attribute's classes, by name; resample b is the same in all of them."""
-        patient, counts = self._patients
         labels, classes = self.test.labels.numpy(), self.test.classes
         questions = [one_vs_rest(labels, one, classes) for one in scores]
         columns = [questions[0].names.index(name) for name in attribute.classes]
@@ -170,59 +164,43 @@ class Subgroups:
         def work(job: tuple[Group, int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             group, s, q = job
             told, said = questions[s].truth[group.rows, q], questions[s].scores[group.rows, q]
-            return Ranks(said, told, patient[group.rows], len(counts)).auroc(counts)
+            return Ranks(said, told, self.resamples.of_rows(group.rows)).auroc()
 
         jobs = [(g, s, q) for g in attribute.judged for s in range(len(scores)) for q in columns]
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(n_threads()) as pool:
             done = iter(list(pool.map(work, jobs)))
         found = {}
         for group in attribute.judged:
             rows = [[next(done) for _ in columns] for _ in range(len(scores))]
             draws = np.array([[row[0] for row in one] for one in rows])  # (S, Q, 1 + B)
             valid = np.array([row[1] for row in rows[0]])  # (Q, 1 + B), the same for every seed
-            found[group.name] = Replicates(
-                point=draws[:, :, 0],
-                draws=draws[:, :, 1:],
-                valid=valid[:, 1:],
-                classes=attribute.classes,
-                left_out=(),
-                n_groups=group.n_patients,
-                seed=self.seed,
-                design=digest([attribute.name, group.name, *attribute.classes, self.seed, self.n_replicates]),
-            )
+            seed, n = self.resamples.seed, self.resamples.n_replicates
+            design = digest([attribute.name, group.name, *attribute.classes, seed, n])
+            macro = macro_of("auroc", draws, valid, self.resamples, design=design)
+            found[group.name] = replace(macro, n_patients=group.n_patients)
         return found
 
 
-def _judges(replicates: Replicates) -> NDArray[np.bool_]:
-    """(B,): the resamples that can judge a class at least."""
-    found: NDArray[np.bool_] = np.any(replicates.valid, axis=0)
-    return found
-
-
-def _kept(replicates: Replicates, resamples: NDArray[np.bool_]) -> Replicates:
-    """The same on some of the resamples (B,)."""
-    return replace(replicates, draws=replicates.draws[:, :, resamples], valid=replicates.valid[:, resamples])
-
-
-def _row(group: Group, mine: Replicates | None, other: Mapping[str, Replicates] | None) -> dict[str, Any]:
+def _row(group: Group, mine: Sampled | None, other: Mapping[str, Sampled] | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "n_images": len(group.rows), "n_patients": group.n_patients, "auroc": None, "low": None, "high": None,
         "per_seed": None, "against_none": None, "note": group.reason,
     }  # fmt: skip
     if mine is None:
         return row
-    judged = _judges(mine)
-    mine = _kept(mine, judged)
-    found = arm_interval(mine)
-    row |= {"auroc": found.estimate, "low": found.low, "high": found.high, "per_seed": mine.macro.tolist()}
+    try:
+        found = mine.interval()
+    except Unavailable as reason:
+        return {**row, "note": str(reason)}
+    row |= {"auroc": found.estimate, "low": found.low, "high": found.high, "per_seed": mine.values.tolist()}
     if other is not None:
-        made = compare(mine, _kept(other[group.name], judged), name_a="arm", name_b="none").to_json()
+        made = compare(mine, other[group.name], name_a="arm", name_b="none").to_json()
         kept = ("difference", "low", "high", "p_value", "p_interval", "verdict", "by_seed", "note")
         row["against_none"] = {name: made[name] for name in kept}
     return row
 
 
-def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] | None, *, seed: int) -> dict[str, Any]:
+def measure_gap(mine: Mapping[str, Sampled], other: Mapping[str, Sampled] | None) -> dict[str, Any]:
     """The worst-group gap of an arm: AUROC of its best group minus that of its worst, as plain JSON values.
 
     low, high : which group is best and which worst is read off the same images, so the interval is the one of *any* two
@@ -233,7 +211,7 @@ def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] 
     groups that are best and worst on the mean of both arms: a pair that is widest in one of them by chance is likely to
     be narrower in the other, which would be credited with it.
 
-    mine, other : replicates of the judged groups, of the arm and of real images alone.
+    mine, other : AUROC of the judged groups, of the arm and of real images alone.
     """
     row: dict[str, Any] = {
         "value": None, "low": None, "high": None, "best": None, "worst": None, "n_groups": len(mine),
@@ -243,43 +221,38 @@ def measure_gap(mine: Mapping[str, Replicates], other: Mapping[str, Replicates] 
         return {**row, "note": f"{len(mine)} group{'s' * (len(mine) != 1)} could be judged: a gap takes two"}
     best, worst = _extremes(mine)
     level = 1 - (1 - LEVEL) / len(list(combinations(mine, 2)))
-    values, draws, n_patients = _difference(mine, best, worst)
-    row |= {"value": float(values.mean()), "best": best, "worst": worst}
+    apart = _between(mine, best, worst)
+    row |= {"value": apart.mean, "best": best, "worst": worst}
     try:
-        half = half_width(values, draws, n_groups=n_patients, level=level).half
+        half = apart.spread(level=level).half
     except Unavailable as reason:
         return {**row, "note": str(reason)}
     row |= {"low": row["value"] - half, "high": row["value"] + half}
     if row["low"] <= 0:
         row["note"] = "no gap shown: the interval holds 0"
     if other is not None:
-        row["against_none"] = _wider(mine, other, seed=seed)
+        row["against_none"] = _wider(mine, other)
     return row
 
 
-def _extremes(*arms: Mapping[str, Replicates]) -> tuple[str, str]:
+def _extremes(*arms: Mapping[str, Sampled]) -> tuple[str, str]:
     """Best and worst group on the mean of the arms; of equal ones the first is best and the last worst."""
-    means = {name: sum(float(arm[name].macro.mean()) for arm in arms) for name in arms[0]}
+    means = {name: sum(arm[name].mean for arm in arms) for name in arms[0]}
     return max(means, key=lambda name: means[name]), min(reversed(means), key=lambda name: means[name])
 
 
-def _difference(
-    replicates: Mapping[str, Replicates], best: str, worst: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """AUROC of one group minus another: (S,), (S, B) on the resamples that judge both, patients of the smaller one."""
-    a, b = replicates[best], replicates[worst]
-    both = _judges(a) & _judges(b)
-    draws: NDArray[np.float64] = _kept(a, both).macro_draws - _kept(b, both).macro_draws
-    return a.macro - b.macro, draws, min(a.n_groups, b.n_groups)
+def _between(groups: Mapping[str, Sampled], best: str, worst: str) -> Sampled:
+    """AUROC of one group minus another, on the resamples that judge both, with the patients of the smaller one."""
+    pair = f"{groups[best].design} {groups[worst].design}"
+    a, b = (replace(groups[name], design=pair) for name in (best, worst))
+    return a.minus(b)
 
 
-def _wider(mine: Mapping[str, Replicates], other: Mapping[str, Replicates], *, seed: int) -> dict[str, Any]:
+def _wider(mine: Mapping[str, Sampled], other: Mapping[str, Sampled]) -> dict[str, Any]:
     best, worst = _extremes(mine, other)
-    values, draws, n_patients = _difference(mine, best, worst)
-    values_alone, draws_alone, _ = _difference(other, best, worst)
-    apart = values - values_alone
-    interval = mean_interval(apart, draws - draws_alone, n_groups=n_patients, seed=seed)
+    apart = _between(mine, best, worst).minus(_between(other, best, worst))
+    interval = apart.difference_interval()
     return {
         "difference": interval.estimate, "low": interval.low, "high": interval.high,
-        "p_value": sign_flip_p(apart, seed=seed), "best": best, "worst": worst,
+        "p_value": sign_flip_p(apart.values, seed=apart.seed), "best": best, "worst": worst,
     }  # fmt: skip

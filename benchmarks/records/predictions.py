@@ -13,7 +13,7 @@ from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
-    from benchmarks.statistics.resamples import Replicates
+    from benchmarks.statistics.sampled import Sampled
 
 
 from typing import TYPE_CHECKING
@@ -54,15 +54,16 @@ class Entry:
         return value
 
 
-def read_replicates(entry: Entry) -> Replicates:
-    """Bootstrap of an arm from its stored test predictions, of the same design as in the run itself.
+def read_auroc(entry: Entry) -> Sampled:
+    """Macro AUROC of an arm on the resamples of its patients, from its stored test predictions, as in the run itself.
 
     Raises
     ------
     Unavailable
         When the predictions are missing, cannot be read, or are not those that the record was made from.
     """
-    from benchmarks.statistics.resamples import bootstrap_auroc
+    from benchmarks.statistics.auroc import sample_auroc
+    from benchmarks.statistics.resamples import Resamples
 
     file = entry.folder / PREDICTIONS
     if not file.is_file():
@@ -70,21 +71,15 @@ def read_replicates(entry: Entry) -> Replicates:
     spec, classes = entry.spec, entry.record["classes"]
     try:
         scores, truth, groups = read_predictions(file, classes)
-        made = bootstrap_auroc(
-            scores,
-            truth,
-            groups,
-            seed=seed_from(spec["seed"], "bootstrap"),
-            n_replicates=spec["n_bootstrap"],
-            classes=classes,
-        )
+        resamples = Resamples.draw(groups, seed=seed_from(spec["seed"], "bootstrap"), n_replicates=spec["n_bootstrap"])
+        made = sample_auroc(scores, truth, resamples, classes=classes)["auroc"]
     except ValueError as error:
         raise Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}") from error
-    found, said = float(made.macro.mean()), entry.auroc
-    if said is None or abs(found - said) > AGREEMENT or len(made.point) != spec["seeds"]:
+    found, said = made.mean, entry.auroc
+    if said is None or abs(found - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
         shown = "null" if said is None else f"{said:.4f}"
         raise Unavailable(
-            f"{PREDICTIONS} holds {len(made.point)} seeds with AUROC {found:.4f}; the record says {spec['seeds']} "
+            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.4f}; the record says {spec['seeds']} "
             f"seeds with {shown}"
         )
     return made

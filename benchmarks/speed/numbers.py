@@ -30,14 +30,15 @@ def bootstrap_row(repeat: int) -> Row:
     """2,000 patient-clustered replicates of 14-class macro AUROC against scikit-learn in a loop."""
     from sklearn.metrics import roc_auc_score
 
-    from benchmarks.statistics.resamples import bootstrap_auroc
+    from benchmarks.statistics.auroc import sample_auroc
+    from benchmarks.statistics.resamples import Resamples
 
     rng = np.random.default_rng(SEED)
     n, n_patients, n_classes, n_loop = 25_596, 2_800, 14, 10
     groups = rng.integers(n_patients, size=n)
     truth = (rng.random((n, n_classes)) < 0.08).astype(np.uint8)
     scores = rng.random((1, n, n_classes)) + 0.3 * truth
-    seconds = best(lambda: bootstrap_auroc(scores, truth, groups.tolist(), seed=SEED, n_replicates=2000), 1)
+    seconds = best(lambda: sample_auroc(scores, truth, Resamples.draw(groups.tolist(), seed=SEED)), 1)
     rows = [np.flatnonzero(groups == g) for g in range(n_patients)]
     began = time.perf_counter()
     for _ in range(n_loop):

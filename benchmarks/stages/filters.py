@@ -11,11 +11,10 @@ import numpy as np
 
 from benchmarks.metrics.privacy import are_copies, exact_copies
 from benchmarks.request.spec import RunSpec, real_only
-from benchmarks.stages.bench import Bench
+from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import train_classifier
+from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.features import extract_features
-from benchmarks.stages.images import Images
-from data.mixing import Demand, mix
 from synthworth.artifacts import read_array, write_array
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -42,8 +41,9 @@ class Sieve:
     dataset. Test is not touched.
     """
 
-    def __init__(self, bench: Bench, spec: RunSpec, images: Images) -> None:
-        self.bench, self.spec, self.images = bench, spec, images
+    def __init__(self, experiment: Experiment, spec: RunSpec) -> None:
+        self.experiment, self.spec = experiment, spec
+        self.bench, self.images = experiment.bench, experiment.images
 
     def passes(self, shard: Path, identity: Mapping[str, Any]) -> np.ndarray:  # -> bool (n,)
         """Which images of a shard pass every filter."""
@@ -109,26 +109,23 @@ class Sieve:
         points, train = (torch.from_numpy(f - centre) for f in (features, self._train_features))
         return nearest(points, train).squared[:, 0].sqrt().numpy()
 
-    @property
-    def _judge_identity(self) -> dict[str, Any]:
-        return real_only(self.spec).classify_identity(self._no_demand, 0)
+    @cached_property
+    def _judge_arm(self) -> Arm:
+        """Real images alone, whose first classifier is the judge."""
+        return Arm(real_only(self.spec), self.images)
 
     @property
-    def _no_demand(self) -> Demand:
-        return Demand({}, len(self.images.train))
+    def _judge_identity(self) -> dict[str, Any]:
+        return self._judge_arm.spec.classify_identity(self._judge_arm.demanded, 0)
 
     @cached_property
     def _classifier(self) -> Any:
-        """The first classifier of the real-only arm, trained now if it is not there."""
+        """The judge, trained now if it is not there."""
         from classifiers.registry import classifiers
 
-        spec, train = real_only(self.spec), self.images.train
-
-        def mixed() -> Any:
-            return mix(train, None, keep_real=len(train), seed=spec.mix_seed)
-
-        made = train_classifier(self.bench, spec, self.images, self._no_demand, 0, mixed)
-        return classifiers.get(spec.classifier).load(made.folder / "model", device=self.bench.device)
+        made = train_classifier(self.experiment, self._judge_arm, 0)
+        judge = classifiers.get(self._judge_arm.spec.classifier)
+        return judge.load(made.folder / "model", device=self.bench.device)
 
 
 def refuse_starved(spec: RunSpec, stream: str, *, passed: int, drawn: int, wanted: int) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.request.spec import RunSpec, n_shards
-from benchmarks.stages.bench import Bench
+from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import describe_fit
+from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
-from benchmarks.stages.images import Images
 from benchmarks.stages.loggers import make_log
-from data.mixing import Demand, SyntheticSet, stream_labels
+from data.mixing import SyntheticSet, stream_labels
 from generators.registry import generators
 from synthworth.artifacts import Made, read_array, read_json, write_array, write_bytes, write_json
 from synthworth.devices import repeatable
@@ -24,7 +24,6 @@ from synthworth.errors import UserError
 from synthworth.keys import digest, seed_from
 from synthworth.processes import run_together
 from synthworth.progress import Progress
-from synthworth.registry import load_plugin_file
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -33,24 +32,24 @@ if TYPE_CHECKING:
 SNAPSHOTS = "snapshots"
 
 
-def fit_generator(bench: Bench, spec: RunSpec, images: Images) -> Made:
+def fit_generator(experiment: Experiment, spec: RunSpec) -> Made:
     """Fit the generator once for all ratios, modes and classifiers.
 
     The folder holds what `save` wrote, `fit.json` (the report), `history.csv` (the loss curve) and, where they were
     asked for, `snapshots/`.
     """
-    cls = generators.get(spec.generator)
+    cls, bench = generators.get(spec.generator), experiment.bench
     inner = spec.fitted_on()
-    fitted = None if inner is None else fit_generator(bench, inner, images).folder
+    fitted = None if inner is None else fit_generator(experiment, inner).folder
     n = bench.fitting.devices if getattr(cls, "trains", True) else 1
 
     def make(out: Path, scratch: Path) -> None:
         if n == 1:
-            report = _fit(bench, spec, images, out, scratch, fitted)
+            report = _fit(experiment, spec, out, scratch, fitted)
         else:
-            job = (bench, spec, images.folder, images.dataset, out, scratch)
+            job = (experiment, spec, out, scratch)
             report = run_together(_fit_in_process, *job, n=n, what=f"fitting {spec.generator}")
-        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": images.train_fingerprint})
+        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": experiment.images.train_fingerprint})
         write_history(out / "history.csv", report.history)
         for folder in sorted(scratch.rglob(SNAPSHOTS)):
             shutil.move(folder, out / folder.relative_to(scratch))
@@ -59,9 +58,10 @@ def fit_generator(bench: Bench, spec: RunSpec, images: Images) -> Made:
 
 
 def _fit(
-    bench: Bench, spec: RunSpec, images: Images, out: Path, scratch: Path, fitted: Path | None = None, rank: int = 0
+    experiment: Experiment, spec: RunSpec, out: Path, scratch: Path, fitted: Path | None = None, rank: int = 0
 ) -> FitReport:
     """Fit in this process; the first of several saves."""
+    bench, images = experiment.bench, experiment.images
     cls, how = generators.get(spec.generator), bench.fitting
     reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
     name = f"{spec.generator}-{digest(spec.fit_identity())[:12]}"
@@ -78,16 +78,12 @@ def _fit(
     return report
 
 
-def _fit_in_process(
-    rank: int, bench: Bench, spec: RunSpec, folder: Path, dataset: Any, out: Path, scratch: Path
-) -> FitReport:
-    for plugin in bench.fitting.plugins:
-        load_plugin_file(plugin)
-    device = f"{bench.device.partition(':')[0]}:{rank}" if bench.device.startswith("cuda") else bench.device
+def _fit_in_process(rank: int, experiment: Experiment, spec: RunSpec, out: Path, scratch: Path) -> FitReport:
+    kind, _, _ = experiment.bench.device.partition(":")
+    if kind == "cuda":
+        experiment.bench.device = f"{kind}:{rank}"
     with repeatable():
-        return _fit(
-            dataclasses.replace(bench, device=device), spec, Images(folder, dataset, spec), out, scratch, rank=rank
-        )
+        return _fit(experiment, spec, out, scratch, rank=rank)
 
 
 def write_history(file: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -97,30 +93,30 @@ def write_history(file: Path, history: Sequence[Mapping[str, float]]) -> None:
     write_bytes(file, ("\n".join(lines) + "\n").encode())
 
 
-def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> SyntheticSet | None:
+def draw_pool(experiment: Experiment, arm: Arm) -> SyntheticSet | None:
     """The synthetic images of an arm: whole shards are drawn and kept, and their prefix is used."""
-    if spec.is_real_only or not demanded.total:
+    spec, images, demanded = arm.spec, experiment.images, arm.demanded
+    if not arm.draws:
         return None
     import torch
 
-    fitted = fit_generator(bench, spec, images)
+    fitted = fit_generator(experiment, spec)
     found = read_json(fitted.folder / "fit.json")["train_fingerprint"]
     if found != images.train_fingerprint:
         raise UserError(
             f"{spec.generator} was fitted on another train split ({found[:12]}) than this run's "
             f"({images.train_fingerprint[:12]}). Delete {fitted.folder}"
         )
-    fit_key = digest(spec.fit_identity())
     loaded: list[Any] = []
     pictures, labels = [], []
-    sieve = Sieve(bench, spec, images) if spec.filters else None
+    sieve = Sieve(experiment, spec) if spec.filters else None
     with Progress(f"drawing {spec.name}", demanded.total, unit="images") as bar:
         for stream, n in demanded.streams.items():
             taken = number = 0
             while taken < n:
                 if number == MOST_SHARDS * n_shards(n, spec.shard):
                     refuse_starved(spec, stream, passed=taken, drawn=number * spec.shard, wanted=n)
-                shard = _draw_shard(bench, spec, images, fitted.folder, loaded, stream, number)
+                shard = _draw_shard(experiment, spec, fitted.folder, loaded, stream, number)
                 drawn = read_array(shard / "images.npy")
                 passing = np.arange(len(drawn))
                 if sieve is not None:
@@ -130,12 +126,14 @@ def draw_pool(bench: Bench, spec: RunSpec, images: Images, demanded: Demand) -> 
                 labels.append(torch.from_numpy(read_array(shard / "labels.npy")[rows]))
                 taken, number = taken + len(rows), number + 1
                 bar.advance(len(rows))
-    return SyntheticSet(torch.cat(pictures), torch.cat(labels), images.train.classes, fit_key, images.train_fingerprint)
+    return SyntheticSet(
+        torch.cat(pictures), torch.cat(labels), images.train.classes, arm.fit_key, images.train_fingerprint
+    )
 
 
-def _draw_shard(
-    bench: Bench, spec: RunSpec, images: Images, fit: Path, loaded: list[Any], stream: str, number: int
-) -> Path:
+def _draw_shard(experiment: Experiment, spec: RunSpec, fit: Path, loaded: list[Any], stream: str, number: int) -> Path:
+    bench, images = experiment.bench, experiment.images
+
     def make(out: Path, _: Path) -> None:
         if not loaded:
             loaded.append(generators.get(spec.generator).load(fit, device=bench.device))

@@ -1,4 +1,4 @@
-"""The stages of a run, each a function of its inputs and a seed, each kept under its own key."""
+"""The real images of an experiment: prepared once, then train, val, test and the reserve."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Images:
             )
         return join_train(self.train, subsample_patients(reserve, wanted / len(reserve), seed=seed)[0])
 
-    @cached_property
+    @property
     def train_fingerprint(self) -> str:
         """Of the images every arm learns from; a generator fitted on others is refused."""
         return self.train.fingerprint()

@@ -1,49 +1,24 @@
-"""The verdict of one arm against another: paired difference, interval, exact sign-flip p, and a word."""
+"""One arm against another: paired difference, interval, exact sign-flip p, and a word."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
-
-from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
-from benchmarks.statistics.resamples import Replicates
+from benchmarks.statistics.interval import Interval, sign_flip_p
+from benchmarks.statistics.sampled import Sampled
 from synthworth.errors import Unavailable
-from synthworth.keys import seed_from
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Verdict = Literal["helps", "hurts", "no difference shown"]
-LEVEL = 0.95
 MIN_SEEDS = 6
 """Fewest seeds at which the sign-flip test can reach p < 0.05: its smallest two-sided p is 2 / 2^n."""
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean over seeds with its 95 % interval, and the parts that the interval is made of."""
-
-    estimate: float
-    """Mean over the seeds on the test set itself."""
-    low: float
-    high: float
-    se_seeds: float | None
-    """Standard error between seeds (of their mean); None with one seed."""
-    se_patients: float
-    """Standard error from which patients are in the test set."""
-    quantile: float
-    """Half the width in combined standard errors: between Student's t over the patients and over the seeds."""
-    percentile: tuple[float, float]
-    """Plain percentile interval of the hierarchical bootstrap, too narrow with few seeds; for reference."""
-    note: str | None = None
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Arm `a` against arm `b`: AUROC of a minus AUROC of b, with seeds and patients paired."""
+    """Arm `a` against arm `b` in one metric: a minus b, with seeds and patients paired."""
 
     a: str
     b: str
@@ -83,160 +58,9 @@ class Comparison:
         row["interval"]["percentile"] = list(self.interval.percentile)
         return row
 
-    def sentence(self) -> str:
-        """One line for a person, for instance `latent_ddpm helps against none: +.021 AUROC (+.004 to +.038)`."""
-        text = {"helps": "helps against", "hurts": "hurts against"}.get(self.verdict, "shows no difference from")
-        numbers = f"{self.difference:+.4f} AUROC (95 % {self.low:+.4f} to {self.high:+.4f})"
-        tail = f", sign-flip p {self.p_value:.3g} over {self.n_seeds} seeds" if self.n_seeds > 1 else ""
-        note = f" [{self.note}]" if self.note else ""
-        return f"{self.a} {text} {self.b}: {numbers}{tail}{note}"
 
-
-def mean_interval(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, seed: int) -> Interval:
-    """95 % interval of a mean over seeds, for new seeds *and* new patients.
-
-    Seeds and patients are crossed: with value = mean + seed effect + patient effect + interaction, the
-    variance of the grand mean over S seeds is
-
-        V = V_between + max(V_patients - V_interaction, 0)
-
-    V_between = var(values) / S over S - 1 (it holds the interaction already); V_patients is the variance of the
-    resampled seed mean; V_interaction is that of the resampled seed contrasts, summed and divided by S (S - 1).
-    Adding V_patients whole would count the interaction twice (Owen 2007). The interval is
-
-        estimate +/- q sqrt(V),  q = (q_Cochran + q_Satterthwaite) / 2
-        q_Cochran = w t(S - 1) + (1 - w) t(P - 1),  w = V_between / V
-        q_Satterthwaite = t(d),  1 / d = w^2 / (S - 1) + (1 - w)^2 / (P - 1)
-
-    (`benchmarks.statistics.quantile`). Resampled variances over P patients are multiplied by P / (P - 1), which the
-    bootstrap leaves out.
-
-    Coverage for normal effects, 60 or 200 patients, over all w: 94.0 to 96.3 % at 3 seeds, 94.9 to 95.8 % at 6, 94.9
-    to 95.4 % at 10; Cochran's alone is as wide as 97.3 % at 3, Satterthwaite's as narrow as 92.1 %. The plain
-    percentile interval covers 73 % at 3 seeds where seeds are the noise. `python -m benchmarks.calibrate` measures
-    the coverage on simulated films.
-
-    Parameters
-    ----------
-    values : (S,) on the test set itself.
-    draws : (S, B) on resamples of the patients, shared by all seeds.
-    n_groups : P, the number of patients.
-
-    Raises
-    ------
-    Unavailable
-        With fewer than two patients: nothing says how much they differ.
-
-    Notes
-    -----
-    With one seed there is no variance between seeds: the interval covers patients alone, and says so.
-    """
-    estimate, spread = float(values.mean()), half_width(values, draws, n_groups=n_groups)
-    return Interval(
-        estimate,
-        estimate - spread.half,
-        estimate + spread.half,
-        spread.se_seeds,
-        spread.se_patients,
-        spread.quantile,
-        _percentile(draws, seed=seed),
-        "one seed: the interval covers the choice of patients, not of seeds" if len(values) == 1 else None,
-    )
-
-
-class Spread(NamedTuple):
-    """Half the width of an interval, and what it is made of; see `Interval`."""
-
-    half: float
-    se_seeds: float | None
-    se_patients: float
-    quantile: float
-    se: float
-    """Combined standard error: half = quantile * se."""
-    parts: Parts
-    """Share of the combined variance and degrees of freedom: the seeds (share 0 with one), the patients."""
-
-
-def half_width(
-    values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, level: float = LEVEL
-) -> Spread:
-    """Half the width of `mean_interval`, by its formula, at any level.
-
-    Raises
-    ------
-    Unavailable
-        With fewer than two patients.
-    """
-    if n_groups < 2:
-        raise Unavailable(f"an interval needs two patients or more; the test set has {n_groups}")
-    n_seeds, n_draws = draws.shape
-    mean_draws = draws.mean(axis=0)
-    unbiased = n_groups / (n_groups - 1)
-    v_patients = unbiased * float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
-    v_between, v_rest, tail = 0.0, v_patients, 0.5 + level / 2
-    if n_seeds > 1:
-        v_between = float(values.var(ddof=1)) / n_seeds
-        contrasts = unbiased * (draws - mean_draws).var(axis=1, ddof=1).sum() if n_draws > 1 else 0.0
-        v_rest = max(v_patients - float(contrasts) / (n_seeds * (n_seeds - 1)), 0.0)
-    v = v_between + v_rest
-    share = v_between / v if v > 0 else 0.0
-    parts = ((share, n_seeds - 1.0), (1 - share, n_groups - 1.0))
-    q, se_seeds = quantile(tail, parts), math.sqrt(v_between) if n_seeds > 1 else None
-    return Spread(q * math.sqrt(v), se_seeds, math.sqrt(v_patients), q, math.sqrt(v), parts)
-
-
-def interval_p(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int) -> float:
-    """Two-sided p of a mean difference of 0 for new seeds and new patients: 1 less the widest level that excludes it.
-
-    The sign-flip p asks about new seeds on *these* patients, and is too small where an arm suits some patients better
-    than others; this one is below 0.05 exactly where the 95 % interval excludes 0. Arguments as for `mean_interval`.
-    """
-    spread = half_width(values, draws, n_groups=n_groups)
-    return min(1.0, 2 * one_sided_p(abs(float(values.mean())), spread.se, spread.parts))
-
-
-def _percentile(draws: NDArray[np.float64], *, seed: int) -> tuple[float, float]:
-    """Percentile interval with seeds resampled too: draws (S, B) -> (low, high)."""
-    n_seeds, n_draws = draws.shape
-    rng = np.random.default_rng(seed_from(seed, "bootstrap", "seeds"))
-    weights = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_draws).T / n_seeds
-    low, high = np.quantile((weights * draws).sum(axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def arm_interval(arm: Replicates) -> Interval:
-    """Mean macro AUROC of one arm with its 95 % interval; the ends are kept within 0..1."""
-    interval = mean_interval(arm.macro, arm.macro_draws, n_groups=arm.n_groups, seed=arm.seed)
-    clipped = {"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)}
-    return Interval(**{**_fields(interval), **clipped})
-
-
-def _fields(interval: Interval) -> dict[str, Any]:
-    return {name: getattr(interval, name) for name in Interval.__dataclass_fields__}
-
-
-def sign_flip_p(differences: NDArray[np.float64], *, seed: int) -> float:
-    """Two-sided sign-flip p of the mean of n paired differences: smallest possible value 2 / 2^n.
-
-    Exact up to 16 pairs (every pattern of signs); beyond that 65,536 random patterns drawn from `seed`.
-    """
-    from scipy.stats import permutation_test
-
-    if len(differences) < 2 or not np.any(differences):
-        return 1.0
-    result = permutation_test(
-        (differences, np.zeros_like(differences)),
-        lambda x, y, axis: np.mean(x - y, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2**16,
-        rng=np.random.default_rng(seed_from(seed, "sign flip")),
-    )
-    return float(result.pvalue)
-
-
-def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Comparison:
-    """Arm a against arm b, both bootstrapped with one seed on one test set, row s of both from classifier seed s.
+def compare(a: Sampled, b: Sampled, *, name_a: str, name_b: str) -> Comparison:
+    """Arm a against arm b in one metric, both sampled on one test set, row s of both from classifier seed s.
 
     `helps` and `hurts` are said only when the 95 % interval of `mean_interval` excludes 0, and never from fewer than
     `MIN_SEEDS` seeds: the note then says that this is screening.
@@ -246,18 +70,15 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
     ValueError
         When the arms differ in test set, patients, bootstrap seed, replicates or number of seeds.
     Unavailable
-        When no resample can be judged.
+        With fewer than two patients, or when too few resamples can be judged.
     """
-    if a.design != b.design or a.point.shape != b.point.shape:
+    if not a.pairs_with(b):
         raise ValueError(
             f"{name_a} and {name_b} cannot be paired: they need one test set, one bootstrap seed and the same "
-            f"classifier seeds ({a.point.shape[0]} and {b.point.shape[0]} seeds given)"
+            f"classifier seeds ({a.n_seeds} and {b.n_seeds} seeds given)"
         )
-    if not a.valid.shape[1]:
-        raise Unavailable("no resample of the patients holds both positive and negative images")
-    by_seed = a.macro - b.macro
-    n_seeds = len(by_seed)
-    interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups, seed=a.seed)
+    apart = a.minus(b)
+    interval, n_seeds = apart.difference_interval(), apart.n_seeds
     verdict: Verdict = "no difference shown"
     if n_seeds >= MIN_SEEDS and interval.low > 0:
         verdict = "helps"
@@ -273,14 +94,48 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
         difference=interval.estimate,
         low=interval.low,
         high=interval.high,
-        p_value=sign_flip_p(by_seed, seed=a.seed),
+        p_value=sign_flip_p(apart.values, seed=apart.seed),
         verdict=verdict,
         note="; ".join(part for part in (screening, interval.note, left_out) if part) or None,
         n_seeds=n_seeds,
-        n_groups=a.n_groups,
-        n_replicates=a.valid.shape[1],
+        n_groups=apart.n_patients,
+        n_replicates=int(apart.valid.sum()),
         n_incomplete=a.n_incomplete,
-        by_seed=tuple(float(d) for d in by_seed),
+        by_seed=tuple(float(d) for d in apart.values),
         interval=interval,
-        p_interval=interval_p(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups),
+        p_interval=apart.p_interval(),
     )
+
+
+def compare_metrics(a: Mapping[str, Sampled], b: Mapping[str, Sampled]) -> dict[str, dict[str, Any]]:
+    """Two arms in every macro metric that both have, by name, as plain JSON values: the parts of a `Comparison`.
+
+    difference, low, high : a minus b, with the 95 % interval over seeds and patients.
+    p_value : exact sign-flip p over the seeds. p_interval : the p that belongs to the interval.
+    n_resamples : resamples that define the metric for every seed of both arms. A metric whose interval cannot be
+    made has null ends and a `note`.
+
+    Raises
+    ------
+    ValueError
+        When the arms differ in test set, patients, bootstrap seed, replicates or number of seeds.
+    """
+    return {name: _row(a[name], b[name]) for name in a if a[name].label is None and name in b}
+
+
+def _row(a: Sampled, b: Sampled) -> dict[str, Any]:
+    apart = a.minus(b)
+    row: dict[str, Any] = {
+        "difference": apart.mean,
+        "low": None,
+        "high": None,
+        "p_value": sign_flip_p(apart.values, seed=apart.seed),
+        "p_interval": None,
+        "n_resamples": int(apart.valid.sum()),
+        "note": None,
+    }
+    try:
+        interval, p = apart.difference_interval(), apart.p_interval()
+    except Unavailable as reason:
+        return {**row, "note": str(reason)}
+    return {**row, "low": interval.low, "high": interval.high, "p_interval": p, "note": interval.note}

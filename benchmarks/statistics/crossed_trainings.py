@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.statistics.compare import LEVEL, MIN_SEEDS, Verdict, sign_flip_p
+from benchmarks.statistics.compare import MIN_SEEDS, Verdict
+from benchmarks.statistics.interval import LEVEL, sign_flip_p
 from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
-from benchmarks.statistics.resamples import Replicates
+from benchmarks.statistics.sampled import Sampled
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def variance(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_group
     A = var of the G means over seeds / G, B = var of the S means over trainings / S, C = mean square of what is left
     in the G x S table / (G S): A and B both hold that interaction (Searle, Casella & McCulloch 1992, section 4.2).
     V_patients is the variance of the resampled grand mean; a, b and c are A, B and C of the resampled deviations:
-    A, B and C hold the interactions with patients already. With G = 1 this is `compare.half_width`'s variance.
+    A, B and C hold the interactions with patients already. With G = 1 this is `interval.half_width`'s variance.
 
     values : (G, S) on the test set itself. draws : (G, S, N) on resamples of the patients.
     """
@@ -94,8 +95,8 @@ def _crossed(tables: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     return a, b, c
 
 
-def pool(arms: Sequence[Replicates], control: Replicates) -> Pooled:
-    """Two or more trainings of one generator against a control, each arm bootstrapped like the control.
+def pool(arms: Sequence[Sampled], control: Sampled) -> Pooled:
+    """Two or more trainings of one generator against a control, each arm sampled like the control.
 
     The interval covers the choice of trainings, of classifier seeds and of patients. As everywhere, fewer than
     `MIN_SEEDS` classifier seeds give no verdict.
@@ -105,17 +106,17 @@ def pool(arms: Sequence[Replicates], control: Replicates) -> Pooled:
     ValueError
         When an arm cannot be paired with the control, or with fewer than two arms.
     Unavailable
-        With fewer than two patients or two seeds, or when no resample can be judged.
+        With fewer than two patients or two seeds, or when too few resamples can be judged.
     """
     if len(arms) < 2:
         raise ValueError("one training says nothing of another: two or more are pooled")
-    if any(arm.design != control.design or arm.point.shape != control.point.shape for arm in arms):
+    if any(not arm.pairs_with(control) for arm in arms):
         raise ValueError("the trainings cannot be paired: they need one test set, root seed and number of seeds")
-    if control.n_groups < 2 or len(control.point) < 2 or not control.valid.shape[1]:
+    if control.n_patients < 2 or control.n_seeds < 2:
         raise Unavailable("an interval over trainings needs two patients and two classifier seeds or more")
-    values = np.stack([arm.macro - control.macro for arm in arms])
-    draws = np.stack([arm.macro_draws - control.macro_draws for arm in arms])
-    found = variance(values, draws, n_groups=control.n_groups)
+    apart = [arm.minus(control) for arm in arms]
+    values = np.stack([one.values for one in apart])
+    found = variance(values, np.stack([one.kept for one in apart]), n_groups=control.n_patients)
     estimate, se = float(values.mean()), math.sqrt(found.total)
     q = quantile(0.5 + LEVEL / 2, found.parts)
     low, high = estimate - q * se, estimate + q * se
@@ -133,7 +134,7 @@ def pool(arms: Sequence[Replicates], control: Replicates) -> Pooled:
         verdict=verdict,
         n_trainings=len(arms),
         n_seeds=values.shape[1],
-        n_groups=control.n_groups,
+        n_groups=control.n_patients,
         by_training=tuple(float(x) for x in values.mean(axis=1)),
         se_trainings=math.sqrt(found.trainings),
         se_seeds=math.sqrt(found.seeds),

@@ -66,15 +66,6 @@ def components(scores: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[flo
     return auroc, (placement - auroc) * weight
 
 
-def delong_covariance(
-    scores: NDArray[np.float64], yes: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC (M,) of M score sets (M, N) of one question, and their covariance (M, M)."""
-    made = [components(one, yes) for one in scores]
-    parts = np.stack([row for _, row in made])
-    return np.array([auroc for auroc, _ in made]), parts @ parts.T
-
-
 def compare_delong(a: ArrayLike, b: ArrayLike, truth: ArrayLike, *, classes: Sequence[str] | None = None) -> DeLong:
     """Paired test of two arms' macro AUROC: scores (S, N, K) of each, truth (N,) or (N, K).
 

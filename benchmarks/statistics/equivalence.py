@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.statistics.compare import MIN_SEEDS, half_width
+from benchmarks.statistics.compare import MIN_SEEDS
 from benchmarks.statistics.quantile import one_sided_p
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from benchmarks.statistics.sampled import Sampled
 
 MARGIN = 0.01
 """AUROC that is taken to make no difference in use, unless another margin is stated."""
@@ -17,17 +14,15 @@ LEVEL = 0.90
 """Two one-sided tests at 5 % are a 90 % interval inside the margin."""
 
 
-def equivalence(
-    values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int, margin: float = MARGIN
-) -> dict[str, Any]:
+def equivalence(apart: Sampled, *, margin: float = MARGIN) -> dict[str, Any]:
     """Two one-sided tests (Schuirmann 1987) of |difference| >= margin, at 5 % each: plain JSON values.
 
-    The interval is the one of `benchmarks.statistics.compare.mean_interval` at 90 %, over new seeds and new patients;
+    The interval is the one of `benchmarks.statistics.interval.mean_interval` at 90 %, over new seeds and new patients;
     both tests reject exactly when it lies inside -margin..margin, and `p_value` is the larger of their p.
 
     Parameters
     ----------
-    values : (S,) paired differences on the test set. draws : (S, B) on resamples. n_groups : patients.
+    apart : the paired difference of two arms, `Sampled.minus`.
     margin : above 0, in the unit of the differences.
 
     Returns
@@ -40,12 +35,11 @@ def equivalence(
     ValueError
         For a margin of 0 or less.
     Unavailable
-        With fewer than two patients.
+        With fewer than two patients, or when too few resamples can be judged.
     """
     if not margin > 0:
         raise ValueError(f"a margin of {margin} was stated; it must be above 0")
-    estimate, n_seeds = float(values.mean()), len(values)
-    spread = half_width(values, draws, n_groups=n_groups, level=LEVEL)
+    estimate, n_seeds, spread = apart.mean, apart.n_seeds, apart.spread(level=LEVEL)
     low, high = estimate - spread.half, estimate + spread.half
     p = one_sided_p(margin - abs(estimate), spread.se, spread.parts)
     equivalent = n_seeds >= MIN_SEEDS and -margin < low and high < margin

@@ -1,4 +1,4 @@
-"""Every utility metric but AUROC on resamples of the patients, from the number of times each patient is drawn."""
+"""Utility metrics from the number of times each patient is drawn, each by its own definition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmarks.metrics.calibration import N_BINS, outcomes
-from benchmarks.statistics.resamples import CHUNK, accumulate
+from benchmarks.statistics.resamples import CHUNK, Resamples, accumulate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,24 +27,7 @@ def divide(above: NDArray[np.float64], below: NDArray[np.float64], *, only: NDAr
     return Column(np.divide(above, below, out=np.zeros(shape), where=valid), valid)
 
 
-class Patients:
-    """Which patient each of N images is of, and how often each of P patients is drawn in B resamples."""
-
-    def __init__(self, patient: NDArray[np.intp], counts: NDArray[np.float64]) -> None:
-        from scipy.sparse import csr_array
-
-        n, n_patients = len(patient), len(counts)
-        self.patient, self.counts = patient, counts
-        self.member = csr_array((np.ones(n), (patient, np.arange(n))), shape=(n_patients, n))
-
-    def total(self, values: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Sums over the images of each resample: (N,) -> (B,), (N, M) -> (M, B)."""
-        by_patient = self.member @ np.asarray(values, dtype=np.float64)
-        summed: NDArray[np.float64] = by_patient.T @ self.counts
-        return summed
-
-
-def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], patients: Patients) -> Column:
+def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], resamples: Resamples) -> Column:
     """Average precision as scikit-learn defines it, of one question: scores (N,), yes (N,) -> (B,).
 
     With u_1 > u_2 > ... the distinct scores of the positives, P_g the weight of the positives at u_g, and TP_g, FP_g
@@ -57,16 +40,16 @@ def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], patie
     from scipy.sparse import csr_array
 
     descending, level = np.unique(-scores[yes], return_inverse=True)
-    n_patients, n_replicates = patients.counts.shape
+    n_patients, n_replicates = resamples.counts.shape
     shape = (len(descending), n_patients)
-    hits = csr_array((np.ones(len(level)), (level, patients.patient[yes])), shape=shape)
+    hits = csr_array((np.ones(len(level)), (level, resamples.patient[yes])), shape=shape)
     rows = np.searchsorted(descending, -scores[~yes], side="left")  # the first level that calls this negative positive
     inside = rows < len(descending)
-    alarms = csr_array((np.ones(int(inside.sum())), (rows[inside], patients.patient[~yes][inside])), shape=shape)
+    alarms = csr_array((np.ones(int(inside.sum())), (rows[inside], resamples.patient[~yes][inside])), shape=shape)
     found, n_yes = np.empty(n_replicates), np.empty(n_replicates)
     for start in range(0, n_replicates, CHUNK):
         part = slice(start, start + CHUNK)
-        weights = np.ascontiguousarray(patients.counts[:, part])
+        weights = np.ascontiguousarray(resamples.counts[:, part])
         gained = hits @ weights
         true_pos, called = gained.copy(), alarms @ weights
         called += gained
@@ -75,13 +58,13 @@ def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], patie
         np.divide(true_pos, called, out=true_pos, where=called > 0)  # where nothing is called yet both are 0
         found[part] = np.einsum("gb,gb->b", gained, true_pos)
         n_yes[part] = gained.sum(axis=0)
-    return divide(found, n_yes, only=patients.total(~yes) > 0)
+    return divide(found, n_yes, only=resamples.total(~yes) > 0)
 
 
-def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], patients: Patients) -> dict[str, Column]:
+def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], resamples: Resamples) -> dict[str, Column]:
     """The rates of `benchmarks.metrics.utility.Counts` for Q questions: yes and called (N, Q) -> (Q, B) each."""
-    n_yes, n_no = patients.total(yes), patients.total(~yes)
-    true_pos, n_called = patients.total(yes & called), patients.total(called)
+    n_yes, n_no = resamples.total(yes), resamples.total(~yes)
+    true_pos, n_called = resamples.total(yes & called), resamples.total(called)
     false_pos = n_called - true_pos
     recall, specificity = divide(true_pos, n_yes), divide(n_no - false_pos, n_no)
     both = recall.valid & specificity.valid
@@ -94,33 +77,33 @@ def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], patients: Patients)
     }
 
 
-def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """Recall of each class when the highest score decides: truth (N,), scores (N, K) -> (K, B)."""
     yes = truth[:, None] == np.arange(scores.shape[1])
     hit = scores.argmax(axis=1) == truth
-    return divide(patients.total(yes & hit[:, None]), patients.total(yes))
+    return divide(resamples.total(yes & hit[:, None]), resamples.total(yes))
 
 
-def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """`benchmarks.metrics.calibration.brier`: (1, B), summed over the classes, for truth (N,), else (K, B)."""
     if truth.ndim == 2:
         squares = (scores - truth) ** 2
     else:
         squares = ((scores - (truth[:, None] == np.arange(scores.shape[1]))) ** 2).sum(axis=1, keepdims=True)
-    return divide(patients.total(squares), patients.total(np.ones((len(truth), 1))))
+    return divide(resamples.total(squares), resamples.total(np.ones((len(truth), 1))))
 
 
-def calibration_error(truth: NDArray[np.integer], scores: NDArray[np.float64], patients: Patients) -> Column:
+def calibration_error(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """`benchmarks.metrics.calibration.ece`: (1, B) of the first choice for truth (N,), else (K, B) of each finding.
 
     In `N_BINS` bins of the confidence: sum over bins of |sum over its images of (confidence - came true)| / n.
     """
     said, right = outcomes(truth, scores)
-    n_images = patients.total(np.ones(len(truth)))
+    n_images = resamples.total(np.ones(len(truth)))
     place = np.clip(np.ceil(said * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     found = []
     for q in range(said.shape[1]):
         gaps = np.zeros((len(truth), N_BINS))
         gaps[np.arange(len(truth)), place[:, q]] = said[:, q] - right[:, q]
-        found.append(np.abs(patients.total(gaps)).sum(axis=0))
+        found.append(np.abs(resamples.total(gaps)).sum(axis=0))
     return divide(np.stack(found), n_images[None])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.statistics.compare import arm_interval, half_width, mean_interval
-from benchmarks.statistics.resamples import Replicates
+from benchmarks.statistics.interval import LEVEL
+from benchmarks.statistics.sampled import Sampled, mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,17 +59,17 @@ class Worth:
         return asdict(self)
 
 
-def measure_worth(arm: Replicates, curve: Sequence[tuple[int, Replicates]], *, n_real: int, n_synthetic: int) -> Worth:
+def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real: int, n_synthetic: int) -> Worth:
     """Invert the learning curve of real images alone at the arm's AUROC.
 
     The curve is the isotonic regression of mean AUROC on log n (never falling), with straight lines between its
     points. At every size n its height is a fixed linear combination of the measured arms, so arm minus curve is a
     paired difference over seeds and patients like any other: n belongs to the confidence set when the 95 % interval
-    of that difference (`benchmarks.statistics.compare.mean_interval`) holds 0. This is Fieller's way of inverting a
+    of that difference (`benchmarks.statistics.interval.mean_interval`) holds 0. This is Fieller's way of inverting a
     regression (1954), and keeps the coverage of the interval it inverts.
 
-    arm : of the arm to be valued. curve : (number of real images, replicates), at least two sizes, all on the test set,
-    seeds and resamples of the arm. n_real, n_synthetic : images in the arm's own training set.
+    arm : AUROC of the arm to be valued. curve : (number of real images, their AUROC), at least two sizes, all on the
+    test set, seeds and resamples of the arm. n_real, n_synthetic : images in the arm's own training set.
 
     Raises
     ------
@@ -80,28 +80,28 @@ def measure_worth(arm: Replicates, curve: Sequence[tuple[int, Replicates]], *, n
     sizes = np.array([n for n, _ in points])
     if len(set(sizes.tolist())) < 2 or n_synthetic < 1:
         raise ValueError("worth needs a learning curve of two sizes or more, and an arm with synthetic images")
-    if any(r.design != arm.design or r.point.shape != arm.point.shape for _, r in points):
+    if any(not r.pairs_with(arm) for _, r in points):
         raise ValueError("the arm and the curve cannot be paired: they need one test set and the same seeds")
-    values = np.stack([r.macro for _, r in points])
-    draws = np.stack([r.macro_draws for _, r in points])
+    values = np.stack([r.values for _, r in points])
     pooling = isotonic_weights(values.mean(1))
     fitted = pooling @ values.mean(1)
     shown = tuple(
         CurvePoint(int(n), i.estimate, i.low, i.high, float(f))
-        for n, i, f in zip(sizes, (arm_interval(r) for _, r in points), fitted, strict=True)
+        for n, i, f in zip(sizes, (r.interval() for _, r in points), fitted, strict=True)
     )
-    rise = mean_interval(values[-1] - values[0], draws[-1] - draws[0], n_groups=arm.n_groups, seed=arm.seed)
+    rise = points[-1][1].minus(points[0][1]).difference_interval()
     if rise.low <= 0:
         note = (
             f"real images alone gain {rise.estimate:+.4f} [{rise.low:+.4f}, {rise.high:+.4f}] from {sizes[0]} to "
             f"{sizes[-1]}: the curve is not shown to rise, and nothing can be read off it"
         )
         return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown)
-    estimate, where = _invert(float(arm.macro.mean()), sizes, fitted)
+    estimate, where = _invert(arm.mean, sizes, fitted)
     grid = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), GRID))
     if estimate is not None:
         grid = np.unique(np.append(grid, estimate))
-    inside = np.array([_holds_zero(_heights(grid_n, sizes) @ pooling, values, draws, arm) for grid_n in grid])
+    measured = [r for _, r in points]
+    inside = np.array([_holds_zero(_heights(n, sizes) @ pooling, measured, arm) for n in grid])
     low = high = None
     if inside.any():  # the set reaches up to its neighbours on the grid, which are not in it
         members = np.flatnonzero(inside)
@@ -152,12 +152,10 @@ def _heights(n: float, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.array([np.interp(math.log(n), np.log(sizes), unit) for unit in np.eye(len(sizes))])
 
 
-def _holds_zero(
-    weights: NDArray[np.float64], values: NDArray[np.float64], draws: NDArray[np.float64], arm: Replicates
-) -> bool:
+def _holds_zero(weights: NDArray[np.float64], points: Sequence[Sampled], arm: Sampled) -> bool:
     """Whether arm minus curve may be 0 at a size whose height is `weights` (P,) of the points."""
-    apart, drawn = arm.macro - weights @ values, arm.macro_draws - np.tensordot(weights, draws, axes=1)
-    return bool(abs(apart.mean()) <= half_width(apart, drawn, n_groups=arm.n_groups).half)
+    apart = arm.minus(mixed(weights, points))
+    return abs(apart.mean) <= apart.spread(level=LEVEL).half
 
 
 def _invert(height: float, sizes: NDArray[np.int64], fitted: NDArray[np.float64]) -> tuple[float | None, Where]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.records.predictions import Entry, read_replicates
+from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.request.spec import NONE, NOT_THE_ARM
 from benchmarks.statistics.compare import MIN_SEEDS
@@ -47,7 +47,7 @@ def _sentence(group: Sequence[Entry], zero: Entry | None) -> str:
     from benchmarks.statistics.crossed_trainings import pool
 
     try:
-        found = pool([read_replicates(e) for e in group], read_replicates(zero))
+        found = pool([read_auroc(e) for e in group], read_auroc(zero))
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
     unequal = next((r for e in group if (r := e.record["comparisons"][NONE].get("unequal"))), None)
