@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
 
 
 def resolve_device(name: str) -> str:
