@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
 from benchmarks.statistics.resamples import Replicates
+from benchmarks.statistics.word import Verdict, too_few_seeds, word_of_interval
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Verdict = Literal["helps", "hurts", "no difference shown"]
 LEVEL = 0.95
-MIN_SEEDS = 6
-"""Fewest seeds at which the sign-flip test can reach p < 0.05: its smallest two-sided p is 2 / 2^n."""
 
 
 @dataclass(frozen=True)
@@ -258,14 +256,8 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
     by_seed = a.macro - b.macro
     n_seeds = len(by_seed)
     interval = mean_interval(by_seed, a.macro_draws - b.macro_draws, n_groups=a.n_groups, seed=a.seed)
-    verdict: Verdict = "no difference shown"
-    if n_seeds >= MIN_SEEDS and interval.low > 0:
-        verdict = "helps"
-    elif n_seeds >= MIN_SEEDS and interval.high < 0:
-        verdict = "hurts"
-    screening = None
-    if n_seeds < MIN_SEEDS:
-        screening = f"screening: {n_seeds} seed{'s' * (n_seeds > 1)} cannot reach p < 0.05"
+    reason = too_few_seeds(n_seeds)
+    screening = f"screening: {reason}" if reason else None
     left_out = f"macro without {'; '.join(a.left_out)}" if a.left_out else None
     return Comparison(
         a=name_a,
@@ -274,7 +266,7 @@ def compare(a: Replicates, b: Replicates, *, name_a: str, name_b: str) -> Compar
         low=interval.low,
         high=interval.high,
         p_value=sign_flip_p(by_seed, seed=a.seed),
-        verdict=verdict,
+        verdict=word_of_interval(interval.low, interval.high, n_seeds=n_seeds),
         note="; ".join(part for part in (screening, interval.note, left_out) if part) or None,
         n_seeds=n_seeds,
         n_groups=a.n_groups,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.statistics.compare import MIN_SEEDS, half_width
+from benchmarks.statistics.compare import half_width
 from benchmarks.statistics.quantile import one_sided_p
+from benchmarks.statistics.word import MIN_SEEDS
 
 if TYPE_CHECKING:
     import numpy as np
