@@ -19,7 +19,7 @@ def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         spec = record["spec"]
-        if spec["generator"] == generator and not is_zero_line(spec):
+        if spec["generator"] == generator:
             key = spec["mode"], spec["generator_seed"], tuple(spec["filters"])
             groups.setdefault(key, []).append(record)
     lines = []
