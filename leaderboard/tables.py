@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.records.predictions import Entry
-from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only
+from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
+from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.over_trainings import pooled_sentences
-from benchmarks.verdicts.verdict import MIN_SEEDS, verdict
+from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
 from synthworth.keys import digest
@@ -50,8 +51,10 @@ class Row:
     label: str
     """Name of the arm, with the settings in which it differs from its namesakes."""
     numbers: Mapping[str, Number]
+    word: Word
+    """What is shown of the arm."""
     verdict: str
-    """A word or two."""
+    """The same in a word or two, or what the arm is in its table."""
     sentence: str
     """The same with its differences and intervals."""
 
@@ -176,8 +179,8 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
     }
     if machines:
         lines.append(f"measured on {'; '.join(sorted(machines))}")
-    if setting["seeds"] < MIN_SEEDS:
-        lines.append(f"Screening: {setting['seeds']} seeds cannot reach p < 0.05")
+    if reason := too_few_seeds(setting["seeds"]):
+        lines.append(f"Screening: {reason}")
     return tuple(lines)
 
 
@@ -203,8 +206,8 @@ def _row(standing: Standing, label: str) -> Row:
         value = record["cost"].get(name)
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {**record["comparisons"], **standing.against}
-    sentence = verdict(record["name"], comparisons, n_seeds=record["spec"]["seeds"])
-    return Row(standing, label, {name: numbers[name] for name in NUMBERS}, verdict_word(standing), sentence)
+    word, sentence = word_of_arm(comparisons), verdict(record["name"], comparisons)
+    return Row(standing, label, {name: numbers[name] for name in NUMBERS}, word, _said(word, record["spec"]), sentence)
 
 
 def _worth(record: Mapping[str, Any]) -> Number:
@@ -254,18 +257,7 @@ def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
     return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
 
 
-def verdict_word(standing: Standing) -> str:
-    """What `benchmarks.verdicts.verdict.verdict` says in a sentence, in a word or two."""
-    spec, gain = standing.entry.spec, standing.against.get(NONE)
-    if gain is None and spec["generator"] == NONE:
-        return "the zero line" if spec["portion"] == 1 else "a point of the curve"
-    if gain is None:
-        return "not compared"
-    if gain.get("unequal"):
-        return "unequal compute"
-    if spec["seeds"] < MIN_SEEDS:
-        return "screening only"
-    if gain["low"] > 0:
-        bar = standing.against.get("duplicate")
-        return "helps" if bar is None or bar["low"] > 0 else "helps, not shown to beat duplicate"
-    return "hurts" if gain["high"] < 0 else "no difference shown"
+def _said(word: Word, spec: Mapping[str, Any]) -> str:
+    if word.kind is not Kind.NOT_COMPARED or spec["generator"] != NONE:
+        return word.short
+    return "the zero line" if is_zero_line(spec) else "a point of the curve"

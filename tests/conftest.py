@@ -174,7 +174,7 @@ class Lab:
             "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
             "comparisons": comparisons,
-            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "verdict": verdict(spec.name, comparisons),
             "training": trained(spec),
             "cost": {} if spec.is_real_only else {"fit_seconds": 1.5, "draw_seconds_per_1000": 2.5},
             "validation": {"auroc": value},

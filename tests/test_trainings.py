@@ -115,6 +115,28 @@ def test_a_missing_zero_line_is_said(alone: Any) -> None:
     assert line == "latent_ddpm add 0.5, 3 trainings: not compared with real images alone"
 
 
+def test_trainings_compared_with_other_controls_are_pooled_all_the_same(alone: Any) -> None:
+    records = trained(alone, 2.4, 2.5, 2.6)
+    (line,) = told(alone, [{**r, "comparisons": {}} for r in records])
+    assert line.startswith("HELPS. latent_ddpm add 0.5, 3 trainings: AUROC +")
+    assert told(alone, records) == [line]
+
+
+def test_a_point_of_the_learning_curve_is_not_what_trainings_are_compared_with(alone: Any) -> None:
+    zero, *arms = trained(alone, 2.4, 2.5, 2.6)
+    point = alone.run("none", 2.5, portion=2.0)
+    (line,) = told(alone, [point, zero, *arms])
+    assert line == told(alone, [zero, *arms])[0]
+    assert told(alone, [point, *arms])[0].endswith("not compared with real images alone")
+
+
+def test_one_training_of_unequal_compute_leaves_the_method_without_a_verdict(alone: Any) -> None:
+    zero, first, *others = trained(alone, 2.4, 2.5, 2.6)
+    longer = {**first, "training": {**first["training"], "steps": [9] * 6}}
+    (line,) = told(alone, [zero, longer, *others])
+    assert line.startswith("UNEQUAL COMPUTE, 9 optimiser steps against 5. latent_ddpm add 0.5, 3 trainings: AUROC +")
+
+
 def test_trainings_that_cannot_be_paired_are_refused(alone: Any) -> None:
     trained(alone, 2.0, 2.0)
     first, control = (alone.known[k] for k in (("latent_ddpm", 0.5, 6, 0), ("none", None, 6, 0)))

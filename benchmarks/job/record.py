@@ -15,6 +15,7 @@ from benchmarks.metrics.registry import EXTRACTORS, Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.provenance import provenance
 from benchmarks.records.store import GRID, SCHEMA, WORTH, Records
+from benchmarks.request.controls import is_control_of
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.stages.arm import Arm
@@ -91,7 +92,7 @@ class Panel:
             "unavailable": {} if spec.is_real_only else self.fidelity.unavailable,
             "comparisons": comparisons,
             "worth": self.worth(arm),
-            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "verdict": verdict(spec.name, comparisons),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
             "calibration": describe_calibration(
@@ -137,16 +138,9 @@ def is_control(spec: RunSpec) -> bool:
 
 
 def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms a spec is read against: real images alone, remedies, and controls at the same ratio and mode."""
-    return [arm for name in spec.controls for arm in arms if arm.spec.generator == name and _pairs(spec, arm.spec)]
-
-
-def _pairs(spec: RunSpec, control: RunSpec) -> bool:
-    if control.portion != 1 or control.filters:
-        return False
-    if control.is_real_only:
-        return control.ratio in (0, spec.ratio)
-    return (control.ratio, control.mode, control.generator_seed) == (spec.ratio, spec.mode, 0)
+    """The arms that a spec is compared with, in the order of its controls."""
+    named = [arm for name in spec.controls for arm in arms if arm.spec.generator == name]
+    return [arm for arm in named if is_control_of(vars(arm.spec), vars(spec))]
 
 
 def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
