@@ -26,9 +26,9 @@ from benchmarks.metrics.calibration import (
     fit_temperature,
     temper,
 )
-from benchmarks.metrics.registry import METRICS, Value, metrics_on
+from benchmarks.metrics.registry import METRICS, metrics_on
+from benchmarks.metrics.value import Value
 from benchmarks.report.figures.reliability import draw_reliability
-from benchmarks.statistics import replicates
 from benchmarks.statistics.sampled import bootstrap_metrics
 from benchmarks.statistics.tempered import bootstrap_calibrated
 from synthworth.errors import Unavailable
@@ -255,7 +255,6 @@ def test_they_are_registered_and_lower_is_better() -> None:
 
 @pytest.mark.parametrize("make", [one_class, findings])
 def test_the_bootstrap_of_the_whole_test_set_is_the_metric(make: Any) -> None:
-    assert replicates.N_BINS == N_BINS
     arms = [make(120, seed=s, sureness=2.0) for s in (0, 0, 0)]
     truth, scores = arms[0][0], np.stack([a[1] for a in arms]) ** np.array([1.0, 1.1, 1.2])[:, None, None]
     if truth.ndim == 1:

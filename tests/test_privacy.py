@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.judging.fidelity import Fidelity
-from benchmarks.judging.privacy import NEAREST, PCA, Privacy, closest
+from benchmarks.judging.privacy import Privacy, closest
 from benchmarks.metrics.extractors.base import Extracted
 from benchmarks.metrics.privacy import (
     COPY,
@@ -25,6 +25,8 @@ from benchmarks.metrics.privacy import (
     exact_copies,
     pixel_vectors,
 )  # fmt: skip
+from benchmarks.report.figures.features import PCA, draw_features
+from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
 from benchmarks.report.tables import privacy_sentence
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
@@ -295,12 +297,16 @@ def test_real_images_alone_have_no_privacy(privacy, make_spec):
 def test_the_pictures_are_drawn_and_repeat(privacy, tmp_path):
     judge, sets, arm = privacy
     one = arm(sets["train"].images[::2], sets["train"].labels[::2])
+    assert judge.pairs(one) == {} and judge.spread(one) == {}
     judge.of(one)
-    pictures = judge.pictures(one)
-    assert set(pictures) == {NEAREST, PCA}
-    for name, draw in pictures.items():
-        draw(tmp_path / name)
-        draw(tmp_path / "again.png")
+    pairs, spread = judge.pairs(one), judge.spread(one)
+    draw = {
+        NEAREST: lambda f: draw_pairs(f, pairs, space=judge.spaces[0]),
+        PCA: lambda f: draw_features(f, **spread, name="an arm", space=judge.spaces[0], seed=0),
+    }
+    for name, write in draw.items():
+        write(tmp_path / name)
+        write(tmp_path / "again.png")
         assert (tmp_path / name).read_bytes() == (tmp_path / "again.png").read_bytes()
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 800 and picture.height > 400
