@@ -50,9 +50,9 @@ class Value:
     """Its name in the literature, where only these features earn it: `fid` for `fd` of Inception in fp32."""
 
     @classmethod
-    def missing(cls, name: str, reason: Unavailable | str, *, n: int, direction: Direction, **fields: Any) -> Value:
-        """The null that is recorded for a number that cannot be computed; `fields` are further ones of the Value."""
-        return cls(name, None, n, direction, note=str(reason), **fields)
+    def missing(cls, name: str, reason: Unavailable | str, *, n: int, direction: Direction) -> Value:
+        """The null that is recorded for a number that cannot be computed."""
+        return cls(name, None, n, direction, note=str(reason))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.
