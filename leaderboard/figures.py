@@ -195,11 +195,13 @@ def choose_quality(table: Table) -> str | None:
     """Name of the fidelity number that most arms with a gain have: FID before Frechet distances before others."""
     gains = [row for row in table.rows if row.numbers["vs_none"].value is not None]
     names: dict[str, int] = {}
+    fids: set[str] = set()
     for row in gains:
         for name, value in row.standing.entry.record["fidelity"].items():
-            if value["value"] is not None and name.startswith(("fid@", "fd@")):
+            if value["value"] is not None and value["metric"] == "fd":
                 names[name] = names.get(name, 0) + 1
-    found = sorted(names, key=lambda name: (-names[name], not name.startswith("fid@"), name))
+                fids |= {name} if value["alias"] else set()
+    found = sorted(names, key=lambda name: (-names[name], name not in fids, name))
     return found[0] if found and names[found[0]] >= 3 else None
 
 

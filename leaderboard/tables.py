@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.records.predictions import Entry
+from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.over_trainings import pooled_sentences
@@ -21,7 +22,11 @@ ARM_FIELDS = (
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
-FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
+FIDELITY = {
+    "fid": {"metric": "fd", "alias": "fid"},
+    "fd_efficientnet_lite0": {"metric": "fd", "extractor": "efficientnet_lite0"},
+}
+"""Columns of the Frechet distance, and the fields by which a value belongs there."""
 NUMBERS = (
     "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "worth", "auprc",
     "balanced_accuracy", "f1", "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency",
@@ -189,16 +194,13 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _row(standing: Standing, label: str) -> Row:
     record = standing.entry.record
-    numbers = {
-        name: _of_value(record["utility"].get(name), "this metric was not measured")
-        for name in ("auroc", "auprc", "balanced_accuracy", "f1")
-    }
+    numbers = {name: _of_value(record["utility"].get(name), "this metric was not measured") for name in UTILITY}
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
     numbers["worth"] = _worth(record)
     alone = is_real_only(record["spec"])
-    for name, prefix in FIDELITY.items():
-        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record["fidelity"], prefix)
+    for name, fields in FIDELITY.items():
+        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record, fields)
     for name in ("class_consistency_auroc", "class_consistency"):
         why = "needs one class an image" if name == "class_consistency" else "this metric was not measured"
         numbers[name] = _of_value(record["fidelity"].get(name), NO_GENERATOR if alone else why)
@@ -207,7 +209,15 @@ def _row(standing: Standing, label: str) -> Row:
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {**record["comparisons"], **standing.against}
     word, sentence = word_of_arm(comparisons), verdict(record["name"], comparisons)
-    return Row(standing, label, {name: numbers[name] for name in NUMBERS}, word, _said(word, record["spec"]), sentence)
+    in_order = {name: numbers[name] for name in NUMBERS}
+    for name in added_columns():
+        in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
+    return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
+
+
+def added_columns() -> dict[str, str]:
+    """Metric -> heading of the utility metrics that are not built in."""
+    return {name: heading for name, heading in utility_columns().items() if name not in UTILITY}
 
 
 def _worth(record: Mapping[str, Any]) -> Number:
@@ -241,19 +251,18 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
     return dict(zip(names, (found, p, adjusted), strict=True))
 
 
-def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
-    """FID, or the Frechet distance in EfficientNet-Lite0's features, at the n in its name."""
-    extractor = "" if prefix == "fid@" else "/efficientnet_lite0"
-    name = next((k for k in fidelity if k.startswith(prefix) and extractor in k), None)
-    if name is None:
+def _distance(record: Mapping[str, Any], fields: Mapping[str, str]) -> Number:
+    """The distance with these fields, at its n."""
+    values = record["fidelity"].values()
+    value = next((v for v in values if all(v[name] == wanted for name, wanted in fields.items())), None)
+    if value is None:
         return Number(None, note="the extractor was not among those asked for")
-    value = fidelity[name]
     extra, floor = value["extra"], value["extra"].get("floor")
     note = value["note"]
     if note is None and floor is None:
         note = "the real-real floor could not be measured"
-    if note is None and "bf16" in extra.get("extractor", ""):
-        note = f"features in bf16 ({extra['extractor']}): not to be compared with fp32"
+    if note is None and record["spec"]["extractor_precision"] == "bf16":
+        note = f"features in bf16 ({value['features']}): not to be compared with fp32"
     return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
 
 

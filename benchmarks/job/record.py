@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.judging.fidelity import Fidelity, class_consistency
+from benchmarks.judging.later import lacks_a_metric
 from benchmarks.judging.privacy import Privacy
 from benchmarks.judging.subgroups import Subgroups
 from benchmarks.judging.utility import compare_arms, sample, utility, validation
@@ -30,11 +31,12 @@ logger = logging.getLogger(__name__)
 
 
 def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
-    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since."""
+    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since, or a metric
+    that was registered since and needs more than a record keeps."""
     record = records.find(spec.run_id)
-    if record is not None and any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
+    if record is None or any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
         return None
-    return record
+    return None if lacks_a_metric(record) else record
 
 
 def write_failure(records: Records, arm: Arm, error: str, *, status: str = "failed") -> dict[str, Any]:

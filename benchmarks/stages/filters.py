@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.privacy import are_copies, exact_copies
+from benchmarks.metrics.privacy import are_copies, copy_bound, exact_copies
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import train_classifier
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.features import extract_features
 from synthworth.artifacts import read_array, write_array
-from synthworth.errors import UserError
+from synthworth.errors import Unavailable, UserError
 from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EXTRACTOR = "efficientnet_lite0"
-CONFIDENCE, FAR, COPY = 0.5, 0.95, 0.01
+CONFIDENCE, FAR = 0.5, 0.95
 MOST_SHARDS = 8
 """Shards drawn at most for each one that would do without filters."""
 VERSION = 2
 
 
 class Starved(UserError):
-    """Too few synthetic images pass the filters: known only once they are drawn."""
+    """Too few synthetic images pass the filters, or too few real ones say what passes: known once they are drawn."""
 
 
 class Sieve:
@@ -77,8 +77,15 @@ class Sieve:
             return np.asarray(((scores >= CONFIDENCE) == known.astype(bool)).all(1))
         found = extract_features(self.bench, self._extractor, key, lambda: pictures).features
         distance = self._to_train(found)
-        low, high = np.quantile(self._val_distances, [COPY, FAR])
-        return np.asarray(distance <= high) if name == "near" else ~are_copies(distance, low)
+        if name == "near":
+            return np.asarray(distance <= np.quantile(self._val_distances, FAR))
+        try:
+            bound = copy_bound(self._val_distances)
+        except Unavailable as reason:
+            raise Starved(
+                f"--filters {name}: {reason} in val. Use a larger val split, or leave the filter out"
+            ) from reason
+        return ~are_copies(distance, bound)
 
     @cached_property
     def _extractor(self) -> Any:
