@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from generators.options import AdamWConfig
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 
 
 @dataclass(frozen=True)
-class FamilyConfig:
+class FamilyConfig(AdamWConfig):
     """Options that `vae`, `gmvae` and `fs_gmvae` share.
 
     Raises
@@ -22,6 +23,9 @@ class FamilyConfig:
         another than its sha256 says.
     """
 
+    # the base has these options' docstrings
+    batch: int = 16
+    lr: float = 2e-3
     latent: Literal["vector", "spatial"] = "spatial"
     """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
     factor = patch * 2 ^ (levels - 1)."""
@@ -66,23 +70,11 @@ class FamilyConfig:
     SYNTHWORTH_WEIGHTS and in torch's cache, then downloaded."""
     perceptual_sha256: str = ""
     """Of that file: filled in from it, checked against it where given, and in the key in its place."""
-    batch: int = 16
-    """Images in a step."""
-    accumulate: int = 1
-    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
-    lr: float = 2e-3
-    """Highest learning rate (AdamW, warm-up, then half a cosine to zero)."""
-    warmup: int = 50
-    """Steps of linear warm-up; at most a tenth of the training."""
-    clip: float = 1.0
-    """Largest norm of a step's gradient."""
     ema: float = 0.0
     """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
     kernel_width: float = 0.0
     """Structure-preserving draws of a spatial latent: standard deviation, in latent pixels, of the Gaussian kernel that
     the noise is smoothed with (its variance stays 1); 0 for white noise."""
-    sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
-    """Images drawn, encoded or decoded at a time."""
 
     def __post_init__(self) -> None:
         ranges = {
