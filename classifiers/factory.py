@@ -135,7 +135,7 @@ class TimmClassifier:
 
     def predict(self, images: Tensor) -> np.ndarray:
         """Probabilities, float32 (N, K), for uint8 (N, C, H, W)."""
-        from classifiers.selection import to_probabilities
+        from classifiers.logits import to_probabilities
         from synthworth.images import check_batch
 
         if self._model is None or self._eye is None:

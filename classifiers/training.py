@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, soft_targets
-from classifiers.selection import Best, evaluation_steps, macro_auroc, row_losses, to_probabilities
+from classifiers.logits import row_losses, to_probabilities
+from classifiers.selection import Best, evaluation_steps, macro_auroc
 from data.augment import find_augmentation
 from synthworth.devices import autocast
 from synthworth.images import to_unit

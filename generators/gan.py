@@ -14,8 +14,8 @@ from generators.noise import draw_chunks
 from generators.options import BatchConfig
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
-from synthworth.errors import UserError
 from synthworth.keys import seed_from
+from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ class GANConfig(BatchConfig):
             "sample_batch": self.sample_batch >= 1,
             "augment": len(set(self.augment)) == len(self.augment),
         }
-        for name, fits in in_range.items():
-            if not fits:
-                flag = name.replace("_", "-")
-                raise UserError(f"--gen.{flag} {getattr(self, name)} was asked for, which is out of range")
+        require_ranges(self, in_range, prefix="--gen.")
 
 
 class GAN(BaseGenerator):

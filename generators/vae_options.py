@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -10,6 +9,7 @@ from typing import Literal, Self
 from generators.options import AdamWConfig
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.training.options import checked_sha256, require_ranges
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ class FamilyConfig(AdamWConfig):
             "perceptual": self.perceptual >= 0, "lr": self.lr > 0, "ema": 0 <= self.ema < 1,
             "kernel_width": self.kernel_width >= 0,
         }  # fmt: skip
-        for name, fits in ranges.items():
-            if not fits:
-                raise UserError(f"{name} {getattr(self, name)} was asked for, which is out of range")
+        require_ranges(self, ranges)
         if self.kernel_width and self.latent == "vector":
             raise UserError(
                 f"kernel_width {self.kernel_width} smooths a spatial latent, and latent is vector: change one"
@@ -97,7 +95,8 @@ class FamilyConfig(AdamWConfig):
         for name in ("encoder", "perceptual"):
             file, known = getattr(self, f"{name}_weights"), f"{name}_sha256"
             if file is not None:
-                object.__setattr__(self, known, checked_sha256(file, getattr(self, known), name=f"{name}_weights"))
+                found = checked_sha256(file, getattr(self, known), option=f"{name}_weights")
+                object.__setattr__(self, known, found)
 
     def without_paths(self) -> Self:
         """The same options for another machine: weights files by their sha256 alone."""
@@ -109,12 +108,11 @@ class FamilyConfig(AdamWConfig):
         return self.patch << (len(self.widths) - 1)
 
 
-def checked_sha256(file: Path, wanted: str, *, name: str) -> str:
-    """sha256 of a file. Raises UserError when it is not there or is another than `wanted` (where that is not "")."""
-    if not file.is_file():
-        raise UserError(f"{name} {file}: no such file")
-    with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if wanted not in ("", found):
-        raise UserError(f"{name} {file} has sha256 {found}, not {wanted} as asked")
-    return found
+@dataclass(frozen=True)
+class MixtureConfig(FamilyConfig):
+    """The same options with the defaults of `gmvae` and `fs_gmvae`, whose prior is a mixture: a short vector that the
+    KL term weighs more on."""
+
+    latent: Literal["vector", "spatial"] = "vector"
+    latent_size: int = 64
+    beta: float = 0.02

@@ -14,7 +14,7 @@ from benchmarks.request.spec import NONE, RunSpec, normalise
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, row_weights, soft_targets
 from classifiers.config import Config
 from classifiers.factory import TimmClassifier
-from classifiers.selection import row_losses
+from classifiers.logits import row_losses
 from classifiers.training import make_order
 from data.augment import find_augmentation
 from data.images import ImageSet, Split
