@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from generators.nets.labels import ConditionSpec
-    from generators.training import Resident
+    from synthworth.training.near import Resident
 
 Kind = Literal["label", "multilabel", "clip_text", "clip_vision", "embedding"]
 NOTHING_FOUND = {"no finding", "no findings", "normal", "healthy"}
@@ -92,7 +92,7 @@ class Conditioner:
         UserError
             For another split than train, and for whatever is not at hand; one line, before any training.
         """
-        from generators.training import Resident
+        from synthworth.training.near import Resident
 
         require_train(train, what="a conditioner")
         self.device = device
@@ -172,7 +172,7 @@ class Bank(Conditioner):
         self.spec = ConditionSpec(self.config.kind, self.spec.n_classes, self.spec.multilabel, n_tokens, width)
 
     def _keep_near(self) -> None:
-        from generators.training import Resident
+        from synthworth.training.near import Resident
 
         self.source = Resident(self.bank, device=self.device)
 

@@ -29,14 +29,11 @@ class FirstStageConfig(VAEConfig):
     """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
     draw_from: Literal["prior", "posterior"] = "prior"
     """Of no use here: the denoiser stands in the place of both."""
+    # the base has these options' docstrings
     patch: int = 4
-    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
     widths: tuple[int, ...] = (96,)
-    """Channels by resolution, from the image inwards; each after the first halves it."""
     blocks: int = 2
-    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
     batch: int = 8
-    """Images in a step."""
 
 
 class FirstStage(Protocol):
