@@ -44,7 +44,7 @@ def main(args: Sequence[str]) -> int:
     report.print_verdicts(out, judged)
     for line in by_val(outcome.records, generator=o.generator):
         out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)
-    for line in pooled_sentences(entries_of(Records(o.results), outcome.records)):
+    for line in pooled_sentences(entries_of(Records(o.results), outcome.records), outcome.aurocs):
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     report.print_places(out, o.results, outcome.records)
     for record in outcome.skipped:

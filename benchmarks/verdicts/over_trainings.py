@@ -15,6 +15,7 @@ from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from benchmarks.statistics.crossed_trainings import Pooled
+    from benchmarks.statistics.sampled import Sampled
 
 
 def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -28,25 +29,33 @@ def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
     return [[same[k] for k in sorted(same)] for same in groups.values() if len(same) > 1]
 
 
-def pooled_sentences(entries: Sequence[Entry]) -> list[str]:
-    """A line for each method that was trained several times, against real images alone (among `entries`)."""
+def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | None = None) -> list[str]:
+    """A line for each method that was trained several times, against real images alone (among `entries`).
+
+    known : AUROC of arms that were judged just now, by run id; that of the others is made from their predictions.
+    """
     zero = next((e for e in entries if is_zero_line(e.spec)), None)
-    return [_sentence(group, zero) for group in by_method(entries)]
+    return [_sentence(group, zero, known or {}) for group in by_method(entries)]
 
 
-def _sentence(group: Sequence[Entry], zero: Entry | None) -> str:
+def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sampled]) -> str:
     name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.crossed_trainings import pool
 
     try:
-        found = pool([read_auroc(e) for e in group], read_auroc(zero))
+        found = pool(*_aurocs(group, zero, known))
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
     differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
     word = word_of({**found.to_json(), "unequal": next(filter(None, differing), None)})
     return f"{word.loud}. {name}: {_numbers(found)}"
+
+
+def _aurocs(group: Sequence[Entry], zero: Entry, known: Mapping[str, Sampled]) -> tuple[list[Sampled], Sampled]:
+    of = {e.run_id: known.get(e.run_id) or read_auroc(e) for e in (*group, zero)}
+    return [of[e.run_id] for e in group], of[zero.run_id]
 
 
 def _numbers(found: Pooled) -> str:
