@@ -86,12 +86,18 @@ def test_real_images_alone_and_duplicates_are_not_compared_with_themselves(lab: 
 
 def test_missing_predictions_are_why_there_is_no_rank_and_no_comparison(lab: Any) -> None:
     zero, arm = lab.run("none", 1.0), without(lab.run("good", 2.0))
-    (Records(lab.folder).path(zero["run_id"]) / PREDICTIONS).unlink()
+    mine, control = (Records(lab.folder).path(r["run_id"]) / PREDICTIONS for r in (arm, zero))
+    content, reason = mine.read_bytes(), "not in the record, and predictions are missing to compute it"
+    control.unlink()
     found = standings(lab, zero, arm)
     assert found[zero["run_id"]].rank is None
     assert found[zero["run_id"]].missing["rank"] == f"{PREDICTIONS} is missing beside the record"
-    assert found[arm["run_id"]].rank == 1
-    assert found[arm["run_id"]].missing["none"] == "not in the record, and predictions are missing to compute it"
+    assert (found[arm["run_id"]].rank, found[arm["run_id"]].missing["none"]) == (1, reason)
+    control.write_bytes(content)
+    mine.unlink()
+    found = standings(lab, zero, arm)
+    assert found[arm["run_id"]].rank is None
+    assert found[arm["run_id"]].missing["none"] == reason
 
 
 def test_predictions_of_another_test_set_are_not_ranked_with_the_others(lab: Any) -> None:
@@ -106,6 +112,14 @@ def test_an_arm_without_a_number_comes_last(lab: Any) -> None:
     missing["utility"]["auroc"]["value"] = None
     weak, good = lab.run("weak", 0.3), lab.run("good", 2.0)
     assert list(standings(lab, missing, weak, good)) == [good["run_id"], weak["run_id"], missing["run_id"]]
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_missing_number_is_below_zero(lab: Any, broken: int) -> None:
+    records = [lab.run("one", 1.0), lab.run("two", 1.0)]
+    for k, record in enumerate(records):
+        record["utility"]["auroc"]["value"] = None if k == broken else 0.0
+    assert list(standings(lab, *records))[-1] == records[broken]["run_id"]
 
 
 def test_holm_goes_over_the_comparisons_with_real_images_alone_and_nothing_else(lab: Any) -> None:
