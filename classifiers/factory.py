@@ -190,11 +190,15 @@ def check_val(mix: TrainingMix, val: ImageSet) -> None:
 
 
 def normalisation(model: nn.Module, channels: int, *, learned: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the intensity by channel: what the weights were learned with, else 0.5
-    and 0.5 (MedMNIST's), the same for every arm whatever it trains on."""
+    """Mean and standard deviation of the intensity by channel: what the weights were learned with (averaged over RGB
+    for grey images, whose first convolution timm sums over RGB), else 0.5 and 0.5 (MedMNIST's), the same for every arm
+    whatever it trains on."""
     if not learned:
         return (0.5,) * channels, (0.5,) * channels
     from timm.data import resolve_data_config
 
     found = resolve_data_config({"in_chans": channels}, model=model)
-    return tuple(map(float, found["mean"])), tuple(map(float, found["std"]))
+    mean, std = (tuple(map(float, found[name])) for name in ("mean", "std"))
+    if len(mean) == channels:
+        return mean, std
+    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from data.images import ImageSet, require_train
+from generators.matching import require_alike, rows_showing
 from generators.pretrained import identify, require_identity
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError
@@ -187,14 +188,13 @@ class Bank(Conditioner):
         import torch
 
         asked = labels.cpu().numpy()
-        if asked.ndim != self.labels.ndim:
-            raise UserError(f"labels of shape {asked.shape} were asked for; the conditions have {self.labels.shape}")
+        require_alike(asked, self.labels)
         pools: dict[bytes, np.ndarray] = {}
         chosen = np.empty(len(asked), dtype=np.int64)
         for row, label in enumerate(asked):
             key = label.tobytes()
             if key not in pools:
-                pools[key] = nearest_rows(self.labels, label)
+                pools[key] = rows_showing(self.labels, label, whose="the training set")
             pool = pools[key]
             chosen[row] = pool[seed_from(seed, "condition", row) % len(pool)]
         return torch.from_numpy(self.rows[chosen])
@@ -300,20 +300,6 @@ def make_conditioner(config: ConditionConfig, *, n_classes: int, multilabel: boo
         "embedding": FileBank,
     }  # fmt: skip
     return kinds[config.kind](config, n_classes=n_classes, multilabel=multilabel)
-
-
-def nearest_rows(labels: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Rows whose label is the one asked for, or, if none is, those of fewest differing findings: int64 (n,), n >= 1.
-
-    Raises
-    ------
-    UserError
-        For a class without an image.
-    """
-    differing = (labels != label).reshape(len(labels), -1).sum(1)
-    if labels.ndim == 1 and differing.min() > 0:
-        raise UserError(f"no training image shows class {int(label)}")
-    return np.flatnonzero(differing == differing.min())
 
 
 def plain_name(name: str) -> str:
