@@ -282,6 +282,10 @@ def test_apportioning_gives_whole_parts_within_one_of_exact(total: int, raw: lis
     assert (np.abs(parts - total * weights) < 1 + 1e-9).all()
 
 
+def test_of_equal_remainders_the_first_classes_get_one_more() -> None:
+    assert apportion(7, np.full(40, 1 / 40)).tolist() == [1] * 7 + [0] * 33
+
+
 def co_occurring(n: int = 4000) -> np.ndarray:
     rng = np.random.default_rng(0)
     labels = (rng.random((n, 4)) < [0.3, 0.1, 0.04, 0.02]).astype(np.uint8)
