@@ -94,6 +94,15 @@ def test_the_variance_between_never_falls_below_that_of_trainings_or_of_seeds(ta
     assert [share for share, _ in found.parts] == ([a, b, 0] if a or b else [0, 0, 1])
 
 
+def test_trainings_and_seeds_that_differ_alike_share_the_variance_and_have_freedom_by_their_number() -> None:
+    """Effects of -1, 0 and 1 of both, without interaction: A = B = 1/3."""
+    effect = np.array([-1.0, 0.0, 1.0])
+    values = effect[:, None] + effect
+    found = variance(values, still(values), n_groups=9)
+    assert found.total == pytest.approx(2 / 3)
+    assert np.array(found.parts) == pytest.approx(np.array([[1 / 2, 2], [1 / 2, 2], [0, 8]]))
+
+
 def moving(*, mean: float, training: float, seed: float, both: float) -> np.ndarray:
     """Three resamples (2, 2, 3) that move the grand mean, the trainings apart, the seeds apart, and both."""
     apart = np.array([1.0, -1.0])
