@@ -40,6 +40,7 @@ def test_a_number_is_named_by_its_metric_and_its_class() -> None:
     assert sampled([0.5]).name == "auroc"
     assert sampled([0.5], label="effusion").name == "auroc[effusion]"
     assert (sampled([0.5, 0.6, 0.7]).n_seeds, sampled([0.5, 0.6]).mean) == (3, pytest.approx(0.55))
+    assert (sampled([0.5]).n_incomplete, sampled([0.5]).left_out) == (0, ())
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,23 @@ def still(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[:, :, None], 5, axis=2)
 
 
-def test_the_variance_between_is_a_plus_b_less_the_interaction_that_both_hold() -> None:
-    found = variance(TABLE, still(TABLE), n_groups=9)
-    assert (found.trainings, found.seeds, found.patients) == pytest.approx((9 / 4, 13 / 12, 0))
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_variance_between_is_a_plus_b_less_the_interaction_that_both_hold(turned: bool) -> None:
+    """Turned, there are three trainings and two seeds."""
+    values = TABLE.T if turned else TABLE
+    found = variance(values, still(values), n_groups=9)
+    a, b = (13 / 12, 9 / 4) if turned else (9 / 4, 13 / 12)
+    assert (found.trainings, found.seeds, found.patients) == pytest.approx((a, b, 0))
     assert found.total == pytest.approx(9 / 4 + 13 / 12 - 1 / 4)
-    assert np.array(found.parts) == pytest.approx(np.array([[27 / 40, 1], [13 / 40, 2], [0, 8]]))
+    freedom = (2, 1) if turned else (1, 2)
+    expected = [[a / (a + b), freedom[0]], [b / (a + b), freedom[1]], [0, 8]]
+    assert np.array(found.parts) == pytest.approx(np.array(expected))
+
+
+def test_one_seed_tells_the_trainings_apart_and_nothing_of_seeds() -> None:
+    values = np.array([[1.0], [3.0]])
+    found = variance(values, still(values), n_groups=9)
+    assert (found.total, found.trainings, found.seeds) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +167,8 @@ def test_an_interval_over_trainings_that_holds_zero_says_nothing() -> None:
     for shift in (-0.01, 0.01):
         found = pool(*arms_of(values - values.mean() + shift, draws - values.mean() + shift))
         assert found.low < 0 < found.high and found.verdict == "no difference shown"
+    nothing = pool(*arms_of(np.zeros((2, 6)), np.zeros((2, 6, 200))))
+    assert (nothing.low, nothing.high, nothing.verdict) == (0, 0, "no difference shown")
 
 
 def test_an_interval_over_trainings_needs_two_patients_and_two_seeds() -> None:
@@ -224,7 +238,7 @@ def test_trainings_that_cannot_be_paired_are_refused(alone: Any) -> None:
     first, control = (alone.known[k] for k in (("latent_ddpm", 0.5, 6, 0), ("none", None, 6, 0)))
     with pytest.raises(ValueError, match="two or more"):
         pool([first], control)
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with pytest.raises(ValueError, match="the trainings cannot be paired"):
         pool([first, dataclasses.replace(first, design="another")], control)
 
 
