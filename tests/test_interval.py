@@ -71,6 +71,7 @@ def test_patients_that_move_every_seed_by_itself_add_nothing_to_the_variance_bet
     draws = np.array([[0.5, -0.5, 0.0], [-0.5, 0.5, 0.0]])
     found = half_width(np.array([0.1, 0.3]), draws, n_groups=3)
     assert found.se**2 == pytest.approx(0.02 / 2)
+    assert found.se_seeds == found.se
     assert found.parts == ((1.0, 1.0), (0.0, 2.0))
 
 
@@ -99,7 +100,13 @@ def test_two_patients_are_enough_for_an_interval_and_one_is_not() -> None:
 def test_a_single_resample_says_nothing_of_the_patients() -> None:
     found = half_width(VALUES, DRAWS[:, :1], n_groups=P)
     assert (found.se_patients, found.se) == pytest.approx((0.0, math.sqrt(V_BETWEEN)))
-    assert half_width(VALUES, DRAWS[:, :2], n_groups=P).se_patients == pytest.approx(math.sqrt(0.02 * 5 / 4))
+
+
+def test_two_resamples_say_something_of_the_patients() -> None:
+    """Their mean moves by 0.2 (variance 0.02), the contrasts by 0.2, -0.2 and 0 (0.04 in all)."""
+    found = half_width(VALUES, DRAWS[:, :2], n_groups=P)
+    assert found.se_patients**2 == pytest.approx(5 / 4 * 0.02)
+    assert found.se**2 == pytest.approx(V_BETWEEN + 5 / 4 * (0.02 - 0.04 / 6))
 
 
 def test_seeds_alone_give_students_interval() -> None:
@@ -183,5 +190,5 @@ def test_beyond_sixteen_pairs_patterns_are_drawn_from_the_seed() -> None:
 def test_a_sign_flip_p_asks_for_the_mean_of_the_differences() -> None:
     """Of the eight patterns of 4, 2, 1 (sums 7, 5, 3, 1 and their negatives) four reach 5 in size."""
     assert sign_flip_p(np.array([4.0, 2.0, -1.0]), seed=0) == pytest.approx(4 / 8)
-    assert sign_flip_p(np.array([0.0, 0.0, 1.0]), seed=0) == 1.0
+    assert sign_flip_p(np.array([0.0, 2.0, 1.0]), seed=0) == pytest.approx(4 / 8)
     assert sign_flip_p(np.array([1.0]), seed=0) == 1.0
