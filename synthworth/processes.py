@@ -6,11 +6,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from synthworth.errors import UserError
@@ -18,8 +21,35 @@ from synthworth.errors import UserError
 Answer = TypeVar("Answer")
 
 
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold back interrupts (Ctrl-C) inside the block. A process that is begun in it holds its own until `begin_worker`:
+    one that is still importing then ends without a traceback, as later it does."""
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its first start lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def interrupted(processes: Iterable[BaseProcess]) -> bool:
+    """Whether an interrupt ended one of these processes. Ctrl-C reaches parent and workers at once, and the parent may
+    see the death of a worker before its own interrupt."""
+    return any(process.exitcode == -signal.SIGINT for process in processes)
+
+
 def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> None:
     """Prepare a worker: its share of threads, no progress of its own unless asked, and death with its parent."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a parent that ignores interrupts keeps its workers
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import torch
 
     from synthworth.progress import mute
@@ -27,7 +57,6 @@ def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> 
     torch.set_num_threads(threads)
     if not shows_progress:
         mute()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
 
     def follow() -> None:
         while os.getppid() == parent:
@@ -46,7 +75,8 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
     Raises
     ------
     Exception
-        What the first process that failed raised; the others are ended. UserError when one dies without a word.
+        What the first process that failed raised; the others are ended. UserError when one dies without a word,
+        KeyboardInterrupt when an interrupt ended it.
     """
     context = multiprocessing.get_context("spawn")
     with socket.socket() as free:
@@ -62,11 +92,12 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
             environment = {k: str(v) for k, v in world.items()} | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             setting = (os.getpid(), threads, environment)
             process = context.Process(target=_serve, args=(rank, there, setting, function, args), daemon=False)
-            process.start()
+            with interrupts_held():
+                process.start()
             there.close()
             ends[here] = rank
             processes.append(process)
-        answer: Answer = _gather(ends, what)
+        answer: Answer = _gather(ends, processes, what)
         return answer
     finally:
         for process in processes:
@@ -75,7 +106,7 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
             process.join()
 
 
-def _gather(ends: dict[Connection, int], what: str) -> Any:
+def _gather(ends: dict[Connection, int], processes: Sequence[BaseProcess], what: str) -> Any:
     """Answers as they come; the first failure is raised."""
     answers: dict[int, Any] = {}
     open_ends = dict(ends)
@@ -86,6 +117,9 @@ def _gather(ends: dict[Connection, int], what: str) -> Any:
             try:
                 fine, answer = end.recv()
             except EOFError:
+                processes[rank].join(timeout=5)
+                if interrupted(processes[rank : rank + 1]):
+                    raise KeyboardInterrupt from None
                 raise UserError(
                     f"{what}: process {rank} of {len(ends)} died (out of memory?). Ask for fewer --devices; what is "
                     "finished is kept"
