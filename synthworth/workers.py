@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from synthworth.errors import UserError
-from synthworth.processes import begin_worker
+from synthworth.processes import begin_worker, call_packed, pack, why_dead
 from synthworth.progress import Progress
 
 Task = TypeVar("Task")
@@ -41,7 +41,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
     Raises
     ------
     UserError
-        When a worker dies without a word, as it does when memory runs out.
+        When a worker cannot import what its task needs, or dies; the message says what is known of the cause.
     """
     if workers == 1 or not tasks:
         answers = []
@@ -58,7 +58,8 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
         ) as pool,
         Progress(what, len(tasks)) as bar,
     ):
-        futures = [pool.submit(function, task) for task in tasks]
+        futures = [pool.submit(call_packed, pack(function, task)) for task in tasks]
+        begun = multiprocessing.active_children()
         waiting = set(futures)
         try:
             while waiting:
@@ -67,8 +68,9 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
                     future.result()
                 bar.advance(len(done))
         except BrokenProcessPool as error:
+            pool.shutdown()
             raise UserError(
-                f"{what}: a worker process died (out of memory?). Ask for fewer --workers; what is finished is kept"
+                f"{what}: a worker process died ({why_dead(begun)}). Ask for fewer --workers; what is finished is kept"
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
