@@ -92,6 +92,11 @@ class TimmClassifier:
         self._eye: Eye | None = None
         self._facts: dict[str, Any] = {}
 
+    @classmethod
+    def tiny_config(cls) -> Config:
+        """The smallest options that still do everything: for `benchmarks.check`."""
+        return Config(stem="imagenet", batch_size=8, n_evaluations=2, augment="none")
+
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
 

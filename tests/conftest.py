@@ -41,6 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def forget_plugin_files() -> Iterator[None]:
+    """Plugin files that a test reads are none of the next one's: worker processes would import them too."""
+    from synthworth.registry import _PLUGIN_FILES
+
+    before = dict(_PLUGIN_FILES)
+    yield
+    _PLUGIN_FILES.clear()
+    _PLUGIN_FILES.update(before)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One torch thread while a test runs: two threads on busy cores wait for each other more than they compute."""

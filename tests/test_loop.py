@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.check.candidate import global_states
+from benchmarks.check.result import global_states
 from synthworth.errors import Diverged, UserError
 from synthworth.training.average import make_average
 from synthworth.training.loop import PhaseReport, run_steps
