@@ -26,7 +26,7 @@ WHERE = {
     "Dataset": "data.base",
     "Extractor": "benchmarks.metrics.extractors.base",
     "Generator": "generators.base",
-    "Value": "benchmarks.metrics.registry",
+    "Value": "benchmarks.metrics.value",
     # images
     "ImageSet": "data.images",
     "Split": "data.images",
@@ -60,10 +60,10 @@ WHERE = {
     "write_tensors": "synthworth.artifacts",
     # training
     "PerClass": "generators.per_class",
-    "Resident": "generators.training",
+    "Resident": "synthworth.training.near",
     "Snapshots": "generators.snapshots",
     "Trainer": "generators.training",
-    "count_parameters": "generators.training",
+    "count_parameters": "synthworth.training.networks",
     "report_phases": "generators.training",
     "run_steps": "synthworth.training.loop",
     # proof

@@ -5,7 +5,7 @@ from typing import TypeVar
 from benchmarks.check.kinds import check_plugin as check_plugin
 from benchmarks.check.kinds import parametrize_with_checks as parametrize_with_checks
 from benchmarks.metrics.extractors.base import Extractor as Extractor
-from benchmarks.metrics.registry import Value as Value
+from benchmarks.metrics.value import Value as Value
 from classifiers.base import Classifier as Classifier
 from data.base import BaseDataset as BaseDataset
 from data.base import Dataset as Dataset
@@ -20,9 +20,7 @@ from generators.base import Generator as Generator
 from generators.noise import draw_chunks as draw_chunks
 from generators.per_class import PerClass as PerClass
 from generators.snapshots import Snapshots as Snapshots
-from generators.training import Resident as Resident
 from generators.training import Trainer as Trainer
-from generators.training import count_parameters as count_parameters
 from generators.training import report_phases as report_phases
 from synthworth.artifacts import read_array as read_array
 from synthworth.artifacts import read_json as read_json
@@ -41,6 +39,8 @@ from synthworth.images import to_unit as to_unit
 from synthworth.keys import NOT_IDENTITY as NOT_IDENTITY
 from synthworth.keys import seed_from as seed_from
 from synthworth.training.loop import run_steps as run_steps
+from synthworth.training.near import Resident as Resident
+from synthworth.training.networks import count_parameters as count_parameters
 from synthworth.work import Budget as Budget
 from synthworth.work import FitReport as FitReport
 from synthworth.work import Work as Work
