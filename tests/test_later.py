@@ -253,6 +253,18 @@ def test_show_computes_what_it_can_and_says_what_it_cannot(lab: Any, run_python:
     assert "(a) needs val_truth, val_scores, which records do not keep; computed by: python -m" in done.stdout
 
 
+def test_the_command_of_the_leaderboard_takes_the_plugin(
+    lab: Any, run_python: Any, plugin: Path, tmp_path: Path
+) -> None:
+    one = entry(lab, lab.run("vae", 1.0))
+    folders = ("--results", str(lab.folder), "--out", str(tmp_path / "site"))
+    done = run_python("-m", "leaderboard.build", *folders, "--plugin", str(plugin))
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "site" / "leaderboard.csv").read_text()))
+    assert float(row["mcc"]) == pytest.approx(np.mean(by_hand(one)))
+    assert row["val_accuracy"] == "null" and "val_accuracy: needs val_truth, val_scores, which" in row["notes"]
+
+
 def test_show_without_the_plugin_says_nothing_of_it(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     record = lab.run("vae", 1.0)
     assert show([record["run_id"], "--results", str(lab.folder)]) == 0
