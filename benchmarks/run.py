@@ -30,7 +30,6 @@ def main(args: Sequence[str]) -> int:
     )
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
-        return OK
     report.print_plan(out, outcome.plan)
     if o.dry_run:
         return OK

@@ -22,7 +22,7 @@ COPIED = (*SMALL[:6], "--extractors", "efficientnet_lite0", *SMALL[7:])
 
 @pytest.mark.parametrize(("generator", "name"), [("duplicate", "no_copies"), ("noise", "near")])
 def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_python: Run, tmp_path: Path) -> None:
-    films = ("--data.n-train", "300", "--data.n-val", "120")
+    films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
     done = run_python(*SMALL, *films, "--generator", generator, "--filters", name)
     assert done.returncode == 2, done.stderr
     assert f"--filters {name}: " in done.stderr and f"that {generator} drew pass" in done.stderr
@@ -73,7 +73,7 @@ def test_an_arm_without_copies_joins_each_ratio_of_the_generator_and_no_control(
 def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_says_why_it_is_missing(
     run_python: Run, tmp_path: Path
 ) -> None:
-    films = ("--data.n-train", "300", "--data.n-val", "120")
+    films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
     done = run_python(*COPIED, *films, "--generator", "duplicate", "--without-copies")
     assert done.returncode == 0, done.stderr
     assert "SKIPPED duplicate add 0.2 [no_copies]: --filters no_copies: 0 of " in done.stdout

@@ -158,6 +158,17 @@ def rows_of(bench: Bench, arm: Arm) -> list[Row]:
     return [*rows, count("classify", arm.classify_keys)]
 
 
+def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
+    """The plan of a dataset that is not prepared, and of which nothing can be there: how many images are drawn depends
+    on it and is not known (None)."""
+    rows = [Row(dataset, "data", 0, 1)]
+    for spec in specs:
+        if not spec.is_real_only:
+            rows += [Row(spec.name, "fit", 0, 1), Row(spec.name, "pool", 0, None)]
+        rows.append(Row(spec.name, "classify", 0, spec.seeds))
+    return rows
+
+
 def prepared(bench: Bench, name: str, dataset: Any) -> Path | None:
     """Folder of the prepared dataset, or None while it is not there."""
     key = digest(data_preparation(name, dataset))

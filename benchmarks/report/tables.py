@@ -40,7 +40,7 @@ def print_plan(out: Console, rows: Sequence[Row]) -> None:
     """The plan as have / to do, a line an arm and stage."""
     made = table("plan", ("arm", "stage", "have", "to do"), left=2)
     for row in rows:
-        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), str(row.todo))
+        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), "?" if row.todo is None else str(row.todo))
     out.print(made)
 
 
@@ -217,9 +217,9 @@ def print_places(out: Console, results: Path, records: Sequence[Mapping[str, Any
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do."""
+    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do (None: not yet known)."""
 
     arm: str
     stage: str
     have: int
-    todo: int
+    todo: int | None
