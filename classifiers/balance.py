@@ -13,7 +13,6 @@ from data.mixing import balancing_weights
 from synthworth.keys import seed_from
 from synthworth.training.order import BatchOrder
 
-Sampling = Literal["uniform", "balanced"]
 Blend = Literal["none", "mixup", "cutmix"]
 
 

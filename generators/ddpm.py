@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from generators.training import Part, Trainer
     from synthworth.training.loop import PhaseReport
 
+Prediction = Literal["epsilon", "v_prediction"]
+Schedule = Literal["linear", "squaredcos_cap_v2"]
+SamplerKind = Literal["ddpm", "ddim", "dpmsolver++"]
+
 
 @dataclass(frozen=True)
 class DDPMConfig(AdamWConfig):
     """Options that `pixel_ddpm` and `latent_ddpm` share."""
 
-    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction: Prediction = "epsilon"
     """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022), which learns faster."""
-    schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    schedule: Schedule = "linear"
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     """What the denoiser is told of an image."""
@@ -42,7 +46,7 @@ class DDPMConfig(AdamWConfig):
     guidance: float = 1.0
     """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
     condition, which a short training under-reads, and costs a second pass."""
-    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "ddim"
+    sampler: SamplerKind = "ddim"
     """How images or latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu
     2022)."""
     sampling_steps: int = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
@@ -17,10 +17,6 @@ N_STEPS = 1000
 SMALLEST_LOG_SNR = -5.1
 """Half the log of signal over noise below which DPM-Solver++ under epsilon prediction does not start: the last steps of
 the cosine schedule hold no signal to divide by (Lu 2022)."""
-
-Schedule = Literal["linear", "squaredcos_cap_v2"]
-Prediction = Literal["epsilon", "v_prediction"]
-SamplerKind = Literal["ddpm", "ddim", "dpmsolver++"]
 
 
 def make_noising(schedule: str, prediction: str, *, betas: Sequence[float] | None = None) -> DDPMScheduler:

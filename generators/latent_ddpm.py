@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data.images import ImageSet
-from generators.ddpm import DDPM, DDPMConfig
+from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.pretrained import identify, require_identity
 from generators.saving import read_model, write_model
@@ -42,10 +42,10 @@ class LatentDDPMConfig(DDPMConfig):
 
     # the base has these options' docstrings
     batch: int = 16
-    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    prediction: Prediction = "v_prediction"
+    schedule: Schedule = "squaredcos_cap_v2"
     guidance: float = 1.5
-    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "dpmsolver++"
+    sampler: SamplerKind = "dpmsolver++"
     sampling_steps: int = 15
     first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
