@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -113,13 +114,18 @@ class ImageSet:
         """sha256 over pixels, labels, ids and patients, in order.
 
         It is computed at most once for each object, so the pixels must not be changed afterwards.
+
+        Raises
+        ------
+        UserError
+            When a prepared split holds something else than was written.
         """
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         starts = range(0, len(self), 1024)
-        return fingerprint_of(
+        found = fingerprint_of(
             (np.ascontiguousarray(self.images[start : start + 1024].numpy()).data for start in starts),
             shape=tuple(self.images.shape),
             labels=self.labels.numpy(),
@@ -128,10 +134,20 @@ class ImageSet:
             classes=self.classes,
             split=self.split,
         )
+        written, place = vars(self).get("_written", (found, ""))
+        if found != written:
+            raise UserError(
+                f"the prepared {self.split.value} split in {place} is damaged: it was written with fingerprint "
+                f"{written[:12]} and has {found[:12]}. Delete that folder; the next run prepares it again"
+            )
+        return found
 
-    def known_by(self, fingerprint: str) -> Self:
-        """This object, told the fingerprint that was computed when it was written to disk: nothing is hashed again."""
-        vars(self)["_fingerprint"] = fingerprint  # where cached_property looks first
+    def as_written(self, fingerprint: str, place: Path) -> Self:
+        """This object, told the fingerprint it was written to disk with: `fingerprint` refuses another one.
+
+        place : the folder it was read from.
+        """
+        vars(self)["_written"] = (fingerprint, place)
         return self
 
 

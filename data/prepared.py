@@ -98,7 +98,8 @@ def read_index(root: Path) -> dict[str, Any]:
 def read_split(root: Path, split: Split) -> ImageSet:
     """One split, its pixels memory-mapped (copy-on-write: nothing written to it reaches the file).
 
-    Its fingerprint is the one in the index; an index without it (an older or foreign one) leaves it to be computed.
+    Its fingerprint must be the one in the index: this is checked when it is first asked for. An index without it (an
+    older or foreign one) is believed.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def read_split(root: Path, split: Split) -> ImageSet:
         attributes={name.removeprefix("attribute:"): np.asarray(v) for name, v in columns.items()},
     )
     fingerprint = index["splits"][split.value].get("fingerprint")
-    return images if fingerprint is None else images.known_by(fingerprint)
+    return images if fingerprint is None else images.as_written(fingerprint, root)
 
 
 def write_csv(file: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -33,6 +33,12 @@ class Shape:
         """The shape of an `ImageSet`."""
         return cls(images.channels, images.size, images.n_classes, images.multilabel)
 
+    def blank(self, n: int) -> Tensor:
+        """Room for `n` such images: uint8 (n, channels, size, size), not yet set."""
+        import torch
+
+        return torch.empty((n, self.channels, self.size, self.size), dtype=torch.uint8)
+
 
 def write_model(folder: Path, *, config: Any, shape: Shape, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write a model; `weights` holds a state dict for each network, by a name without a dot."""

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from synthworth.errors import UserError
-from synthworth.processes import begin_worker
+from synthworth.processes import begin_worker, call_packed, interrupted, interrupts_held, pack, why_dead
 from synthworth.progress import Progress
 
 Task = TypeVar("Task")
@@ -41,7 +42,9 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
     Raises
     ------
     UserError
-        When a worker dies without a word, as it does when memory runs out.
+        When a worker cannot import what its task needs, or dies; the message says what is known of the cause.
+    KeyboardInterrupt
+        When an interrupt ended a worker, or this process; the other workers are ended.
     """
     if workers == 1 or not tasks:
         answers = []
@@ -58,18 +61,28 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
         ) as pool,
         Progress(what, len(tasks)) as bar,
     ):
-        futures = [pool.submit(function, task) for task in tasks]
-        waiting = set(futures)
+        begun: list[BaseProcess] = []
         try:
+            with interrupts_held():
+                futures = [pool.submit(call_packed, pack(function, task)) for task in tasks]
+                begun += multiprocessing.active_children()
+            waiting = set(futures)
             while waiting:
                 done, waiting = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
                 bar.advance(len(done))
         except BrokenProcessPool as error:
+            pool.shutdown()
+            if interrupted(begun):
+                raise KeyboardInterrupt from error
             raise UserError(
-                f"{what}: a worker process died (out of memory?). Ask for fewer --workers; what is finished is kept"
+                f"{what}: a worker process died ({why_dead(begun)}). Ask for fewer --workers; what is finished is kept"
             ) from error
+        except KeyboardInterrupt:
+            for process in begun:  # it may have reached this process alone
+                process.terminate()
+            raise
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

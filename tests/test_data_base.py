@@ -133,17 +133,22 @@ def test_an_image_set_is_hashed_once_and_a_changed_one_anew(hashed: list[Split])
     assert hashed == [Split.train, Split.train, Split.test]
 
 
-def test_a_prepared_split_knows_its_fingerprint_and_a_part_of_it_does_not(tmp_path, hashed: list[Split]) -> None:
+def test_a_prepared_split_is_hashed_once_and_refused_when_it_is_not_what_was_written(tmp_path, hashed) -> None:
     toy = Toy()
     toy.prepare(tmp_path)
     hashed.clear()
     loaded = toy.load(tmp_path, Split.train)
-    known = loaded.fingerprint()
     assert not hashed
-    assert replace(loaded).fingerprint() == known
-    assert loaded.subset(range(6)).fingerprint() == known
+    known = loaded.fingerprint()
+    assert loaded.fingerprint() == known == read_index(tmp_path)["splits"]["train"]["fingerprint"]
+    assert hashed == [Split.train]
     assert loaded.subset(range(5)).fingerprint() != known
-    assert hashed == [Split.train] * 3
+    file = tmp_path / "train-images.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"prepared train split in .* is damaged.* Delete that folder"):
+        toy.load(tmp_path, Split.train).fingerprint()
 
 
 def test_a_split_whose_index_holds_no_fingerprint_is_hashed(tmp_path, hashed: list[Split]) -> None:

@@ -63,6 +63,8 @@ class Inception(Extractor):
     """
 
     name = "inception"
+    gives_logits = True
+    literature_in = "fp32"
     dim = 2048
     size = 299
 
