@@ -90,21 +90,18 @@ def _table(values: np.ndarray, seen: np.ndarray, header: Dataset, windowing: Win
         shown = apply_header(real, header)
         if shown is not None and np.ptp(shown[seen > 0]) > 0:
             return shown
-    order = np.argsort(real, kind="stable")
     shares = (0.0, 100.0) if windowing.window == "full" else windowing.percentiles
-    low, high = (_percentile(real[order], seen[order], share) for share in shares)
+    low, high = _percentiles(real, seen, shares)
     if high <= low:  # nearly all of the film is one value: what little there is beside it decides
-        low, high = (_percentile(real[order], seen[order], share) for share in (0.0, 100.0))
+        low, high = _percentiles(real, seen, (0.0, 100.0))
     ramp: np.ndarray = np.clip((real - low) / max(high - low, 1e-9), 0, 1)
     return ramp
 
 
-def _percentile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
-    """Smallest of the ascending values that at least `share` percent of the pixels do not exceed."""
-    running = np.cumsum(counts)
-    at = int(np.searchsorted(running, share / 100 * running[-1], side="left"))
-    first = int(np.argmax(counts > 0))
-    return float(values[min(max(at, first), len(values) - 1)])
+def _percentiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, float]) -> tuple[float, float]:
+    """For each share, the smallest value that at least so many percent of the pixels do not exceed."""
+    low, high = np.percentile(values, shares, weights=counts, method="inverted_cdf")
+    return float(low), float(high)
 
 
 def apply_header(real: np.ndarray, header: Dataset) -> np.ndarray | None:
