@@ -27,6 +27,8 @@ from synthworth.work import Budget
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
+DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
+"""One of these is there where the NVIDIA driver is loaded."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Request:
 
 def has_nvidia_gpu() -> bool:
     """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
-    return Path("/proc/driver/nvidia/version").exists() or Path(r"C:\Windows\System32\nvcuda.dll").exists()
+    return any(file.exists() for file in DRIVER_FILES)
 
 
 def resolve_preset(name: str) -> str:
