@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
 from synthworth.keys import seed_from
 from synthworth.work import Budget
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+"""The suite computes on the CPU, whatever the machine has: `--device auto` is the CPU and `--preset auto` is quick,
+here and in every process a test starts. `tests/test_gpu_host.py` holds it."""
 
 SLOWEST_FIRST = ("test_kills", "test_run", "test_documentation", "test_check", "test_bad_input", "test_generators")
 """Files that take longest: begun first, so that two workers end together."""
@@ -116,6 +121,20 @@ def make_spec() -> Callable[..., RunSpec]:
         return RunSpec(**{**values, **change})
 
     return make
+
+
+@pytest.fixture
+def pytorch_fid_distance(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
+    """pytorch-fid's own distance, given the matrix root it calls for: `sqrtm(disp=False)`, which SciPy 1.18 drops."""
+    import scipy.linalg
+    from pytorch_fid import fid_score
+
+    def sqrtm(matrix: np.ndarray, disp: bool = True) -> Any:
+        root = scipy.linalg.sqrtm(matrix)
+        return root if disp else (root, None)
+
+    monkeypatch.setattr(fid_score, "linalg", SimpleNamespace(sqrtm=sqrtm))
+    return fid_score.calculate_frechet_distance
 
 
 PROVENANCE = {

