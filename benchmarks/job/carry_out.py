@@ -151,7 +151,7 @@ def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request
             outcome.skipped.append(write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(experiment, ready, request.options.plugin):
+    for arm, error in train_arms(experiment, ready):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
     outcome.aurocs = _evaluate(experiment, ready, records, audited.to_json())
