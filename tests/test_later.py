@@ -157,6 +157,8 @@ def test_what_needs_more_than_a_record_keeps_is_missing_with_the_command_that_co
     }
     assert new["ours@9"]["note"] == f"needs real, fake, which records do not keep; {command}"
     assert new["ours@9"]["direction"] == "lower"
+    real = complete(entry(lab, lab.run("none", 1.0)))
+    assert real["fidelity"] == {} and real["utility"]["by_val"]["value"] is None, "no image was drawn"
 
 
 def test_the_command_names_no_plugin_twice(lab: Any) -> None:
@@ -227,7 +229,7 @@ def test_added_metrics_stand_in_the_leaderboard(lab: Any) -> None:
     rows = {row["generator"]: row for row in csv.DictReader(io.StringIO(csv_text(tables)))}
     page = markdown(tables)
     (header,) = (line for line in page.splitlines() if line.startswith("| rank"))
-    assert header.count("MCC") == 1
+    assert header.count("MCC") == 1 and "| balanced accuracy |" in header
     for one in entries:
         row = rows[one.spec["generator"]]
         assert float(row["mcc"]) == pytest.approx(np.mean(by_hand(one)))

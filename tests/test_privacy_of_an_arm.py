@@ -136,6 +136,8 @@ def test_fidelity_by_class_has_numbers_where_there_are_images_and_notes_elsewher
     labels = torch.cat([torch.zeros(60, dtype=torch.int64), torch.ones(20, dtype=torch.int64)])
     rows = judge.fidelity.by_class(arm(sets["train"].images[:80], labels))["corners@4"]
     assert set(rows) == {"a", "b", "c"}
+    numbers = {"fd", "kd", "manifold_precision", "manifold_recall", "density", "coverage"}
+    assert set(rows["a"]) == {"n", "n_real", "floor_n", "note", *numbers, *(f"{name}_floor" for name in numbers)}
     assert rows["a"]["n"] == rows["a"]["n_real"] == 60
     assert rows["a"]["floor_n"] == 45 and rows["a"]["fd_floor"] is None
     assert rows["a"]["fd"] < 1e-2 and rows["a"]["manifold_precision"] > 0.9
