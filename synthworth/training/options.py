@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthworth.errors import UserError
+from synthworth.keys import file_sha256
 
 
 def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -> None:
@@ -39,8 +39,7 @@ def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     """
     if not file.is_file():
         raise UserError(f"{option} {file}: no such file")
-    with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = file_sha256(file)
     if wanted not in ("", found):
         raise UserError(f"{option} {file} has sha256 {found}, not {wanted} as asked")
     return found
