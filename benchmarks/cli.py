@@ -14,7 +14,7 @@ COMMANDS = {
     "audit": ("data.audit.__main__", "what splits share: patients, equal and near-equal films, shortcuts"),
     "download": ("data.download", "NIH ChestX-ray14 or a MedMNIST set, verified and resumable"),
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
-    "check": ("benchmarks.check.__main__", "prove that a generator keeps the contract"),
+    "check": ("benchmarks.check.__main__", "prove that a plugin keeps its contract"),
     "show": ("benchmarks.show", "one record, in full"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),

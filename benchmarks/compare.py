@@ -16,12 +16,19 @@ from benchmarks.records.store import Records
 from benchmarks.report.tables import console
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.explain import explain_difference
+from benchmarks.verdicts.verdict import Kind, word_of
 from synthworth.commands import OK, guarded
 from synthworth.errors import Unavailable, UserError
 
 SHARED = ("dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
           "classifier_version", "train", "precision")  # fmt: skip
 """Settings in which two arms of one experiment agree: where they do not, the difference is not the images' alone."""
+
+
+SAID = {
+    Kind.HELPS: "is BETTER than", Kind.HURTS: "is WORSE than", Kind.UNEQUAL: "is NOT COMPARED AT EQUAL COMPUTE with",
+}  # fmt: skip
+"""How the last line says a word; every other word is that the two are not shown to differ."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
 
 def sentences(row: Mapping[str, Any]) -> list[str]:
     """A comparison of two runs in lines of plain text, the verdict last."""
-    word = {"helps": "is BETTER than", "hurts": "is WORSE than"}.get(row["verdict"], "is NOT SHOWN TO DIFFER from")
+    word = SAID.get(word_of(row).kind, "is NOT SHOWN TO DIFFER from")
     said = f"{row['a']} {word} {row['b']}: AUROC {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     lines = list(explain_difference(row["a"], row["b"], row))
     if row["differing"]:

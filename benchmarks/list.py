@@ -27,11 +27,11 @@ KINDS = {
     "classifiers": classifiers,
     "metrics": METRICS,
     "extractors": EXTRACTORS,
+    "filters": FILTERS,
 }
 
 SUMMARIES = {
     "remedies": {name: remedy.summary for name, remedy in REMEDIES.items()},
-    "filters": FILTERS,
     "systems": systems(),
 }
 """What is no plugin: names of options, with a line on each."""

@@ -16,6 +16,7 @@ def main(args: Sequence[str]) -> int:
     """Parse, carry out, print. Returns the exit code."""
     request = parse(args, prog="python -m benchmarks.run")
     from benchmarks.job.carry_out import carry_out
+    from benchmarks.judging.later import complete
     from benchmarks.records.store import Records
     from benchmarks.report import tables as report
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
@@ -33,8 +34,9 @@ def main(args: Sequence[str]) -> int:
     report.print_plan(out, outcome.plan)
     if o.dry_run:
         return OK
-    report.print_arms(out, outcome.records)
-    report.print_fidelity(out, outcome.records)
+    shown = [complete(entry, plugins=o.plugin) for entry in entries_of(Records(o.results), outcome.records)]
+    report.print_arms(out, shown)
+    report.print_fidelity(out, shown)
     report.print_privacy(out, outcome.records)
     report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
     judged = report.judged(outcome.records, generator=o.generator)
@@ -42,7 +44,7 @@ def main(args: Sequence[str]) -> int:
     report.print_verdicts(out, judged)
     for line in by_val(outcome.records, generator=o.generator):
         out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)
-    for line in pooled_sentences(entries_of(Records(o.results), outcome.records)):
+    for line in pooled_sentences(entries_of(Records(o.results), outcome.records), outcome.aurocs):
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     report.print_places(out, o.results, outcome.records)
     for record in outcome.skipped:

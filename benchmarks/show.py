@@ -12,16 +12,15 @@ from typing import Annotated, Any
 import tyro
 from rich.markup import escape
 
+from benchmarks.judging.later import complete
+from benchmarks.records.predictions import Entry
 from benchmarks.records.store import Records
+from benchmarks.report.columns import fidelity_columns
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
 from synthworth.commands import OK, guarded
-
-BY_CLASS = {
-    "fd": "FD", "kd": "KD", "manifold_precision": "precision", "manifold_recall": "recall", "density": "density",
-    "coverage": "coverage",
-}  # fmt: skip
+from synthworth.registry import load_plugin_file
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,10 @@ class ShowOptions:
     """The run's id, or its first digits."""
     results: Path = Path("results/runs")
     """Folder of the records."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register metrics: what the record lacks of them is computed from its stored predictions."""
     json: bool = False
-    """Print the record as it is stored."""
+    """Print the record as it is stored, in the present schema."""
     explain: bool = False
     """Print how the verdict was reached, step by step."""
 
@@ -41,7 +42,10 @@ class ShowOptions:
 def main(args: Sequence[str]) -> int:
     """Print one record."""
     options = tyro.cli(ShowOptions, args=list(args), prog="python -m benchmarks.show")
-    record = Records(options.results).match(options.run_id)
+    for plugin in options.plugin:
+        load_plugin_file(plugin)
+    records = Records(options.results)
+    record = records.match(options.run_id)
     if options.json:
         print(json.dumps(record, indent=1))
         return OK
@@ -54,6 +58,7 @@ def main(args: Sequence[str]) -> int:
         for line in explain(record):
             out.print(line, markup=False, soft_wrap=True)
         return OK
+    record = complete(Entry(record, records.path(record["run_id"])), plugins=options.plugin)
     _print_metrics(out, record)
     _print_by_class(out, record)
     _print_comparisons(out, record)
@@ -90,11 +95,13 @@ def _print_metrics(out: Any, record: dict[str, Any]) -> None:
 
 def _print_by_class(out: Any, record: dict[str, Any]) -> None:
     """Fidelity of each class alone, and below it the same numbers of real test images of the class."""
+    columns = fidelity_columns()
     for extractor, rows in record.get("fidelity_by_class", {}).items():
-        made = table(f"fidelity by class, {extractor}", ("class", "n", "real", *BY_CLASS.values()))
+        shown = [m for m in columns if all(m in row for row in rows.values())]
+        made = table(f"fidelity by class, {extractor}", ("class", "n", "real", *(columns[m] for m in shown)))
         for name, row in rows.items():
-            made.add_row(escape(name), str(row["n"]), str(row["n_real"]), *(_short(row[m]) for m in BY_CLASS))
-            floors = (_short(row[f"{m}_floor"]) for m in BY_CLASS)
+            made.add_row(escape(name), str(row["n"]), str(row["n_real"]), *(_short(row[m]) for m in shown))
+            floors = (_short(row[f"{m}_floor"]) for m in shown)
             made.add_row("  real test images", str(row["floor_n"]), "", *floors, style="dim")
         out.print(made)
         for note in dict.fromkeys(row["note"] for row in rows.values() if row["note"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from classifiers.stems import Stem
 from data.augment import find_augmentation
 from synthworth.errors import UserError, unknown_name
 from synthworth.keys import NOT_IDENTITY
+from synthworth.training.options import checked_sha256, require_ranges
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,12 @@ class Config:
             "blend_alpha": self.blend_alpha > 0,
             "n_evaluations": self.n_evaluations >= 1,
         }
-        for name, fits in in_range.items():
-            if not fits:
-                flag = name.replace("_", "-")
-                raise UserError(f"--clf.{flag} {getattr(self, name)} was asked for, which is out of range")
+        require_ranges(self, in_range, prefix="--clf.")
         if self.arch not in ARCHITECTURES:
             check_arch(self.arch)
         if self.weights is not None:
-            object.__setattr__(self, "weights_sha256", self._checksum(self.weights))
-
-    def _checksum(self, file: Path) -> str:
-        if not file.is_file():
-            raise UserError(f"--clf.weights {file}: no such file")
-        with file.open("rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
-        if self.weights_sha256 not in ("", found):
-            raise UserError(f"--clf.weights {file} has sha256 {found}, not {self.weights_sha256} as asked")
-        return found
+            found = checked_sha256(self.weights, self.weights_sha256, option="--clf.weights")
+            object.__setattr__(self, "weights_sha256", found)
 
 
 def check_arch(arch: str) -> None:

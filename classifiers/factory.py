@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from classifiers.config import Config
 from classifiers.stems import fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from classifiers.training import Eye
-from classifiers.config import Config
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
 
@@ -92,6 +92,11 @@ class TimmClassifier:
         self._eye: Eye | None = None
         self._facts: dict[str, Any] = {}
 
+    @classmethod
+    def tiny_config(cls) -> Config:
+        """The smallest options that still do everything: for `benchmarks.check`."""
+        return Config(stem="imagenet", batch_size=8, n_evaluations=2, augment="none")
+
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
 
@@ -102,6 +107,8 @@ class TimmClassifier:
         """
         from classifiers.training import Eye, train
         from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import count_parameters
+        from synthworth.training.reports import report_of
 
         check_val(mix, val)
         config = self.config
@@ -122,24 +129,18 @@ class TimmClassifier:
             "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
         }
         report, best = train(model, self._eye, mix, val, config=config, seed=seed, work=work)
-        return FitReport(
-            steps=report.steps,
-            images_seen=report.steps * config.batch_size,
-            seconds=report.seconds,
-            stopped=report.stopped,
-            history=report.history,
-            facts={
-                "stem": stem,
-                "weights": origin(model, config),
-                "n_parameters": sum(p.numel() for p in model.parameters()),
-                "best_step": best.step,
-                "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
-            },
-        )
+        facts = {
+            "stem": stem,
+            "weights": origin(model, config),
+            "n_parameters": count_parameters(model),
+            "best_step": best.step,
+            "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
+        }
+        return report_of(report, batch=config.batch_size, facts=facts)
 
     def predict(self, images: Tensor) -> np.ndarray:
         """Probabilities, float32 (N, K), for uint8 (N, C, H, W)."""
-        from classifiers.selection import to_probabilities
+        from classifiers.logits import to_probabilities
         from synthworth.images import check_batch
 
         if self._model is None or self._eye is None:
@@ -162,23 +163,20 @@ class TimmClassifier:
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote; the network predicts the same, at the precision it was trained with."""
-        from classifiers.training import Eye, place
-        from synthworth.devices import isolated_randomness
+        from classifiers.training import Eye
+        from synthworth.training.networks import rebuild
 
         facts = read_json(folder / DESCRIPTION)
         made = cls(Config(**facts.pop("config")))
         untrained = Config(arch=made.config.arch, dropout=made.config.dropout)
-        with isolated_randomness(0):
-            model = create_network(
-                untrained,
-                channels=facts["channels"],
-                size=facts["size"],
-                n_classes=len(facts["classes"]),
-                stem=facts["stem"],
-            )
-        model.load_state_dict(read_tensors(folder / WEIGHTS))
+
+        def build() -> nn.Module:
+            n_classes = len(facts["classes"])
+            look = {"channels": facts["channels"], "size": facts["size"], "stem": facts["stem"]}
+            return create_network(untrained, n_classes=n_classes, **look)
+
         eye = facts["eye"]
-        made._model = place(model, device)
+        made._model = rebuild(build, read_tensors(folder / WEIGHTS), device=device)
         made._eye = Eye(tuple(eye["mean"]), tuple(eye["std"]), device, eye["precision"])
         made._facts = {key: value for key, value in facts.items() if key != "version"}
         return made
@@ -197,11 +195,15 @@ def check_val(mix: TrainingMix, val: ImageSet) -> None:
 
 
 def normalisation(model: nn.Module, channels: int, *, learned: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the intensity by channel: what the weights were learned with, else 0.5
-    and 0.5 (MedMNIST's), the same for every arm whatever it trains on."""
+    """Mean and standard deviation of the intensity by channel: what the weights were learned with (averaged over RGB
+    for grey images, whose first convolution timm sums over RGB), else 0.5 and 0.5 (MedMNIST's), the same for every arm
+    whatever it trains on."""
     if not learned:
         return (0.5,) * channels, (0.5,) * channels
     from timm.data import resolve_data_config
 
     found = resolve_data_config({"in_chans": channels}, model=model)
-    return tuple(map(float, found["mean"])), tuple(map(float, found["std"]))
+    mean, std = (tuple(map(float, found[name])) for name in ("mean", "std"))
+    if len(mean) == channels:
+        return mean, std
+    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels

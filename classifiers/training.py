@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, soft_targets
-from classifiers.selection import Best, evaluation_steps, macro_auroc, row_losses, to_probabilities
+from classifiers.logits import row_losses, to_probabilities
+from classifiers.selection import Best, evaluation_steps, macro_auroc
 from data.augment import find_augmentation
 from synthworth.devices import autocast
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
-from synthworth.training.average import evaluating
 from synthworth.training.loop import PhaseReport, run_steps
+from synthworth.training.near import Resident, half_of_free, hold
+from synthworth.training.networks import evaluating, place
 from synthworth.training.order import BatchOrder
+from synthworth.training.rates import Schedule, rate_at
 
 if TYPE_CHECKING:
     from classifiers.config import Config
@@ -64,24 +66,10 @@ class Eye:
         return torch.cat(parts).clone()
 
 
-def learning_rate(t: int, n_steps: int, *, peak: float, schedule: str) -> float:
-    """Rate of step t (from 0); depends on the step budget alone.
-
-    one_cycle : from peak / 25 up to the peak over the first 30 % and down to peak / 1e4, both along a half
-        cosine (Smith 2018; the shape of torch's OneCycleLR).
-    cosine : linearly up over the first 5 %, then a half cosine down to 0 (Loshchilov 2017).
-    """
-    if schedule == "one_cycle":
-        rise, first, last = 0.3, peak / 25, peak / 1e4
-    else:
-        rise, first, last = 0.05, 0.0, 0.0
-    n_rise = max(1, round(rise * n_steps))
-    if t < n_rise:
-        share = (t + 1) / n_rise
-        climbed = (1 - math.cos(math.pi * share)) / 2 if schedule == "one_cycle" else share
-        return first + (peak - first) * climbed
-    share = (t + 1 - n_rise) / max(1, n_steps - n_rise)
-    return last + (peak - last) * (1 + math.cos(math.pi * share)) / 2
+def learning_rate(t: int, n_steps: int, *, peak: float, schedule: Schedule) -> float:
+    """Rate of step t (from 0) by the step budget alone: `one_cycle` rises over the first 30 %, any other over 5 %."""
+    share = 0.3 if schedule == "one_cycle" else 0.05
+    return rate_at(t, n_steps, schedule=schedule, n_rise=max(1, round(share * n_steps)), peak=peak)
 
 
 def make_optimiser(model: nn.Module, config: Config, device: str) -> torch.optim.AdamW:
@@ -119,22 +107,6 @@ class Course:
             self.optimiser.load_state_dict(state["optimiser"])
 
 
-def place(model: nn.Module, device: str) -> nn.Module:
-    """Move a network to the device. Images are channels last everywhere, weights on accelerators only: on a CPU
-    the fused optimiser takes twice as long over them and the convolutions are no faster."""
-    if device.startswith("cpu"):
-        return model.to(device)
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def hold(images: Tensor, device: str) -> Tensor:
-    """Move a whole uint8 set to the accelerator when it takes less than half of the free memory there."""
-    if not device.startswith("cuda"):
-        return images
-    free, _ = torch.cuda.mem_get_info(device)
-    return images.to(device) if images.nbytes < free // 2 else images
-
-
 def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> Callable[[int], Tensor]:
     """Which rows a step looks at: all in seeded permutations, or drawn so that classes come out equally often, or
     the synthetic ones first and the real ones then."""
@@ -159,8 +131,8 @@ def train(
     device, n_steps = work.device, work.budget.steps
     place(model, device).train()
     course = Course(model, make_optimiser(model, config, device))
-    images, labels = hold(mix.images, device), mix.labels.to(device)
-    val_images, truth = hold(val.images, device), val.labels
+    source = Resident(mix.images, mix.labels, device=device, limit=half_of_free(device))
+    (val_images,), truth = hold(val.images, device=device, limit=half_of_free(device)), val.labels
     order = make_order(mix, config, n_steps=n_steps, seed=seed_from(seed, "order"))
     weights = class_weights(mix.labels).to(device) if config.class_weights else None
     augment = find_augmentation(config.augment)
@@ -172,9 +144,8 @@ def train(
         course.best.offer(model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
 
     def step(t: int) -> dict[str, Tensor]:
-        rows = order(t)
-        batch = augment(to_unit(images[rows.to(images.device)].to(device)))
-        targets = labels[rows.to(device)]
+        images, targets = source(order(t))
+        batch = augment(to_unit(images))
         if config.blend != "none":
             targets = soft_targets(targets, len(mix.classes))
             batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)

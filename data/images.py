@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,9 +111,21 @@ class ImageSet:
         return count_labels(self.labels, self.classes)
 
     def fingerprint(self) -> str:
-        """sha256 over pixels, labels, ids and patients, in order."""
+        """sha256 over pixels, labels, ids and patients, in order.
+
+        It is computed at most once for each object, so the pixels must not be changed afterwards.
+
+        Raises
+        ------
+        UserError
+            When a prepared split holds something else than was written.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         starts = range(0, len(self), 1024)
-        return fingerprint_of(
+        found = fingerprint_of(
             (np.ascontiguousarray(self.images[start : start + 1024].numpy()).data for start in starts),
             shape=tuple(self.images.shape),
             labels=self.labels.numpy(),
@@ -119,6 +134,21 @@ class ImageSet:
             classes=self.classes,
             split=self.split,
         )
+        written, place = vars(self).get("_written", (found, ""))
+        if found != written:
+            raise UserError(
+                f"the prepared {self.split.value} split in {place} is damaged: it was written with fingerprint "
+                f"{written[:12]} and has {found[:12]}. Delete that folder; the next run prepares it again"
+            )
+        return found
+
+    def as_written(self, fingerprint: str, place: Path) -> Self:
+        """This object, told the fingerprint it was written to disk with: `fingerprint` refuses another one.
+
+        place : the folder it was read from.
+        """
+        vars(self)["_written"] = (fingerprint, place)
+        return self
 
 
 def fingerprint_of(
@@ -132,12 +162,9 @@ def fingerprint_of(
     split: Split,
 ) -> str:
     """`ImageSet.fingerprint` of images whose pixels (uint8, `shape`, C order) come in pieces: memory stays flat."""
-    h = hashlib.sha256(repr((shape, labels.shape, classes, split.value)).encode())
-    for piece in pixels:
-        h.update(piece)
-    h.update(np.ascontiguousarray(labels).data)
-    h.update("\0".join([*ids, "", *groups]).encode())
-    return h.hexdigest()
+    facts = repr((shape, labels.shape, classes, split.value))
+    names = "\0".join([*ids, "", *groups])
+    return sha256_of(chain([facts], pixels, [np.ascontiguousarray(labels).data, names]))
 
 
 def check_labels(labels: Tensor, *, n_classes: int) -> None:
@@ -156,12 +183,28 @@ def check_labels(labels: Tensor, *, n_classes: int) -> None:
         raise TypeError(f"labels must be int64 (N,) or uint8 (N, K), not {labels.dtype} {tuple(labels.shape)}")
 
 
-def count_labels(labels: Tensor, classes: Sequence[str]) -> dict[str, int]:
-    """Images by class name; for (N, K) labels, images with each finding."""
-    import torch
+def marks_of(labels: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Which classes each image shows, whichever form its labels have.
 
-    counts = labels.long().sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
-    return {name: int(n) for name, n in zip(classes, counts.tolist(), strict=True)}
+    Parameters
+    ----------
+    labels : int64 (N,), one class an image, or (N, K) zeros and ones, which pass through as they are.
+    n_classes : number of classes, K.
+
+    Returns
+    -------
+    Zeros and ones (N, K); uint8 where labels are classes.
+    """
+    if labels.ndim == 2:
+        return labels
+    marks: np.ndarray = (labels[:, None] == np.arange(n_classes)).astype(np.uint8)
+    return marks
+
+
+def count_labels(labels: Tensor | np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Images by class name; for (N, K) labels, images with each finding."""
+    counts = marks_of(np.asarray(labels), n_classes=len(classes)).sum(0, dtype=np.int64)
+    return dict(zip(classes, counts.tolist(), strict=True))
 
 
 def require_train(images: ImageSet, *, what: str) -> None:

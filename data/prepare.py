@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
-from data.images import Split
+from data.images import Split, count_labels
 from data.prepared import METADATA, data_preparation, preparer, read_index
 from data.registry import datasets
 from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
@@ -105,8 +104,7 @@ def summarise(made: Made) -> dict[str, Any]:
     counts, patients = {}, {}
     for name in names:
         labels = read_array(made.folder / f"{name}-labels.npy")
-        n = labels.sum(0, dtype=np.int64) if labels.ndim == 2 else np.bincount(labels, minlength=len(index["classes"]))
-        counts[name] = dict(zip(index["classes"], n.tolist(), strict=True))
+        counts[name] = count_labels(labels, index["classes"])
         groups = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["group"]).column("group")
         patients[name] = len(groups.unique())
     return {

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import inspect
 import io
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from data.images import ImageSet, Split
 from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json, write_table
 from synthworth.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
-
-import inspect
-from collections.abc import Callable
+from synthworth.keys import sha256_of
 
 INDEX, METADATA = "dataset.json", "metadata.parquet"
 CACHE_VERSION = 1
-
-logger = logging.getLogger(__name__)
 
 
 def is_prepared(root: Path) -> bool:
@@ -41,10 +32,14 @@ def write_splits(root: Path, sets: Mapping[Split, ImageSet]) -> None:
     ------
     UserError
         When train, val or test is missing or empty.
+    ValueError
+        When the splits do not name the same classes: the index holds one list for all.
     """
     for split in (Split.train, Split.val, Split.test):
         if split not in sets or not len(sets[split]):
             raise UserError(f"the {split.value} split holds no image; a run needs train, val and test")
+    if len({images.classes for images in sets.values()}) > 1:
+        raise ValueError("the splits do not name the same classes in the same order")
     for split, images in sets.items():
         write_array(root / f"{split.value}-images.npy", images.images.numpy())
         write_rows(root, split, images.labels.numpy(), images.ids, images.groups, images.attributes)
@@ -75,10 +70,9 @@ def write_rows(
 def write_index(root: Path, splits: Mapping[Split, tuple[int, str]], facts: Mapping[str, Any]) -> None:
     """The index, written last. `splits` gives each split's images and fingerprint."""
     fingerprints = {split.value: fingerprint for split, (_, fingerprint) in splits.items()}
-    whole = hashlib.sha256("\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints)).encode())
     index = {
         "cache_version": CACHE_VERSION,
-        "fingerprint": whole.hexdigest(),
+        "fingerprint": sha256_of(["\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints))]),
         "splits": {s.value: {"n": n, "fingerprint": fingerprint} for s, (n, fingerprint) in splits.items()},
         **facts,
     }
@@ -104,6 +98,9 @@ def read_index(root: Path) -> dict[str, Any]:
 def read_split(root: Path, split: Split) -> ImageSet:
     """One split, its pixels memory-mapped (copy-on-write: nothing written to it reaches the file).
 
+    Its fingerprint must be the one in the index: this is checked when it is first asked for. An index without it (an
+    older or foreign one) is believed.
+
     Raises
     ------
     UserError
@@ -116,7 +113,7 @@ def read_split(root: Path, split: Split) -> ImageSet:
     if split.value not in index["splits"]:
         raise UserError(f"the dataset has no {split.value} split; it has {', '.join(index['splits'])}")
     columns = pq.read_table(root / f"{split.value}-rows.parquet").to_pydict()
-    return ImageSet(
+    images = ImageSet(
         images=torch.from_numpy(read_array(root / f"{split.value}-images.npy", mapped=True)),
         labels=torch.from_numpy(read_array(root / f"{split.value}-labels.npy")),
         ids=tuple(columns.pop("id")),
@@ -125,6 +122,8 @@ def read_split(root: Path, split: Split) -> ImageSet:
         classes=tuple(index["classes"]),
         attributes={name.removeprefix("attribute:"): np.asarray(v) for name, v in columns.items()},
     )
+    fingerprint = index["splits"][split.value].get("fingerprint")
+    return images if fingerprint is None else images.as_written(fingerprint, root)
 
 
 def write_csv(file: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from data.images import ImageSet, require_train
+from generators.matching import require_alike, rows_showing
 from generators.pretrained import identify, require_identity
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from generators.nets.labels import ConditionSpec
-    from generators.training import Resident
+    from synthworth.training.near import Resident
 
 Kind = Literal["label", "multilabel", "clip_text", "clip_vision", "embedding"]
 NOTHING_FOUND = {"no finding", "no findings", "normal", "healthy"}
@@ -92,7 +93,7 @@ class Conditioner:
         UserError
             For another split than train, and for whatever is not at hand; one line, before any training.
         """
-        from generators.training import Resident
+        from synthworth.training.near import Resident
 
         require_train(train, what="a conditioner")
         self.device = device
@@ -172,7 +173,7 @@ class Bank(Conditioner):
         self.spec = ConditionSpec(self.config.kind, self.spec.n_classes, self.spec.multilabel, n_tokens, width)
 
     def _keep_near(self) -> None:
-        from generators.training import Resident
+        from synthworth.training.near import Resident
 
         self.source = Resident(self.bank, device=self.device)
 
@@ -187,14 +188,13 @@ class Bank(Conditioner):
         import torch
 
         asked = labels.cpu().numpy()
-        if asked.ndim != self.labels.ndim:
-            raise UserError(f"labels of shape {asked.shape} were asked for; the conditions have {self.labels.shape}")
+        require_alike(asked, self.labels)
         pools: dict[bytes, np.ndarray] = {}
         chosen = np.empty(len(asked), dtype=np.int64)
         for row, label in enumerate(asked):
             key = label.tobytes()
             if key not in pools:
-                pools[key] = nearest_rows(self.labels, label)
+                pools[key] = rows_showing(self.labels, label, whose="the training set")
             pool = pools[key]
             chosen[row] = pool[seed_from(seed, "condition", row) % len(pool)]
         return torch.from_numpy(self.rows[chosen])
@@ -300,20 +300,6 @@ def make_conditioner(config: ConditionConfig, *, n_classes: int, multilabel: boo
         "embedding": FileBank,
     }  # fmt: skip
     return kinds[config.kind](config, n_classes=n_classes, multilabel=multilabel)
-
-
-def nearest_rows(labels: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Rows whose label is the one asked for, or, if none is, those of fewest differing findings: int64 (n,), n >= 1.
-
-    Raises
-    ------
-    UserError
-        For a class without an image.
-    """
-    differing = (labels != label).reshape(len(labels), -1).sum(1)
-    if labels.ndim == 1 and differing.min() > 0:
-        raise UserError(f"no training image shows class {int(label)}")
-    return np.flatnonzero(differing == differing.min())
 
 
 def plain_name(name: str) -> str:

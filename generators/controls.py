@@ -10,6 +10,7 @@ import numpy as np
 
 from data.images import ImageSet, Split, require_train
 from generators.base import BaseGenerator
+from generators.matching import require_alike, rows_showing
 from generators.noise import draw_chunks
 from synthworth.artifacts import read_array, read_json, write_array, write_json
 from synthworth.errors import UserError
@@ -98,25 +99,17 @@ class Duplicate(BaseGenerator):
         """
         import torch
 
-        asked = labels.cpu().numpy()
-        if asked.ndim != self.labels.ndim:
-            raise UserError(f"labels of shape {asked.shape} were asked for; the images kept have {self.labels.shape}")
+        asked, name = labels.cpu().numpy(), type(self).__name__
+        require_alike(asked, self.labels)
         rng = np.random.default_rng(seed)
         drawn = np.empty(len(asked), dtype=np.int64)
         queues: dict[bytes, list[int]] = {}
         for row, label in enumerate(asked):
             queue = queues.setdefault(label.tobytes(), [])
             if not queue:
-                queue.extend(rng.permutation(self._showing(label)).tolist())
+                queue.extend(rng.permutation(rows_showing(self.labels, label, whose=name)).tolist())
             drawn[row] = queue.pop()
         return torch.from_numpy(np.ascontiguousarray(self.images[drawn]))
-
-    def _showing(self, label: np.ndarray) -> np.ndarray:
-        """Rows that show a label best: int64 (n,), n >= 1."""
-        differing = (self.labels != label).reshape(len(self.labels), -1).sum(1)
-        if self.labels.ndim == 1 and (not len(differing) or differing.min() > 0):
-            raise UserError(f"{type(self).__name__} keeps no image of class {int(label)}")
-        return np.flatnonzero(differing == differing.min())
 
     def save(self, folder: Path) -> None:
         """Write the images and labels as .npy."""

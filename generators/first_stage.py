@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from generators.padding import cut_signed, pad_signed
-from generators.pretrained import locate
+from generators.pretrained import DiffusersFolder
 from generators.vae import VAEConfig
-from synthworth.artifacts import read_json
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,14 +28,11 @@ class FirstStageConfig(VAEConfig):
     """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
     draw_from: Literal["prior", "posterior"] = "prior"
     """Of no use here: the denoiser stands in the place of both."""
+    # the base has these options' docstrings
     patch: int = 4
-    """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
     widths: tuple[int, ...] = (96,)
-    """Channels by resolution, from the image inwards; each after the first halves it."""
     blocks: int = 2
-    """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
     batch: int = 8
-    """Images in a step."""
 
 
 class FirstStage(Protocol):
@@ -99,24 +95,8 @@ class PublishedAutoencoder:
         UserError
             When nothing can be read there, it is no AutoencoderKL, or it does not fit the images.
         """
-        from diffusers import AutoencoderKL
-
-        folder = locate(where, patterns=FILES, what=FLAG)
-        home = folder / "vae" if (folder / "vae").is_dir() else folder
-        if not (home / "config.json").is_file():
-            raise UserError(f"{FLAG}: {folder} is no folder of diffusers: there is no config.json in it, nor in vae/")
-        kind = read_json(home / "config.json").get("_class_name")
-        if kind != "AutoencoderKL":
-            raise UserError(f"{FLAG}: {home} holds a {kind}; an AutoencoderKL is needed")
-        if not list(home.glob("*.safetensors")):
-            raise UserError(f"{FLAG}: {home} holds no safetensors; other formats are not read")
-        try:
-            load: Any = AutoencoderKL.from_pretrained
-            net = load(home, use_safetensors=True, low_cpu_mem_usage=False)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"{FLAG}: the weights in {home} cannot be read ({reason})") from error
-        return cls(net, channels=channels, size=size, device=device)
+        found = DiffusersFolder.find(where, part="vae", kinds=("AutoencoderKL",), patterns=FILES, what=FLAG)
+        return cls(found.load(), channels=channels, size=size, device=device)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from generators.vae_base import VAEFamily
-from generators.vae_options import FamilyConfig
+from generators.vae_options import MixtureConfig
 
 if TYPE_CHECKING:
     from generators.nets.priors import Prior
 
 
 @dataclass(frozen=True)
-class FSGMVAEConfig(FamilyConfig):
+class FSGMVAEConfig(MixtureConfig):
     """Options of `fs_gmvae`. The defaults suit 28 to 64 px and two cores; the presets widen them."""
 
-    latent: Literal["vector", "spatial"] = "vector"
-    """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
-    factor = patch * 2 ^ (levels - 1)."""
-    latent_size: int = 64
-    """Numbers of a vector latent."""
-    beta: float = 0.02
-    """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
-    variance of the decoder's Gaussian."""
     conditional: bool = True
     """Encoder and decoder are told the label as well; without it the label acts through the prior alone, which shows
     faint findings less well."""

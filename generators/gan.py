@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
+from generators.options import BatchConfig
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
-from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, seed_from
+from synthworth.keys import seed_from
+from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Role = Literal["real", "drawn", "wanted"]
 
 
 @dataclass(frozen=True)
-class GANConfig:
+class GANConfig(BatchConfig):
     """Options of `dcgan` and `lsgan`; the defaults are Radford's, narrowed and with a smaller batch for 28 to 64 px.
 
     Raises
@@ -59,10 +60,6 @@ class GANConfig:
     augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
     """DiffAugment (Zhao 2020) for small sets: what real and drawn images go through before the discriminator sees
     them. color is brightness and contrast (and saturation in RGB); nothing flips."""
-    batch: int = 32
-    """Real images in a step, and as many drawn."""
-    accumulate: int = 1
-    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
     lr: float = 2e-4
     """Learning rate of the generator (Adam)."""
     critic_lr: float = 2e-4
@@ -71,8 +68,6 @@ class GANConfig:
     """Adam's first decay, in both networks."""
     ema: float | None = 0.995
     """Decay of the average of the generator's weights that is exported and drawn with; None exports the last ones."""
-    sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
-    """Images drawn at a time."""
 
     def __post_init__(self) -> None:
         in_range = {
@@ -88,10 +83,7 @@ class GANConfig:
             "sample_batch": self.sample_batch >= 1,
             "augment": len(set(self.augment)) == len(self.augment),
         }
-        for name, fits in in_range.items():
-            if not fits:
-                flag = name.replace("_", "-")
-                raise UserError(f"--gen.{flag} {getattr(self, name)} was asked for, which is out of range")
+        require_ranges(self, in_range, prefix="--gen.")
 
 
 class GAN(BaseGenerator):
@@ -144,8 +136,9 @@ class GAN(BaseGenerator):
         UserError
             For another split than train, or a class without an image.
         """
-        from generators.training import Trainer, count_parameters, report_phases
+        from generators.training import Trainer, report_phases
         from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import count_parameters
 
         self.require(train)
         self.shape, self.device, c = Shape.of(train), work.device, self.config
@@ -173,9 +166,8 @@ class GAN(BaseGenerator):
         import torch
 
         from generators.nets.diffaugment import augment
-        from generators.training import Resident
 
-        c, source = self.config, Resident(train.images, train.labels, device=trainer.device)
+        c, source = self.config, trainer.near(train.images, train.labels)
 
         def look(part: Part) -> tuple[Tensor, Tensor, Tensor]:
             rows, y = source(part.rows)
@@ -183,7 +175,7 @@ class GAN(BaseGenerator):
 
         def on_critic(part: Part) -> Mapping[str, Tensor]:
             real, y, noise = look(part)
-            with torch.no_grad(), trainer.fabric.autocast():
+            with torch.no_grad(), trainer.autocast():
                 drawn = paint.net(noise, y)
             of_real, named = judge(augment(real, c.augment), y)
             of_drawn, _ = judge(augment(drawn, c.augment), y)
@@ -204,9 +196,6 @@ class GAN(BaseGenerator):
 
     def _snapshots(self, trainer: Trainer, paint: Learner, train: ImageSet, *, seed: int) -> Snapshots:
         """Pictures of the generator as it would be exported at that moment: a copy of it is brought to rest."""
-        from generators.snapshots import Snapshots
-        from generators.training import first_of_each
-
         copies: list[nn.Module] = []
 
         def draw(labels: Tensor, picture_seed: int) -> Tensor:
@@ -217,10 +206,7 @@ class GAN(BaseGenerator):
         def weights() -> dict[str, Tensor]:
             return {f"painter.{name}": tensor for name, tensor in copies[0].state_dict().items()}
 
-        return Snapshots(
-            trainer.work, n_images=len(train), batch=self.config.batch, labels=first_of_each(train.labels),
-            draw=draw, weights=weights, is_first=trainer.fabric.global_rank == 0,
-        )  # fmt: skip
+        return trainer.snapshots(train.labels, draw=draw, weights=weights)
 
     def _measure_statistics(self, painter: nn.Module, labels: Tensor, *, seed: int) -> None:
         """Standing statistics (Brock 2019): batch norm's mean and variance under the exported weights, over batches
@@ -243,12 +229,10 @@ class GAN(BaseGenerator):
         painter.eval()
 
     def _draw(self, painter: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
-        import torch
-
-        from synthworth.training.average import evaluating
+        from synthworth.training.networks import evaluating
 
         c, shape = self.config, self.shape
-        images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
+        images = shape.blank(len(labels))
         with evaluating(painter):
             for rows, noise in draw_chunks(len(labels), (c.noise,), seed=seed, chunk=c.sample_batch):
                 images[rows] = cut_signed(painter(noise.to(self.device), labels[rows].to(self.device)), shape.size)
@@ -266,17 +250,13 @@ class GAN(BaseGenerator):
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote."""
-        from generators.training import place
-        from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import rebuild
 
         options: type[GANConfig] = cls.Config
         config, shape, weights = read_model(folder, options)
         model = cls(config)
         model.shape, model.device = shape, device
-        with isolated_randomness(0):
-            painter, _ = model._build()
-        painter.load_state_dict(weights["painter"])
-        model.painter = place(painter, device).eval()
+        model.painter = rebuild(lambda: model._build()[0], weights["painter"], device=device).eval()
         return model
 
 

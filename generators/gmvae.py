@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from generators.vae_base import VAEFamily
-from generators.vae_options import FamilyConfig
+from generators.vae_options import MixtureConfig
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,17 +15,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GMVAEConfig(FamilyConfig):
+class GMVAEConfig(MixtureConfig):
     """Options of `gmvae`. The defaults suit 28 to 64 px and two cores; the presets widen them."""
 
-    latent: Literal["vector", "spatial"] = "vector"
-    """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
-    factor = patch * 2 ^ (levels - 1)."""
-    latent_size: int = 64
-    """Numbers of a vector latent."""
-    beta: float = 0.02
-    """Weight of the KL terms beside the squared error (both summed over an image whose pixels run -1..1): twice the
-    variance of the decoder's Gaussian."""
     components: int = 10
     """Gaussians of the prior, K."""
     context: int = 0

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data.images import ImageSet
-from generators.base import BaseGenerator
-from generators.conditioning import ConditionConfig, make_conditioner
+from generators.ddpm import DDPM, DDPMConfig
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
-from generators.noise import draw_chunks
 from generators.pretrained import identify, require_identity
-from generators.saving import Shape, read_model, write_model
+from generators.saving import read_model, write_model
 from generators.vae import VAE
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
@@ -24,18 +22,17 @@ from synthworth.work import Budget, FitReport, Work
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from generators.diffusion import Sampler
     from generators.first_stage import FirstStage
     from generators.training import Part, Trainer
-    from synthworth.training.loop import PhaseReport
 
 FIRST_STAGE, LATENTS = "first_stage", "latents.safetensors"
 ENCODED_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
-class LatentDDPMConfig:
-    """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them.
+class LatentDDPMConfig(DDPMConfig):
+    """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them. A vector latent
+    knows the condition `label` alone.
 
     Raises
     ------
@@ -43,6 +40,13 @@ class LatentDDPMConfig:
         When there is no such `autoencoder`.
     """
 
+    # the base has these options' docstrings
+    batch: int = 16
+    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
+    schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    guidance: float = 1.5
+    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "dpmsolver++"
+    sampling_steps: int = 15
     first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
     latent, a residual MLP for a vector."""
@@ -65,42 +69,13 @@ class LatentDDPMConfig:
     """Width of the denoising MLP."""
     mlp_blocks: int = 6
     """Residual blocks of the MLP."""
-    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022)."""
-    schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
-    """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
-    condition: ConditionConfig = field(default_factory=ConditionConfig)
-    """What the denoiser is told of an image; a vector latent knows the kind label alone."""
-    batch: int = 16
-    """Latents in a step of the denoiser."""
-    accumulate: int = 1
-    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
-    lr: float = 1e-3
-    """Highest learning rate of the denoiser (AdamW, warm-up, then half a cosine to zero)."""
-    warmup: int = 50
-    """Steps of the denoiser's linear warm-up; at most a tenth of its training."""
-    clip: float = 1.0
-    """Largest norm of a step's gradient."""
-    ema: float = 0.999
-    """Decay of the average of the denoiser's weights that is exported and drawn with."""
-    drop: float = 0.1
-    """Share of training conditions that are hidden, so that guidance has a prediction without one."""
-    guidance: float = 1.5
-    """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
-    condition, which a short training under-reads, and costs a second pass."""
-    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "dpmsolver++"
-    """How latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu 2022)."""
-    sampling_steps: int = 15
-    """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
-    sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
-    """Images drawn at a time."""
 
     def __post_init__(self) -> None:
         if self.autoencoder and not self.autoencoder_id:
             object.__setattr__(self, "autoencoder_id", identify(self.autoencoder, what=FLAG))
 
 
-class LatentDDPM(BaseGenerator):
+class LatentDDPM(DDPM):
     """An autoencoder with a small KL term, then a conditional DDPM on its latents.
 
     Stage 1 fits a `vae`: ||x - x'||^2 + beta KL(q(z | x) || N(0, I)), with LPIPS where asked; or takes a published
@@ -114,7 +89,6 @@ class LatentDDPM(BaseGenerator):
     version: ClassVar[int] = 2
     config: LatentDDPMConfig
     first_stage: FirstStage
-    noise_shape: tuple[int, ...]
 
     @classmethod
     def tiny_config(cls) -> LatentDDPMConfig:
@@ -135,25 +109,32 @@ class LatentDDPM(BaseGenerator):
         """
         import torch
 
-        from generators.training import Trainer
+        from synthworth.training.reports import join_reports, report_of
 
         self.require(train)
         self._refuse(work)
-        self.shape, c = Shape.of(train), self.config
-        trainer = Trainer(work, seed=seed_from(seed, "denoiser"), batch=c.batch, accumulate=c.accumulate)
-        self.device = str(trainer.device)
-        self.conditioner = make_conditioner(
-            c.condition, n_classes=self.shape.n_classes, multilabel=self.shape.multilabel
-        )
-        self.conditioner.fit(train, device=self.device, folder=work.folder)
+        trainer = self._begin(train, seed=seed, work=work)
         with torch.device("meta"):  # what the denoiser cannot be is said before the first stage is trained
             self._build((1,) if self._latent_is_vector else (1, 1, 1))
         first = self._fit_first_stage(train, seed=seed, work=work)
         began = time.perf_counter()
         latents = self._extract(train, trainer)
         extracting = time.perf_counter() - began
-        second = self._fit_denoiser(train, latents, trainer, first, seed=seed)
-        return self._report(first, second, {"extraction_seconds": round(extracting, 3)})
+        seconds = work.budget.seconds
+        second = self._learn(
+            trainer, lambda: self._build(self.first_stage.latent_shape), self._cleaner(latents, trainer), train.labels,
+            seed=seed, n_steps=work.budget.steps - first.steps,
+            seconds=None if seconds is None else max(seconds - first.seconds, 0.1),
+        )  # fmt: skip
+        facts = {
+            **first.facts,
+            "first_stage_steps": first.steps,
+            "first_stage_seconds": round(first.seconds, 3),
+            "latent": list(self.first_stage.latent_shape),
+            **self._facts(),
+            "extraction_seconds": round(extracting, 3),
+        }
+        return join_reports([first, report_of(second, batch=self.config.batch)], label="stage", first=1, facts=facts)
 
     def _refuse(self, work: Work) -> None:
         c = self.config
@@ -170,14 +151,12 @@ class LatentDDPM(BaseGenerator):
                 f"{work.devices} devices cannot share the {c.first_stage.accumulate} parts of a step of the first "
                 f"stage evenly; set --gen.first-stage.accumulate to {work.devices}, or a multiple of it"
             )
-        if c.guidance != 1.0 and c.drop <= 0:
-            raise UserError(f"guidance {c.guidance} needs a prediction without condition: set drop above 0 (0.1, say)")
         if self._latent_is_vector and c.condition.kind != "label":
             raise UserError(
                 f"condition {c.condition.kind} is cross-attention, which a vector latent has no place for; set "
                 "--gen.first-stage.latent spatial, or --gen.condition.kind label"
             )
-        self._sampler()
+        self._refuse_sampling()
 
     @property
     def _latent_is_vector(self) -> bool:
@@ -243,43 +222,18 @@ class LatentDDPM(BaseGenerator):
             attention=c.unet_attention, absent=self.conditioner.absent,
         )  # fmt: skip
 
-    def _fit_denoiser(
-        self, train: ImageSet, latents: tuple[Tensor, Tensor], trainer: Trainer, first: FitReport, *, seed: int
-    ) -> PhaseReport:
+    def _cleaner(self, latents: tuple[Tensor, Tensor], trainer: Trainer) -> Callable[[Part], Tensor]:
+        """What is denoised of a part: latents drawn from q(z | x), standardised and padded."""
         import torch
 
-        from generators.diffusion import denoising_loss, make_noising
-        from generators.snapshots import Snapshots
-        from generators.training import Resident, first_of_each
-        from synthworth.devices import isolated_randomness
+        source = trainer.near(*latents)
 
-        c, work = self.config, trainer.work
-        with isolated_randomness(seed_from(seed, "initial weights")):
-            denoiser = self._build(self.first_stage.latent_shape)
-        n_steps, seconds = work.budget.steps - first.steps, work.budget.seconds
-        learner = trainer.learner(
-            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema
-        )
-        source, noising = Resident(*latents, device=trainer.device), make_noising(c.schedule, c.prediction)
-
-        def loss(part: Part) -> Mapping[str, Tensor]:
+        def clean(part: Part) -> Tensor:
             mean, logvar = source(part.rows)
             drawn = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
-            clean = self._padded((drawn - self.mean) / self.std)
-            told = self.conditioner.of_training(part.rows)
-            return {"loss": denoising_loss(learner, noising, clean, told, drop=c.drop)}
+            return self._padded((drawn - self.mean) / self.std)
 
-        snapshots = Snapshots(
-            work, n_images=len(train), batch=c.batch, labels=first_of_each(train.labels),
-            draw=lambda labels, picture: self._draw(learner.exported(), labels, seed=picture),
-            weights=lambda: learner.exported().state_dict(), is_first=trainer.fabric.global_rank == 0,
-        )  # fmt: skip
-        report = trainer.run(
-            "denoiser", lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=n_steps,
-            seconds=None if seconds is None else max(seconds - first.seconds, 0.1), after=snapshots,
-        )  # fmt: skip
-        self.denoiser = learner.exported()
-        return report
+        return clean
 
     def _padded(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) with their edge repeated up to the side the UNet works at; vectors as they are."""
@@ -288,54 +242,8 @@ class LatentDDPM(BaseGenerator):
         missing = self.noise_shape[-1] - latents.shape[-1]
         return F.pad(latents, (0, missing, 0, missing), mode="replicate") if missing else latents
 
-    def _report(self, first: FitReport, second: PhaseReport, facts: Mapping[str, Any]) -> FitReport:
-        from generators.training import count_parameters
-
-        history = [{"stage": 1.0, **row} for row in first.history] + [{"stage": 2.0, **row} for row in second.history]
-        return FitReport(
-            steps=first.steps + second.steps,
-            images_seen=first.images_seen + second.steps * self.config.batch,
-            seconds=first.seconds + second.seconds,
-            stopped="seconds" if "seconds" in (first.stopped, second.stopped) else "steps",
-            history=tuple(history),
-            facts={
-                **first.facts,
-                "first_stage_steps": first.steps,
-                "first_stage_seconds": round(first.seconds, 3),
-                "latent": list(self.first_stage.latent_shape),
-                "denoiser_parameters": count_parameters(self.denoiser),
-                **self.conditioner.facts(),
-                **facts,
-            },
-        )
-
-    def _sampler(self) -> Sampler:
-        from generators.diffusion import Sampler
-
-        c = self.config
-        return Sampler(
-            c.sampler, schedule=c.schedule, prediction=c.prediction, n_steps=c.sampling_steps, guidance=c.guidance
-        )
-
-    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, H, W), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how
-        many are drawn at a time by more than the last bit of rounding."""
-        return self._draw(self.denoiser, labels, seed=seed)
-
-    def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
-        import torch
-
-        from synthworth.training.average import evaluating
-
-        shape, chunk = self.shape, self.config.sample_batch
-        draw, plan = self._sampler(), self.conditioner.plan(labels, seed=seed)
-        images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
-        with evaluating(net) as denoiser:
-            for rows, noise in draw_chunks(len(labels), self.noise_shape, seed=seed, chunk=chunk):
-                told = self.conditioner.look_up(plan[rows])
-                drawn = draw(denoiser, noise.to(self.device), told, seed=seed, rows=rows)
-                images[rows] = self.first_stage.decode(self._restored(drawn), labels[rows])
-        return images
+    def _as_images(self, drawn: Tensor, labels: Tensor) -> Tensor:
+        return self.first_stage.decode(self._restored(drawn), labels)
 
     def _restored(self, drawn: Tensor) -> Tensor:
         """Latents as the first stage knows them: without padding and standardisation."""
@@ -364,22 +272,17 @@ class LatentDDPM(BaseGenerator):
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote."""
-        from generators.training import place
-        from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import rebuild
 
         config, shape, weights = read_model(folder, LatentDDPMConfig)
         model, inner = cls(config), folder / FIRST_STAGE
-        model.shape, model.device = shape, device
+        model._restore(folder, shape=shape, device=device)
         if config.autoencoder_id:
             known = {"channels": shape.channels, "size": shape.size, "device": device}
             model.first_stage = PublishedAutoencoder.open(str(inner), **known)  # type: ignore[arg-type]
         else:
             model.first_stage = VAE.load(inner, device=device)
-        model.conditioner = make_conditioner(config.condition, n_classes=shape.n_classes, multilabel=shape.multilabel)
-        model.conditioner.restore(folder, device=device)
-        with isolated_randomness(0):
-            model.denoiser = model._build(model.first_stage.latent_shape)
-        model.denoiser.load_state_dict(weights["denoiser"])
-        model.denoiser = place(model.denoiser, device)
+        latent = model.first_stage.latent_shape
+        model.denoiser = rebuild(lambda: model._build(latent), weights["denoiser"], device=device)
         model.mean, model.std = (weights["latent"][k].to(device) for k in ("mean", "std"))
         return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -63,6 +63,8 @@ class PerClass(BaseGenerator):
             For another split than train, findings that co-occur, a class without an image, or fewer steps than
             classes.
         """
+        from synthworth.training.reports import join_reports
+
         self.require(train)
         n, steps = train.n_classes, work.budget.steps
         if self.trains and steps < n:
@@ -82,7 +84,8 @@ class PerClass(BaseGenerator):
             )
             reports.append(model.fit(only(train, k, name), seed=seed_from(seed, "class", k), work=bench))
             self.models.append(model)
-        return merged(reports, train.classes)
+        facts = {f"{fact}[{c}]": v for c, r in zip(train.classes, reports, strict=True) for fact, v in r.facts.items()}
+        return join_reports(reports, label="class", first=0, facts=facts, counting_on=True)
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """uint8 (N, C, H, W), row i drawn by the model of `labels[i]`.
@@ -145,21 +148,3 @@ def moved(log: Callable[..., None], steps: int) -> Callable[..., None]:
         log(steps + step, **scalars)
 
     return moved_log
-
-
-def merged(reports: list[FitReport], classes: tuple[str, ...]) -> FitReport:
-    """One report of all fits: sums, the curves one after the other (with `class`, the steps counting on), and each
-    fact under `fact[class]`."""
-    history: list[Mapping[str, float]] = []
-    done = 0
-    for k, report in enumerate(reports):
-        history += [{"class": float(k), **row, "step": row["step"] + done} for row in report.history]
-        done += report.steps
-    return FitReport(
-        steps=done,
-        images_seen=sum(report.images_seen for report in reports),
-        seconds=sum(report.seconds for report in reports),
-        stopped="seconds" if any(report.stopped == "seconds" for report in reports) else "steps",
-        history=tuple(history),
-        facts={f"{fact}[{c}]": v for c, r in zip(classes, reports, strict=True) for fact, v in r.facts.items()},
-    )

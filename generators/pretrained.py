@@ -104,6 +104,61 @@ def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
 
 
 @dataclass(frozen=True)
+class DiffusersFolder:
+    """Where a network of diffusers lies: in `folder`, or, of a pipeline, in `home` below it.
+
+    config : the network's, as JSON has it. what : the flag that it was asked for with.
+    """
+
+    folder: Path
+    home: Path
+    config: dict[str, Any]
+    what: str
+
+    @classmethod
+    def find(cls, name: str, *, part: str, kinds: Sequence[str], patterns: Sequence[str], what: str) -> DiffusersFolder:
+        """The folder that a path or hub id means (`locate`).
+
+        part : of a pipeline, as `vae`. kinds : classes of diffusers, one of which it must be.
+
+        Raises
+        ------
+        UserError
+            When there is no such folder, it is none of diffusers, holds another kind of network, or no safetensors.
+        """
+        folder = locate(name, patterns=patterns, what=what)
+        home = folder / part if (folder / part).is_dir() else folder
+        if not (home / "config.json").is_file():
+            where = f"there is no config.json in it, nor in {part}/"
+            raise UserError(f"{what}: {folder} is no folder of diffusers: {where}")
+        config = read_json(home / "config.json")
+        if config.get("_class_name") not in kinds:
+            raise UserError(
+                f"{what}: {home} holds a {config.get('_class_name')}; what is needed is {' or '.join(kinds)}"
+            )
+        if not list(home.glob("*.safetensors")):
+            raise UserError(f"{what}: {home} holds no safetensors; other formats are not read")
+        return cls(folder, home, config, what)
+
+    def load(self, **options: Any) -> Any:
+        """The network with its weights.
+
+        Raises
+        ------
+        UserError
+            When they cannot be read.
+        """
+        import diffusers
+
+        kind = getattr(diffusers, self.config["_class_name"])
+        try:
+            return kind.from_pretrained(self.home, use_safetensors=True, low_cpu_mem_usage=False, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"{self.what}: the weights in {self.home} cannot be read ({reason})") from error
+
+
+@dataclass(frozen=True)
 class Pretrained:
     """A UNet of another's making, and what it learned with.
 
@@ -130,25 +185,12 @@ def load_unet(name: str, *, channels: int, size: int, spec: ConditionSpec) -> Pr
         When there is no safetensors file, another kind of network, one that works at another size, predicts something
         else or cannot be told the condition.
     """
-    import diffusers
-
-    folder = locate(name, patterns=FILES, what="--gen.pretrained")
-    home = folder / "unet" if (folder / "unet").is_dir() else folder
-    if not (home / "config.json").is_file():
-        raise UserError(
-            f"--gen.pretrained: {folder} is no folder of diffusers: there is no config.json in it, nor in unet/"
-        )
-    config = read_json(home / "config.json")
-    if not list(home.glob("*.safetensors")):
-        raise UserError(f"--gen.pretrained: {home} holds no safetensors; other formats are not read")
-    _refuse(config, home, channels=channels, size=size, spec=spec)
-    kind = config["_class_name"]
-    told = "identity" if kind == "UNet2DModel" else None
-    unet = getattr(diffusers, kind).from_pretrained(
-        home, use_safetensors=True, low_cpu_mem_usage=False, class_embed_type=told, num_class_embeds=None
-    )
+    found = DiffusersFolder.find(name, part="unet", kinds=UNETS, patterns=FILES, what="--gen.pretrained")
+    _refuse(found.config, found.home, channels=channels, size=size, spec=spec)
+    kind = found.config["_class_name"]
+    unet = found.load(class_embed_type="identity" if kind == "UNet2DModel" else None, num_class_embeds=None)
     _fit_channels(unet, channels)
-    betas, prediction = _read_scheduler(folder)
+    betas, prediction = _read_scheduler(found.folder)
     kept = {k: v for k, v in unet.config.items() if not k.startswith("_")}
     return Pretrained(unet, {"_class_name": kind, **kept}, betas, prediction)
 
@@ -169,9 +211,7 @@ def side_of(config: dict[str, Any], size: int) -> int:
 
 
 def _refuse(config: dict[str, Any], home: Path, *, channels: int, size: int, spec: ConditionSpec) -> None:
-    kind, side = config.get("_class_name"), config.get("sample_size")
-    if kind not in UNETS:
-        raise UserError(f"--gen.pretrained: {home} holds a {kind}; a {' or '.join(UNETS)} is needed")
+    kind, side = config["_class_name"], config.get("sample_size")
     if side not in (None, side_of(config, size)):
         raise UserError(
             f"--gen.pretrained: {home} works at {side} px and the images have {size}; prepare the dataset at {side}"

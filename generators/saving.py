@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
+from synthworth.artifacts import from_json, read_json, read_tensors, write_json, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +33,12 @@ class Shape:
         """The shape of an `ImageSet`."""
         return cls(images.channels, images.size, images.n_classes, images.multilabel)
 
+    def blank(self, n: int) -> Tensor:
+        """Room for `n` such images: uint8 (n, channels, size, size), not yet set."""
+        import torch
+
+        return torch.empty((n, self.channels, self.size, self.size), dtype=torch.uint8)
+
 
 def write_model(folder: Path, *, config: Any, shape: Shape, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write a model; `weights` holds a state dict for each network, by a name without a dot."""
@@ -49,7 +54,7 @@ def read_model(folder: Path, config_type: type[C]) -> tuple[C, Shape, dict[str, 
     for name, tensor in read_tensors(folder / WEIGHTS).items():
         net, _, rest = name.partition(".")
         weights.setdefault(net, {})[rest] = tensor
-    return config_from_json(config_type, facts["config"]), Shape(**facts["shape"]), weights
+    return from_json(config_type, facts["config"]), from_json(Shape, facts["shape"]), weights
 
 
 def config_to_json(value: Any) -> Any:
@@ -59,20 +64,3 @@ def config_to_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [config_to_json(v) for v in value]
     return value.as_posix() if isinstance(value, Path) else value
-
-
-def config_from_json(config_type: type[C], values: Mapping[str, Any]) -> C:
-    """The Config that `config_to_json` was given; a field that `values` lacks keeps its default."""
-    hints = typing.get_type_hints(config_type)
-    return config_type(**{name: _typed(hints.get(name), value) for name, value in values.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """A value of JSON as its field's type has it."""
-    choices = (hint, *typing.get_args(hint))
-    if isinstance(value, Mapping):
-        inner = next((c for c in choices if isinstance(c, type) and dataclasses.is_dataclass(c)), None)
-        return value if inner is None else config_from_json(inner, value)
-    if isinstance(value, list):
-        return tuple(_typed(None, v) for v in value)
-    return Path(value) if isinstance(value, str) and Path in choices and str not in choices else value

@@ -54,6 +54,17 @@ class Snapshots:
         write_grid(self.folder / f"step-{step:06d}.png", images, n_columns=self.n_columns)
 
 
+def first_of_each(labels: Tensor, n_each: int = 4) -> Tensor:
+    """Labels for a picture: `n_each` rows of every class in turn; where findings co-occur, the first distinct
+    vectors of the set, at most 16."""
+    import torch
+
+    if labels.ndim == 1:
+        return torch.unique(labels).repeat_interleave(n_each)
+    distinct = torch.unique(labels, dim=0)[:16]
+    return distinct.repeat_interleave(n_each, dim=0)
+
+
 def write_grid(file: Path, images: Tensor, *, n_columns: int) -> None:
     """A PNG of uint8 images (N, C, H, W), `n_columns` in a row."""
     import io

@@ -1,42 +1,32 @@
-"""What the training of every generator shares: data near the device, learners, batches cut into parts, snapshots."""
+"""How every generator is trained: learners, batches cut into parts that devices share, snapshots."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from generators.snapshots import Snapshots, first_of_each
+from synthworth.devices import autocast
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.training.average import make_average
-from synthworth.training.loop import PhaseReport, make_fabric, run_steps
+from synthworth.training.fabric import make_fabric
+from synthworth.training.loop import PhaseReport, run_steps
+from synthworth.training.near import Resident
+from synthworth.training.networks import place
 from synthworth.training.order import BatchOrder
+from synthworth.training.rates import rate_at
+from synthworth.training.reports import join_reports, report_of
 from synthworth.work import FitReport, Work
 
-RESIDENT_BYTES = 8 << 30
 Losses = Mapping[str, Tensor]
-
-
-class Resident:
-    """Tensors of equal length, kept on the device where they fit, drawn from by row.
-
-    What is larger than `limit` bytes in all stays where it is (a memory map, for one) and moves batch by batch.
-    """
-
-    def __init__(self, *tensors: Tensor, device: Any, limit: int = RESIDENT_BYTES) -> None:
-        self.device = device
-        fits = sum(t.numel() * t.element_size() for t in tensors) <= limit
-        self.tensors = tuple(t.to(device) if fits else t for t in tensors)
-
-    def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:  # int64 (n,) -> each tensor's rows, on the device
-        """The rows, in that order."""
-        return tuple(t[rows.to(t.device)].to(self.device) for t in self.tensors)
 
 
 @dataclass(frozen=True)
@@ -64,10 +54,11 @@ class Learner:
         optimiser: Optimizer,
         rate: LambdaLR,
         *,
+        precision: str,
         clip: float | None,
         ema: float | None,
     ) -> None:
-        self.fabric, self.net, self.rate, self.clip = fabric, net, rate, clip
+        self.fabric, self.net, self.rate, self.precision, self.clip = fabric, net, rate, precision, clip
         self.average = make_average(net, ema) if ema is not None else None
         self.raw_optimiser = optimiser
         self.wrapped, self.optimiser = fabric.setup(net, optimiser)
@@ -81,7 +72,7 @@ class Learner:
         held = [p for p in self.net.parameters() if p.requires_grad]
         for p in held:
             p.requires_grad_(False)
-        with self.fabric.autocast():
+        with autocast(str(self.fabric.device), self.precision):
             out = self.net(*inputs)
         for p in held:
             p.requires_grad_(True)
@@ -162,6 +153,26 @@ class Trainer:
         """Where this process computes."""
         return self.fabric.device
 
+    def near(self, *tensors: Tensor) -> Resident:
+        """Tensors of the training set, one row an image, near the device: call it with the rows of a part."""
+        return Resident(*tensors, device=self.device)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """For a forward pass that does not go through a learner: the precision that learners compute in."""
+        return autocast(str(self.device), self.work.precision)
+
+    def snapshots(
+        self, labels: Tensor, *, draw: Callable[[Tensor, int], Tensor], weights: Callable[[], Mapping[str, Tensor]]
+    ) -> Snapshots:
+        """Pictures of what is drawn while this phase trains, some of every class, for `run(after=...)`.
+
+        labels : of all training images. draw, weights : see `Snapshots`.
+        """
+        return Snapshots(
+            self.work, n_images=len(labels), batch=self.batch, labels=first_of_each(labels), draw=draw,
+            weights=weights, is_first=self.fabric.global_rank == 0,
+        )  # fmt: skip
+
     def learner(
         self,
         name: str,
@@ -189,8 +200,11 @@ class Trainer:
         make = {"adam": Adam, "adamw": AdamW}[optimiser]
         trained = [p for p in net.parameters() if p.requires_grad]
         algorithm = make(trained, lr=lr, betas=betas, weight_decay=weight_decay, fused=self.device.type != "mps")
-        rate = LambdaLR(algorithm, lambda step: rate_at(step, n_steps, warmup=warmup, schedule=schedule))
-        self.learners[name] = Learner(self.fabric, net, algorithm, rate, clip=clip, ema=ema)
+        n_rise = max(1, min(warmup, n_steps // 10))
+        rate = LambdaLR(algorithm, lambda t: rate_at(t, n_steps, schedule=schedule, n_rise=n_rise, overlap=True))
+        self.learners[name] = Learner(
+            self.fabric, net, algorithm, rate, precision=self.work.precision, clip=clip, ema=ema
+        )
         return self.learners[name]
 
     def parts(self, order: BatchOrder, t: int) -> list[Part]:
@@ -217,51 +231,7 @@ class Trainer:
         )  # fmt: skip
 
 
-def rate_at(step: int, n_steps: int, *, warmup: int, schedule: str) -> float:
-    """Share of the highest learning rate at a step: a linear rise over `warmup` steps (at most a tenth of all), then
-    constant or half a cosine down to zero."""
-    warmup = max(1, min(warmup, n_steps // 10))
-    rising = min(1.0, (step + 1) / warmup)
-    if schedule == "constant":
-        return rising
-    return rising * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / max(1, n_steps))))
-
-
 def report_phases(phases: Sequence[PhaseReport], batches: Sequence[int], *, facts: Mapping[str, Any]) -> FitReport:
     """One `FitReport` of a fit in phases, each with its batch; rows of several phases carry `stage` 1, 2, ..."""
-    history: list[Mapping[str, float]] = []
-    for stage, phase in enumerate(phases, start=1):
-        history += [{"stage": float(stage), **row} if len(phases) > 1 else row for row in phase.history]
-    return FitReport(
-        steps=sum(p.steps for p in phases),
-        images_seen=sum(p.steps * batch for p, batch in zip(phases, batches, strict=True)),
-        seconds=sum(p.seconds for p in phases),
-        stopped="seconds" if any(p.stopped == "seconds" for p in phases) else "steps",
-        history=tuple(history),
-        facts=facts,
-    )
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Numbers that a network holds as parameters, trained or not."""
-    return sum(p.numel() for p in net.parameters())
-
-
-N = TypeVar("N", bound=nn.Module)
-
-
-def place(net: N, device: str) -> N:
-    """Move a network to the device; on an accelerator in channels_last, which its convolutions prefer (on a CPU
-    the small ones here are no faster for it)."""
-    if device.startswith("cuda"):
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net.to(device)
-
-
-def first_of_each(labels: Tensor, n_each: int = 4) -> Tensor:
-    """Labels for a picture: `n_each` rows of every class in turn; where findings co-occur, the first distinct
-    vectors of the set, at most 16."""
-    if labels.ndim == 1:
-        return torch.unique(labels).repeat_interleave(n_each)
-    distinct = torch.unique(labels, dim=0)[:16]
-    return distinct.repeat_interleave(n_each, dim=0)
+    reports = [report_of(phase, batch=batch, facts=facts) for phase, batch in zip(phases, batches, strict=True)]
+    return reports[0] if len(reports) == 1 else join_reports(reports, label="stage", first=1, facts=facts)

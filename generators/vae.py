@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from generators.vae_base import VAEFamily
 from generators.vae_options import FamilyConfig
-from synthworth.errors import UserError
+from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
     from generators.nets.priors import Prior
@@ -25,8 +25,7 @@ class VAEConfig(FamilyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rank < 0:
-            raise UserError(f"rank {self.rank} was asked for, which is out of range")
+        require_ranges(self, {"rank": self.rank >= 0})
 
 
 class VAE(VAEFamily):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from generators.nets.lpips import LPIPS
     from generators.nets.priors import Prior
     from generators.nets.vae import VAENet
+    from generators.snapshots import Snapshots
     from generators.training import Learner, Part, Trainer
 
 SETTLE_NUMBERS = 2**27
@@ -110,9 +111,10 @@ class VAEFamily(BaseGenerator):
             For another split than train, a class without an image, a batch that cannot be cut as asked, or weights
             that cannot be had.
         """
-        from generators.training import Trainer, count_parameters, report_phases
+        from generators.training import Trainer, report_phases
         from synthworth.artifacts import ensure_folder
         from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import count_parameters
 
         self.require(train)
         self.shape, c = Shape.of(train), self.config
@@ -127,7 +129,7 @@ class VAEFamily(BaseGenerator):
         loss = self._loss(train, trainer, learner, judge)
         report = trainer.run(
             self._phase(), lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=steps,
-            seconds=work.budget.seconds, after=self._snapshots(train, trainer, learner, work),
+            seconds=work.budget.seconds, after=self._snapshots(train, trainer, learner),
         )  # fmt: skip
         self.net = cast("VAENet", learner.exported())
         sizes = {"encoder": net.encoder, "head": net.head, "decoder": net.decoder, "prior": net.prior}
@@ -149,10 +151,7 @@ class VAEFamily(BaseGenerator):
         """The loss of a part: "loss" and its terms, each divided by the number of an image's values."""
         from torch.nn import functional as F
 
-        from generators.training import Resident
-
-        c = self.config
-        source = Resident(train.images, train.labels, device=trainer.device)
+        c, source = self.config, trainer.near(train.images, train.labels)
         n_values = self.shape.channels * self.padded**2
 
         def loss(part: Part) -> Mapping[str, Tensor]:
@@ -163,17 +162,14 @@ class VAEFamily(BaseGenerator):
             scalars |= {name: term.mean() / n_values for name, term in terms.items()}
             total = scalars["squared_error"] + c.beta * scalars["kl"]
             if judge is not None:
-                with trainer.fabric.autocast():
+                with trainer.autocast():
                     scalars["lpips"] = judge(made, images).mean()
                 total = total + c.perceptual * scalars["lpips"]
             return {"loss": total, **scalars}
 
         return loss
 
-    def _snapshots(self, train: ImageSet, trainer: Trainer, learner: Learner, work: Work) -> Any:
-        from generators.snapshots import Snapshots
-        from generators.training import first_of_each
-
+    def _snapshots(self, train: ImageSet, trainer: Trainer, learner: Learner) -> Snapshots:
         def draw(labels: Tensor, seed: int) -> Tensor:
             now = type(self)(self.config)
             now.__dict__.update({k: v for k, v in self.__dict__.items() if k != "net"})
@@ -181,17 +177,14 @@ class VAEFamily(BaseGenerator):
             now._settle(train, most=256)
             return now.sample(labels, seed=seed)
 
-        return Snapshots(
-            work, n_images=len(train), batch=self.config.batch, labels=first_of_each(train.labels), draw=draw,
-            weights=lambda: learner.exported().state_dict(), is_first=trainer.fabric.global_rank == 0,
-        )  # fmt: skip
+        return trainer.snapshots(train.labels, draw=draw, weights=lambda: learner.exported().state_dict())
 
     def _settle(self, train: ImageSet, *, most: int | None = None) -> dict[str, Any]:
         """Let the prior measure training latents: all of them, or as many as fit, evenly spaced."""
         import numpy as np
         import torch
 
-        from synthworth.training.average import evaluating
+        from synthworth.training.networks import evaluating
 
         if not self._measures():
             return {}
@@ -223,12 +216,11 @@ class VAEFamily(BaseGenerator):
     def _encoded(self, images: Tensor, labels: Tensor | None, *, rows: Tensor | None = None) -> Iterator[Any]:
         """Mean and log-variance, a batch at a time, on the device."""
         from synthworth.progress import track
-        from synthworth.training.average import evaluating
+        from synthworth.training.networks import evaluating
 
         told, n = self._told(labels), len(images) if rows is None else len(rows)
         starts = range(0, n, self.config.sample_batch)
-        net = self.net
-        with evaluating(net):
+        with evaluating(self.net) as net:
             for start in track(starts, "latents", unit="batches") if n > 4096 else starts:
                 chunk = slice(start, start + self.config.sample_batch)
                 part = images[chunk] if rows is None else images[rows[chunk]]
@@ -265,14 +257,12 @@ class VAEFamily(BaseGenerator):
         UserError
             When a conditional network is not given labels.
         """
-        import torch
 
-        from synthworth.training.average import evaluating
+        from synthworth.training.networks import evaluating
 
         told, shape = self._told(labels), self.shape
-        images = torch.empty((len(latents), shape.channels, shape.size, shape.size), dtype=torch.uint8)
-        net = self.net
-        with evaluating(net):
+        images = shape.blank(len(latents))
+        with evaluating(self.net) as net:
             for start in range(0, len(latents), self.config.sample_batch):
                 rows = slice(start, start + self.config.sample_batch)
                 y = None if told is None else told[rows].to(self.device)
@@ -286,14 +276,12 @@ class VAEFamily(BaseGenerator):
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """uint8 (N, C, S, S), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how many
         are drawn at a time by more than the last bit of rounding."""
-        import torch
 
-        from synthworth.training.average import evaluating
+        from synthworth.training.networks import evaluating
 
         c, shape = self.config, self.shape
-        images = torch.empty((len(labels), shape.channels, shape.size, shape.size), dtype=torch.uint8)
-        net = self.net
-        with evaluating(net):
+        images = shape.blank(len(labels))
+        with evaluating(self.net) as net:
             for rows, noise in draw_chunks(len(labels), (net.prior.n_noise,), seed=seed, chunk=c.sample_batch):
                 y = labels[rows].to(self.device)
                 latents = net.prior.draw(noise.to(self.device), y)
@@ -309,17 +297,13 @@ class VAEFamily(BaseGenerator):
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote."""
-        from generators.training import place
-        from synthworth.devices import isolated_randomness
+        from synthworth.training.networks import rebuild
 
         found: Any = read_model(folder, cls.Config)
         config, shape, weights = found
         model = cls(config)
         model.shape, model.device = shape, device
-        with isolated_randomness(0):
-            model.net = model._build()
-        model.net.load_state_dict(weights["net"])
-        model.net = place(model.net, device)
+        model.net = rebuild(model._build, weights["net"], device=device)
         return model
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from generators.options import AdamWConfig
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.training.options import checked_sha256, require_ranges
 
 
 @dataclass(frozen=True)
-class FamilyConfig:
+class FamilyConfig(AdamWConfig):
     """Options that `vae`, `gmvae` and `fs_gmvae` share.
 
     Raises
@@ -22,6 +23,9 @@ class FamilyConfig:
         another than its sha256 says.
     """
 
+    # the base has these options' docstrings
+    batch: int = 16
+    lr: float = 2e-3
     latent: Literal["vector", "spatial"] = "spatial"
     """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
     factor = patch * 2 ^ (levels - 1)."""
@@ -66,23 +70,11 @@ class FamilyConfig:
     SYNTHWORTH_WEIGHTS and in torch's cache, then downloaded."""
     perceptual_sha256: str = ""
     """Of that file: filled in from it, checked against it where given, and in the key in its place."""
-    batch: int = 16
-    """Images in a step."""
-    accumulate: int = 1
-    """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
-    lr: float = 2e-3
-    """Highest learning rate (AdamW, warm-up, then half a cosine to zero)."""
-    warmup: int = 50
-    """Steps of linear warm-up; at most a tenth of the training."""
-    clip: float = 1.0
-    """Largest norm of a step's gradient."""
     ema: float = 0.0
     """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
     kernel_width: float = 0.0
     """Structure-preserving draws of a spatial latent: standard deviation, in latent pixels, of the Gaussian kernel that
     the noise is smoothed with (its variance stays 1); 0 for white noise."""
-    sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
-    """Images drawn, encoded or decoded at a time."""
 
     def __post_init__(self) -> None:
         ranges = {
@@ -93,9 +85,7 @@ class FamilyConfig:
             "perceptual": self.perceptual >= 0, "lr": self.lr > 0, "ema": 0 <= self.ema < 1,
             "kernel_width": self.kernel_width >= 0,
         }  # fmt: skip
-        for name, fits in ranges.items():
-            if not fits:
-                raise UserError(f"{name} {getattr(self, name)} was asked for, which is out of range")
+        require_ranges(self, ranges)
         if self.kernel_width and self.latent == "vector":
             raise UserError(
                 f"kernel_width {self.kernel_width} smooths a spatial latent, and latent is vector: change one"
@@ -105,7 +95,8 @@ class FamilyConfig:
         for name in ("encoder", "perceptual"):
             file, known = getattr(self, f"{name}_weights"), f"{name}_sha256"
             if file is not None:
-                object.__setattr__(self, known, checked_sha256(file, getattr(self, known), name=f"{name}_weights"))
+                found = checked_sha256(file, getattr(self, known), option=f"{name}_weights")
+                object.__setattr__(self, known, found)
 
     def without_paths(self) -> Self:
         """The same options for another machine: weights files by their sha256 alone."""
@@ -117,12 +108,11 @@ class FamilyConfig:
         return self.patch << (len(self.widths) - 1)
 
 
-def checked_sha256(file: Path, wanted: str, *, name: str) -> str:
-    """sha256 of a file. Raises UserError when it is not there or is another than `wanted` (where that is not "")."""
-    if not file.is_file():
-        raise UserError(f"{name} {file}: no such file")
-    with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if wanted not in ("", found):
-        raise UserError(f"{name} {file} has sha256 {found}, not {wanted} as asked")
-    return found
+@dataclass(frozen=True)
+class MixtureConfig(FamilyConfig):
+    """The same options with the defaults of `gmvae` and `fs_gmvae`, whose prior is a mixture: a short vector that the
+    KL term weighs more on."""
+
+    latent: Literal["vector", "spatial"] = "vector"
+    latent_size: int = 64
+    beta: float = 0.02

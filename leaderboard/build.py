@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
-from benchmarks.records.store import RECORD, SCHEMA
+from benchmarks.records.store import RECORD, SCHEMA, read_record
 from leaderboard.figures import draw_figures
 from leaderboard.tables import Table, make_tables
 from leaderboard.text import cell, csv_text, markdown, reason_of
-from synthworth.artifacts import ensure_folder, read_json, write_bytes
+from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
+from synthworth.registry import load_plugin_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +33,8 @@ class BuildOptions:
 
     results: tuple[Path, ...] = (Path("results/runs"),)
     """Folders of records; a run that is in several of them counts once."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register metrics: what records lack of them is computed from their stored predictions."""
     out: Path = Path("leaderboard/site")
     """Folder that takes leaderboard.md, leaderboard.csv and the figures."""
 
@@ -59,7 +63,7 @@ def collect(folders: Sequence[Path]) -> Found:
         if not folder.is_dir():
             raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
         for file in sorted(folder.glob(f"[!.]*/{RECORD}")):  # a dot: half-written by a run that was killed
-            record = read_json(file)
+            record = read_record(file)
             schema = record.get("schema") if isinstance(record, dict) else None
             if schema != SCHEMA:
                 skipped.append(f"{file}: schema {schema}, this version reads {SCHEMA}")
@@ -77,8 +81,11 @@ def collect(folders: Sequence[Path]) -> Found:
 def main(args: Sequence[str]) -> int:
     """Read, rank, write, print. Returns the exit code."""
     options = tyro.cli(BuildOptions, args=list(args), prog="python -m leaderboard.build")
+    for plugin in options.plugin:
+        load_plugin_file(plugin)
     found = collect(options.results)
-    tables = make_tables(found.entries, found.failed)
+    entries = [Entry(complete(entry, plugins=options.plugin), entry.folder) for entry in found.entries]
+    tables = make_tables(entries, found.failed)
     ensure_folder(options.out)
     figures = {table.key: draw_figures(table, options.out) for table in tables}
     pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}

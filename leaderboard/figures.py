@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.request.spec import NOT_THE_ARM
-from benchmarks.statistics.compare import MIN_SEEDS
+from benchmarks.statistics.word import too_few_seeds
+from benchmarks.verdicts.verdict import Kind
 from leaderboard.quality import LEAST
 from leaderboard.tables import ARM_FIELDS, Row, Table
 from synthworth.artifacts import ensure_folder, write_bytes
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDER = "figures"
-BETTER, WORSE, EQUAL, CONTROL = "#5f8f4e", "#bf4a30", "#3b4252", "#8a8f98"
+BETTER, WORSE, EQUAL, CONTROL, UNEQUAL = "#5f8f4e", "#bf4a30", "#3b4252", "#8a8f98", "#a9adb5"
+COLOURS = {Kind.HELPS: BETTER, Kind.HURTS: WORSE, Kind.UNEQUAL: UNEQUAL}
+"""Colour of an arm in the forest by its word; `EQUAL` for every other."""
 MOST_SERIES = 20
 """Most lines of the figure of ratios; arms of further generators are left to the table."""
 
@@ -73,24 +76,19 @@ def draw_forest(table: Table) -> Figure | None:
         return None
     figure, axes = _lines(rows, table, "AUROC minus that of real images alone (95 % interval over seeds and patients)")
     axes.axvline(0, color="0.35", linewidth=1)
-    screening = table.setting["seeds"] < MIN_SEEDS
     for place, row in enumerate(rows):
         number = row.numbers["vs_none"]
         assert number.value is not None and number.low is not None and number.high is not None
-        colour = EQUAL if screening else _colour(number.low, number.high)
+        colour = COLOURS.get(row.word.kind, EQUAL)
         _interval(axes, place, row, number.value, number.low, number.high, colour=colour)
         text = f"{number.value:+.3f} [{number.low:+.3f}, {number.high:+.3f}]"
         axes.text(1.03, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    note = "green helps, red hurts, dark no difference shown"
-    if screening:
-        note = f"screening only: {table.setting['seeds']} seeds cannot reach p < 0.05"
+    reason = too_few_seeds(table.setting["seeds"])
+    note = f"screening only: {reason}" if reason else "green helps, red hurts, dark no difference shown"
+    if any(row.word.kind is Kind.UNEQUAL for row in rows):
+        note += ", grey unequal compute"
     _title(figure, table, "What every arm gains over real images alone", f"{note}; open squares are controls")
     return figure
-
-
-def _colour(low: float, high: float) -> str:
-    """Green where the interval lies above 0, red below, else dark."""
-    return BETTER if low > 0 else WORSE if high < 0 else EQUAL
 
 
 def _lines(rows: Sequence[Row], table: Table, xlabel: str) -> tuple[Figure, Axes]:
@@ -197,11 +195,13 @@ def choose_quality(table: Table) -> str | None:
     """Name of the fidelity number that most arms with a gain have: FID before Frechet distances before others."""
     gains = [row for row in table.rows if row.numbers["vs_none"].value is not None]
     names: dict[str, int] = {}
+    fids: set[str] = set()
     for row in gains:
         for name, value in row.standing.entry.record["fidelity"].items():
-            if value["value"] is not None and name.startswith(("fid@", "fd@")):
+            if value["value"] is not None and value["metric"] == "fd":
                 names[name] = names.get(name, 0) + 1
-    found = sorted(names, key=lambda name: (-names[name], not name.startswith("fid@"), name))
+                fids |= {name} if value["alias"] else set()
+    found = sorted(names, key=lambda name: (-names[name], name not in fids, name))
     return found[0] if found and names[found[0]] >= 3 else None
 
 

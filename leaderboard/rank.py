@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc
+from benchmarks.request.controls import is_control_of
 from benchmarks.request.spec import NONE, is_real_only
 from benchmarks.statistics.multiple import holm
+from benchmarks.verdicts.equal_compute import unequal
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
@@ -104,7 +106,8 @@ def _against(
     reasons: dict[str, str] = {}
     for control in REFERENCES:
         recorded = entry.record["comparisons"].get(control)
-        twin = next((e for e in entries if _is_control_of(e, control, entry)), None)
+        named = (e for e in entries if e.spec["generator"] == control)
+        twin = next((e for e in named if is_control_of(e.spec, entry.spec)), None)
         if entry.spec["generator"] == NONE:
             reasons[control] = "real images alone are what the other arms are compared with"
         elif entry is twin or (twin is None and entry.spec["generator"] == control):
@@ -118,16 +121,11 @@ def _against(
         elif entry.run_id in made and twin.run_id in made:
             pair = made[entry.run_id], made[twin.run_id]
             names = {"name_a": entry.record["name"], "name_b": twin.record["name"]}
-            found[control] = {"run_id": twin.run_id, **compare(*pair, **names).to_json()}
+            found[control] = {
+                "run_id": twin.run_id,
+                **compare(*pair, **names).to_json(),
+                "unequal": unequal(entry.record["training"], twin.record["training"]),
+            }
         else:
             reasons[control] = "not in the record, and predictions are missing to compute it"
     return found, reasons
-
-
-def _is_control_of(candidate: Entry, control: str, entry: Entry) -> bool:
-    a, b = candidate.spec, entry.spec
-    if a["generator"] != control:
-        return False
-    if control == NONE:
-        return True
-    return not a["generator_seed"] and not a["filters"] and all(a[k] == b[k] for k in ("ratio", "mode", "shard"))

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.records.predictions import Entry
-from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only
+from benchmarks.report.columns import UTILITY, utility_columns, value_of
+from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
+from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.over_trainings import pooled_sentences
-from benchmarks.verdicts.verdict import MIN_SEEDS, verdict
+from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
 from synthworth.keys import digest
@@ -20,7 +22,11 @@ ARM_FIELDS = (
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
-FIDELITY = {"fid": "fid@", "fd_efficientnet_lite0": "fd@"}
+FIDELITY = {
+    "fid": {"metric": "fd", "alias": "fid"},
+    "fd_efficientnet_lite0": {"metric": "fd", "extractor": "efficientnet_lite0"},
+}
+"""Columns of the Frechet distance, and the fields by which a value belongs there."""
 NUMBERS = (
     "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "worth", "auprc",
     "balanced_accuracy", "f1", "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency",
@@ -50,8 +56,10 @@ class Row:
     label: str
     """Name of the arm, with the settings in which it differs from its namesakes."""
     numbers: Mapping[str, Number]
+    word: Word
+    """What is shown of the arm."""
     verdict: str
-    """A word or two."""
+    """The same in a word or two, or what the arm is in its table."""
     sentence: str
     """The same with its differences and intervals."""
 
@@ -176,8 +184,8 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
     }
     if machines:
         lines.append(f"measured on {'; '.join(sorted(machines))}")
-    if setting["seeds"] < MIN_SEEDS:
-        lines.append(f"Screening: {setting['seeds']} seeds cannot reach p < 0.05")
+    if reason := too_few_seeds(setting["seeds"]):
+        lines.append(f"Screening: {reason}")
     return tuple(lines)
 
 
@@ -186,16 +194,13 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _row(standing: Standing, label: str) -> Row:
     record = standing.entry.record
-    numbers = {
-        name: _of_value(record["utility"].get(name), "this metric was not measured")
-        for name in ("auroc", "auprc", "balanced_accuracy", "f1")
-    }
+    numbers = {name: _of_value(record["utility"].get(name), "this metric was not measured") for name in UTILITY}
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
     numbers["worth"] = _worth(record)
     alone = is_real_only(record["spec"])
-    for name, prefix in FIDELITY.items():
-        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record["fidelity"], prefix)
+    for name, fields in FIDELITY.items():
+        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record, fields)
     for name in ("class_consistency_auroc", "class_consistency"):
         why = "needs one class an image" if name == "class_consistency" else "this metric was not measured"
         numbers[name] = _of_value(record["fidelity"].get(name), NO_GENERATOR if alone else why)
@@ -203,8 +208,16 @@ def _row(standing: Standing, label: str) -> Row:
         value = record["cost"].get(name)
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {**record["comparisons"], **standing.against}
-    sentence = verdict(record["name"], comparisons, n_seeds=record["spec"]["seeds"])
-    return Row(standing, label, {name: numbers[name] for name in NUMBERS}, verdict_word(standing), sentence)
+    word, sentence = word_of_arm(comparisons), verdict(record["name"], comparisons)
+    in_order = {name: numbers[name] for name in NUMBERS}
+    for name in added_columns():
+        in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
+    return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
+
+
+def added_columns() -> dict[str, str]:
+    """Metric -> heading of the utility metrics that are not built in."""
+    return {name: heading for name, heading in utility_columns().items() if name not in UTILITY}
 
 
 def _worth(record: Mapping[str, Any]) -> Number:
@@ -238,34 +251,22 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
     return dict(zip(names, (found, p, adjusted), strict=True))
 
 
-def _distance(fidelity: Mapping[str, Mapping[str, Any]], prefix: str) -> Number:
-    """FID, or the Frechet distance in EfficientNet-Lite0's features, at the n in its name."""
-    extractor = "" if prefix == "fid@" else "/efficientnet_lite0"
-    name = next((k for k in fidelity if k.startswith(prefix) and extractor in k), None)
-    if name is None:
+def _distance(record: Mapping[str, Any], fields: Mapping[str, str]) -> Number:
+    """The distance with these fields, at its n."""
+    values = record["fidelity"].values()
+    value = next((v for v in values if all(v[name] == wanted for name, wanted in fields.items())), None)
+    if value is None:
         return Number(None, note="the extractor was not among those asked for")
-    value = fidelity[name]
     extra, floor = value["extra"], value["extra"].get("floor")
     note = value["note"]
     if note is None and floor is None:
         note = "the real-real floor could not be measured"
-    if note is None and "bf16" in extra.get("extractor", ""):
-        note = f"features in bf16 ({extra['extractor']}): not to be compared with fp32"
+    if note is None and record["spec"]["extractor_precision"] == "bf16":
+        note = f"features in bf16 ({value['features']}): not to be compared with fp32"
     return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
 
 
-def verdict_word(standing: Standing) -> str:
-    """What `benchmarks.verdicts.verdict.verdict` says in a sentence, in a word or two."""
-    spec, gain = standing.entry.spec, standing.against.get(NONE)
-    if gain is None and spec["generator"] == NONE:
-        return "the zero line" if spec["portion"] == 1 else "a point of the curve"
-    if gain is None:
-        return "not compared"
-    if gain.get("unequal"):
-        return "unequal compute"
-    if spec["seeds"] < MIN_SEEDS:
-        return "screening only"
-    if gain["low"] > 0:
-        bar = standing.against.get("duplicate")
-        return "helps" if bar is None or bar["low"] > 0 else "helps, not shown to beat duplicate"
-    return "hurts" if gain["high"] < 0 else "no difference shown"
+def _said(word: Word, spec: Mapping[str, Any]) -> str:
+    if word.kind is not Kind.NOT_COMPARED or spec["generator"] != NONE:
+        return word.short
+    return "the zero line" if is_zero_line(spec) else "a point of the curve"

@@ -11,7 +11,7 @@ from benchmarks.report.footnotes import Notes
 from benchmarks.request.spec import NONE
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
-from leaderboard.tables import FIDELITY, INTERVAL, Number, Row, Table
+from leaderboard.tables import FIDELITY, INTERVAL, NUMBERS, Number, Row, Table, added_columns
 
 COLUMNS = {
     "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",
@@ -65,8 +65,9 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     notes = Notes()
     lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
     if table.rows:
-        titles = ["rank", "arm", *COLUMNS.values(), "verdict"]
-        lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(COLUMNS), '---'])}|"]
+        columns = _columns()
+        titles = ["rank", "arm", *columns.values(), "verdict"]
+        lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(columns), '---'])}|"]
         lines += [f"| {' | '.join(_cells(row, notes))} |" for row in table.rows]
     else:
         lines.append("No arm of this setting has finished.")
@@ -108,7 +109,12 @@ def _cells(row: Row, notes: Notes) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
     label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
-    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in COLUMNS), row.verdict]
+    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in _columns()), row.verdict]
+
+
+def _columns() -> dict[str, str]:
+    """Number -> heading of the page's columns."""
+    return COLUMNS | added_columns()
 
 
 def cell(name: str, number: Number, mark: Any) -> str:
@@ -174,7 +180,7 @@ def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, An
     }  # fmt: skip
     for name, number in row.numbers.items():
         flat[name] = number.value
-        if name in INTERVAL:
+        if name in INTERVAL or name not in NUMBERS:
             flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
         if name in FIDELITY:
             flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from synthworth.errors import UserError
 from synthworth.keys import digest, plain
 
 MANIFEST = "manifest.json"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,24 @@ def read_json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise UserError(f"{file} is not JSON ({error}). Delete it to have it made again") from error
+
+
+def from_json(kind: type[T], values: Any) -> T:
+    """A dataclass from what JSON holds of it, each field as it is typed: lists become tuples, text a path, a whole
+    number a float, a mapping a dataclass. A field that `values` lacks keeps its default.
+
+    Raises
+    ------
+    ValueError
+        For a field that `kind` does not have, one that it needs, and a value that is none of its type; the message
+        names the field.
+    """
+    import cattrs
+
+    try:
+        return cattrs.Converter(forbid_extra_keys=True).structure(values, kind)
+    except cattrs.BaseValidationError as error:
+        raise ValueError(f"{kind.__name__}: {'; '.join(cattrs.transform_error(error))}") from error
 
 
 def write_array(file: Path, array: np.ndarray) -> None:

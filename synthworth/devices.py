@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
 
 
 def resolve_device(name: str) -> str:
@@ -103,15 +101,19 @@ def repeatable(threads: int | None = None) -> Iterator[None]:
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    strict, lenient = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    n_threads = torch.get_num_threads()
     torch.use_deterministic_algorithms(True, warn_only=True)
     if threads:
         torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])
+        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+        torch.set_num_threads(n_threads)
 
 
 def generator(seed: int, device: str = "cpu") -> torch.Generator:

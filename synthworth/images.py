@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-
-from synthworth.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,35 +52,3 @@ def resize(images: Tensor, size: int) -> Tensor:  # uint8 (N, C, H, W) -> uint8 
         images.float(), (size, size), mode="bilinear", antialias=True, align_corners=False
     )
     return floats.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def read_image(path: Path, *, channels: int) -> np.ndarray:  # file -> uint8 (C, H, W)
-    """Decode one 8-bit image file at its own size; grey and colour are converted into each other.
-
-    Raises
-    ------
-    UserError
-        When the file is missing, empty, truncated or not an image; the message names it.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        reason = "not a readable image" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"cannot read image {path}: {reason}. Replace the file or take it out of the table") from error
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def grid(rows: list[Tensor], *, scale: int = 1, gap: int = 2) -> np.ndarray:  # uint8 (H', W', 3)
-    """Lay rows of image batches (each uint8 (n, C, H, W)) out as one RGB picture, nearest-neighbour enlarged."""
-    height, width = rows[0].shape[-2] * scale, rows[0].shape[-1] * scale
-    columns = max(len(row) for row in rows)
-    canvas = np.full((len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
-    for r, row in enumerate(rows):
-        for c, image in enumerate(to_rgb(row).numpy()):
-            tile = image.transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
-            top, left = gap + r * (height + gap), gap + c * (width + gap)
-            canvas[top : top + height, left : left + width] = tile
-    return canvas

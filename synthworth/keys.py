@@ -7,7 +7,7 @@ import enum
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,26 @@ def canonical(value: Any) -> str:
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
+def sha256_of(pieces: Iterable[str | bytes | memoryview]) -> str:
+    """sha256 of pieces one after another (text as UTF-8), as 64 hexadecimal digits; memory stays flat.
+
+    Only the bytes count, not where one piece ends: the caller separates what must not run together.
+    """
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece.encode() if isinstance(piece, str) else piece)
+    return found.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """sha256 of a file's bytes, read a little at a time, as 64 hexadecimal digits."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def digest(value: Any) -> str:
     """sha256 of the canonical JSON, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return sha256_of([canonical(value)])
 
 
 def seed_from(root: int, *words: str | int) -> int:
@@ -69,4 +86,4 @@ def seed_from(root: int, *words: str | int) -> int:
 
     Two purposes with different words never share a stream of random numbers; adding a purpose moves no other.
     """
-    return int.from_bytes(hashlib.sha256(canonical([root, *words]).encode()).digest()[:8], "big") >> 1
+    return int(digest([root, *words])[:16], 16) >> 1

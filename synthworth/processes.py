@@ -1,9 +1,10 @@
-"""Processes of this machine that work for a parent: begun alike, dying with it, and training together."""
+"""Processes of this machine that work for a parent: what crosses to them, how they begin, die, and train together."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from synthworth.errors import UserError
+from synthworth.registry import load_plugin_file, loaded_plugin_files
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +44,55 @@ def interrupted(processes: Iterable[BaseProcess]) -> bool:
     """Whether an interrupt ended one of these processes. Ctrl-C reaches parent and workers at once, and the parent may
     see the death of a worker before its own interrupt."""
     return any(process.exitcode == -signal.SIGINT for process in processes)
+
+
+def pack(function: Callable[..., Any], *args: Any) -> bytes:
+    """A call in the form that crosses to another process of this machine; `call_packed` makes it there.
+
+    Every executor sends its calls in this form. The plugin files of this process go first, outside the call: what the
+    call holds (a plugin's Config, for one) can only be read once the file that defines it has been imported.
+
+    function : a module-level function. args : picklable. They cross to a process and are never written to a file.
+    """
+    return pickle.dumps((loaded_plugin_files(), pickle.dumps((function, args))))
+
+
+def call_packed(parcel: bytes) -> Any:
+    """Import the plugin files, then make the call that `pack` was given.
+
+    Raises
+    ------
+    UserError
+        When a plugin file or a module that the call needs cannot be imported here.
+    """
+    files, call = pickle.loads(parcel)
+    for file in files:
+        load_plugin_file(file)
+    try:
+        function, args = pickle.loads(call)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"a worker process cannot import what its task needs: {type(error).__name__}: {error}. Define it in an "
+            "installed package, or in a file given by --plugin"
+        ) from error
+    return function(*args)
+
+
+def why_dead(processes: Iterable[BaseProcess]) -> str:
+    """How processes came to die that sent no answer, as far as their exit codes tell. Those that were terminated
+    because another one died are left out."""
+    codes = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
+    said = [_of_code(code) for code in sorted(codes, key=str) if code is not None]
+    return "; ".join(said) or "it left no exit code"
+
+
+def _of_code(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}; what it printed stands above"
+    name = signal.Signals(-code).name
+    if code == -signal.SIGKILL:
+        return f"killed by {name}, as the system does when memory runs out"
+    return f"killed by {name}, a fault in compiled code"
 
 
 def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> None:
@@ -91,7 +142,8 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
             world = {"LOCAL_RANK": rank, "RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
             environment = {k: str(v) for k, v in world.items()} | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             setting = (os.getpid(), threads, environment)
-            process = context.Process(target=_serve, args=(rank, there, setting, function, args), daemon=False)
+            parcel = pack(function, rank, *args)
+            process = context.Process(target=_serve, args=(there, setting, parcel, rank), daemon=False)
             with interrupts_held():
                 process.start()
             there.close()
@@ -121,8 +173,8 @@ def _gather(ends: dict[Connection, int], processes: Sequence[BaseProcess], what:
                 if interrupted(processes[rank : rank + 1]):
                     raise KeyboardInterrupt from None
                 raise UserError(
-                    f"{what}: process {rank} of {len(ends)} died (out of memory?). Ask for fewer --devices; what is "
-                    "finished is kept"
+                    f"{what}: process {rank} of {len(ends)} died ({why_dead(processes[rank : rank + 1])}). Ask for "
+                    "fewer --devices; what is finished is kept"
                 ) from None
             if not fine:
                 raise answer
@@ -130,14 +182,12 @@ def _gather(ends: dict[Connection, int], processes: Sequence[BaseProcess], what:
     return answers[0]
 
 
-def _serve(
-    rank: int, there: Connection, setting: tuple[int, int, dict[str, str]], function: Callable[..., Any], args: Any
-) -> None:
+def _serve(there: Connection, setting: tuple[int, int, dict[str, str]], parcel: bytes, rank: int) -> None:
     parent, threads, environment = setting
     os.environ.update(environment)
     begin_worker(parent, threads, shows_progress=rank == 0)
     try:
-        there.send((True, function(rank, *args)))
+        there.send((True, call_packed(parcel)))
     except Exception as error:  # crosses to the parent, which raises it
         error.add_note(f"in process {rank}:\n{traceback.format_exc()}")
         there.send((False, error))

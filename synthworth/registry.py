@@ -183,8 +183,18 @@ def _importer(target: str) -> Callable[[], Any]:
     return lambda: import_target(target)
 
 
+_PLUGIN_FILES: dict[Path, str] = {}
+"""Plugin files that this process has imported, in order, with the module name of each."""
+
+
+def loaded_plugin_files() -> tuple[Path, ...]:
+    """The plugin files that this process has imported, in order. A worker process imports them too before it reads
+    its first task (`synthworth.processes.pack`): a task may hold a plugin's Config."""
+    return tuple(_PLUGIN_FILES)
+
+
 def load_plugin_file(path: Path) -> None:
-    """Import a Python file given by `--plugin`; its `@register` lines take effect.
+    """Import a Python file given by `--plugin`; its `@register` lines take effect. A second call does nothing.
 
     The file runs with the user's rights: this is the user's own code, named on the command line.
 
@@ -194,11 +204,13 @@ def load_plugin_file(path: Path) -> None:
         When the file is missing or fails while it is imported.
     """
     path = path.resolve()
+    if path in _PLUGIN_FILES:
+        return
     if not path.is_file():
         raise UserError(f"--plugin {path}: no such file")
     name = f"synthworth_plugin_{path.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
-        return
+    if name in sys.modules:  # a file of the same name in another folder
+        name = f"{name}_{len(_PLUGIN_FILES)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"--plugin {path}: not a Python file")
@@ -212,3 +224,4 @@ def load_plugin_file(path: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+    _PLUGIN_FILES[path] = name

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from synthworth.errors import UserError
-from synthworth.processes import begin_worker, interrupted, interrupts_held
+from synthworth.processes import begin_worker, call_packed, interrupted, interrupts_held, pack, why_dead
 from synthworth.progress import Progress
 
 Task = TypeVar("Task")
@@ -42,7 +42,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
     Raises
     ------
     UserError
-        When a worker dies without a word, as it does when memory runs out.
+        When a worker cannot import what its task needs, or dies; the message says what is known of the cause.
     KeyboardInterrupt
         When an interrupt ended a worker, or this process; the other workers are ended.
     """
@@ -64,7 +64,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
         begun: list[BaseProcess] = []
         try:
             with interrupts_held():
-                futures = [pool.submit(function, task) for task in tasks]
+                futures = [pool.submit(call_packed, pack(function, task)) for task in tasks]
                 begun += multiprocessing.active_children()
             waiting = set(futures)
             while waiting:
@@ -77,7 +77,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
             if interrupted(begun):
                 raise KeyboardInterrupt from error
             raise UserError(
-                f"{what}: a worker process died (out of memory?). Ask for fewer --workers; what is finished is kept"
+                f"{what}: a worker process died ({why_dead(begun)}). Ask for fewer --workers; what is finished is kept"
             ) from error
         except KeyboardInterrupt:
             for process in begun:  # it may have reached this process alone

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.frechet import FD, measure_frechet
+from benchmarks.metrics.value import Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.store import SCHEMA, Records
 from benchmarks.request.spec import RunSpec, real_only
@@ -43,6 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def forget_plugin_files() -> Iterator[None]:
+    """Plugin files that a test reads are none of the next one's: worker processes would import them too."""
+    from synthworth.registry import _PLUGIN_FILES
+
+    before = dict(_PLUGIN_FILES)
+    yield
+    _PLUGIN_FILES.clear()
+    _PLUGIN_FILES.update(before)
 
 
 @pytest.fixture
@@ -125,7 +137,13 @@ def pytorch_fid_distance(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float
     return fid_score.calculate_frechet_distance
 
 
-PROVENANCE = {"gpu": None, "device": "cpu", "processor": "a processor", "n_cores": 2}
+PROVENANCE = {
+    "command": "python -m benchmarks.run --generator vae",
+    "gpu": None,
+    "device": "cpu",
+    "processor": "a processor",
+    "n_cores": 2,
+}
 
 
 def trained(spec: RunSpec) -> dict[str, Any]:
@@ -176,13 +194,18 @@ class Lab:
         seeds = {"per_seed": mine.values.tolist()}
         value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high, extra=seeds).to_json()
         plain = Value("f1", 0.5, n, "higher").to_json()
-        found = (
-            Value("fid", fid, 9, "lower", extra={"floor": 20.0, "floor_n": 9})
-            if fid is not None
-            else Value.missing("fid", "Inception's weights are not there", n=9, direction="lower")
-        )
-        lite = Value("fd", 0.5, 9, "lower", extra={"floor": None, "floor_n": None}).to_json()
-        fidelity = {"fid@9": found.to_json(), "fd@9/efficientnet_lite0@1": lite, "fd@9/vgg16_random@1": plain}
+        floors = {"extra": {"floor": 20.0, "floor_n": 9}}
+        note = {"note": "Inception's weights are not there"} if fid is None else floors
+        fidelity = {}
+        for extractor, number, more in (
+            ("inception", fid, note),
+            ("efficientnet_lite0", 0.5, {"extra": {"floor": None, "floor_n": None}}),
+            ("vgg16_random", 0.5, {}),
+        ):
+            literature = extractor == "inception"
+            where = {"extractor": extractor, "features": f"{extractor}@1", "literature": literature}
+            made = measure_frechet.on_features(FD.value(number, 9, **more), **where)
+            fidelity[made.name] = made.to_json()
         comparisons = {}
         for control in spec.controls:
             key = (control, None if control == "none" else spec.ratio, spec.seeds, spec.seed)
@@ -202,7 +225,7 @@ class Lab:
             "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
             "comparisons": comparisons,
-            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "verdict": verdict(spec.name, comparisons),
             "training": trained(spec),
             "cost": {} if spec.is_real_only else {"fit_seconds": 1.5, "draw_seconds_per_1000": 2.5},
             "validation": {"auroc": value},

@@ -17,7 +17,7 @@ from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.compare import compare_metrics
 from benchmarks.statistics.resamples import Resamples, accumulate, draw_counts
 from benchmarks.statistics.sampled import Sampled
-from benchmarks.statistics.utility import sample_utility, val_thresholds
+from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
 from synthworth.errors import Unavailable
 
 B = 25
@@ -160,6 +160,71 @@ def test_scores_that_are_no_probabilities_have_ranks_alone():
     scores, truth, groups = findings()
     found = sample(3 * scores, truth, groups, seed=0, n_replicates=3)
     assert {name.partition("[")[0] for name in found} == {"auprc"}
+
+
+def test_numbers_bear_the_names_of_the_classes_and_of_their_resamples():
+    drawn = {"seed": 7, "n_replicates": 3}
+    scores, truth, groups = findings()
+    resamples = Resamples.draw(groups, **drawn)
+    found = sample_utility(scores, truth, resamples, thresholds=np.full((2, 3), 0.5), classes=("a", "b", "c"))
+    metrics = ("auprc", "brier", "ece", *RATES)
+    assert found.keys() == {f"{m}{c}" for m in metrics for c in ("", "[a]", "[b]", "[c]")}
+    for name, one in found.items():
+        assert (one.name, one.seed, one.n_patients, one.draws.shape) == (name, 7, 30, (2, 3))
+        assert one.design == resamples.design(truth == 1, ("a", "b", "c"))
+    scores, truth, groups = classes(k=2)
+    found = sample_utility(scores, truth, Resamples.draw(groups, **drawn), thresholds=np.full((2, 1), 0.5))
+    singles = {"balanced_accuracy_argmax", "brier", "ece"}
+    assert found.keys() == singles | {f"{m}{c}" for m in ("auprc", *RATES) for c in ("", "[1]")}
+
+
+def test_a_number_is_zero_on_resamples_that_do_not_define_it_for_every_seed():
+    scores, truth, groups = findings(n_patients=20)
+    truth[:, 0] = 0
+    truth[0, 0] = 1
+    scores[:, 0, 0], scores[:, 1:, 0] = 1.0, 0.5
+    scores[1, 1, 0] = 1.0
+    found = sample(scores, truth, groups, seed=0, n_replicates=200, thresholds=np.full((2, 3), 0.9))
+    counts = Resamples.draw(groups, seed=0, n_replicates=200).counts[:, 1:]
+    there = counts[np.unique(groups, return_inverse=True)[1][0]] > 0
+    assert 0.2 < (~there).mean() < 0.5
+    for name in ("auprc[0]", "recall[0]", "f1[0]", "balanced_accuracy[0]", "precision[0]"):
+        np.testing.assert_array_equal(found[name].valid, there, err_msg=name)
+        assert not found[name].draws[0, ~there].any(), name
+    assert found["specificity[0]"].valid.all()
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_metric_that_one_seed_lacks_has_no_entry(broken):
+    scores, truth, groups = findings()
+    scores[broken] *= 3
+    assert {name.partition("[")[0] for name in sample(scores, truth, groups, seed=0, n_replicates=3)} == {"auprc"}
+    scores, truth, groups = findings()
+    scores[broken, :, 1] = 0.0
+    found = sample(scores, truth, groups, seed=0, n_replicates=3, thresholds=np.full((2, 3), 0.5))
+    assert "precision[1]" not in found and "recall[1]" in found
+
+
+def test_each_seed_is_judged_at_its_own_threshold():
+    scores, truth, groups = findings()
+    thresholds = np.array([[0.2, 0.5, 0.8], [0.9, 0.4, 0.3]])
+    found = sample(scores, truth, groups, seed=0, n_replicates=3, thresholds=thresholds)
+    for s in range(2):
+        for q in range(3):
+            expected = sk.recall_score(truth[:, q], scores[s, :, q] >= thresholds[s, q])
+            assert found[f"recall[{q}]"].values[s] == pytest.approx(expected)
+
+
+def test_arms_after_their_temperatures_can_be_paired_and_are_named_by_finding():
+    for make, names in ((findings, "abc"), (classes, "abcd")):
+        scores, truth, groups = make()
+        resamples = Resamples.draw(groups, seed=0, n_replicates=3)
+        scores = np.clip(scores, 0.01, 0.99)
+        found = sample_calibrated(scores, truth, resamples, val_truth=truth, val_scores=scores, classes=names)
+        labels = ("", *(f"[{c}]" for c in names)) if make is findings else ("",)
+        assert found.keys() == {f"{m}_calibrated{label}" for m in ("brier", "ece") for label in labels}
+        yes = truth == 1 if make is findings else truth[:, None] == np.arange(4)
+        assert {one.design for one in found.values()} == {resamples.design(yes, tuple(names))}
 
 
 def test_resamples_are_those_of_auroc():

@@ -26,7 +26,8 @@ from benchmarks.metrics.calibration import (
     fit_temperature,
     temper,
 )
-from benchmarks.metrics.registry import METRICS, Value, metrics_on
+from benchmarks.metrics.registry import METRICS, metrics_on
+from benchmarks.metrics.value import Value
 from benchmarks.report.figures.reliability import draw_reliability
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.utility import sample_calibrated, sample_utility

@@ -61,7 +61,9 @@ class Toy(BaseGenerator):
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         rng = np.random.default_rng(seed)
         noise = rng.normal(self.config.brightness, 10, (len(labels), *self.shape))
-        return torch.from_numpy(noise.clip(0, 255).astype(np.uint8))
+        kinds = labels.numpy().astype(int)
+        shift = 20 * (kinds if kinds.ndim == 1 else kinds @ 2 ** np.arange(kinds.shape[1]))
+        return torch.from_numpy((noise + shift[:, None, None, None]).clip(0, 255).astype(np.uint8))
 
     def save(self, folder: Path) -> None:
         write_json(folder / "model.json", self.shape)
@@ -197,6 +199,20 @@ class ClaimsSingleOnly(SingleOnly):
         require_train(train, what="it")
 
 
+class IgnoresItsLabel(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return super().sample(torch.zeros_like(labels), seed=seed)
+
+
+class ControlThatIgnoresItsLabel(IgnoresItsLabel):
+    is_control = True
+
+
+class ListensToOneLabelOnly(Toy):
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        return super().sample((labels == 1).long(), seed=seed)
+
+
 def failures(cls: type, **options: Any) -> dict[str, str]:
     return {r.name: r.message for r in check_generator(cls, size=16, **options) if not r.passed}
 
@@ -209,24 +225,26 @@ def test_a_generator_that_keeps_the_contract_passes_every_check() -> None:
 @pytest.mark.parametrize(
     ("broken", "check", "says"),
     [
-        (NotFrozen, "config", "frozen"),
-        (Undocumented, "config", "missing: mystery"),
-        (NoVersion, "version", "'1.0'"),
-        (LearnsFromAnything, "refusal", "refuses the val split"),
-        (OverBudget, "fit", "at most the budget's 8 steps, and reports 9"),
-        (ReportsNothing, "fit", "FitReport, not NoneType"),
-        (SeedsTheWorld, "fit", "global random state of torch"),
-        (BeginsAgain, "resume", "goes on, and does not begin again"),
-        (DrawsFloats, "sample", "uint8, not torch.float32"),
+        (NotFrozen, "config", "Melting is not frozen"),
+        (Undocumented, "config", "without a docstring: mystery"),
+        (NoVersion, "version", "version is '1.0'"),
+        (LearnsFromAnything, "refusal", "fit learned from the val split"),
+        (OverBudget, "fit", "fit reports 9 steps of a budget of 8"),
+        (ReportsNothing, "fit", "fit returned NoneType and no FitReport"),
+        (SeedsTheWorld, "fit", "fit changed the global random state of torch"),
+        (BeginsAgain, "resume", "an interrupted fit began again"),
+        (DrawsFloats, "sample", "sample gives torch.float32, not uint8"),
         (DrawsTooMany, "sample", "for 7 labels"),
-        (FailsOnNothing, "empty", "raised RuntimeError"),
-        (ReadsGlobalState, "seed", "whatever the global random state"),
-        (IgnoresItsSeed, "seed", "another seed draws other images"),
-        (DependsOnTheBatch, "rows", "sample(labels)[:1] is sample(labels[:1])"),
-        (StirsNumpy, "sample_state", "random state of numpy"),
-        (ForgetsOnSaving, "saving", "draws the same images"),
-        (Pickles, "formats", "shape.pt"),
-        (Crashes, "fit", "raised ZeroDivisionError: by accident"),
+        (FailsOnNothing, "empty", "RuntimeError: stack expects a non-empty"),
+        (ReadsGlobalState, "seed", "the same seed drew other bytes"),
+        (IgnoresItsSeed, "seed", "two seeds drew the same images"),
+        (IgnoresItsLabel, "label", "labels 0 and 1 drew the same images"),
+        (ListensToOneLabelOnly, "label", "labels 0 and 2 drew the same images"),
+        (DependsOnTheBatch, "rows", "sample(labels)[:1] and sample(labels[:1]) lie"),
+        (StirsNumpy, "sample_state", "sample changed the global random state of numpy"),
+        (ForgetsOnSaving, "saving", "a saved and loaded model draws other images"),
+        (Pickles, "formats", "save wrote shape.pt"),
+        (Crashes, "fit", "ZeroDivisionError: by accident (test_check.py:"),
     ],
 )  # fmt: skip
 def test_each_way_of_breaking_the_contract_is_caught(broken: type, check: str, says: str) -> None:
@@ -236,6 +254,17 @@ def test_each_way_of_breaking_the_contract_is_caught(broken: type, check: str, s
     assert "\n" not in found[check]
 
 
+def test_a_label_must_change_what_is_drawn_but_by_a_control() -> None:
+    assert failures(IgnoresItsLabel).keys() == {"label"}
+    assert failures(IgnoresItsLabel, multilabel=True).keys() == {"label"}
+    assert failures(ControlThatIgnoresItsLabel) == {}
+
+
+def test_a_failed_check_says_what_was_expected_beside_the_error() -> None:
+    (found,) = (r for r in check_generator(Crashes, size=16) if r.name == "fit")
+    assert found.expected == "fit returns a FitReport within the budget and leaves the global random state alone."
+
+
 def test_a_task_left_out_must_be_refused() -> None:
     assert failures(SingleOnly, multilabel=True) == {}
     assert "is not in tasks" in failures(ClaimsSingleOnly, multilabel=True)["task_refusal"]
@@ -243,16 +272,19 @@ def test_a_task_left_out_must_be_refused() -> None:
 
 def test_the_command_prints_a_table_and_leaves_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["noise", "--multi", "--channels", "3", "--size", "16"]) == 0
-    assert "noise: 12 of 12 checks passed" in capsys.readouterr().out
+    assert "generator noise: 12 of 12 checks passed" in capsys.readouterr().out
 
 
-def test_the_command_leaves_with_one_for_a_broken_generator(
+def test_the_command_leaves_with_one_and_its_first_line_is_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "strange.py").write_text("class Strange:\n    pass\n\nthing = 3\n")
+    code = "class Strange:\n    def fit(self): ...\n    def sample(self): ...\n    def load(self): ...\n\nthing = 3\n"
+    (tmp_path / "strange.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert main(["strange:Strange"]) == 1
-    assert "FAIL  config" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "FAIL  config        Strange has no Config"
+    assert lines[1].strip().startswith("expected: Config is a frozen dataclass with defaults")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +293,9 @@ def test_the_command_leaves_with_one_for_a_broken_generator(
         (["latent_dpm"], "Did you mean 'latent_ddpm'"),
         (["no_such_module:Thing"], "cannot be imported"),
         (["generators.base:Nothing"], "cannot be imported"),
-        (["generators.registry:generators"], "is not a class"),
+        (["generators.registry:generators"], "is neither a class nor a function"),
+        (["data.images:ImageSet"], "ImageSet is no plugin: it lacks methods"),
+        (["noise", "--kind", "metric"], "no metric named 'noise'"),
         (["noise", "--channels", "2"], "1 or 3"),
         (["noise", "--plugin", "/nowhere/x.py"], "no such file"),
     ],

@@ -35,6 +35,24 @@ def test_real_images_alone_may_be_chosen() -> None:
     assert line.startswith("val chooses none: AUROC 0.8000 on val")
 
 
+def test_a_point_of_the_learning_curve_is_not_among_the_ratios() -> None:
+    point = arm("none x 2", 0, 0.9, portion=2)
+    assert by_val([point, ONE, HALF, NONE], generator="vae") == by_val([NONE, HALF, ONE], generator="vae")
+    assert by_val([point, NONE], generator="none") == []
+
+
+def test_without_real_images_alone_val_chooses_among_the_others() -> None:
+    (line,) = by_val([ONE, HALF], generator="vae")
+    assert line.startswith("val chooses vae add 0.5: AUROC 0.7500 on val (vae add 1 0.7200)")
+
+
+def test_an_auroc_that_test_cannot_give_is_null() -> None:
+    chosen = arm("vae add 0.5", 0.5, 0.75)
+    chosen["utility"]["auroc"]["value"] = None
+    (line,) = by_val([chosen, ONE], generator="vae")
+    assert line.endswith(", null on test")
+
+
 @pytest.mark.parametrize("records", [[NONE, ONE], [NONE], [NONE, ONE, arm("duplicate add 2", 2, 0.9)]])
 def test_one_ratio_leaves_nothing_to_choose(records: list[dict[str, Any]]) -> None:
     assert by_val(records, generator="vae") == []

@@ -347,6 +347,21 @@ def test_weights_from_a_file_are_where_the_training_begins(tmp_path, weights, su
     assert model.fc.weight.shape[0] == 3
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_training_from_weights_sees_grey_as_it_sees_colours(tmp_path, channels, weights):
+    config = Config(stem="half", batch_size=4, n_evaluations=1, weights=weights[0])
+    made, report = fitted(tmp_path, config, steps=1, n=6, channels=channels)
+    assert report.facts["weights"] == config.weights_sha256
+    (tmp_path / "saved").mkdir()
+    made.save(tmp_path / "saved")
+    eye = read_json(tmp_path / "saved" / "classifier.json")["eye"]
+    assert eye["mean"] == pytest.approx([0.449] if channels == 1 else [0.485, 0.456, 0.406])
+    assert eye["std"] == pytest.approx([0.226] if channels == 1 else [0.229, 0.224, 0.225])
+    images = films("test", 5, channels=channels).images
+    again = TimmClassifier.load(tmp_path / "saved", device="cpu")
+    np.testing.assert_array_equal(made.predict(images), again.predict(images))
+
+
 def test_a_weights_file_is_known_by_its_content_and_not_by_its_place(tmp_path, weights):
     copy, other = tmp_path / "copy.safetensors", tmp_path / "other.safetensors"
     copy.write_bytes(weights[0].read_bytes())

@@ -58,6 +58,20 @@ def test_settings_that_differ_and_unequal_compute_are_said(lab: Any) -> None:
     assert "not at equal compute: 5 optimiser steps against 9" in text
 
 
+def test_a_run_that_trained_longer_is_not_called_better(lab: Any) -> None:
+    none, longer = lab.run("none", 1.0), lab.run("longer", 2.5, ratio=1.0)
+    found = compared(lab, longer, none)
+    assert found["verdict"] == "helps"
+    assert sentences(found)[-1].startswith("longer x 2 is NOT COMPARED AT EQUAL COMPUTE with none: AUROC +")
+
+
+def test_few_seeds_show_no_difference_however_large(lab: Any) -> None:
+    none, arm = (lab.run(name, quality, seeds=3) for name, quality in (("none", 1.0), ("latent_ddpm", 2.5)))
+    lines = sentences(compared(lab, arm, none))
+    assert lines[-1].startswith("latent_ddpm add 0.5 is NOT SHOWN TO DIFFER from none: AUROC +")
+    assert any("lies above 0; but 3 seeds cannot reach p < 0.05: no difference shown" in line for line in lines)
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"seeds": 3}])
 def test_runs_that_cannot_be_paired_are_refused(lab: Any, change: dict[str, int]) -> None:
     with pytest.raises(UserError, match="cannot be paired"):

@@ -12,7 +12,8 @@ import torch
 
 from benchmarks.check.checks import make_images
 from data.images import ImageSet, Split
-from generators.conditioning import ConditionConfig, Conditioner, TextBank, make_conditioner, nearest_rows
+from generators.conditioning import ConditionConfig, Conditioner, TextBank, make_conditioner
+from generators.matching import rows_showing
 from generators.pretrained import locate
 from synthworth.errors import UserError
 
@@ -127,10 +128,10 @@ def test_references_show_the_label_vector_that_is_asked_for(
 
 def test_where_no_image_has_a_label_vector_the_nearest_stand_in() -> None:
     labels = np.array([[0, 0, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=np.uint8)
-    assert nearest_rows(labels, labels[2]).tolist() == [2]
-    assert nearest_rows(labels, np.array([1, 0, 1], dtype=np.uint8)).tolist() == [1, 3]
-    with pytest.raises(UserError, match="no training image shows class 5"):
-        nearest_rows(np.array([0, 1]), np.array(5))
+    assert rows_showing(labels, labels[2], whose="x").tolist() == [2]
+    assert rows_showing(labels, np.array([1, 0, 1], dtype=np.uint8), whose="x").tolist() == [1, 3]
+    with pytest.raises(UserError, match="the training set has no image of class 5"):
+        rows_showing(np.array([0, 1]), np.array(5), whose="the training set")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from data.base import BaseDataset, Dataset
-from data.images import ImageSet, Split, require_train
+from data.images import ImageSet, Split, fingerprint_of, require_train
+from data.prepared import INDEX, read_index, write_splits
 from data.registry import datasets
+from synthworth.artifacts import write_json
 from synthworth.errors import UserError
 
 
@@ -84,6 +88,80 @@ def test_fingerprint_changes_with_everything_that_is_learned_from(what: str) -> 
     assert replace(whole).fingerprint() == whole.fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("multi", "pinned"),
+    [
+        (False, "afa9fbaa6a56301619246a8260d7bc754e1a165ac3c50f05d17496ee4dbf87cc"),
+        (True, "a79b41d0b70d46c93ad6f5b0546b3c68386abd76fecb1944582e8551fe837042"),
+    ],
+)
+def test_a_fingerprint_never_changes_between_versions(multi: bool, pinned: str) -> None:
+    """Computed at commit f109d72. If this fails, every run made so far loses its id."""
+    images = ImageSet(
+        images=torch.arange(384).remainder(251).to(torch.uint8).reshape(6, 1, 8, 8),
+        labels=make_set(multi=multi).labels,
+        ids=tuple(f"i{k}" for k in range(6)),
+        groups=tuple(f"ü{k // 2}" for k in range(6)),
+        split=Split.val,
+        classes=("a", "b", "c"),
+    )
+    assert images.fingerprint() == pinned
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Split]:
+    """The splits that have been hashed, in order."""
+    seen: list[Split] = []
+
+    def spy(pixels: Any, **facts: Any) -> str:
+        seen.append(facts["split"])
+        return fingerprint_of(pixels, **facts)
+
+    monkeypatch.setattr("data.images.fingerprint_of", spy)
+    return seen
+
+
+def test_an_image_set_is_hashed_once_and_a_changed_one_anew(hashed: list[Split]) -> None:
+    whole = make_set()
+    assert len({whole.fingerprint() for _ in range(5)}) == 1
+    assert hashed == [Split.train]
+    sent = pickle.loads(pickle.dumps(whole))  # to a worker
+    assert sent.fingerprint() == whole.fingerprint()
+    assert hashed == [Split.train]
+    assert whole.subset(range(5)).fingerprint() != whole.fingerprint()
+    assert replace(whole, split=Split.test).fingerprint() != whole.fingerprint()
+    assert hashed == [Split.train, Split.train, Split.test]
+
+
+def test_a_prepared_split_is_hashed_once_and_refused_when_it_is_not_what_was_written(tmp_path, hashed) -> None:
+    toy = Toy()
+    toy.prepare(tmp_path)
+    hashed.clear()
+    loaded = toy.load(tmp_path, Split.train)
+    assert not hashed
+    known = loaded.fingerprint()
+    assert loaded.fingerprint() == known == read_index(tmp_path)["splits"]["train"]["fingerprint"]
+    assert hashed == [Split.train]
+    assert loaded.subset(range(5)).fingerprint() != known
+    file = tmp_path / "train-images.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"prepared train split in .* is damaged.* Delete that folder"):
+        toy.load(tmp_path, Split.train).fingerprint()
+
+
+def test_a_split_whose_index_holds_no_fingerprint_is_hashed(tmp_path, hashed: list[Split]) -> None:
+    toy = Toy()
+    toy.prepare(tmp_path)
+    index = read_index(tmp_path)
+    known = index["splits"]["test"].pop("fingerprint")
+    write_json(tmp_path / INDEX, index)
+    hashed.clear()
+    assert toy.load(tmp_path, Split.test).fingerprint() == known
+    assert hashed == [Split.test]
+
+
 @pytest.mark.parametrize("split", [Split.val, Split.test, Split.reserve])
 def test_only_train_is_learned_from(split: Split) -> None:
     require_train(make_set(), what="a fit")
@@ -122,7 +200,8 @@ def test_what_is_prepared_is_loaded_unchanged(tmp_path, multi: bool) -> None:
     toy.prepare(tmp_path)
     for split in Split:
         loaded, made = toy.load(tmp_path, split), make_set(split=split, multi=multi)
-        assert loaded.fingerprint() == made.fingerprint()
+        assert torch.equal(loaded.images, made.images)
+        assert replace(loaded).fingerprint() == loaded.fingerprint() == made.fingerprint()
         assert loaded.attributes["sex"].tolist() == made.attributes["sex"].tolist()
         assert loaded.attributes["age"].tolist() == made.attributes["age"].tolist()
 
@@ -138,7 +217,15 @@ def test_writing_to_a_loaded_image_never_reaches_the_file(tmp_path) -> None:
     toy = Toy()
     toy.prepare(tmp_path)
     toy.load(tmp_path, Split.test).images.zero_()
-    assert toy.load(tmp_path, Split.test).fingerprint() == make_set(split=Split.test).fingerprint()
+    assert torch.equal(toy.load(tmp_path, Split.test).images, make_set(split=Split.test).images)
+
+
+def test_splits_that_name_other_classes_are_refused(tmp_path) -> None:
+    sets = {split: make_set(split=split) for split in Split}
+    sets[Split.val] = replace(sets[Split.val], classes=("a", "b", "z"))
+    with pytest.raises(ValueError, match="same classes"):
+        write_splits(tmp_path, sets)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_patient_on_two_sides_is_refused_and_nothing_is_written(tmp_path) -> None:

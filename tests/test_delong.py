@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.statistics.auroc import sample_auroc
-from benchmarks.statistics.delong import compare_delong, components
+from benchmarks.statistics.delong import NOTE, compare_delong, components
 from benchmarks.statistics.resamples import Resamples
 from synthworth.errors import Unavailable
 
@@ -88,3 +89,61 @@ def test_a_class_that_test_lacks_is_left_out_and_a_single_positive_is_not_enough
 def test_arms_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="cannot be paired"):
         compare_delong(np.zeros((2, 9, 2)), np.zeros((1, 9, 2)), np.zeros(9, int))
+
+
+def test_two_of_each_kind_are_enough_and_two_of_one_are_not():
+    scores = np.array([3.0, 1.0, 2.0, 0.0, 4.0])
+    for yes in ([1, 0, 0, 0, 0], [0, 1, 1, 1, 1]):
+        with pytest.raises(Unavailable, match="two positives and two negatives"):
+            components(scores, np.array(yes, bool))
+    assert components(scores, np.array([1, 1, 0, 0, 0], bool))[0] == pytest.approx(3 / 6)
+
+
+def test_the_parts_of_a_case_of_two_positives_and_three_negatives_done_by_hand():
+    """Positives 3, 1; negatives 2, 0, 0: V10 = (1, 2/3), V01 = (1/2, 1, 1), AUROC = 5/6."""
+    auroc, parts = components(np.array([3.0, 1.0, 2.0, 0.0, 0.0]), np.array([1, 1, 0, 0, 0], bool))
+    assert auroc == pytest.approx(5 / 6)
+    expected = [(1 - 5 / 6) / np.sqrt(2), (2 / 3 - 5 / 6) / np.sqrt(2), *(np.array([1 / 2, 1, 1]) - 5 / 6) / np.sqrt(6)]
+    np.testing.assert_allclose(parts, expected)
+
+
+def test_p_is_the_normal_tail_on_both_sides():
+    scores, yes = question()
+    both = np.stack([1 - scores, scores], axis=2)[:, None]
+    found, turned = (compare_delong(a, b, yes.astype(int)) for a, b in (both, both[::-1]))
+    assert found.p_value == turned.p_value == pytest.approx(2 * norm.cdf(-abs(found.difference) / found.se))
+    assert found.difference == -turned.difference != 0
+    row = {"difference": found.difference, "se": found.se, "p_value": found.p_value, "note": NOTE}
+    assert found.to_json() == row
+
+
+def test_without_any_scatter_a_difference_is_certain():
+    yes = np.array([1, 1, 0, 0])
+    right = np.array([0.9, 0.9, 0.1, 0.1])
+    found = compare_delong(*(np.stack([1 - x, x], axis=1)[None] for x in (right, 1 - right)), yes)
+    assert (found.difference, found.se, found.p_value) == (1.0, 0.0, 0.0)
+
+
+def test_macro_and_seeds_are_means_of_the_differences_and_of_the_parts():
+    """Two seeds of three findings, the middle of which cannot be judged: four terms."""
+    rng = np.random.default_rng(2)
+    truth = (rng.random((40, 3)) < 0.5).astype(int)
+    truth[:, 1] = 1
+    a, b = rng.random((2, 2, 40, 3))
+    found = compare_delong(a, b, truth, classes=("x", "y", "z"))
+    terms = [
+        np.array(components(a[s, :, q], truth[:, q] == 1), dtype=object)
+        - np.array(components(b[s, :, q], truth[:, q] == 1), dtype=object)
+        for s in range(2)
+        for q in (0, 2)
+    ]
+    assert found.difference == pytest.approx(sum(term[0] for term in terms) / 4)
+    assert found.se == pytest.approx(np.linalg.norm(sum(term[1] for term in terms) / 4))
+    with pytest.raises(ValueError, match="2 class names"):
+        compare_delong(a, b, truth, classes=("x", "y"))
+
+
+@pytest.mark.parametrize(("one", "other"), [((1, 9, 2), (1, 9, 3)), ((9, 2), (9, 2)), ((0, 9, 2), (0, 9, 2))])
+def test_scores_without_seeds_or_of_other_shapes_are_refused(one, other):
+    with pytest.raises(ValueError, match="cannot be paired"):
+        compare_delong(np.zeros(one), np.zeros(other), np.zeros(9, int))

@@ -22,7 +22,9 @@ import data.download as command
 import data.downloads.fetch as fetching
 from data.datasets.medmnist.published import PUBLISHED, Published
 from data.datasets.nih.archives import ARCHIVES, TABLES, fetch_nih
-from data.downloads.fetch import Remote, checksum, fetch
+from data.downloads import files
+from data.downloads.fetch import Remote, fetch
+from data.downloads.files import checksum
 from synthworth.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -283,7 +285,7 @@ def test_a_full_disk_keeps_what_came(publisher: Publisher, tmp_path, monkeypatch
 
 
 def test_too_small_a_disk_is_said_before_anything_comes(publisher: Publisher, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(UserError, match="GiB are needed"):
         fetch(publisher.remote("film.bin"), tmp_path)
 
@@ -329,7 +331,7 @@ def test_without_parts_only_the_tables_come(nih, tmp_path) -> None:
 
 
 def test_all_of_nih_is_not_begun_on_a_small_disk(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 20 << 30})())
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 20 << 30})())
     with pytest.raises(UserError, match=r"20\.0 GiB free, and 46\.\d GiB are needed"):
         fetch_nih(tmp_path)
 

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.metrics.fd_infinity import fd_infinity, measure_fd_infinity, minimum
 from benchmarks.metrics.frechet import frechet_distance
-from benchmarks.metrics.registry import fidelity_name
 from synthworth.errors import Unavailable
 
 DIM = 24
@@ -65,10 +64,8 @@ def test_features_of_two_sizes_are_refused():
         fd_infinity(real=np.zeros((500, 3)), fake=np.zeros((500, 4)), seed=0)
 
 
-def test_the_value_says_how_it_was_made_and_is_called_fid_in_inceptions_features_alone():
+def test_the_value_says_how_it_was_made():
     value = measure_fd_infinity(real=gaussian(400, seed=0), fake=gaussian(400, seed=1), seed=0)["fd_infinity"]
     extra = value.to_json()["extra"]
     assert len(extra["sizes"]) == len(extra["distances"]) == 8
     assert {"slope", "residual", "n_real", "n_fake"} <= set(extra)
-    assert fidelity_name("fd_infinity", extractor="inception@299-fp32", n=9) == "fid_infinity@9"
-    assert fidelity_name("fd_infinity", extractor="inception@299-bf16", n=9).startswith("fd_infinity@9/")

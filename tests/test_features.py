@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import time
 import urllib.request
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+import data.downloads.fetch as fetching
 from benchmarks.metrics.extractors import inception
 from benchmarks.metrics.extractors.efficientnet import EfficientNetLite0
 from benchmarks.metrics.extractors.vgg16 import RandomVGG16
@@ -225,30 +230,33 @@ def test_a_weights_file_other_than_the_published_one_is_refused(weights, nowhere
         inception.Inception()
 
 
-def test_without_a_network_the_note_says_how_to_supply_the_weights_and_nothing_is_tried_twice(nowhere, monkeypatch):
-    asked = []
+def network(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Any]) -> list[str]:
+    """Let the network be a function of no arguments; returns the list of addresses that are asked."""
+    asked: list[str] = []
 
-    def fail(url: str, timeout: float):
-        asked.append(url)
+    class Opener:
+        def open(self, request: urllib.request.Request, timeout: float) -> Any:
+            asked.append(request.full_url)
+            return answer()
+
+    monkeypatch.setattr(fetching, "_opener", Opener)
+    return asked
+
+
+def test_without_a_network_the_note_says_how_to_supply_the_weights_and_nothing_is_tried_twice(nowhere, monkeypatch):
+    def fail() -> Any:
         raise urllib.request.URLError("no route")
 
-    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    asked = network(monkeypatch, fail)
     for _ in range(2):
         with pytest.raises(Unavailable, match=r"no route.*weights-inception-2015-12-05.*SYNTHWORTH_WEIGHTS"):
             inception.Inception()
-    assert asked == list(inception.URLS)
+    assert asked == [remote.address for remote in inception.REMOTES]
 
 
 def test_a_host_that_hangs_is_given_up_and_no_other_is_tried(nowhere, monkeypatch):
-    asked = []
-
-    def hang(url: str, timeout: float):
-        asked.append(url)
-        time.sleep(2)
-        raise TimeoutError
-
     monkeypatch.setattr(inception, "SECONDS_TO_ANSWER", 0.05)
-    monkeypatch.setattr(urllib.request, "urlopen", hang)
+    asked = network(monkeypatch, lambda: time.sleep(2))
     with pytest.raises(Unavailable, match="no answer within"):
         inception.find_weights()
     assert len(asked) == 1
@@ -256,14 +264,40 @@ def test_a_host_that_hangs_is_given_up_and_no_other_is_tried(nowhere, monkeypatc
 
 def test_offline_by_order_asks_nobody(nowhere, monkeypatch):
     monkeypatch.setenv("SYNTHWORTH_OFFLINE", "1")
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    asked = network(monkeypatch, lambda: None)
     with pytest.raises(Unavailable, match="SYNTHWORTH_OFFLINE forbids"):
         inception.find_weights()
+    assert not asked
 
 
-def test_a_download_that_is_not_the_published_file_is_not_kept(nowhere, monkeypatch, tmp_path):
-    (tmp_path / "page.html").write_text("please log in")
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: (tmp_path / "page.html").open("rb"))
-    with pytest.raises(Unavailable, match="is not the file with sha256 6726825d"):
+def test_a_download_that_is_not_the_published_file_is_not_kept(nowhere, monkeypatch):
+    class Page(io.BytesIO):
+        headers: ClassVar[dict[str, str]] = {"Content-Length": "16"}
+
+    asked = network(monkeypatch, lambda: Page(b"<p>please log in"))
+    with pytest.raises(Unavailable, match=r"announces 16 bytes.*not the published file"):
+        inception.find_weights()
+    assert len(asked) == 2
+    monkeypatch.setattr(inception, "_failed", {})
+    monkeypatch.setattr(inception, "REMOTES", [dataclasses.replace(r, size=None) for r in inception.REMOTES])
+    with pytest.raises(Unavailable, match=r"instead of SHA256 6726825d.*looks like a web page"):
         inception.find_weights()
     assert not list(nowhere.rglob("*.pth"))
+
+
+def test_fetched_weights_are_kept_where_torch_keeps_its_own(nowhere, monkeypatch):
+    content = b"weights"
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    monkeypatch.setattr(
+        inception, "REMOTES", [dataclasses.replace(r, digest=digest, size=None) for r in inception.REMOTES]
+    )
+
+    class Answer(io.BytesIO):
+        headers: ClassVar[dict[str, str]] = {}
+
+    asked = network(monkeypatch, lambda: Answer(content))
+    found = inception.find_weights()
+    assert found == nowhere / "hub" / "checkpoints" / inception.FILE_NAMES[0]
+    assert found.read_bytes() == content
+    assert inception.find_weights() == found
+    assert len(asked) == 1

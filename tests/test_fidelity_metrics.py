@@ -15,7 +15,9 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
 from benchmarks.metrics import frechet, inception_score, kernel, manifold, neighbours
-from benchmarks.metrics.registry import EXTRACTORS, METRICS, Value, fidelity_name, measure
+from benchmarks.metrics.declare import Metric, Quantity, metric
+from benchmarks.metrics.registry import EXTRACTORS, METRICS, measure, metric_named, metrics_on
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -58,8 +60,8 @@ def test_frechet_distance_is_symmetric():
 
 def test_too_few_images_give_null_with_a_note_that_counts_them():
     few, many = gaussian(20, 8, seed=1), gaussian(200, 8, seed=2)
-    for metric in ("fd", "kd", "prdc"):
-        for value in measure(METRICS.get(metric), real=many, fake=few, seed=0).values():
+    for name in ("fd", "kd", "prdc"):
+        for value in measure(METRICS.get(name), real=many, fake=few, seed=0).values():
             assert value.value is None
             assert "200 real and 20 synthetic" in str(value.note)
 
@@ -140,8 +142,10 @@ def test_inception_score_equals_torch_fidelity_on_the_same_order():
 
 def test_inception_score_of_identical_images_is_one():
     assert inception_score.inception_score(logits=np.ones((100, 5)), seed=0).mean == pytest.approx(1.0)
-    with pytest.raises(Unavailable, match="needs 100 images; there are 99"):
-        inception_score.inception_score(logits=np.ones((99, 5)), seed=0)
+    (few,) = measure(METRICS.get("inception_score"), logits=np.ones((99, 5)), seed=0).values()
+    assert few.value is None and few.note == "needs 100 images; there are 99"
+    with pytest.raises(Unavailable, match="an image in each of 10 splits; there are 9"):
+        inception_score.inception_score(logits=np.ones((9, 5)), seed=0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -210,14 +214,109 @@ def test_values_are_plain_json():
 def test_a_metric_is_given_the_evidence_it_names():
     real, fake = gaussian(60, 8, seed=1), gaussian(60, 8, seed=2)
     assert set(measure(METRICS.get("fd"), real=real, fake=fake, logits=None, seed=1)) == {"fd"}
-    with pytest.raises(Unavailable, match="needs logits"):
-        measure(METRICS.get("inception_score"), real=real, fake=fake, logits=None, seed=1)
+    (missing,) = measure(METRICS.get("inception_score"), real=real, fake=fake, logits=None, seed=1).values()
+    assert (missing.value, missing.n, missing.note) == (None, 60, "needs logits, which this run does not have")
 
 
-def test_fid_names_the_distance_of_inception_alone():
-    assert fidelity_name("fd", extractor="inception@299-fp32", n=500) == "fid@500"
-    assert fidelity_name("kd", extractor="inception@299-fp32", n=500) == "kid@500"
-    assert fidelity_name("fd", extractor="vgg16_random@64-fp32", n=500) == "fd@500/vgg16_random@64-fp32"
+@pytest.mark.parametrize(
+    ("name", "alias"), [("fd", "fid"), ("kd", "kid"), ("fd_infinity", "fid_infinity"), ("prdc", None)]
+)
+def test_fid_and_kid_name_the_distances_of_features_that_earn_it_alone(name, alias):
+    chosen = metric_named(name)
+    plain = next(iter(chosen.missing("a reason", 500).values()))
+    in_inception = chosen.on_features(plain, extractor="inception", features="inception@299-fp32", literature=True)
+    elsewhere = chosen.on_features(plain, extractor="vgg16_random", features="vgg16_random@64-fp32", literature=False)
+    assert (in_inception.name, in_inception.alias) == (f"{alias or plain.name}@500", alias)
+    assert (elsewhere.name, elsewhere.alias) == (f"{plain.name}@500/vgg16_random@64-fp32", None)
+    for value, extractor in ((in_inception, "inception"), (elsewhere, "vgg16_random")):
+        assert (value.metric, value.extractor, value.n) == (plain.name, extractor, 500)
+
+
+def test_only_inception_in_fp32_earns_the_names_of_the_literature():
+    earned = {name: EXTRACTORS.get(name).literature_in for name in EXTRACTORS.names()}
+    assert earned == {**dict.fromkeys(earned, None), "inception": "fp32"}
+    assert [name for name in EXTRACTORS.names() if EXTRACTORS.get(name).gives_logits] == ["inception"]
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_every_built_in_metric_declares_each_number_that_it_gives_and_keeps_to_it(name):
+    rng = np.random.default_rng(0)
+    images = torch.randint(0, 256, (400, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    truth, scores = rng.integers(0, 2, (400, 3)), rng.random((400, 3))
+    evidence = {
+        "real": gaussian(400, 8, seed=1), "fake": gaussian(400, 8, seed=2), "logits": gaussian(400, 9, seed=3),
+        "seed": 0, "real_images": images, "fake_images": images.flip(0), "fake_labels": rng.integers(0, 2, 400),
+        "truth": truth, "scores": scores, "val_truth": truth, "val_scores": scores, "classes": ("a", "b", "c"),
+    }  # fmt: skip
+    declared = {q.name: q.direction for q in metric_named(name).quantities}
+    found = metric_named(name).measure(**evidence)
+    assert {value.metric for value in found.values()} <= set(declared)
+    for key, value in found.items():
+        assert key == value.name and value.direction == declared[value.metric] and value.n == 400
+        assert key == (value.metric if value.label is None else f"{value.metric}[{value.label}]")
+        assert value.label in (None, "a", "b", "c")
+
+
+def test_a_metric_is_null_below_its_minimum_and_is_not_asked():
+    asked = []
+
+    @metric(Quantity("spread", "higher"), Quantity("width", "lower"), minimum_n=10)
+    def spread(*, real, fake):
+        asked.append(len(fake))
+        return {"spread": Value("spread", 1.0, len(fake), "higher")}
+
+    few = spread(real=np.zeros((20, 2)), fake=np.zeros((9, 2)))
+    assert {(v.name, v.value, v.n, v.direction) for v in few.values()} == {
+        ("spread", None, 9, "higher"), ("width", None, 9, "lower"),
+    }  # fmt: skip
+    assert all(v.note == "needs 10 images a side; there are 20 real and 9 synthetic" for v in few.values())
+    assert not asked
+    assert spread(real=np.zeros((10, 2)), fake=np.zeros((10, 2)))["spread"].value == 1 and asked == [10]
+
+
+def test_a_metric_that_is_unavailable_is_null_with_its_reason_and_a_wrong_call_is_an_error():
+    @metric(Quantity("lonely", "lower"))
+    def lonely(*, truth):
+        raise Unavailable("nobody is there")
+
+    found = lonely(truth=np.zeros(3))["lonely"]
+    assert (found.value, found.note, found.n, found.direction) == (None, "nobody is there", 3, "lower")
+    with pytest.raises(TypeError, match="wrong"):
+        lonely(truth=np.zeros(3), wrong=1)
+
+
+def test_a_bare_function_is_a_metric_of_one_number_under_the_name_it_is_registered_by(monkeypatch):
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+
+    @METRICS.register("a_guess")
+    def anything(*, scores, truth, classes=None):
+        return {"other": Value("other", 0.25, len(truth), "lower")}
+
+    @METRICS.register("silent")
+    def silent(*, truth):
+        return {}
+
+    found = metric_named("a_guess")
+    assert isinstance(found, Metric) and found.quantities == (Quantity("a_guess", "higher"),)
+    assert (found.needs, found.takes) == (("scores", "truth"), ("scores", "truth", "classes"))
+    assert "a_guess" in dict(metrics_on({"truth", "scores"})) and "a_guess" not in dict(metrics_on({"real", "fake"}))
+    (value,) = found.measure(truth=np.zeros(4), scores=np.zeros((4, 2)), val_truth=np.zeros(2)).values()
+    assert (value.name, value.metric, value.value) == ("other", "a_guess", 0.25)
+    assert metric_named("silent").measure(truth=np.zeros(4))["silent"].note == "the metric gave no number"
+
+
+def test_a_declared_metric_is_listed_with_its_place_and_first_line(monkeypatch):
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+
+    @METRICS.register("mine")
+    @metric(Quantity("mine", "lower", title="MINE"))
+    def mine(*, truth):
+        """What is mine."""
+        return {}
+
+    (row,) = (row for row in METRICS.listing() if row.name == "mine")
+    assert row.summary == "What is mine." and row.error is None
+    assert row.source.endswith("mine") and "test_fidelity_metrics" in row.source
 
 
 @pytest.mark.parametrize("registry", [METRICS, EXTRACTORS], ids=["metrics", "extractors"])

@@ -30,7 +30,8 @@ def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_pyt
 
 
 def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(run_python: Run, tmp_path: Path) -> None:
-    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "no_copies", "near")
+    films = ("--data.n-val", "150")
+    done = run_python(*SMALL, *films, "--generator", "holdout_real", "--filters", "no_copies", "near")
     assert done.returncode == 0, done.stderr
     (record,) = (
         r for p in tmp_path.glob("results/runs/*/record.json")
@@ -39,6 +40,13 @@ def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(r
     assert record["name"] == "holdout_real add 0.2 [no_copies+near]"
     assert record["spec"]["filters"] == ["no_copies", "near"]
     assert sum(record["counts"]["synthetic"].values()) == 24
+
+
+def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_python: Run, tmp_path: Path) -> None:
+    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "no_copies")
+    assert done.returncode == 2, done.stderr
+    assert "--filters no_copies: needs 100 held-out real images; there are 60 in val. Enlarge val" in done.stderr
+    assert not list(tmp_path.glob("results/runs/*/record.json"))
 
 
 def test_an_unknown_filter_is_refused_with_the_nearest_name(run_python: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, canonical, digest, plain, seed_from
+from synthworth.keys import NOT_IDENTITY, canonical, digest, file_sha256, plain, seed_from, sha256_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -89,6 +90,15 @@ def test_a_configuration_nested_in_another_loses_its_fields_too() -> None:
 
 def test_paths_and_enums_are_their_words() -> None:
     assert plain([Path("a/b"), Colour.red]) == ["a/b", "red"]
+
+
+def test_a_sha256_is_of_the_bytes_wherever_the_pieces_end(tmp_path: Path) -> None:
+    wanted = hashlib.sha256("Röntgen".encode()).hexdigest()
+    assert sha256_of(["Röntgen"]) == sha256_of(["R", "öntgen".encode()]) == wanted
+    assert sha256_of(memoryview(bytes([byte])) for byte in "Röntgen".encode()) == wanted
+    assert sha256_of([]) == hashlib.sha256().hexdigest()
+    (tmp_path / "film").write_bytes("Röntgen".encode())
+    assert file_sha256(tmp_path / "film") == wanted
 
 
 def test_a_digest_never_changes_between_versions() -> None:

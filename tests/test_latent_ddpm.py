@@ -22,8 +22,9 @@ from generators.first_stage import FirstStageConfig, PublishedAutoencoder
 from generators.latent_ddpm import LatentDDPM, LatentDDPMConfig
 from generators.nets.labels import ConditionSpec
 from generators.nets.mlp import VectorDenoiser
-from generators.saving import config_from_json, config_to_json
+from generators.saving import config_to_json
 from generators.vae import VAE
+from synthworth.artifacts import from_json
 from synthworth.devices import isolated_randomness
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -284,7 +285,7 @@ def test_a_config_within_a_config_is_saved_whole() -> None:
     condition = ConditionConfig(kind="embedding", embeddings=Path("a/b.npz"), source_id="c" * 64)
     config = change(TINY, condition=condition, first_widths=(4, 8, 16))
     kept = json.loads(json.dumps(config_to_json(config)))
-    assert config_from_json(LatentDDPMConfig, kept) == config
+    assert from_json(LatentDDPMConfig, kept) == config
 
 
 def test_how_many_are_drawn_at_a_time_changes_nothing_and_is_not_identity(train: ImageSet, tmp_path: Path) -> None:

@@ -20,6 +20,17 @@ def test_a_control_drawn_again_is_compared_with_its_first_draw(lab: Any) -> None
     assert rows[first["run_id"]].missing["duplicate"] == "this arm is the control itself"
 
 
+def test_a_point_of_the_learning_curve_is_never_the_zero_line(lab: Any) -> None:
+    lab.run("none", 2.5, portion=2.0)
+    zero = lab.run("none", 1.0)
+    arm = lab.run("good", 2.0, controls=("duplicate",))
+    (table,) = lab.tables()
+    rows = {row.standing.entry.run_id: row for row in table.rows}
+    assert [row.label for row in table.rows] == ["none x 2", "good add 0.5", "none"]
+    assert rows[arm["run_id"]].standing.against["none"]["run_id"] == zero["run_id"]
+    assert rows[arm["run_id"]].verdict == "helps"
+
+
 def test_a_remedy_says_why_it_has_no_fidelity_no_worth_and_no_duplicate_arm(lab: Any) -> None:
     lab.run("none", 1.0)
     lab.run("mixup", 1.1, ratio=0.0)

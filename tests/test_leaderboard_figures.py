@@ -20,6 +20,7 @@ from leaderboard.figures import (
     BETTER,
     EQUAL,
     FOLDER,
+    UNEQUAL,
     WORSE,
     choose_quality,
     draw_figures,
@@ -151,6 +152,22 @@ def test_screening_colours_nothing_and_says_so(lab: Any) -> None:
     (axes,) = figure.axes
     assert {line.get_color() for line in axes.lines if line.get_marker() == "o"} == {EQUAL}
     assert "screening only: 3 seeds" in axes.get_title(loc="left")
+
+
+def test_an_arm_of_unequal_compute_is_not_drawn_as_one_that_helps(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("good", 2.0)
+    record = lab.run("longer", 2.5, ratio=1.0)
+    row = {**record["comparisons"]["none"], "unequal": "10 optimiser steps against 5"}
+    change(lab, record, comparisons={"none": row})
+    (table,) = lab.tables()
+    figure = draw_forest(table)
+    assert figure is not None
+    (axes,) = figure.axes
+    colours = [line.get_color() for line in axes.lines if line.get_marker() in ("o", "s")]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert dict(zip(names, colours, strict=True)) == {"longer x 2": UNEQUAL, "good add 0.5": BETTER}
+    assert "unequal compute" in axes.get_title(loc="left")
 
 
 @pytest.mark.parametrize("n", [1, 30])

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.check.candidate import global_states
+from benchmarks.check.result import global_states
 from synthworth.errors import Diverged, UserError
-from synthworth.training.average import evaluating, make_average
+from synthworth.training.average import make_average
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.order import BatchOrder
 from synthworth.work import Work
@@ -215,13 +215,3 @@ def test_the_average_follows_buffers_too() -> None:
     average.update_parameters(net)
     assert torch.equal(average.module.running_mean, net.running_mean)
     assert int(average.module.num_batches_tracked) == 1
-
-
-def test_evaluating_puts_the_mode_back_even_after_an_error() -> None:
-    net = nn.Dropout()
-    modes: list[bool] = []
-    with pytest.raises(Killed), evaluating(net):  # noqa: PT012
-        modes.append(net.training)
-        raise Killed
-    assert modes == [False]
-    assert net.training

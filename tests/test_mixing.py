@@ -10,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.images import ImageSet, Split
+from data.images import ImageSet, Split, count_labels
 from data.mixing import (
     MODES,
     VECTORS,
     Demand,
+    Mode,
     SyntheticSet,
+    TrainingMix,
     apportion,
     balancing_weights,
     check_ratio,
@@ -69,9 +71,26 @@ def test_counts_by_class_sum_to_the_ratio_and_are_even(counts, ratio: float, mod
     assert list(wanted.streams) == list(CLASSES)
 
 
-def test_add_keeps_every_real_image_and_only_keeps_none() -> None:
-    assert demand(train_set(), ratio=0.5, mode="add").keep_real == 20
-    assert demand(train_set(), ratio=0.5, mode="only").keep_real == 0
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "keep_real", "total", "pretraining"),
+    [("add", 20, 10, 0), ("only", 0, 10, 0), ("replace", 10, 10, 0), ("pretrain", 20, 10, 0.5), ("balance", 20, 10, 0)],
+)
+def test_each_mode_keeps_its_real_images_and_asks_for_the_ratio(
+    mode: Mode, keep_real: int, total: int, pretraining: float, multi: bool
+) -> None:
+    wanted = demand(train_set((10, 6, 4), multi=multi), ratio=0.5, mode=mode)
+    assert (wanted.keep_real, wanted.total, wanted.pretraining) == (keep_real, total, pretraining)
+
+
+def test_a_remainder_goes_to_the_first_classes() -> None:
+    assert dict(demand(train_set(), ratio=0.55, mode="add").streams) == {"a": 4, "b": 4, "c": 3}
+
+
+def test_a_ratio_is_of_the_images_and_is_rounded() -> None:
+    assert [demand(train_set(), ratio=r, mode="add").total for r in (0, 0.02, 0.03, 0.975, 0.98, 3)] == [
+        0, 0, 1, 20, 20, 60,
+    ]  # fmt: skip
 
 
 def test_balance_fills_every_class_up_to_the_largest() -> None:
@@ -87,8 +106,18 @@ def test_balance_is_capped_by_the_ratio_in_proportion_to_what_is_missing() -> No
     assert dict(demand(train_set((10, 6, 4)), ratio=0.25, mode="balance").streams) == {"a": 0, "b": 2, "c": 3}
 
 
-def test_balance_of_balanced_classes_asks_for_nothing() -> None:
-    assert demand(train_set((5, 5, 5)), ratio=1, mode="balance").total == 0
+@pytest.mark.parametrize("multi", [False, True])
+def test_balance_of_balanced_classes_asks_for_nothing(multi: bool) -> None:
+    assert demand(train_set((5, 5, 5), multi=multi), ratio=1, mode="balance").total == 0
+
+
+@pytest.mark.parametrize(("ratio", "total"), [(0.25, 5), (0.5, 10), (0.6, 10), (5, 10)])
+@pytest.mark.parametrize("multi", [False, True])
+def test_balance_asks_for_what_is_missing_and_never_for_more_than_the_ratio(
+    multi: bool, ratio: float, total: int
+) -> None:
+    """10, 6 and 4 images: 4 and 6 are missing, 10 together, which is ratio 0.5."""
+    assert demand(train_set((10, 6, 4), multi=multi), ratio=ratio, mode="balance").total == total
 
 
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.25, 0.5, 0.73, 1])
@@ -109,6 +138,25 @@ def test_what_replace_keeps_is_nested_over_ratios() -> None:
         assert kept < before
         assert len(kept) == wanted.keep_real
         before = kept
+
+
+def kept_rows(train: ImageSet, keep_real: int, *, seed: int) -> list[int]:
+    mixed = mix(train, None, keep_real=keep_real, seed=seed)
+    assert mixed.counts["real"] == count_labels(mixed.labels, train.classes)
+    return sorted(mixed.images[:, 0, 0, 0].tolist())
+
+
+def test_what_replace_keeps_is_drawn_among_all_real_images() -> None:
+    """The rows stand by class: the first 50, or the last, would be of one class alone."""
+    train = train_set((50, 50, 50))
+    draws = [kept_rows(train, 50, seed=seed) for seed in range(20)]
+    assert len({tuple(rows) for rows in draws}) == 20
+    assert kept_rows(train, 50, seed=0) == draws[0]
+    share = np.bincount(np.concatenate(draws), minlength=150) / 20
+    by_class = share.reshape(3, 50).mean(1)
+    assert by_class == pytest.approx([1 / 3] * 3, abs=0.08)
+    assert share.max() < 0.8, "no image is always kept"
+    assert share.min() > 0, "nor is one never kept"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -149,9 +197,39 @@ def test_a_mixture_is_repeated_by_its_seed_and_leaves_global_randomness_alone() 
 
 
 def test_ratio_zero_is_the_real_images_alone() -> None:
-    mixed = mix(train_set(), None, keep_real=20, seed=0)
-    assert mixed.is_real.all()
-    assert mixed.counts["synthetic"] == {"a": 0, "b": 0, "c": 0}
+    train = train_set()
+    for nothing in (None, synthetic(train, torch.zeros(0, dtype=torch.int64))):
+        mixed = mix(train, nothing, keep_real=20, seed=0, pretraining=0.5)
+        assert len(mixed) == 20
+        assert mixed.is_real.all()
+        assert mixed.counts == {"real": train.counts(), "synthetic": {"a": 0, "b": 0, "c": 0}}
+        assert mixed.pretraining == 0, "there is nothing to pretrain on"
+
+
+def test_nothing_is_pretrained_on_unless_it_is_said() -> None:
+    nothing = np.zeros(0, bool)
+    assert Demand({"a": 1}, 1).pretraining == 0
+    assert TrainingMix(torch.zeros(0), torch.zeros(0), nothing, CLASSES, {}).pretraining == 0
+
+
+def test_a_mixture_says_how_it_is_trained_on() -> None:
+    train = train_set()
+    drawn = synthetic(train, torch.zeros(2, dtype=torch.int64))
+    assert mix(train, drawn, keep_real=20, seed=0).pretraining == 0
+    mixed = mix(train, drawn, keep_real=20, seed=0, pretraining=0.5)
+    assert mixed.pretraining == 0.5
+    assert (mixed.classes, mixed.multilabel) == (train.classes, False)
+
+
+def test_one_seed_shuffles_real_and_synthetic_rows_together() -> None:
+    train = train_set((40, 40, 40))
+    drawn = synthetic(train, torch.arange(120) % 3)
+    mixed = mix(train, drawn, keep_real=120, seed=0)
+    halves = mixed.is_real[:120].mean(), mixed.is_real[120:].mean()
+    assert halves == pytest.approx([0.5, 0.5], abs=0.15)
+    assert mixed.counts["synthetic"] == {"a": 40, "b": 40, "c": 40}
+    assert torch.equal(mixed.images, mix(train, drawn, keep_real=120, seed=0).images)
+    assert not np.array_equal(mixed.is_real, mix(train, drawn, keep_real=120, seed=1).is_real)
 
 
 def test_an_empty_mixture_is_refused() -> None:
@@ -183,16 +261,17 @@ def test_a_synthetic_set_is_not_an_image_set_and_cannot_take_its_place() -> None
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        {"labels": torch.zeros(3, dtype=torch.int64)},
-        {"labels": torch.full((2,), 3)},
-        {"images": torch.zeros(2, 1, 8, 8)},
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "2 synthetic images but 3 labels"),
+        ({"labels": torch.full((2,), 3)}, r"labels run 3\.\.3 but there are 3 classes"),
+        ({"images": torch.zeros(2, 1, 8, 8)}, "synthetic images must be a uint8 tensor"),
     ],
 )
-def test_synthetic_images_that_do_not_agree_are_refused(change: dict) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        synthetic(train_set(), torch.zeros(2, dtype=torch.int64), **change)
+def test_synthetic_images_that_do_not_agree_are_refused(change: dict, said: str) -> None:
+    drawn = synthetic(train_set(), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises((TypeError, ValueError), match=said):
+        replace(drawn, **change)
 
 
 @given(st.integers(0, 1000), st.lists(st.floats(0.01, 1), min_size=1, max_size=8))
@@ -201,6 +280,10 @@ def test_apportioning_gives_whole_parts_within_one_of_exact(total: int, raw: lis
     parts = apportion(total, weights)
     assert parts.sum() == total
     assert (np.abs(parts - total * weights) < 1 + 1e-9).all()
+
+
+def test_of_equal_remainders_the_first_classes_get_one_more() -> None:
+    assert apportion(7, np.full(40, 1 / 40)).tolist() == [1] * 7 + [0] * 33
 
 
 def co_occurring(n: int = 4000) -> np.ndarray:
@@ -230,11 +313,23 @@ def test_balanced_vectors_make_findings_and_their_absence_equally_frequent() -> 
     assert frequency.max() / frequency.min() < 1.01
 
 
+def test_findings_that_every_image_shows_are_balanced_too() -> None:
+    """There is no empty vector to balance against."""
+    labels = np.array([[1, 0]] * 8 + [[0, 1]] * 2 + [[1, 1]], dtype=np.uint8)
+    vectors, weights = balancing_weights(labels)
+    frequency = weights @ vectors
+    assert frequency[0] == pytest.approx(frequency[1], rel=1e-3)
+    assert weights.sum() == pytest.approx(1)
+    train = multi_set(np.pad(labels, ((0, 0), (0, 2))))
+    drawn = stream_labels(train, VECTORS, 6000, seed=0).numpy().mean(0)
+    assert drawn[:2] == pytest.approx([5 / 9, 5 / 9], abs=0.03)
+
+
 def test_drawn_vectors_are_only_those_of_the_training_set() -> None:
     labels = co_occurring(600)
     train = multi_set(labels)
     wanted = demand(train, ratio=2, mode="add")
-    assert dict(wanted.streams) == {VECTORS: 1200}
+    assert dict(wanted.streams) == {"vectors": 1200}, "the name is in the keys of pools"
     drawn = stream_labels(train, VECTORS, 1200, seed=0).numpy()
     assert drawn.shape == (1200, 4)
     assert drawn.dtype == np.uint8
@@ -251,11 +346,20 @@ def test_drawn_vectors_are_repeated_by_their_seed() -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("mode", ["add", "replace", "only", "balance"])
-def test_co_occurring_findings_can_be_mixed_in_every_mode(mode: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_co_occurring_findings_are_mixed_as_asked_in_every_mode(mode: Mode) -> None:
     train = multi_set(co_occurring(300))
-    wanted = demand(train, ratio=0.5, mode=mode)  # type: ignore[arg-type]
-    mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=0)
+    missing = sum(max(train.counts().values()) - n for n in train.counts().values())
+    assert 0 < missing < 300, "the cap of balance must show"
+    wanted = demand(train, ratio=1, mode=mode)
+    mixed = mix(train, synthetic_for(train, wanted), keep_real=wanted.keep_real, seed=0, pretraining=wanted.pretraining)
+    real, drawn = {
+        "add": (300, 300), "replace": (0, 300), "balance": (300, missing), "only": (0, 300), "pretrain": (300, 300),
+    }[mode]  # fmt: skip
+    assert list(wanted.streams) == [VECTORS]
     assert mixed.multilabel
-    assert len(mixed) == wanted.keep_real + wanted.total
-    assert wanted.total <= 150
+    assert (int(mixed.is_real.sum()), int((~mixed.is_real).sum())) == (real, drawn)
+    assert mixed.pretraining == (0.5 if mode == "pretrain" else 0)
+    assert mixed.labels.shape == (real + drawn, 4)
+    for which, mask in (("real", mixed.is_real), ("synthetic", ~mixed.is_real)):
+        assert mixed.counts[which] == count_labels(mixed.labels[mask], train.classes)

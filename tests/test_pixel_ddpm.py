@@ -248,6 +248,7 @@ def test_a_pretrained_network_with_cross_attention_is_told_tokens(train: ImageSe
         (16, LABEL, {"config.json": {"in_channels": 4}}, "maps 4 channels to 3"),
         (16, LABEL, {"scheduler_config.json": {"prediction_type": "sample"}}, "predicts sample"),
         (16, LABEL, {"diffusion_pytorch_model.safetensors": None}, "holds no safetensors"),
+        (16, LABEL, {"diffusion_pytorch_model.safetensors": b"no weights"}, "the weights in .* cannot be read"),
         (16, LABEL, {"config.json": None}, "is no folder of diffusers"),
     ],
 )
@@ -258,6 +259,8 @@ def test_a_pretrained_network_that_does_not_fit_is_refused(
         (file,) = [f for f in pipeline.rglob(name) if f.parent.name in ("unet", "scheduler")]
         if values is None:
             file.unlink()
+        elif isinstance(values, bytes):
+            file.write_bytes(values)
         else:
             file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
     with pytest.raises(UserError, match=says) as error:

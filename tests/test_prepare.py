@@ -197,8 +197,8 @@ def test_any_dataset_is_prepared_by_the_same_command(tmp_path, capsys) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import data.cache
-from data.folder import Folder, FolderConfig
+import data.films.cache
+from data.datasets.folder.dataset import Folder
 from data.prepare import main
 
 data.films.cache.CHECKPOINT_SECONDS = 0

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.judging.fidelity import Fidelity
-from benchmarks.judging.privacy import NEAREST, PCA, Privacy, closest
+from benchmarks.judging.privacy import Privacy, closest
 from benchmarks.metrics.extractors.base import Extracted
 from benchmarks.metrics.privacy import (
     COPY,
@@ -22,9 +22,12 @@ from benchmarks.metrics.privacy import (
     Near,
     Reference,
     are_copies,
+    copy_bound,
     exact_copies,
     pixel_vectors,
 )  # fmt: skip
+from benchmarks.report.figures.features import PCA, draw_features
+from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
 from benchmarks.report.tables import privacy_sentence
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
@@ -218,6 +221,16 @@ def test_an_exact_copy_equals_in_every_pixel():
     assert exact_copies(changed, images).tolist() == [True, True, False, True, True]
 
 
+def test_the_bound_of_a_near_copy_is_the_hundredth_nearest_of_held_out_images_and_needs_a_hundred_of_them():
+    held_out = np.random.default_rng(0).permutation(np.arange(1.0, 102.0))
+    assert copy_bound(held_out) == 2.0
+    assert copy_bound(held_out[:100]) == np.quantile(held_out[:100], 0.01)
+    with pytest.raises(Unavailable, match="needs 100 held-out real images; there are 99"):
+        copy_bound(held_out[:99])
+    reference = Reference(TRAIN, VAL, patients(400, "t"), patients(300, "v"))
+    assert reference.bound == copy_bound(reference.outsider_to_member.distance)
+
+
 def test_the_nearest_pairs_show_each_training_image_once():
     near = Near(np.array([3.0, 1.0, 2.0, 0.5]), np.array([7, 4, 7, 4]))
     assert closest(near, 9).tolist() == [3, 2]
@@ -292,15 +305,32 @@ def test_real_images_alone_have_no_privacy(privacy, make_spec):
     assert judge.of(Arm(make_spec(), Demand({}, 180))) == {}
 
 
+def test_each_number_says_in_which_space_it_was_measured(privacy):
+    judge, sets, arm = privacy
+    found = judge.of(arm(sets["train"].images[:60], sets["train"].labels[:60]))
+    spaces = {("efficientnet_lite0", "corners@4"), (None, "pixels")}
+    for metric in ("copy_rate", "nn_distance", "membership_auroc_exposed"):
+        rows = {name: v for name, v in found.items() if v.metric == metric}
+        assert {(v.extractor, v.features) for v in rows.values()} == spaces
+        assert set(rows) == {f"{metric}/corners@4", f"{metric}/pixels"} == {v.name for v in rows.values()}
+    few = judge.of(arm(sets["train"].images[:9], sets["train"].labels[:9]))
+    assert few["auth_pct/pixels"].value is None and few["auth_pct/pixels"].direction == "higher"
+    assert (few["auth_pct/pixels"].metric, few["auth_pct/pixels"].features) == ("auth_pct", "pixels")
+
+
 def test_the_pictures_are_drawn_and_repeat(privacy, tmp_path):
     judge, sets, arm = privacy
     one = arm(sets["train"].images[::2], sets["train"].labels[::2])
+    assert judge.pairs(one) == {} and judge.spread(one) == {}
     judge.of(one)
-    pictures = judge.pictures(one)
-    assert set(pictures) == {NEAREST, PCA}
-    for name, draw in pictures.items():
-        draw(tmp_path / name)
-        draw(tmp_path / "again.png")
+    pairs, spread = judge.pairs(one), judge.spread(one)
+    draw = {
+        NEAREST: lambda f: draw_pairs(f, pairs, space=judge.spaces[0]),
+        PCA: lambda f: draw_features(f, **spread, name="an arm", space=judge.spaces[0], seed=0),
+    }
+    for name, write in draw.items():
+        write(tmp_path / name)
+        write(tmp_path / "again.png")
         assert (tmp_path / name).read_bytes() == (tmp_path / "again.png").read_bytes()
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 800 and picture.height > 400
@@ -324,8 +354,34 @@ def test_pixels_have_floors_in_the_table_of_fidelity(privacy):
     for name in ("intensity_mean", "histogram_distance", "edge_density"):
         assert found[name].extra["floor"] is not None
         assert found[name].extra["floor_n"] == 90
-    assert found["fd@90/corners@4"].value is not None
+    distance = found["fd@90/corners@4"]
+    assert distance.value is not None and distance.extra["floor_n"] == 90
+    assert (distance.metric, distance.extractor, distance.features) == ("fd", "efficientnet_lite0", "corners@4")
+    assert not any(value.metric == "inception_score" for value in found.values()), "there are no logits"
     assert found["lpips_within"].value is None or found["lpips_within"].value >= 0
+
+
+def test_an_extractor_that_is_not_there_leaves_a_null_of_each_of_its_numbers(privacy):
+    judge, sets, arm = privacy
+    judge.fidelity.unavailable |= {"inception": "no weights", "torchxrayvision": "no file"}
+    found = judge.fidelity.of(arm(sets["train"].images[:90], sets["train"].labels[:90]))
+    nulls = {name: v for name, v in found.items() if v.note in ("no weights", "no file")}
+    inception = {"fid@90", "kid@90", "fid_infinity@90", "manifold_precision@90", "manifold_recall@90", "density@90",
+                 "coverage@90", "inception_score@90"}  # fmt: skip
+    assert {name for name, v in nulls.items() if v.extractor == "inception"} == inception
+    assert {name for name, v in nulls.items() if v.alias} == {"fid@90", "kid@90", "fid_infinity@90"}
+    theirs = {v.metric for v in nulls.values() if v.extractor == "torchxrayvision"}
+    assert theirs == {v.metric for v in nulls.values() if v.extractor == "inception"} - {"inception_score"}
+    assert all(v.features is None and v.n == 90 for v in nulls.values())
+    assert {v.direction for v in nulls.values() if v.metric in ("fd", "kd", "fd_infinity")} == {"lower"}
+
+
+def test_inception_in_bf16_gives_no_fid(privacy, make_spec):
+    judge, sets, arm = privacy
+    fast = Fidelity(judge.fidelity.bench, judge.fidelity.images, make_spec(extractors=(), extractor_precision="bf16"))
+    fast.unavailable["inception"] = "no weights"
+    found = fast.of(arm(sets["train"].images[:90], sets["train"].labels[:90]))
+    assert "fd@90/inception" in found and not any(v.alias for v in found.values())
 
 
 @pytest.mark.parametrize("chunk", [1 << 23, 700, 90, 1])

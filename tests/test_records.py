@@ -85,14 +85,23 @@ def test_a_finished_run_takes_the_place_of_a_failed_one(records: Records) -> Non
 
 
 def test_a_record_of_another_schema_is_refused_with_its_place(records: Records) -> None:
-    records.write(record(schema=SCHEMA - 1), {})
+    records.write(record(schema=2), {})
     with pytest.raises(UserError, match=r"written by another version .* Run it again, or read .*record\.json"):
         records.match("a")
 
 
-def test_a_record_of_another_schema_is_not_found(records: Records) -> None:
-    records.write(record(schema=SCHEMA + 1), {})
+@pytest.mark.parametrize("schema", [2, SCHEMA + 1])
+def test_a_record_of_another_schema_is_not_found(records: Records, schema: int) -> None:
+    records.write(record(schema=schema), {})
     assert records.find("ab" * 32) is None
+
+
+def test_a_finished_record_of_schema_3_counts_as_done(records: Records) -> None:
+    old = {"value": 0.5, "low": None, "high": None, "n": 9, "direction": "higher", "note": None, "extra": {}}
+    records.write(record(schema=3, utility={"auroc[a]": old}), {})
+    found = records.find("ab" * 32)
+    assert found is not None and found == records.match("ab") == next(iter(records))
+    assert (found["schema"], found["utility"]["auroc[a]"]["label"]) == (SCHEMA, "a")
 
 
 def test_a_record_is_matched_by_its_first_digits(records: Records) -> None:

@@ -14,7 +14,7 @@ from benchmarks.request.spec import NONE, RunSpec, normalise
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, row_weights, soft_targets
 from classifiers.config import Config
 from classifiers.factory import TimmClassifier
-from classifiers.selection import row_losses
+from classifiers.logits import row_losses
 from classifiers.training import make_order
 from data.augment import find_augmentation
 from data.images import ImageSet, Split
@@ -78,6 +78,42 @@ def test_a_blend_shares_label_and_pixels_alike(how: str) -> None:
     assert (soft.max(1).values < 1).any()
     if how == "cutmix":
         assert set(blended.unique().tolist()) <= set(range(6))
+
+
+@pytest.fixture
+def paired_with_the_last(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """Every image is blended with the one before it, as torchvision does: 6 grey levels of 16 px."""
+    monkeypatch.setattr("classifiers.balance.torch.randperm", lambda n: torch.arange(n).roll(1))
+    return torch.arange(6.0)[:, None, None, None].expand(6, 1, 16, 16).contiguous()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixup_is_that_of_torchvision(seed: int, paired_with_the_last: torch.Tensor) -> None:
+    from torchvision.transforms.v2 import MixUp
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        ours = blend_batch(paired_with_the_last, torch.eye(6), how="mixup", alpha=0.4)
+        torch.manual_seed(seed)
+        known = MixUp(alpha=0.4, num_classes=6)(paired_with_the_last, torch.arange(6))
+    assert torch.allclose(ours[0], known[0])
+    assert torch.allclose(ours[1], known[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cutmix_is_that_of_torchvision_to_a_pixel(seed: int, paired_with_the_last: torch.Tensor) -> None:
+    from torchvision.transforms.v2 import CutMix
+
+    images = paired_with_the_last
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        ours, _ = blend_batch(images, torch.eye(6), how="cutmix", alpha=1.0)
+        torch.manual_seed(seed)
+        turned, _ = CutMix(alpha=1.0, num_classes=6)(images, torch.arange(6))  # it draws across before down
+    for blended, axis in ((ours, 2), (ours, 3)):
+        our_cut, their_cut = ((b != images).any(a).any((0, 1)) for b, a in ((blended, 5 - axis), (turned, axis)))
+        assert int((our_cut != their_cut).sum()) <= 2
+    assert int((ours != images).sum()) > 0
 
 
 def test_randaugment_changes_each_image_by_itself_and_keeps_the_range() -> None:

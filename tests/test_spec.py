@@ -14,7 +14,7 @@ from benchmarks.job.plan import specs_of
 from benchmarks.request.options import parse
 from benchmarks.request.spec import NONE, RunSpec, n_shards, normalise, real_only
 from data.images import ImageSet
-from data.mixing import Demand, demand
+from data.mixing import MODES, Demand, demand
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.work import Budget
@@ -86,12 +86,50 @@ def test_a_field_changes_the_keys_of_its_row_and_no_others(
     assert {name for name in before if before[name] != after[name]} == expected
 
 
+@pytest.mark.parametrize(
+    "change", [{"streams": {"a": 5}}, {"streams": {"b": 4}}, {"keep_real": 8}, {"pretraining": 0.5}]
+)
+def test_every_part_of_a_demand_is_in_the_classifiers_key(make_spec: Make, change: dict[str, Any]) -> None:
+    spec, asked = make_spec(), Demand({"a": 4}, 9)
+    other = dataclasses.replace(asked, **change)
+    assert digest(spec.classify_identity(asked, 0)) != digest(spec.classify_identity(other, 0))
+
+
+def test_the_rows_above_name_every_part_of_a_demand() -> None:
+    assert {f.name for f in dataclasses.fields(Demand)} == {"streams", "keep_real", "pretraining"}
+
+
+def test_no_two_modes_share_a_classifiers_key(make_spec: Make, make_images: Callable[..., ImageSet]) -> None:
+    train = make_images()
+    keys = {mode: keys_of(make_spec(mode=mode), train)["classify"] for mode in MODES}
+    assert len(set(keys.values())) == len(MODES)
+
+
+def test_classifiers_of_one_arm_have_keys_of_their_own(make_spec: Make) -> None:
+    identities = [make_spec().classify_identity(Demand({"a": 4}, 9), k) for k in range(3)]
+    assert len({digest(identity) for identity in identities}) == 3
+    assert [identity["seed"] for identity in identities] == [make_spec().classifier_seed(k) for k in range(3)]
+
+
+def test_the_model_of_the_zero_lines_first_classifier_alone_is_kept(make_spec: Make) -> None:
+    alone, portion = normalise(make_spec(ratio=0.0)), normalise(make_spec(ratio=0.0, portion=0.5))
+    remedy, nothing = real_only(make_spec(), generator="oversample"), Demand({}, 9)
+    options = {"clf": {"sampling": "natural"}}
+    specs = [make_spec(**options), alone, portion, dataclasses.replace(remedy, **options)]
+    kept = [[spec.classify_identity(nothing, k)["keep_model"] for k in range(2)] for spec in specs]
+    assert kept == [[False, False], [True, False], [False, False], [False, False]]
+    assert [spec.is_zero_line for spec in specs] == [False, True, False, False]
+
+
 def test_the_root_seed_changes_the_data_only_where_patients_are_drawn(
     make_spec: Make, make_images: Callable[..., ImageSet]
 ) -> None:
     train = make_images()
-    for fraction, same in ((1.0, True), (0.5, False)):
-        one, other = (make_spec(seed=s, real_fraction=fraction) for s in (0, 1))
+    drawn: tuple[tuple[dict[str, Any], bool], ...] = (
+        ({}, True), ({"real_fraction": 0.5}, False), ({"patients_per_class": 2}, False),
+    )  # fmt: skip
+    for change, same in drawn:
+        one, other = (make_spec(seed=s, **change) for s in (0, 1))
         assert (keys_of(one, train)["data"] == keys_of(other, train)["data"]) is same
 
 
@@ -214,11 +252,26 @@ def test_a_ratio_that_means_nothing_is_refused(make_spec: Make, ratio: float) ->
         ({"real_fraction": float("nan")}, "--real-fraction"),
         ({"seeds": 0}, "--seeds 0"),
         ({"shard": 0}, "--shard 0"),
+        ({"patients_per_class": -1}, "--patients-per-class -1"),
+        ({"portion": 0.0}, "no point at 0"),
+        ({"portion": -1.0}, "no point at -1"),
+        ({"margin": 0.0}, "--margin 0"),
+        ({"margin": 1.0}, "--margin 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(make_spec: Make, change: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         make_spec(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"real_fraction": 1.0}, {"real_fraction": 0.01}, {"seeds": 1}, {"shard": 1}, {"patients_per_class": 1},
+     {"portion": 0.01}, {"portion": 2.0}, {"margin": 0.001}, {"margin": 0.999}, {"ratio": 1.0, "mode": "replace"}],
+)  # fmt: skip
+def test_settings_at_the_edge_of_the_range_are_taken(make_spec: Make, change: dict[str, Any]) -> None:
+    spec = make_spec(**change)
+    assert {name: getattr(spec, name) for name in change} == change
 
 
 # -- seeds and shards ---------------------------------------------------------------------------------------------

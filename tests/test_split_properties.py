@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,49 @@ def test_a_class_of_three_patients_is_everywhere_where_patients_have_one_class(
     assert held[:, n_patients >= 3].all()
     if n_patients.max() >= 3:  # else a rare class's patient may be needed to inhabit val or test
         assert held[0, n_patients >= 1].all() and held[2, n_patients >= 2].all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_no_more_patients_change_sides_than_it_takes(data: st.DataObject) -> None:
+    """Against every possible assignment: the best there is, and among those the one that moves the fewest patients."""
+    n_patients, n_classes = data.draw(st.integers(3, 6)), data.draw(st.integers(1, 4))
+    bits = st.lists(st.booleans(), min_size=n_classes, max_size=n_classes)
+    has = np.array(data.draw(st.lists(bits.filter(any), min_size=n_patients, max_size=n_patients)))
+    every = [np.array(p) for p in itertools.product(range(3), repeat=n_patients) if len(set(p)) == 3]
+    part = every[data.draw(st.integers(0, len(every) - 1))]
+    moved = cover_classes(part, has, n_parts=3)
+    best = max((worth(p, has), int((p == part).sum())) for p in every)
+    assert len(set(moved.tolist())) == 3
+    if best[0] == worth(part, has):
+        assert moved is part
+    else:
+        assert (worth(moved, has), int((moved == part).sum())) == best
+
+
+def test_only_the_first_patients_of_a_class_are_free_to_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a large table makes no large programme: here the first two of each of two classes."""
+    monkeypatch.setattr(sys.modules[cover_classes.__module__], "FREE_PER_CLASS", 2)
+    has = np.eye(2, dtype=bool)[[0] * 5 + [1] * 5]
+    part = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 2])
+    moved = cover_classes(part, has, n_parts=3)
+    assert {0, 1} < set(np.flatnonzero(moved != part).tolist()) < {0, 1, 5, 6}
+    assert held_by(moved, has).all()
+
+
+def test_where_nothing_is_to_be_mended_no_solver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every class is in as many parts as it has patients: one in train, two in train and test."""
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("a solver was asked")
+
+    monkeypatch.setattr(sys.modules[cover_classes.__module__], "_solve", asked)
+    has = np.eye(4, dtype=bool)[[0, 0, 0, 1, 2, 2]]  # the last class has nobody
+    part = np.array([0, 1, 2, 0, 0, 2])
+    assert cover_classes(part, has, n_parts=3) is part
+    for mended in ([0, 1, 2, 1, 0, 2], [0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 0, 1], [0, 1, 1, 0, 0, 2]):
+        with pytest.raises(AssertionError, match="a solver was asked"):
+            cover_classes(np.array(mended), has, n_parts=3)
 
 
 def test_patients_with_several_findings_change_sides_until_every_finding_is_everywhere() -> None:

@@ -1,16 +1,14 @@
-"""Splits keep patients together and classes apart evenly; subsamples are nested."""
+"""Splits keep patients together and classes apart evenly."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.images import ImageSet, Split
+from data.images import Split
 from data.splits.by_patient import split_by_patient, split_patients_in
-from data.splits.low_data import subsample_patients
 from synthworth.errors import UserError
 
 rows_of_patients = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120).filter(
@@ -61,19 +59,43 @@ def test_the_order_of_rows_changes_nothing(rows: list, random) -> None:
         assert {groups[i] for i in one[split]} == {groups[order[i]] for i in other[split]}
 
 
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), min_size=3, max_size=60), st.integers(0, 9))
-def test_a_class_of_three_patients_is_in_every_split(patients: list, seed: int) -> None:
-    groups = [f"p{i}" for i, (_, n) in enumerate(patients) for _ in range(n)]
-    labels = np.array([c for c, n in patients for _ in range(n)])
+def three_each(*, alone: bool) -> tuple[list[str], np.ndarray]:
+    """60 patients of class 0 and three of each other; where not `alone`, every patient has films of class 0 too."""
+    groups, labels = [], []
+    for patient in range(69):
+        rare = patient // 3 - 19 if patient >= 60 else 0
+        for label in {rare} if alone else {0, rare}:
+            groups.append(f"p{patient}")
+            labels.append(label)
+    return groups, np.array(labels)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_of_three_patients_each_split_gets_one(seed: int, alone: bool) -> None:
+    groups, labels = three_each(alone=alone)
     parts = split_by_patient(groups, labels, seed=seed)
-    for c in set(labels.tolist()):
-        n_patients = sum(1 for of_patient, _ in patients if of_patient == c)
-        present = {split for split, rows in parts.items() if (labels[rows] == c).any()}
-        if n_patients >= 3:
-            assert present == set(Split) - {Split.reserve}
-        else:
-            assert len(present) >= min(n_patients, 1)
+    for rare in (1, 2, 3):
+        assert [int((labels[rows] == rare).sum()) for rows in parts.values()] == [1, 1, 1]
+
+
+def test_the_emptiest_split_gets_the_next_patient_and_not_the_largest() -> None:
+    """Ten patients of ten films each among 100 of one: every split gets its share of the large ones."""
+    groups = [f"p{i}" for i in range(100)] + [f"large{i}" for i in range(10) for _ in range(10)]
+    labels = np.zeros(len(groups), np.int64)
+    n_large = [
+        [sum(name.startswith("large") for name in {groups[i] for i in part}) for part in parts.values()]
+        for parts in (split_by_patient(groups, labels, fractions=(0.6, 0.2, 0.2), seed=seed) for seed in range(20))
+    ]
+    assert np.mean(n_large, axis=0) == pytest.approx([6, 2, 2], abs=0.7)
+
+
+def test_a_split_that_would_be_empty_gets_the_smallest_patient() -> None:
+    """Three patients of three classes: each would be trained on."""
+    parts = split_by_patient([*"aaaaa", "b", *"ccc"], np.array([0] * 5 + [1] + [2] * 3), seed=0)
+    assert {split.value: rows.tolist() for split, rows in parts.items()} == {
+        "train": [0, 1, 2, 3, 4], "val": [6, 7, 8], "test": [5],
+    }  # fmt: skip
 
 
 def test_a_class_of_one_patient_is_trained_on_and_of_two_also_tested() -> None:
@@ -123,6 +145,20 @@ def test_fractions_that_are_no_shares_are_refused(fractions: tuple) -> None:
 def test_two_patients_cannot_be_split_in_three() -> None:
     with pytest.raises(UserError, match="2 patients"):
         split_by_patient(["a", "b", "a"], np.zeros(3, int), seed=0)
+    parts = split_by_patient(["a", "b", "c"], np.zeros(3, int), seed=0)
+    assert sorted(map(len, parts.values())) == [1, 1, 1]
+
+
+def test_names_and_labels_of_other_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 patients' names but 4 labels"):
+        split_by_patient(["a", "b", "c"], np.zeros(4, int), seed=0)
+
+
+def test_no_finding_at_all_is_spread_like_a_finding() -> None:
+    groups = [f"p{i}" for i in range(63)]
+    labels = np.array([[0, 0]] * 3 + [[1, 0], [0, 1], [1, 1]] * 20, dtype=np.uint8)
+    parts = split_by_patient(groups, labels, seed=0)
+    assert [int((labels[rows].sum(1) == 0).sum()) for rows in parts.values()] == [1, 1, 1]
 
 
 def test_two_parts_keep_their_shares() -> None:
@@ -130,62 +166,3 @@ def test_two_parts_keep_their_shares() -> None:
     kept, val = split_patients_in(groups, np.arange(90) % 2, shares=(8 / 9, 1 / 9), seed=0)
     assert len(kept) == 80
     assert len(val) == 10
-
-
-def image_set(groups: list[str], labels: np.ndarray) -> ImageSet:
-    labels = np.asarray(labels)
-    k = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-    return ImageSet(
-        images=torch.zeros(len(groups), 1, 8, 8, dtype=torch.uint8),
-        labels=torch.from_numpy(labels.astype(np.uint8 if labels.ndim == 2 else np.int64)),
-        ids=tuple(f"i{i}" for i in range(len(groups))),
-        groups=tuple(groups),
-        split=Split.train,
-        classes=tuple(f"c{c}" for c in range(k)),
-    )
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.one_of(rows_of_patients, findings), st.integers(0, 5))
-def test_smaller_fractions_are_nested_and_lose_no_class(rows: list, seed: int) -> None:
-    images = image_set(*names_and_labels(rows))
-    before: set[str] = set()
-    for fraction in (0.01, 0.125, 0.25, 0.5, 0.9, 1.0):
-        kept, rest = subsample_patients(images, fraction, seed=seed)
-        patients = set(kept.groups)
-        assert before <= patients
-        assert not patients & set(rest.groups)
-        assert len(kept) + len(rest) == len(images)
-        assert kept.split is Split.train
-        assert rest.split is Split.reserve
-        assert all(kept.counts()[c] for c, n in images.counts().items() if n)
-        before = patients
-    assert kept.ids == images.ids
-    assert len(rest) == 0
-
-
-def test_a_fraction_keeps_about_that_share_of_every_class() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.choice(3, 4000, p=[0.7, 0.2, 0.1])
-    groups = [f"{labels[i]}-{i // 2}" for i in range(4000)]
-    images = image_set(groups, labels)
-    for fraction in (0.125, 0.25, 0.5):
-        kept, _ = subsample_patients(images, fraction, seed=0)
-        for c, n in images.counts().items():
-            assert kept.counts()[c] == pytest.approx(fraction * n, abs=4)
-
-
-def test_subsampling_depends_on_names_not_on_rows() -> None:
-    groups = [f"p{i // 3}" for i in range(90)]
-    images = image_set(groups, np.arange(90) % 3)
-    order = np.random.default_rng(0).permutation(90)
-    one, _ = subsample_patients(images, 0.3, seed=4)
-    other, _ = subsample_patients(images.subset(order), 0.3, seed=4)
-    assert set(one.groups) == set(other.groups)
-    assert set(one.groups) != set(subsample_patients(images, 0.3, seed=5)[0].groups)
-
-
-@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan")])
-def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
-    with pytest.raises(UserError, match="fraction"):
-        subsample_patients(image_set(["a", "b", "c"], np.array([0, 1, 0])), fraction, seed=0)

@@ -96,6 +96,43 @@ def test_a_class_that_the_test_set_lacks_is_left_out_with_its_reason():
         aurocs(scores, np.zeros_like(truth), groups, seed=0, n_replicates=10)
 
 
+def test_a_resample_that_judges_no_class_is_left_out_and_is_not_called_incomplete():
+    scores, truth, groups = experiment(n_patients=20, k=2)
+    truth[:] = 0
+    truth[0] = 1
+    found = aurocs(scores, truth, groups, seed=3, n_replicates=300)
+    lost = ~found["auroc"].valid
+    assert 0.25 < lost.mean() < 0.5
+    np.testing.assert_array_equal(lost, ~found["auroc[0]"].valid)
+    assert not found["auroc"].draws[:, lost].any() and not found["auroc[0]"].draws[:, lost].any()
+    assert found["auroc"].n_incomplete == 0
+
+
+def test_patients_whose_images_are_all_positive_or_all_negative_are_counted():
+    """Patients in order: negative, positive, both, positive, negative, and each with two images."""
+    groups = np.repeat(np.arange(5), 2)
+    yes = np.array([0, 0, 1, 1, 0, 1, 1, 1, 0, 0])
+    score = np.array([0.1, 0.5, 0.5, 0.9, 0.8, 0.2, 0.6, 0.8, 0.8, 0.3])
+    for turned in (False, True):
+        truth, p = (1 - yes, 1 - score) if turned else (yes, score)
+        found = aurocs(np.stack([1 - p, p], axis=1)[None], truth, groups, seed=2, n_replicates=30)["auroc"]
+        counts = draw_counts(5, 30, seed=2)
+        for b in np.flatnonzero(found.valid):
+            rows = written_out(groups, counts[:, b])
+            assert found.draws[0, b] == pytest.approx(roc_auc_score(truth[rows], p[rows]))
+        assert found.values[0] == pytest.approx(roc_auc_score(truth, p))
+
+
+def test_what_is_said_of_a_class_is_paired_with_that_class_alone():
+    scores, truth, groups = experiment()
+    found = aurocs(scores, truth, groups, seed=6, n_replicates=10, classes=("a", "b", "c"))
+    assert len({one.design for one in found.values()}) == 4
+    for name, one in found.items():
+        assert (one.name, one.n_patients, one.seed, one.n_seeds) == (name, 30, 6, 2)
+    other = aurocs(scores / 2, truth, groups, seed=6, n_replicates=10, classes=("a", "b", "c"))
+    assert all(found[name].pairs_with(other[name]) for name in found)
+
+
 @pytest.mark.parametrize(
     ("shape", "groups", "n"), [((20, 3), 20, 5), ((0, 20, 3), 20, 5), ((1, 20, 3), 19, 5), ((1, 20, 3), 20, 0)]
 )

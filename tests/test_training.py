@@ -6,16 +6,19 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.check.checks import make_images
 from generators.dcgan import DCGAN
-from generators.training import Learner, Part, Resident, Trainer, first_of_each, rate_at, report_phases
+from generators.snapshots import first_of_each
+from generators.training import Learner, Part, Trainer, report_phases
 from synthworth.errors import Diverged, UserError
 from synthworth.processes import run_together
 from synthworth.training.loop import Bounds, PhaseReport
+from synthworth.training.rates import rate_at
 from synthworth.work import Budget, Work
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,7 +35,7 @@ def make_trainer(folder: Path, *, batch: int = 8, accumulate: int = 1, devices: 
 def learn(trainer: Trainer, learner: Learner, *, noise: bool = True) -> list[float]:
     """The loss curve of five steps on a small regression; with `noise` each part draws some."""
     x = torch.linspace(-1, 1, 4 * 24).reshape(24, 4)
-    source = Resident(x, x.sum(1, keepdim=True).sin(), device=trainer.device)
+    source = trainer.near(x, x.sum(1, keepdim=True).sin())
 
     def loss(part: Part) -> dict[str, torch.Tensor]:
         rows, target = source(part.rows)
@@ -136,12 +139,19 @@ def test_a_network_that_is_only_looked_through_gets_no_gradient(tmp_path: Path) 
     assert all(p.grad is None and p.requires_grad for p in learner.net.parameters())
 
 
-def test_the_rate_rises_and_falls_by_the_step_alone() -> None:
-    rates = [rate_at(t, 100, warmup=10, schedule="cosine") for t in range(100)]
-    assert rates[0] == pytest.approx(0.1, abs=0.01)
-    assert max(rates) == pytest.approx(rates[10], abs=0.03)
-    assert rates[-1] < 0.001
-    assert rate_at(50, 100, warmup=10, schedule="constant") == 1.0
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "rises"), [("cosine", 10, 10), ("constant", 10, 10), ("cosine", 50, 10), ("constant", 0, 1)]
+)
+def test_a_learner_moves_at_the_rate_of_the_step(schedule: Any, warmup: int, rises: int, tmp_path: Path) -> None:
+    learner = Trainer(Work(tmp_path), seed=0, batch=4).learner(
+        "net", torch.nn.Linear(1, 1), lr=0.5, n_steps=100, warmup=warmup, schedule=schedule
+    )
+    rates = []
+    for _ in range(100):
+        rates.append(learner.raw_optimiser.param_groups[0]["lr"])
+        learner.update([Part(torch.arange(4), 0)], lambda part: {"loss": learner(torch.ones(4, 1)).mean()})
+    known = [rate_at(t, 100, schedule=schedule, n_rise=rises, peak=0.5, overlap=True) for t in range(100)]
+    assert rates == pytest.approx(known)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from benchmarks.records.store import Records
 from benchmarks.request.options import parse
 from benchmarks.statistics.crossed_trainings import pool, variance
 from benchmarks.statistics.interval import half_width
-from benchmarks.statistics.quantile import quantile
+from benchmarks.statistics.quantile import one_sided_p, quantile
+from benchmarks.statistics.sampled import Sampled
 from benchmarks.verdicts.over_trainings import by_method, entries_of, pooled_sentences
+from synthworth.errors import Unavailable
 
 
 def crossed(
@@ -60,6 +62,122 @@ def test_trainings_that_differ_widen_the_interval() -> None:
     assert far.total > 3 * near.total
     assert far.parts[0][0] > 0.8
     assert (far.seeds, far.patients) == pytest.approx((near.seeds, near.patients))
+
+
+TABLE = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])
+"""Two trainings and three seeds. Means 2, 5 (variance 9/2) and 2, 3, 11/2 (variance 13/4); what is left of each cell,
+(1/2, 1/2, -1) and its negative, has the mean square 3/2. So A = 9/4, B = 13/12 and C = 1/4."""
+
+
+def still(values: np.ndarray) -> np.ndarray:
+    """Resamples that all give the same: the patients play no part."""
+    return np.repeat(values[:, :, None], 5, axis=2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_variance_between_is_a_plus_b_less_the_interaction_that_both_hold(turned: bool) -> None:
+    """Turned, there are three trainings and two seeds."""
+    values = TABLE.T if turned else TABLE
+    found = variance(values, still(values), n_groups=9)
+    a, b = (13 / 12, 9 / 4) if turned else (9 / 4, 13 / 12)
+    assert (found.trainings, found.seeds, found.patients) == pytest.approx((a, b, 0))
+    assert found.total == pytest.approx(9 / 4 + 13 / 12 - 1 / 4)
+    freedom = (2, 1) if turned else (1, 2)
+    expected = [[a / (a + b), freedom[0]], [b / (a + b), freedom[1]], [0, 8]]
+    assert np.array(found.parts) == pytest.approx(np.array(expected))
+
+
+def test_one_seed_tells_the_trainings_apart_and_nothing_of_seeds() -> None:
+    values = np.array([[1.0], [3.0]])
+    found = variance(values, still(values), n_groups=9)
+    assert (found.total, found.trainings, found.seeds) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "a", "b"),
+    [([[2, 0], [-2, 0]], 1, 0), ([[2, -2], [0, 0]], 0, 1), ([[1, -1], [-1, 1]], 0, 0)],
+    ids=["trainings", "seeds", "interaction alone"],
+)
+def test_the_variance_between_never_falls_below_that_of_trainings_or_of_seeds(table, a: float, b: float) -> None:
+    """C is 1 in each of them, so that A + B - C is 0 or below."""
+    values = np.array(table, dtype=float)
+    found = variance(values, still(values), n_groups=9)
+    assert (found.trainings, found.seeds, found.total) == (a, b, max(a, b))
+    assert [share for share, _ in found.parts] == ([a, b, 0] if a or b else [0, 0, 1])
+
+
+def test_trainings_and_seeds_that_differ_alike_share_the_variance_and_have_freedom_by_their_number() -> None:
+    """Effects of -1, 0 and 1 of both, without interaction: A = B = 1/3."""
+    effect = np.array([-1.0, 0.0, 1.0])
+    values = effect[:, None] + effect
+    found = variance(values, still(values), n_groups=9)
+    assert found.total == pytest.approx(2 / 3)
+    assert np.array(found.parts) == pytest.approx(np.array([[1 / 2, 2], [1 / 2, 2], [0, 8]]))
+
+
+def moving(*, mean: float, training: float, seed: float, both: float) -> np.ndarray:
+    """Three resamples (2, 2, 3) that move the grand mean, the trainings apart, the seeds apart, and both."""
+    apart = np.array([1.0, -1.0])
+    table = mean + training * apart[:, None] + seed * apart + both * np.outer(apart, apart)
+    return table[:, :, None] * np.array([1.0, -1.0, 0.0])
+
+
+def test_patients_add_their_variance_less_what_trainings_and_seeds_hold_of_it() -> None:
+    """Over the three resamples a move of m has the variance m^2, and with three patients 3/2 m^2."""
+    values = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    found = variance(values, moving(mean=4, training=1, seed=2, both=1.5), n_groups=3)
+    assert found.patients == pytest.approx(1.5 * 16)
+    rest = 1.5 * (16 - (1 + 4 - 2.25))
+    assert found.total == pytest.approx(1 + rest)
+    assert np.array(found.parts) == pytest.approx(np.array([[1 / (1 + rest), 1], [0, 1], [rest / (1 + rest), 2]]))
+    assert variance(values, moving(mean=1, training=2, seed=0, both=0), n_groups=3).total == 1
+
+
+def arms_of(values: np.ndarray, draws: np.ndarray, **change: Any) -> tuple[list[Sampled], Sampled]:
+    """An arm for each row of values (G, S) and draws (G, S, N), and a control that is 0 throughout."""
+    zero = Sampled(
+        "auroc", np.zeros(values.shape[1]), np.zeros(draws.shape[1:]), np.ones(draws.shape[2], bool), 60, 3, "d"
+    )
+    control = dataclasses.replace(zero, **change)
+    return [dataclasses.replace(control, values=v, draws=d) for v, d in zip(values, draws, strict=True)], control
+
+
+@pytest.mark.parametrize(("n_seeds", "words"), [(6, ("helps", "hurts")), (5, ("no difference shown",) * 2)])
+def test_what_is_pooled_is_the_mean_with_the_interval_of_its_variance(n_seeds: int, words: tuple[str, str]) -> None:
+    values, draws = crossed(np.random.default_rng(1), g=3, s=n_seeds, training=0.05, seed=0.05)
+    for sign, word in zip((1, -1), words, strict=True):
+        arms, control = arms_of(sign * (values + 2), sign * (draws + 2))
+        expected, found = variance(values, draws, n_groups=60), pool(arms, control)
+        se = np.sqrt(expected.total)
+        assert (found.verdict, found.n_trainings, found.n_seeds, found.n_groups) == (word, 3, n_seeds, 60)
+        assert found.difference == pytest.approx(sign * (values.mean() + 2))
+        assert found.by_training == pytest.approx(tuple(sign * (values.mean(axis=1) + 2)))
+        assert found.quantile == pytest.approx(quantile(0.975, expected.parts))
+        ends = (found.difference - found.quantile * se, found.difference + found.quantile * se)
+        assert (found.low, found.high) == pytest.approx(ends)
+        assert found.p_value == pytest.approx(2 / 2**n_seeds)
+        assert found.p_interval == pytest.approx(2 * one_sided_p(abs(found.difference), se, expected.parts))
+        parts = (expected.trainings, expected.seeds, expected.patients)
+        assert (found.se_trainings, found.se_seeds, found.se_patients) == pytest.approx(tuple(np.sqrt(parts)))
+        assert found.to_json() == dataclasses.asdict(found) | {"by_training": list(found.by_training)}
+
+
+def test_an_interval_over_trainings_that_holds_zero_says_nothing() -> None:
+    values, draws = crossed(np.random.default_rng(1), g=3, s=6, training=0.05, seed=0.05)
+    for shift in (-0.01, 0.01):
+        found = pool(*arms_of(values - values.mean() + shift, draws - values.mean() + shift))
+        assert found.low < 0 < found.high and found.verdict == "no difference shown"
+    nothing = pool(*arms_of(np.zeros((2, 6)), np.zeros((2, 6, 200))))
+    assert (nothing.low, nothing.high, nothing.verdict) == (0, 0, "no difference shown")
+
+
+def test_an_interval_over_trainings_needs_two_patients_and_two_seeds() -> None:
+    values, draws = crossed(np.random.default_rng(1), g=2, s=2, training=0.05, seed=0.05)
+    assert pool(*arms_of(values, draws, n_patients=2)).n_groups == 2
+    with pytest.raises(Unavailable, match="two patients and two classifier seeds"):
+        pool(*arms_of(values, draws, n_patients=1))
+    with pytest.raises(Unavailable, match="two patients and two classifier seeds"):
+        pool(*arms_of(values[:, :1], draws[:, :1]))
 
 
 def trained(lab: Any, *qualities: float, **change: Any) -> list[dict[str, Any]]:
@@ -115,12 +233,34 @@ def test_a_missing_zero_line_is_said(alone: Any) -> None:
     assert line == "latent_ddpm add 0.5, 3 trainings: not compared with real images alone"
 
 
+def test_trainings_compared_with_other_controls_are_pooled_all_the_same(alone: Any) -> None:
+    records = trained(alone, 2.4, 2.5, 2.6)
+    (line,) = told(alone, [{**r, "comparisons": {}} for r in records])
+    assert line.startswith("HELPS. latent_ddpm add 0.5, 3 trainings: AUROC +")
+    assert told(alone, records) == [line]
+
+
+def test_a_point_of_the_learning_curve_is_not_what_trainings_are_compared_with(alone: Any) -> None:
+    zero, *arms = trained(alone, 2.4, 2.5, 2.6)
+    point = alone.run("none", 2.5, portion=2.0)
+    (line,) = told(alone, [point, zero, *arms])
+    assert line == told(alone, [zero, *arms])[0]
+    assert told(alone, [point, *arms])[0].endswith("not compared with real images alone")
+
+
+def test_one_training_of_unequal_compute_leaves_the_method_without_a_verdict(alone: Any) -> None:
+    zero, first, *others = trained(alone, 2.4, 2.5, 2.6)
+    longer = {**first, "training": {**first["training"], "steps": [9] * 6}}
+    (line,) = told(alone, [zero, longer, *others])
+    assert line.startswith("UNEQUAL COMPUTE, 9 optimiser steps against 5. latent_ddpm add 0.5, 3 trainings: AUROC +")
+
+
 def test_trainings_that_cannot_be_paired_are_refused(alone: Any) -> None:
     trained(alone, 2.0, 2.0)
     first, control = (alone.known[k] for k in (("latent_ddpm", 0.5, 6, 0), ("none", None, 6, 0)))
     with pytest.raises(ValueError, match="two or more"):
         pool([first], control)
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with pytest.raises(ValueError, match="the trainings cannot be paired"):
         pool([first, dataclasses.replace(first, design="another")], control)
 
 

@@ -10,7 +10,6 @@ from benchmarks.metrics.utility import (
     RATES,
     auprc,
     auroc,
-    measure_utility,
     one_vs_rest,
     operating_point,
     youden_threshold,
@@ -21,6 +20,12 @@ def findings(n: int = 200, k: int = 3, *, seed: int = 0) -> tuple[np.ndarray, np
     rng = np.random.default_rng(seed)
     truth = (rng.random((n, k)) < 0.3).astype(np.uint8)
     return truth, np.round(1 / (1 + np.exp(-(rng.normal(size=(n, k)) + truth))), 2)  # rounded: ties
+
+
+def every_number(*, truth, scores, classes=None):
+    """AUROC, AUPRC and the rates, with the thresholds chosen on val images like those of test."""
+    plain = {"truth": truth, "scores": scores, "classes": classes}
+    return auroc(**plain) | auprc(**plain) | operating_point(**plain, val_truth=truth, val_scores=scores)
 
 
 def classes(n: int = 200, k: int = 4, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -46,9 +51,7 @@ def test_macro_auroc_of_many_classes_is_one_against_the_rest():
 
 def test_two_classes_are_one_question_about_the_second():
     truth, scores = classes(k=2)
-    found = measure_utility(
-        truth=truth, scores=scores, val_truth=truth, val_scores=scores, classes=("normal", "pneumonia")
-    )
+    found = every_number(truth=truth, scores=scores, classes=("normal", "pneumonia"))
     assert found["auroc"].value == found["auroc[pneumonia]"].value
     assert found["auprc"].value == pytest.approx(sk.average_precision_score(truth, scores[:, 1]))
     assert "auroc[normal]" not in found
@@ -58,9 +61,8 @@ def test_two_classes_are_one_question_about_the_second():
 def test_a_class_that_test_lacks_is_null_and_the_macro_says_so():
     truth, scores = findings()
     truth[:, 2] = 0
-    found = measure_utility(
-        truth=truth, scores=scores, val_truth=findings()[0], val_scores=scores, classes=("a", "b", "c")
-    )
+    plain = {"truth": truth, "scores": scores, "classes": ("a", "b", "c")}
+    found = auroc(**plain) | operating_point(**plain, val_truth=findings()[0], val_scores=scores)
     assert found["auroc[c]"].value is None
     assert found["auroc[c]"].note == "no positive image"
     assert found["auroc"].value == pytest.approx(sk.roc_auc_score(truth[:, :2], scores[:, :2]))
@@ -163,5 +165,5 @@ def test_what_does_not_fit_is_refused(truth, scores, names, message):
 
 def test_every_value_can_be_written():
     truth, scores = classes()
-    for value in measure_utility(truth=truth, scores=scores, val_truth=truth, val_scores=scores).values():
+    for value in every_number(truth=truth, scores=scores).values():
         assert value.to_json()["n"] == 200

@@ -148,6 +148,23 @@ def test_the_encoder_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
     save_file(complete, tmp_path / "own.safetensors")
     loaded = TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "own.safetensors").net.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_nothing_in_a_file_of_encoder_weights_is_executed(tmp_path: Path) -> None:
+    torch.save({"state_dict": Payload(tmp_path / "executed")}, tmp_path / "own.pth")
+    with pytest.raises(UserError, match="cannot be had"):
+        TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "own.pth")
+    assert not (tmp_path / "executed").exists()
     with pytest.raises(UserError, match="cannot be had"):
         TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "absent.safetensors")
 

@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.statistics.sampled import Sampled
-from benchmarks.statistics.worth import isotonic_weights, measure_worth
+from benchmarks.statistics.worth import Worth, isotonic_weights, measure_worth
 
 SIZES = (125, 250, 500, 1000, 2000)
 
@@ -89,3 +90,131 @@ def test_arms_of_another_test_set_are_refused() -> None:
         measure_worth(arm, strange, n_real=1, n_synthetic=1)
     with pytest.raises(ValueError, match="two sizes"):
         measure_worth(arm, other[:1], n_real=1, n_synthetic=1)
+
+
+# -- curves without noise: sizes and ends by hand --
+
+SCATTER = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+HALF = float(stats.t.ppf(0.975, 5)) * math.sqrt(1.2 / 6)
+"""Half an interval's width of six seeds that scatter like `SCATTER`, where patients play no part."""
+
+
+def exact(mean: float, *, scatter: float = 0.0) -> Sampled:
+    values = mean + scatter * SCATTER
+    return Sampled("auroc", values, np.repeat(values[:, None], 100, axis=1), np.ones(100, bool), 200, 0, "one design")
+
+
+def valued(arm: float, curve: dict[int, float], *, scatter: float = 0.0, n_synthetic: int = 100) -> Worth:
+    points = [(n, exact(auroc)) for n, auroc in curve.items()]
+    return measure_worth(exact(arm, scatter=scatter), points, n_real=200, n_synthetic=n_synthetic)
+
+
+STRAIGHT = {100: 0.5, 200: 0.625, 400: 0.75}
+"""AUROC rises by 1/8 for each doubling."""
+
+
+@pytest.mark.parametrize(
+    ("arm", "curve", "n"),
+    [
+        (0.5625, STRAIGHT, 100 * math.sqrt(2)),
+        (0.6875, {200: 0.625, 400: 0.75, 100: 0.5}, 200 * math.sqrt(2)),
+        (0.5, STRAIGHT, 100),
+        (0.625, STRAIGHT, 200),
+        (0.75, STRAIGHT, 400),
+        (0.75, {100: 0.5, 200: 0.75, 800: 0.75, 1600: 1.0}, 400),
+        (0.75, {100: 0.5, 200: 0.875, 800: 0.625, 1600: 1.0}, 400),
+        (0.5, {100: 0.5, 400: 0.5, 1600: 1.0}, 200),
+        (0.75, {100: 0.5, 400: 0.75, 1600: 0.75}, 800),
+        (0.75, {100: 0.5, 200: 0.75, 400: 0.75, 800: 0.75, 1600: 1.0}, 400),
+    ],
+    ids=[
+        "between points", "in any order", "at the first", "at a point", "at the last", "on a plateau",
+        "on pooled points", "on a plateau at the start", "on a plateau at the end",
+        "on a plateau of three",
+    ],
+)  # fmt: skip
+def test_an_arm_is_worth_the_size_at_its_height_or_the_middle_of_a_plateau(arm, curve, n) -> None:
+    found = valued(arm, curve)
+    assert (found.where, found.note) == ("on the curve", "")
+    assert found.n_equivalent == pytest.approx(n)
+    assert found.worth == pytest.approx((n - 200) / 100)
+
+
+def test_the_set_ends_at_the_last_sizes_whose_difference_is_shown() -> None:
+    """The curve is within `HALF` * 0.05 of the arm from 200 / f to 200 f, f = 2^(HALF * 0.05 / 0.125)."""
+    found = valued(0.625, STRAIGHT, scatter=0.05)
+    grid, factor = np.geomspace(100, 400, 201), 2 ** (HALF * 0.05 / 0.125)
+    assert found.n_low == pytest.approx(grid[grid < 200 / factor].max())
+    assert found.n_high == pytest.approx(grid[grid > 200 * factor].min())
+    assert (found.low, found.high) == pytest.approx(((found.n_low - 200) / 100, (found.n_high - 200) / 100))
+
+
+def test_a_set_that_reaches_an_end_of_the_curve_is_open_there() -> None:
+    wide, low, high = (valued(arm, STRAIGHT, scatter=0.05) for arm in (0.625, 0.5, 0.75))
+    assert (low.n_low, low.low, high.n_high, high.high) == (None, None, None, None)
+    assert low.n_high == pytest.approx(100 * wide.n_high / 200, rel=0.01)
+    assert high.n_low == pytest.approx(400 * wide.n_low / 200, rel=0.01)
+    everything = valued(0.625, STRAIGHT, scatter=0.5)
+    assert (everything.n_low, everything.n_high) == (None, None)
+    assert everything.n_equivalent == pytest.approx(200)
+
+
+def test_an_arm_beyond_or_below_the_curve_has_the_sizes_that_it_cannot_be_told_from() -> None:
+    above, below = (valued(arm, STRAIGHT, scatter=0.05) for arm in (0.76, 0.49))
+    assert (above.where, above.n_equivalent, above.n_high) == ("beyond the curve", None, None)
+    assert 300 < above.n_low < 400
+    assert (below.where, below.n_equivalent, below.n_low) == ("below the curve", None, None)
+    assert 100 < below.n_high < 133
+    clear = valued(0.9, STRAIGHT, scatter=0.01), valued(0.4, STRAIGHT, scatter=0.01)
+    assert [(w.n_low, w.n_high) for w in clear] == [(400.0, None), (None, 100.0)]
+    assert [(w.low, w.high) for w in clear] == [(2.0, None), (None, -1.0)]
+    assert [w.note for w in clear] == [
+        "better than 400 real images, the most that were measured",
+        "worse than 100 real images, the fewest that were measured",
+    ]
+
+
+def test_the_curve_is_told_point_by_point_with_its_intervals() -> None:
+    points = [(n, exact(auroc, scatter=0.05)) for n, auroc in {100: 0.5, 200: 0.875, 400: 0.75, 800: 1.0}.items()]
+    arm = exact(0.8, scatter=0.05)
+    curve = measure_worth(arm, points, n_real=200, n_synthetic=100).to_json()["curve"]
+    half = HALF * 0.05
+    assert [list(point.values()) for point in curve] == [
+        pytest.approx([100, 0.5, 0.5 - half, 0.5 + half, 0.5]),
+        pytest.approx([200, 0.875, 0.875 - half, 0.875 + half, 0.8125]),
+        pytest.approx([400, 0.75, 0.75 - half, 0.75 + half, 0.8125]),
+        pytest.approx([800, 1.0, 1 - half, 1.0, 1.0]),
+    ]
+    assert list(curve[0]) == ["n", "auroc", "low", "high", "fitted"]
+
+
+def test_a_curve_that_does_not_rise_at_all_is_flat_and_its_gain_is_told() -> None:
+    found = valued(0.5, {100: 0.5, 400: 0.5})
+    assert found.where == "on a flat curve"
+    assert (found.n_real, found.n_synthetic, found.n_equivalent, found.n_low, found.n_high) == (
+        200,
+        100,
+        None,
+        None,
+        None,
+    )
+    assert found.note.startswith("real images alone gain +0.0000 [+0.0000, +0.0000] from 100 to 400: ")
+    assert len(found.curve) == 2
+    assert valued(0.5, {100: 0.5, 400: 0.501}).where == "on the curve"
+
+
+def test_worth_needs_two_sizes_and_a_synthetic_image() -> None:
+    assert valued(0.5625, STRAIGHT, n_synthetic=1).n_synthetic == 1
+    with pytest.raises(ValueError, match="with synthetic images"):
+        valued(0.5625, STRAIGHT, n_synthetic=0)
+    with pytest.raises(ValueError, match="two sizes"):
+        measure_worth(exact(0.5), [(100, exact(0.5)), (100, exact(0.6))], n_real=1, n_synthetic=1)
+
+
+def test_pooled_points_share_their_block_and_others_keep_their_own() -> None:
+    heights = np.array([0.5, 0.5, 0.8, 0.6, 0.65, 0.9])
+    third = [0, 0, 1 / 3, 1 / 3, 1 / 3, 0]
+    np.testing.assert_allclose(
+        isotonic_weights(heights),
+        [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], third, third, third, [0, 0, 0, 0, 0, 1]],
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from benchmarks.calibrate.simulate import DESIGNS, HARNESS, METHODS, Task, run_experiments, summarise
-from benchmarks.statistics.compare import MIN_SEEDS
+from benchmarks.statistics.word import MIN_SEEDS
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError

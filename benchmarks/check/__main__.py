@@ -1,73 +1,123 @@
-"""The command `python -m benchmarks.check NAME|module:Class`: does a generator keep the contract?"""
+"""The command `python -m benchmarks.check NAME|module:Class`: does a plugin keep its contract?"""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.check.checks import CheckResult, check_generator
+from benchmarks.check.checks import check_generator
+from benchmarks.check.kinds import KINDS, Kind, check_plugin, kind_of
+from benchmarks.check.result import CheckResult
+from benchmarks.metrics.registry import EXTRACTORS, METRICS
+from benchmarks.request.filters import FILTERS
+from classifiers.registry import classifiers
+from data.registry import datasets
 from generators.registry import generators
 from synthworth.commands import FAILED, OK, guarded
-from synthworth.errors import UserError
-from synthworth.registry import import_target, load_plugin_file
+from synthworth.errors import UserError, unknown_name
+from synthworth.registry import Registry, import_target, load_plugin_file
 
 __all__ = ["CheckResult", "check_generator", "main"]
+
+REGISTRIES: dict[str, Registry] = {
+    "generator": generators,
+    "dataset": datasets,
+    "classifier": classifiers,
+    "metric": METRICS,
+    "extractor": EXTRACTORS,
+    "filter": FILTERS,
+}
+FLAGS = {"generator": "gen", "dataset": "data", "classifier": "clf"}
+"""What a plugin's own options follow, as in the main job."""
+PROG = "python -m benchmarks.check"
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Prove that a generator keeps the contract; exit code 0 if it does, 1 if not."""
+    """Prove that a plugin keeps its contract; exit code 0 if it does, 1 if not. The options of a generator, dataset or
+    classifier can be given as in the main job (--gen.NAME, --data.NAME, --clf.NAME)."""
 
-    generator: Annotated[str, tyro.conf.Positional]
-    """A registered name, or `module:Class`."""
+    name: Annotated[str, tyro.conf.Positional]
+    """A registered name, or `module:Class` (`module:function` for a metric or a filter)."""
+    kind: Kind | None = None
+    """Of what; only needed where two kinds have the name, or an address does not tell."""
     plugin: tuple[Path, ...] = ()
     """Python files that register more."""
     multi: bool = False
-    """Check with findings that co-occur, labels (N, K)."""
+    """Check a generator or classifier with findings that co-occur, labels (N, K)."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
     size: int = 32
     """Pixels a side."""
 
 
-def find_class(name: str) -> type:
-    """The class of a registered name or of `module:Class`.
+def find_plugin(name: str, kind: str | None) -> tuple[Any, str, dict[str, Any]]:
+    """The plugin of a registered name or of an address, its kind, and the settings that its name implies.
 
     Raises
     ------
     UserError
-        When there is none.
+        When there is none, or several kinds have the name and `kind` does not say which is meant.
     """
     if ":" not in name:
-        found: type = generators.get(name)
-        return found
+        kinds = [k for k in KINDS if (kind in (None, k)) and name in REGISTRIES[k]]
+        if not kinds:
+            known = [n for k in KINDS if kind in (None, k) for n in REGISTRIES[k].names()]
+            raise unknown_name(kind or "plugin", name, known)
+        if len(kinds) > 1:
+            raise UserError(f"{name!r} is a {' and a '.join(kinds)}; say which is meant with --kind")
+        registry = REGISTRIES[kinds[0]]
+        return registry.get(name), kinds[0], dict(registry.implied(name))
     try:
         found = import_target(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{name!r} cannot be imported: {error}. Give module:Class, importable from here") from error
-    if not isinstance(found, type):
-        raise UserError(f"{name!r} is not a class but {type(found).__name__}")
-    return found
+    return found, kind or kind_of(found), {}
+
+
+def parse(args: Sequence[str]) -> tuple[CheckOptions, Any, str, Any]:
+    """The options, the plugin, its kind, and the Config it is to be made with (None for the smallest it offers).
+
+    Raises
+    ------
+    UserError
+        For what does not exist. Unknown flags end the process with code 2.
+    """
+    options, rest = tyro.cli(CheckOptions, args=list(args), prog=PROG, return_unknown_args=True)
+    if options.channels not in (1, 3):
+        raise UserError(f"--channels {options.channels} was asked for; images have 1 or 3")
+    for file in options.plugin:
+        load_plugin_file(file)
+    plugin, kind, implied = find_plugin(options.name, options.kind)
+    if kind not in FLAGS or not (rest or implied):
+        if rest:
+            tyro.cli(CheckOptions, args=list(args), prog=PROG)  # says which flag it does not know, and ends
+        return options, plugin, kind, None
+    tiny = getattr(plugin, "tiny_config", plugin.Config)
+    config = dataclasses.replace(tiny(), **implied)
+    shape = dataclasses.make_dataclass("Own", [(FLAGS[kind], type(config))], frozen=True)
+    own = tyro.cli(shape, args=rest, default=shape(config), prog=PROG)
+    return options, plugin, kind, getattr(own, FLAGS[kind])
 
 
 def main(args: Sequence[str]) -> int:
-    """Check one generator and print a table of what was found."""
-    options = tyro.cli(CheckOptions, args=list(args), prog="python -m benchmarks.check")
-    if options.channels not in (1, 3):
-        raise UserError(f"--channels {options.channels} was asked for; images have 1 or 3")
-    for plugin in options.plugin:
-        load_plugin_file(plugin)
-    cls = find_class(options.generator)
-    results = check_generator(cls, multilabel=options.multi, channels=options.channels, size=options.size)
+    """Check one plugin and print a table of what was found."""
+    options, plugin, kind, config = parse(args)
+    results = check_plugin(
+        plugin, kind=kind, multilabel=options.multi, channels=options.channels, size=options.size, config=config
+    )
     for result in results:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name:<14}{result.message}".rstrip())
+        if not result.passed:
+            print(f"{'':<20}expected: {result.expected}")
     n_failed = sum(not r.passed for r in results)
-    print(f"{options.generator}: {len(results) - n_failed} of {len(results)} checks passed")
+    print(f"{kind} {options.name}: {len(results) - n_failed} of {len(results)} checks passed")
     return FAILED if n_failed else OK
 
 

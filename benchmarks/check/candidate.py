@@ -1,16 +1,15 @@
-"""A generator under examination: the tiny images it learns from, its work folders, and global state watched."""
+"""A generator under examination: the tiny images it learns from, its work folders, its fitted model."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.check.result import Examination
 from data.images import ImageSet, Split
 from synthworth.work import Budget, FitReport, Work, ignore_scalars
 
@@ -20,18 +19,8 @@ if TYPE_CHECKING:
 N_IMAGES, N_CLASSES, N_STEPS = 48, 3, 8
 
 
-class Broken(Exception):
-    """A generator does not keep the contract; the message says what was expected."""
-
-
 class Interrupted(Exception):
     """Stands for a kill in the middle of a fit."""
-
-
-def expect(truth: bool, message: str) -> None:
-    """Raise Broken with `message` unless `truth`."""
-    if not truth:
-        raise Broken(message)
 
 
 def make_images(
@@ -58,82 +47,43 @@ def make_images(
     )
 
 
-def global_states() -> tuple[Any, ...]:
-    """Python's, numpy's and torch's global random states, in a form that compares."""
-    import torch
+def interrupted_after(n: int, logged: list[int]) -> Callable[..., None]:
+    """A log that notes its steps in `logged` and raises Interrupted at its n-th call."""
 
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (the global state is the point)
-    key = numpy_state["state"].pop("key").tobytes()
-    return random.getstate(), (key, numpy_state), torch.get_rng_state().numpy().tobytes()
+    def log(step: int, **_: float) -> None:
+        logged.append(step)
+        if len(logged) == n:
+            raise Interrupted
 
-
-@contextmanager
-def global_seeds(seed: int) -> Iterator[None]:
-    """Seed all global generators inside the block; put them back after it."""
-    import torch
-
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
+    return log
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread inside the block: tiny networks are quickest so, and rounding does not depend on the
-    machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def untouched(what: str) -> Iterator[None]:
-    """Raise Broken when the block changes a global random state."""
-    before = global_states()
-    yield
-    changed = [
-        name for name, old, new in zip(("random", "numpy", "torch"), before, global_states(), strict=True) if old != new
-    ]
-    expect(not changed, f"{what} changed the global random state of {' and '.join(changed)}; draw from one of your own")
-
-
-class Examination:
+class GeneratorExam(Examination):
     """One generator class under test: its images, its work folders, its fitted model, made when first needed."""
 
-    def __init__(self, cls: type, *, multilabel: bool, channels: int, size: int, folder: Path) -> None:
-        self.cls, self.folder = cls, folder
+    def __init__(self, plugin: type, *, config: Any, multilabel: bool, channels: int, size: int) -> None:
+        super().__init__(plugin, config=config)
         self.look = {"multilabel": multilabel, "channels": channels, "size": size}
-        self.train = make_images(**self.look)  # type: ignore[arg-type]
-        self.draws = getattr(cls, "draws", True)
-        self.labels = self.train.labels[:7]
+        self.draws = getattr(plugin, "draws", True)
 
-    def new(self) -> Any:
-        """An instance with the smallest Config the class offers."""
-        tiny = getattr(self.cls, "tiny_config", None)
-        return self.cls(tiny() if tiny else self.cls.Config())  # type: ignore[attr-defined]
+    @cached_property
+    def train(self) -> ImageSet:
+        """What it learns from."""
+        return make_images(**self.look)  # type: ignore[arg-type]
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """What it is asked for: seven labels, every class among them."""
+        return self.train.labels[:7]
 
     def work(self, name: str, *, log: Callable[..., None] | None = None) -> Work:
         """A small budget in a folder called `name`, a checkpoint at every step."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
         reserve = None
-        if getattr(self.cls, "needs_reserve", False):
+        if getattr(self.plugin, "needs_reserve", False):
             reserve = make_images(**self.look, split=Split.reserve, seed=1)  # type: ignore[arg-type]
         return Work(
-            folder, budget=Budget(N_STEPS), log=log or ignore_scalars, checkpoint_seconds=0.0, reserve=reserve,
-            fitted=self.other if getattr(self.cls, "needs_generator", False) else None,
+            self.below(name), budget=Budget(N_STEPS), log=log or ignore_scalars, checkpoint_seconds=0.0,
+            reserve=reserve, fitted=self.other if getattr(self.plugin, "needs_generator", False) else None,
         )  # fmt: skip
 
     @cached_property
@@ -141,11 +91,9 @@ class Examination:
         """The fitted generator that a control is given, which declares `needs_generator`."""
         from generators.registry import generators
 
-        cls = generators.get(self.cls.Config().generator)  # type: ignore[attr-defined]
-        model, scratch, out = cls(cls.tiny_config()), self.folder / "other-work", self.folder / "other"
-        for folder in (scratch, out):
-            folder.mkdir()
-        model.fit(self.train, seed=1, work=Work(scratch, budget=Budget(N_STEPS)))
+        cls = generators.get(self.plugin.Config().generator)
+        model, out = cls(cls.tiny_config()), self.below("other")
+        model.fit(self.train, seed=1, work=Work(self.below("other-work"), budget=Budget(N_STEPS)))
         model.save(out)
         return out
 

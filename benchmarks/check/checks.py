@@ -1,32 +1,13 @@
-"""The public contract test of generators, check by check; `benchmarks.check` is its command."""
+"""The public contract test of generators, check by check."""
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
-import tempfile
-import textwrap
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from benchmarks.check.candidate import (
-    N_STEPS,
-    Broken,
-    Examination,
-    Interrupted,
-    expect,
-    global_seeds,
-    make_images,
-    one_thread,
-    untouched,
-)
+from benchmarks.check.candidate import N_STEPS, GeneratorExam, Interrupted, interrupted_after, make_images
+from benchmarks.check.config import check_config, check_kept_files, check_version
+from benchmarks.check.result import Broken, Check, CheckResult, Proof, expect, global_seeds, proofs, untouched
 from data.images import Split
 from synthworth.errors import UserError
 from synthworth.work import FitReport
@@ -36,16 +17,6 @@ if TYPE_CHECKING:
 
 GREY_LEVELS = 1
 """How far two images may lie apart that only batch size tells apart: a network's sums are rounded in another order."""
-KEPT_AS = {".safetensors", ".npy", ".json", ".csv"}
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What one check found. `message` says what was expected; it is empty where the check passed."""
-
-    name: str
-    passed: bool
-    message: str = ""
 
 
 def distance(one: Tensor, other: Tensor) -> int:
@@ -55,216 +26,172 @@ def distance(one: Tensor, other: Tensor) -> int:
     return int((one.int() - other.int()).abs().max()) if one.numel() else 0
 
 
-def documented_fields(config: type) -> set[str]:
-    """Names of the fields of a Config that have a docstring under them.
-
-    Raises
-    ------
-    Broken
-        When the source cannot be read (a class typed into an interpreter).
-    """
-    found: set[str] = set()
-    for cls in config.__mro__[:-1]:
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-        except (OSError, TypeError) as error:
-            raise Broken(f"the source of {cls.__name__} can be read, to see its docstrings ({error})") from error
-        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for line, below in pairwise(body):
-            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and is_text:
-                found.add(line.target.id)
-    return found
-
-
 # -- the checks: each takes the examination and raises Broken, or anything else the generator raises ----------------
 
 
-def check_config(exam: Examination) -> None:
-    """Config is a frozen dataclass with defaults, every field documented."""
-    config = getattr(exam.cls, "Config", None)
-    expect(isinstance(config, type) and dataclasses.is_dataclass(config), "Config is a dataclass")
-    assert config is not None
-    expect(config.__dataclass_params__.frozen, f"{config.__name__} is frozen: @dataclass(frozen=True)")
-    silent = sorted({f.name for f in dataclasses.fields(config)} - documented_fields(config))
-    expect(not silent, f"every field of {config.__name__} has a docstring under it; missing: {', '.join(silent)}")
-    config()
-
-
-def check_version(exam: Examination) -> None:
-    """version is a whole number from 1 up."""
-    version = getattr(exam.cls, "version", None)
-    expect(type(version) is int and version >= 1, f"version is a whole number from 1 up, not {version!r}")
-
-
-def check_refusal(exam: Examination) -> None:
-    """Fitting on another split than train is refused with UserError."""
+def check_refusal(exam: GeneratorExam) -> None:
+    """fit refuses every split but train with a UserError, as BaseGenerator.require and data.images.require_train do."""
     for split in (Split.val, Split.test, Split.reserve):
         images = make_images(**exam.look, split=split)  # type: ignore[arg-type]
         try:
             exam.new().fit(images, seed=1, work=exam.work(f"refused-{split.value}"))
         except UserError:
             continue
-        raise Broken(f"fit refuses the {split.value} split with a UserError (data.images.require_train does it)")
+        raise Broken(f"fit learned from the {split.value} split")
 
 
-def check_task_refusal(exam: Examination) -> None:
-    """A task that is not in `tasks` is refused with UserError."""
+def check_task_refusal(exam: GeneratorExam) -> None:
+    """fit refuses labels of a task that is not in `tasks` with a UserError."""
     try:
         exam.new().fit(exam.train, seed=1, work=exam.work("task"))
     except UserError:
         return
-    raise Broken(f"fit refuses labels of a task that is not in tasks {exam.cls.tasks} with a UserError")  # type: ignore[attr-defined]
+    task = "multi" if exam.train.multilabel else "single"
+    raise Broken(f"fit learned from a {task}-label set, which is not in tasks {exam.plugin.tasks}")
 
 
-def check_fit(exam: Examination) -> None:
-    """fit returns a FitReport within the budget and leaves global random state alone."""
-    with untouched("fit"):
-        _, report, _ = exam.fitted
-    expect(isinstance(report, FitReport), f"fit returns a FitReport, not {type(report).__name__}")
-    expect(0 <= report.steps <= N_STEPS, f"fit takes at most the budget's {N_STEPS} steps, and reports {report.steps}")
-    expect(report.stopped in ("steps", "seconds"), f"FitReport.stopped is 'steps' or 'seconds', not {report.stopped!r}")
+def check_fit(exam: GeneratorExam) -> None:
+    """fit returns a FitReport within the budget and leaves the global random state alone."""
+    _, report, _ = exam.fitted
+    with global_seeds(11), untouched("fit"):  # not the first fit: what a plugin imports may change the state, once
+        exam.new().fit(exam.train, seed=1, work=exam.work("state"))
+    expect(isinstance(report, FitReport), f"fit returned {type(report).__name__} and no FitReport")
+    expect(0 <= report.steps <= N_STEPS, f"fit reports {report.steps} steps of a budget of {N_STEPS}")
+    expect(report.stopped in ("steps", "seconds"), f"FitReport.stopped is {report.stopped!r}, not 'steps' or 'seconds'")
 
 
-def check_resume(exam: Examination) -> None:
+def check_resume(exam: GeneratorExam) -> None:
     """A fit that was interrupted goes on where it was and ends the same; a finished one takes no step again."""
     model, report, n_logged = exam.fitted
     logged: list[int] = []
-
-    def interrupt(step: int, **_: float) -> None:
-        logged.append(step)
-        if len(logged) == 3:
-            raise Interrupted
-
     with suppress(Interrupted):
-        exam.new().fit(exam.train, seed=1, work=exam.work("cut", log=interrupt))
+        exam.new().fit(exam.train, seed=1, work=exam.work("cut", log=interrupted_after(3, logged)))
     after: list[int] = []
     second = exam.new()
     again = second.fit(exam.train, seed=1, work=exam.work("cut", log=lambda step, **_: after.append(step)))
     if len(logged) == 3:
-        expect(len(after) < n_logged, "an interrupted fit goes on, and does not begin again")
+        expect(len(after) < n_logged, "an interrupted fit began again from the first step")
     steps = report.steps
-    expect(again.steps == steps, f"a resumed fit reports the {steps} steps of a whole one, not {again.steps}")
+    expect(again.steps == steps, f"a resumed fit reports {again.steps} steps, and a whole one {steps}")
     finished: list[int] = []
     third = exam.new()
     once_more = third.fit(exam.train, seed=1, work=exam.work("whole", log=lambda step, **_: finished.append(step)))
-    expect(once_more.steps == steps, f"a finished fit called again reports its {steps} steps")
-    expect(not (n_logged and finished), "a finished fit called again on the same folder takes no step")
+    expect(once_more.steps == steps, f"a finished fit called again reports {once_more.steps} steps, and not {steps}")
+    expect(not (n_logged and finished), "a finished fit called again on the same folder took further steps")
     if exam.draws:
         drawn, resumed, twice = (m.sample(exam.labels, seed=5) for m in (model, second, third))
-        expect(distance(resumed, drawn) == 0, "a resumed fit draws what a whole one draws")
-        expect(distance(twice, drawn) == 0, "a finished fit called again draws the same")
+        expect(distance(resumed, drawn) == 0, "a resumed fit draws other images than a whole one")
+        expect(distance(twice, drawn) == 0, "a finished fit called again draws other images")
 
 
-def check_sample(exam: Examination) -> None:
+def check_sample(exam: GeneratorExam) -> None:
     """sample gives one uint8 image a label on the CPU, shaped like the training images."""
     for labels in (exam.labels, exam.labels[:1]):
         images, shape = exam.drawn(labels), (len(labels), *exam.train.images.shape[1:])
-        expect(str(images.dtype) == "torch.uint8", f"sample gives uint8, not {images.dtype}")
+        expect(str(images.dtype) == "torch.uint8", f"sample gives {images.dtype}, not uint8")
         found = tuple(images.shape)
-        expect(found == shape, f"sample gives {shape} for {len(labels)} labels, not {found}")
-        expect(images.device.type == "cpu", f"sample gives images on the CPU, not on {images.device}")
+        expect(found == shape, f"sample gives {found} for {len(labels)} labels, not {shape}")
+        expect(images.device.type == "cpu", f"sample gives images on {images.device}, not on the CPU")
 
 
-def check_empty(exam: Examination) -> None:
-    """The empty request is answered by an empty batch."""
+def check_empty(exam: GeneratorExam) -> None:
+    """The empty request is answered by an empty uint8 batch shaped like the training images."""
     images, shape = exam.drawn(exam.labels[:0]), (0, *exam.train.images.shape[1:])
-    expect(tuple(images.shape) == shape and str(images.dtype) == "torch.uint8", f"no labels give uint8 {shape}")
+    found = f"{images.dtype} {tuple(images.shape)}"
+    expect(tuple(images.shape) == shape and str(images.dtype) == "torch.uint8", f"no label gave {found}, not {shape}")
 
 
-def check_seed(exam: Examination) -> None:
+def check_seed(exam: GeneratorExam) -> None:
     """The same seed draws the same bytes whatever the global random state; another seed draws others."""
     with global_seeds(11):
         first = exam.drawn(seed=5)
     with global_seeds(12):
         second, other = exam.drawn(seed=5), exam.drawn(seed=6)
-    expect(distance(first, second) == 0, "the same seed draws the same bytes, whatever the global random state")
-    expect(distance(first, other) > 0, "another seed draws other images")
+    expect(distance(first, second) == 0, "the same seed drew other bytes under another global random state")
+    expect(distance(first, other) > 0, "two seeds drew the same images")
 
 
-def check_rows(exam: Examination) -> None:
-    """Row i depends on (seed, i) and its label, not on how many rows there are."""
+def check_label(exam: GeneratorExam) -> None:
+    """A label changes what is drawn: the same rows of the same seed, asked for under two labels, are not the same."""
+    asked = exam.labels.unique(dim=0)
+    pictures = [exam.drawn(label.expand(8, *label.shape).contiguous()) for label in asked]
+    for k, images in enumerate(pictures):
+        for j, other in enumerate(pictures[:k]):
+            expect(
+                distance(images, other) > 0,
+                f"labels {asked[j].tolist()} and {asked[k].tolist()} drew the same images: the label changes nothing",
+            )
+
+
+def check_rows(exam: GeneratorExam) -> None:
+    """Row i depends on the seed, i and its label, not on how many rows there are."""
     whole = exam.drawn()
     for k in (1, 4):
         apart = distance(whole[:k], exam.drawn(exam.labels[:k]))
         expect(
             apart <= GREY_LEVELS,
-            f"sample(labels)[:{k}] is sample(labels[:{k}]) within {GREY_LEVELS} grey level; they lie {apart} apart",
+            f"sample(labels)[:{k}] and sample(labels[:{k}]) lie {apart} grey levels apart; {GREY_LEVELS} is allowed",
         )
 
 
-def check_sample_state(exam: Examination) -> None:
-    """sample leaves global random state alone."""
+def check_sample_state(exam: GeneratorExam) -> None:
+    """sample leaves the global random state alone."""
     model, labels = exam.fitted[0], exam.labels if exam.draws else exam.labels[:0]
     with untouched("sample"):
         model.sample(labels, seed=5)
 
 
-def check_saving(exam: Examination) -> None:
-    """save and load bring the same images back, without touching global random state."""
-    model, folder = exam.fitted[0], exam.folder / "saved"
-    folder.mkdir(exist_ok=True)
+def check_saving(exam: GeneratorExam) -> None:
+    """save and load bring the same images back, without touching the global random state."""
+    model, folder = exam.fitted[0], exam.below("saved")
     with untouched("save and load"):
         model.save(folder)
-        loaded = exam.cls.load(folder, device="cpu")  # type: ignore[attr-defined]
+        loaded = exam.plugin.load(folder, device="cpu")
     labels = exam.labels if exam.draws else exam.labels[:0]
     apart = distance(loaded.sample(labels, seed=5), model.sample(labels, seed=5))
-    expect(apart == 0, f"a saved and loaded model draws the same images; they lie {apart} grey levels apart")
+    expect(apart == 0, f"a saved and loaded model draws other images, {apart} grey levels apart")
 
 
-def check_formats(exam: Examination) -> None:
+def check_formats(exam: GeneratorExam) -> None:
     """What save writes is safetensors, npy, JSON or CSV."""
-    folder = exam.folder / "formats"
-    folder.mkdir(exist_ok=True)
+    folder = exam.below("formats")
     exam.fitted[0].save(folder)
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    expect(bool(files), "save writes into the folder it is given")
-    strange = sorted(p.name for p in files if p.suffix not in KEPT_AS)
-    expect(not strange, f"save writes {', '.join(sorted(KEPT_AS))} and never pickle; found {', '.join(strange)}")
-    for file in (p for p in files if p.suffix == ".npy"):
-        expect(np.load(file, mmap_mode="r", allow_pickle=False).dtype != object, f"{file.name} holds plain numbers")
+    check_kept_files(folder)
 
 
-Check = Callable[[Examination], None]
-ALWAYS: tuple[Check, ...] = (
-    check_config, check_version, check_refusal, check_fit, check_resume, check_empty, check_sample_state,
-    check_saving, check_formats,
-)  # fmt: skip
-DRAWING: tuple[Check, ...] = (check_sample, check_seed, check_rows)
-OTHER_TASK: tuple[Check, ...] = (check_config, check_version, check_task_refusal)
+def checks_of(cls: type, *, multilabel: bool) -> tuple[Check, ...]:
+    """The checks that apply to a generator: a task that is not its own must be refused, and only that is checked; one
+    that draws nothing is not asked to draw; a control may draw whatever the label (`is_control`)."""
+    if ("multi" if multilabel else "single") not in getattr(cls, "tasks", ("single", "multi")):
+        return check_config, check_version, check_task_refusal
+    drawing: tuple[Check, ...] = (check_sample, check_seed, check_rows) if getattr(cls, "draws", True) else ()
+    label: tuple[Check, ...] = () if getattr(cls, "is_control", False) else (check_label,)
+    return (
+        check_config, check_version, check_refusal, check_fit, check_resume, *drawing, *label, check_empty,
+        check_sample_state, check_saving, check_formats,
+    )  # fmt: skip
 
 
-def check_generator(cls: type, *, multilabel: bool = False, channels: int = 1, size: int = 32) -> list[CheckResult]:
+def generator_proofs(
+    cls: type, *, multilabel: bool, channels: int, size: int, config: Any = None, prefix: str = ""
+) -> list[Proof]:
+    """Every check of a generator class, ready to run; see `check_generator`."""
+    exam = GeneratorExam(cls, config=config, multilabel=multilabel, channels=channels, size=size)
+    return proofs(checks_of(cls, multilabel=multilabel), exam, prefix=prefix)
+
+
+def check_generator(
+    cls: type, *, multilabel: bool = False, channels: int = 1, size: int = 32, config: Any = None
+) -> list[CheckResult]:
     """Prove that a class keeps the contract of `generators.base.Generator`, in the way of scikit-learn's
     `check_estimator`: on a tiny set made here, with a budget of 8 steps, on the CPU.
 
     cls : the class. Its optional classmethod `tiny_config()` gives the smallest Config worth testing.
     multilabel : labels (N, K). A class whose `tasks` leave this task out must refuse it, and only that is checked.
     channels, size : of the images.
+    config : what it is made with, in the place of the smallest.
 
     Returns one result a check; nothing is raised for a generator that is broken, however it is.
     """
-    task = "multi" if multilabel else "single"
-    checks = ALWAYS[:5] + DRAWING + ALWAYS[5:] if getattr(cls, "draws", True) else ALWAYS
-    if task not in getattr(cls, "tasks", ("single", "multi")):
-        checks = OTHER_TASK
-    with tempfile.TemporaryDirectory() as folder, one_thread():
-        exam = Examination(cls, multilabel=multilabel, channels=channels, size=size, folder=Path(folder))
-        return [_run(check, exam) for check in checks]
-
-
-def _run(check: Check, exam: Examination) -> CheckResult:
-    name = check.__name__.removeprefix("check_")
-    try:
-        check(exam)
-    except Broken as broken:
-        return CheckResult(name, False, f"expected: {broken}")
-    except Exception as error:  # a stranger's class may raise anything, and that is what is reported
-        what = first_line(check)
-        return CheckResult(name, False, f"expected: {what} But it raised {type(error).__name__}: {error}")
-    return CheckResult(name, True)
-
-
-def first_line(thing: Any) -> str:
-    """First line of a docstring."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+    made = generator_proofs(cls, multilabel=multilabel, channels=channels, size=size, config=config)
+    return [proof.result() for proof in made]

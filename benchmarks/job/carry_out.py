@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.plan import check_classes, optional_arms, prepared, resolve_precision, rows_of, specs_of
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
@@ -30,6 +30,9 @@ from synthworth.devices import check_devices, repeatable, resolve_device
 from synthworth.errors import Diverged
 from synthworth.workers import n_workers
 
+if TYPE_CHECKING:
+    from benchmarks.statistics.sampled import Sampled
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,6 +46,8 @@ class Outcome:
     skipped: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
+    aurocs: dict[str, Sampled] = field(default_factory=dict)
+    """Macro AUROC of the arms that were judged just now, by run id."""
     workers: int = 1
     data_ready: bool = True
 
@@ -135,14 +140,17 @@ def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request
     for arm, error in train_arms(experiment, ready, request.options.plugin):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
-    _evaluate(experiment, ready, records, audited.to_json())
+    outcome.aurocs = _evaluate(experiment, ready, records, audited.to_json())
 
 
-def _evaluate(experiment: Experiment, arms: Sequence[Arm], records: Records, audited: dict[str, Any]) -> None:
-    """Judge the arms together and write the records that are not there yet."""
+def _evaluate(
+    experiment: Experiment, arms: Sequence[Arm], records: Records, audited: dict[str, Any]
+) -> dict[str, Sampled]:
+    """Judge the arms together and write the records that are not there yet; AUROC of all by run id."""
     if not arms:
-        return
+        return {}
     panel = Panel(experiment, arms)
     for arm in arms:
         if find_complete(records, arm.spec) is None:
             publish_record(records, {**panel.record(arm), "audit": audited}, arm, panel)
+    return {run_id: sampled["auroc"] for run_id, sampled in panel.samples.items()}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.judging.fidelity import Fidelity, class_consistency
+from benchmarks.judging.later import lacks_a_metric
 from benchmarks.judging.privacy import Privacy
 from benchmarks.judging.subgroups import Subgroups
 from benchmarks.judging.utility import compare_arms, sample, utility, validation
@@ -15,6 +16,7 @@ from benchmarks.metrics.registry import EXTRACTORS, Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.provenance import provenance
 from benchmarks.records.store import GRID, SCHEMA, WORTH, Records
+from benchmarks.request.controls import is_control_of
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.stages.arm import Arm
@@ -29,11 +31,12 @@ logger = logging.getLogger(__name__)
 
 
 def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
-    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since."""
+    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since, or a metric
+    that was registered since and needs more than a record keeps."""
     record = records.find(spec.run_id)
-    if record is not None and any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
+    if record is None or any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
         return None
-    return record
+    return None if lacks_a_metric(record) else record
 
 
 def write_failure(records: Records, arm: Arm, error: str, *, status: str = "failed") -> dict[str, Any]:
@@ -91,7 +94,7 @@ class Panel:
             "unavailable": {} if spec.is_real_only else self.fidelity.unavailable,
             "comparisons": comparisons,
             "worth": self.worth(arm),
-            "verdict": verdict(spec.name, comparisons, n_seeds=spec.seeds),
+            "verdict": verdict(spec.name, comparisons),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
             "calibration": describe_calibration(
@@ -137,16 +140,9 @@ def is_control(spec: RunSpec) -> bool:
 
 
 def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms a spec is read against: real images alone, remedies, and controls at the same ratio and mode."""
-    return [arm for name in spec.controls for arm in arms if arm.spec.generator == name and _pairs(spec, arm.spec)]
-
-
-def _pairs(spec: RunSpec, control: RunSpec) -> bool:
-    if control.portion != 1 or control.filters:
-        return False
-    if control.is_real_only:
-        return control.ratio in (0, spec.ratio)
-    return (control.ratio, control.mode, control.generator_seed) == (spec.ratio, spec.mode, 0)
+    """The arms that a spec is compared with, in the order of its controls."""
+    named = [arm for name in spec.controls for arm in arms if arm.spec.generator == name]
+    return [arm for arm in named if is_control_of(vars(arm.spec), vars(spec))]
 
 
 def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:

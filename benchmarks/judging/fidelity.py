@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.registry import EXTRACTORS, Value, fidelity_name, measure, metrics_on
+from benchmarks.metrics.declare import FEATURES, PIXELS, Metric, Quantity
+from benchmarks.metrics.registry import EXTRACTORS, metrics_on
+from benchmarks.metrics.value import Value
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
@@ -23,22 +24,8 @@ from synthworth.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
-    "fd": "lower",
-    "fd_infinity": "lower",
-    "kd": "lower",
-    "manifold_precision": "higher",
-    "manifold_recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "inception_score": "higher",
-}
-"""The built-in fidelity numbers, for the nulls that stand for them where an extractor is missing."""
-FEATURES = frozenset({"real", "fake", "logits"})
-"""Evidence of the metrics that are asked once for each extractor."""
-PIXELS = frozenset({"real_images", "fake_images"})
-"""Evidence of the metrics that are asked once, of the images themselves."""
-BY_CLASS = ("fd", "kd", "manifold_precision", "manifold_recall", "density", "coverage")
+CONSISTENCY_AUROC = Quantity("class_consistency_auroc", "higher")
+CONSISTENCY = Quantity("class_consistency", "higher")
 DIGITS = 6  # of the numbers by class, which are many
 
 
@@ -46,12 +33,12 @@ class Fidelity:
     """Distances of synthetic images to the real train split, each beside its real-real floor."""
 
     def __init__(self, bench: Bench, images: Images, spec: RunSpec) -> None:
-        self.bench, self.images, self.seed = bench, images, spec.seed
+        self.bench, self.images, self.seed, self.precision = bench, images, spec.seed, spec.extractor_precision
         self.extractors: dict[str, Any] = {}
         self.unavailable: dict[str, str] = {}
         for name in spec.extractors:
             try:
-                made = EXTRACTORS.get(name)(device=bench.device, precision=spec.extractor_precision)
+                made = EXTRACTORS.get(name)(device=bench.device, precision=self.precision)
             except Unavailable as reason:
                 self.unavailable[name] = str(reason)
             else:
@@ -75,30 +62,34 @@ class Fidelity:
         """Fidelity of one arm's synthetic images; empty for real images alone."""
         if arm.pool is None:
             return {}
-        n = len(arm.pool)
-        table: dict[str, Value] = {}
+        n, n_floor = len(arm.pool), min(len(arm.pool), len(self.images.test))
+        values: list[Value] = []
         with Progress(f"fidelity of {arm.spec.name}", len(self.extractors) + len(self.unavailable) + 1) as bar:
             for name, extractor in self.extractors.items():
-                fake = self.drawn(name, arm)
-                floor = self._floor(name, min(n, len(self.images.test)))
-                for metric, value in self._measure(name, fake).items():
-                    label = fidelity_name(metric, extractor=extractor.id, n=n)
-                    table[label] = self._with_floor(value, floor.get(metric), extractor=extractor.id)
+                floor = self._floor(name, n_floor)
+                for metric, found in self._measure(name, self.drawn(name, arm)):
+                    for key, value in found.items():
+                        named = metric.on_features(value, **self._on(name, str(extractor.id)))
+                        values.append(self._with_floor(named, floor.get(key)))
                 bar.advance()
             for name, reason in self.unavailable.items():
-                for metric, direction in DIRECTIONS.items():
-                    if name == "inception" or metric != "inception_score":
-                        label = fidelity_name(metric, extractor=f"{name}@", n=n)
-                        table[label] = Value.missing(metric, reason, n=n, direction=direction)
+                for metric in applicable(logits=EXTRACTORS.get(name).gives_logits):
+                    missing = metric.missing(reason, n).values()
+                    values += [metric.on_features(value, **self._on(name, None)) for value in missing]
                 bar.advance()
-            floor = self._pixel_floor(min(n, len(self.images.test)))
-            for metric, value in self._measure_pixels(arm.pool.images, arm.pool.labels).items():
-                table[metric] = self._with_floor(value, floor.get(metric))
+            floor = self._pixel_floor(n_floor)
+            found = self._measure_pixels(arm.pool.images, arm.pool.labels)
+            values += [self._with_floor(value, floor.get(key)) for key, value in found.items()]
             bar.advance()
-        return table
+        return {value.name: value for value in values}
+
+    def _on(self, extractor: str, features: str | None) -> dict[str, Any]:
+        """Where a value was measured, as `Metric.on_features` takes it."""
+        literature = EXTRACTORS.get(extractor).literature_in == self.precision
+        return {"extractor": extractor, "features": features, "literature": literature}
 
     def by_class(self, arm: Arm) -> dict[str, dict[str, dict[str, Any]]]:
-        """`BY_CLASS` of each class (or finding) alone: extractor id -> class -> numbers, each beside its floor.
+        """Metrics `by_class` of each class (or finding) alone: extractor id -> class -> numbers, each beside its floor.
 
         `n` synthetic images that were asked to show the class against `n_real` training images that do;
         `<metric>_floor`: `floor_n` real test images of the class in their place. Null below the metric's minimum, which
@@ -118,35 +109,28 @@ class Fidelity:
                 notes = {v.note for v in values.values() if v.value is None}
                 rows[label] = {
                     "n": len(mine), "n_real": len(theirs), "floor_n": next(iter(floor.values())).n,
-                    **{metric: short(values[metric]) for metric in BY_CLASS},
-                    **{f"{metric}_floor": short(floor[metric]) for metric in BY_CLASS},
+                    **{name: short(value) for name, value in values.items()},
+                    **{f"{name}_floor": short(value) for name, value in floor.items()},
                     "note": "; ".join(sorted(note for note in notes if note)) or None,
                 }  # fmt: skip
             found[extractor.id] = rows
         return found
 
-    def _measure(self, extractor: str, fake: Features) -> dict[str, Value]:
+    def _measure(self, extractor: str, fake: Features) -> list[tuple[Metric, dict[str, Value]]]:
         evidence = {
             "real": self.features(extractor, "train").features,
             "fake": fake.features,
             "logits": fake.logits,
             "seed": seed_from(self.seed, "fidelity", extractor),
         }
-        found: dict[str, Value] = {}
-        for name, metric in metrics_on(FEATURES):
-            try:
-                found |= measure(metric, **evidence)
-            except Unavailable as reason:
-                if extractor == "inception" or name != "inception_score":
-                    direction = DIRECTIONS.get(name, "higher")
-                    found[name] = Value.missing(name, reason, n=len(fake.features), direction=direction)
-        return found
+        return [(metric, metric.measure(**evidence)) for metric in applicable(logits=fake.logits is not None)]
 
     def _measure_floor(self, extractor: str, n: int) -> dict[str, Value]:
         """The same distances for n real test images in the place of the synthetic ones."""
         test, rows = self.features(extractor, "test"), self.test_rows(n)
         logits = None if test.logits is None else test.logits[rows]
-        return self._measure(extractor, Features(test.features[rows], logits, test.extractor))
+        found = self._measure(extractor, Features(test.features[rows], logits, test.extractor))
+        return {name: value for _, values in found for name, value in values.items()}
 
     def test_rows(self, n: int) -> np.ndarray:
         """The n real test images that stand in the place of synthetic ones: int (n,)."""
@@ -162,11 +146,8 @@ class Fidelity:
             "seed": seed_from(self.seed, "fidelity", "pixels"),
         }
         found: dict[str, Value] = {}
-        for name, metric in metrics_on(PIXELS):
-            try:
-                found |= measure(metric, **evidence)
-            except Unavailable as reason:
-                found[name] = Value.missing(name, reason, n=len(images), direction="higher")
+        for _, metric in metrics_on(PIXELS):
+            found |= metric.measure(**evidence)
         return found
 
     def _measure_pixel_floor(self, n: int) -> dict[str, Value]:
@@ -174,16 +155,12 @@ class Fidelity:
         return self._measure_pixels(test.images[rows], test.labels[rows])
 
     def _measure_class(self, extractor: str, real: np.ndarray, fake: np.ndarray) -> dict[str, Value]:
-        from benchmarks.metrics.frechet import measure_frechet
-        from benchmarks.metrics.kernel import measure_kernel
-        from benchmarks.metrics.manifold import measure_prdc
-
         seed = seed_from(self.seed, "fidelity by class", extractor)
-        return (
-            measure_frechet(real=real, fake=fake)
-            | measure_kernel(real=real, fake=fake, seed=seed)
-            | measure_prdc(real=real, fake=fake)
-        )
+        found: dict[str, Value] = {}
+        for metric in applicable(logits=False):
+            if metric.by_class:
+                found |= metric.measure(real=real, fake=fake, seed=seed)
+        return found
 
     def _measure_class_floor(self, extractor: str, k: int, n: int) -> dict[str, Value]:
         test, train = self.images.test, self.images.train
@@ -192,10 +169,9 @@ class Fidelity:
         real = self.features(extractor, "train").features[showing(train.labels, k)]
         return self._measure_class(extractor, real, self.features(extractor, "test").features[rows])
 
-    def _with_floor(self, value: Value, floor: Value | None, *, extractor: str | None = None) -> Value:
+    def _with_floor(self, value: Value, floor: Value | None) -> Value:
         extra = {
             **value.extra,
-            **({} if extractor is None else {"extractor": extractor}),
             "reference": "train",
             "n_reference": len(self.images.train),
             "floor": None if floor is None else floor.value,
@@ -203,6 +179,11 @@ class Fidelity:
             "floor_n": None if floor is None else floor.n,
         }
         return replace(value, extra=extra)
+
+
+def applicable(*, logits: bool) -> list[Metric]:
+    """The metrics that are asked of an extractor's features; those of logits only where it gives any."""
+    return [metric for _, metric in metrics_on(FEATURES) if logits or "logits" not in metric.needs]
 
 
 def short(value: Value) -> float | None:
@@ -226,14 +207,15 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     n = len(arm.pool)
     if judge is None:
         reason = "needs the real-only arm as judge: have `none` among --controls"
-        return {"class_consistency_auroc": Value.missing("class_consistency_auroc", reason, n=n, direction="higher")}
+        return {CONSISTENCY_AUROC.name: CONSISTENCY_AUROC.missing(reason, n)}
     folder = judge.scores[0].folder / "model"
     scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
     truth = arm.pool.labels.numpy()
     ranked = auroc(truth=truth, scores=scores, classes=arm.pool.classes)["auroc"]
-    found = {"class_consistency_auroc": replace(ranked, name="class_consistency_auroc")}
+    name = CONSISTENCY_AUROC.name
+    found = {name: replace(ranked, name=name, metric=name)}
     if truth.ndim == 1:
         first = float(balanced_accuracy_score(truth, scores.argmax(axis=1)))
         chance = {"chance": 1 / len(arm.pool.classes)}
-        found["class_consistency"] = Value("class_consistency", first, n, "higher", extra=chance)
+        found[CONSISTENCY.name] = CONSISTENCY.value(first, n, extra=chance)
     return found

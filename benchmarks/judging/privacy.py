@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from benchmarks.judging.fidelity import Fidelity
-from benchmarks.metrics.privacy import Near, Reference, are_copies, exact_copies, pixel_vectors
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity
+from benchmarks.metrics.privacy import QUANTITIES, Near, Reference, are_copies, exact_copies, pixel_vectors
+from benchmarks.metrics.value import IN_PIXELS, Value
 from benchmarks.request.filters import without_copies
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.filters import EXTRACTOR
@@ -24,16 +25,8 @@ if TYPE_CHECKING:
 
 N_PAIRS = 10
 """Nearest pairs that are shown."""
-PIXELS = "pixels"
-DIRECTIONS: Mapping[str, Literal["higher", "lower"]] = {
-    "nn_distance": "higher",
-    "copy_rate": "lower",
-    "auth_pct": "higher",
-    "proximity_auroc": "lower",
-    "membership_auroc": "lower",
-    "membership_auroc_exposed": "lower",
-}
-"""Which way is more private; for the nulls where a space has no reference."""
+EXACT_COPY_RATE = Quantity("exact_copy_rate", "lower")
+N_WITHOUT_COPIES = Quantity("n_without_copies", "higher")
 
 
 class Pair(NamedTuple):
@@ -69,8 +62,8 @@ class Privacy:
     def spaces(self) -> tuple[str, ...]:
         """Where distances are taken: the extractor's id, and `pixels`."""
         if self.extractor is None:
-            return (PIXELS,)
-        return (str(self.fidelity.extractors[self.extractor].id), PIXELS)
+            return (IN_PIXELS,)
+        return (str(self.fidelity.extractors[self.extractor].id), IN_PIXELS)
 
     def of(self, arm: Arm) -> dict[str, Value]:
         """Every privacy number of one arm, `<metric>/<space>`; empty for real images alone.
@@ -87,22 +80,24 @@ class Privacy:
             try:
                 reference = self._reference(space)
             except Unavailable as reason:
-                found |= {
-                    f"{name}/{space}": Value.missing(name, reason, n=n, direction=direction)
-                    for name, direction in DIRECTIONS.items()
-                }
+                missing = [self._in_space(q.missing(reason, n), space) for q in QUANTITIES]
+                found |= {value.name: value for value in missing}
                 continue
             vectors = self._drawn(space, arm)
             near = self._near[arm.spec.run_id, space] = reference.nearest_member(vectors)
             floor = self._floor(space, n_floor)
-            for name, value in reference.measure(vectors, seed=self._seed(space), near=near).items():
-                found[f"{name}/{space}"] = self._with_floor(value, floor[name].value, n_floor)
-        exact = float(exact_copies(arm.pool.images, self.images.train.images).mean())
-        found["exact_copy_rate"] = self._with_floor(
-            Value("exact_copy_rate", exact, n, "lower"), self._exact_floor(), len(self.images.test)
-        )
-        found["n_without_copies"] = self._without_copies(arm)
+            for key, value in reference.measure(vectors, seed=self._seed(space), near=near).items():
+                placed = self._in_space(value, space)
+                found[placed.name] = self._with_floor(placed, floor[key].value, n_floor)
+        exact = EXACT_COPY_RATE.value(float(exact_copies(arm.pool.images, self.images.train.images).mean()), n)
+        found[exact.name] = self._with_floor(exact, self._exact_floor(), len(self.images.test))
+        found[N_WITHOUT_COPIES.name] = self._without_copies(arm)
         return found
+
+    def _in_space(self, value: Value, space: str) -> Value:
+        """A value as one of the numbers of a space, whose id is part of its name."""
+        extractor = None if space == IN_PIXELS else self.extractor
+        return replace(value, name=f"{value.name}/{space}", extractor=extractor, features=space)
 
     def pairs(self, arm: Arm) -> dict[str, list[Pair]]:
         """The nearest pairs in the first space, under a title each: of the arm's images with training images, and,
@@ -153,14 +148,14 @@ class Privacy:
         return np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
 
     def _real(self, space: str, split: str) -> NDArray[np.floating]:
-        if space == PIXELS:
+        if space == IN_PIXELS:
             return pixel_vectors(getattr(self.images, split).images)
         assert self.extractor is not None
         return self.fidelity.features(self.extractor, split).features
 
     def _drawn(self, space: str, arm: Arm) -> NDArray[np.floating]:
         assert arm.pool is not None
-        if space == PIXELS:
+        if space == IN_PIXELS:
             return pixel_vectors(arm.pool.images)
         assert self.extractor is not None
         return self.fidelity.drawn(self.extractor, arm).features
@@ -175,19 +170,19 @@ class Privacy:
         return replace(value, extra=extra)
 
     def _without_copies(self, arm: Arm) -> Value:
-        name, n = "n_without_copies", len(arm.pool or ())
+        n = len(arm.pool or ())
         near = self._near.get((arm.spec.run_id, self.spaces[0]))
         if self.extractor != EXTRACTOR or near is None:
             reason = f"the filter looks at features of {EXTRACTOR}, which this run does not have"
-            return Value.missing(name, reason, n=n, direction="higher")
+            return N_WITHOUT_COPIES.missing(reason, n)
         try:
             bound = self._reference(self.spaces[0]).bound
         except Unavailable as reason:
-            return Value.missing(name, reason, n=n, direction="higher")
+            return N_WITHOUT_COPIES.missing(reason, n)
         left = n - int(are_copies(near.distance, bound).sum())
         filtered = without_copies(arm.spec) or arm.spec
         extra = {"option": "--without-copies", "name": filtered.name, "run_id": filtered.run_id}
-        return Value(name, float(left), n, "higher", extra=extra)
+        return N_WITHOUT_COPIES.value(float(left), n, extra=extra)
 
 
 def closest(near: Near, n: int) -> NDArray[np.int64]:

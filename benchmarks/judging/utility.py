@@ -114,8 +114,8 @@ def compare_arms(
 
 
 def mean_over_seeds(values: Sequence[Value]) -> Value:
-    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and at 1 (or the largest value, if that is
-    above 1); null when any seed has none."""
+    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and at 1 (or at the smallest and largest value,
+    where these lie outside); null when any seed has none."""
     from scipy import stats
 
     missing = [v for v in values if v.value is None]
@@ -125,7 +125,8 @@ def mean_over_seeds(values: Sequence[Value]) -> Value:
     low = high = None
     if len(numbers) > 1:
         half = float(stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
-        low, high = max(float(numbers.mean() - half), 0.0), min(float(numbers.mean() + half), max(1.0, numbers.max()))
+        low = max(float(numbers.mean() - half), min(0.0, float(numbers.min())))
+        high = min(float(numbers.mean() + half), max(1.0, float(numbers.max())))
     extra = {"per_seed": [float(x) for x in numbers], "interval": "t over seeds"}
     if "prevalence" in values[0].extra:
         extra["prevalence"] = values[0].extra["prevalence"]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.utility import macro, one_vs_rest
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -26,9 +27,14 @@ TOLERANCE = 0.01
 """How far the probabilities of an image with one class may sum from 1: rounding of half precision, and no more."""
 
 
+BRIER, ECE = Quantity("brier", "lower"), Quantity("ece", "lower")
+CALIBRATED = {BRIER: Quantity("brier_calibrated", "lower"), ECE: Quantity("ece_calibrated", "lower")}
+"""The same of the probabilities after the temperature."""
+
 # -- the two numbers ----------------------------------------------------------------------------------------------
 
 
+@metric(BRIER)
 def brier(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
     """Brier score, the mean squared error of the probabilities (Brier 1950): 0 is perfect.
 
@@ -39,9 +45,10 @@ def brier(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
 
     Arguments and errors as for `benchmarks.metrics.utility.one_vs_rest`. Null where scores are no probabilities.
     """
-    return _measure("brier", truth, scores, classes)
+    return _measure(BRIER, truth, scores, classes, as_quantity=BRIER)
 
 
+@metric(ECE)
 def ece(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
     """Expected calibration error over `N_BINS` equal bins (lower, upper] of [0, 1] (Naeini 2015, Guo 2017).
 
@@ -52,9 +59,10 @@ def ece(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = 
     over the findings. An estimate from n images lies above the truth by an amount that falls with n: compare it only
     at one test set. Arguments, errors and nulls as for `brier`.
     """
-    return _measure("ece", truth, scores, classes)
+    return _measure(ECE, truth, scores, classes, as_quantity=ECE)
 
 
+@metric(*CALIBRATED.values())
 def after_temperature(
     *,
     truth: ArrayLike,
@@ -67,30 +75,30 @@ def after_temperature(
 
     The temperature stands in `extra`, and in the note where val holds it at an end of `TEMPERATURES`.
     """
-    try:
-        found = fit_temperature(truth=val_truth, scores=val_scores)
-        test = apply_temperature(scores, found.value, multilabel=np.ndim(truth) == 2)
-    except Unavailable as reason:
-        n = len(np.asarray(truth))
-        return {name: _missing(name, reason, n) for name in ("brier_calibrated", "ece_calibrated")}
-    table = _measure("brier", truth, test, classes) | _measure("ece", truth, test, classes)
-    named = {}
-    for name, value in table.items():
-        metric, bracket, rest = name.partition("[")
-        label = f"{metric}_calibrated{bracket}{rest}"
+    found = fit_temperature(truth=val_truth, scores=val_scores)
+    test = apply_temperature(scores, found.value, multilabel=np.ndim(truth) == 2)
+    table: dict[str, Value] = {}
+    for plain, calibrated in CALIBRATED.items():
+        table |= _measure(plain, truth, test, classes, as_quantity=calibrated)
+
+    def with_temperature(value: Value) -> Value:
         note = "; ".join(part for part in (value.note, found.note) if part) or None
-        named[label] = replace(value, name=label, note=note, extra={**value.extra, "temperature": found.value})
-    return named
+        return replace(value, note=note, extra={**value.extra, "temperature": found.value})
+
+    return {name: with_temperature(value) for name, value in table.items()}
 
 
-def _measure(metric: str, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None) -> dict[str, Value]:
+def _measure(
+    plain: Quantity, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None, *, as_quantity: Quantity
+) -> dict[str, Value]:
+    """`BRIER` or `ECE` of probabilities, given as `as_quantity`."""
     one_vs_rest(truth, scores, classes)  # raises for shapes and labels that do not fit
     y, p = np.asarray(truth), np.asarray(scores, dtype=np.float64)
     n = len(y)
     reason = no_probabilities(p, multilabel=y.ndim == 2) or ("no image" if not n else None)
     if reason:
-        return {metric: _missing(metric, reason, n)}
-    if metric == "brier":
+        raise Unavailable(reason)
+    if plain is BRIER:
         squares = (p - (y if y.ndim == 2 else y[:, None] == np.arange(p.shape[1]))) ** 2
         numbers = squares.mean(axis=0) if y.ndim == 2 else squares.sum(axis=1).mean(keepdims=True)
     else:
@@ -98,14 +106,10 @@ def _measure(metric: str, truth: ArrayLike, scores: ArrayLike, classes: Sequence
         bins = [Bins.of(confidence[:, q], correct[:, q]) for q in range(confidence.shape[1])]
         numbers = np.array([one.ece for one in bins])
     if y.ndim == 1:
-        return {metric: Value(metric, float(numbers[0]), n, "lower")}
+        return {as_quantity.name: as_quantity.value(float(numbers[0]), n)}
     names = classes if classes is not None else [str(k) for k in range(p.shape[1])]
-    rows = [Value(f"{metric}[{k}]", float(x), n, "lower") for k, x in zip(names, numbers, strict=True)]
-    return {metric: replace(macro(metric, rows), direction="lower"), **{row.name: row for row in rows}}
-
-
-def _missing(name: str, reason: Unavailable | str, n: int) -> Value:
-    return Value.missing(name, reason, n=n, direction="lower")
+    rows = [as_quantity.value(float(x), n, label=k) for k, x in zip(names, numbers, strict=True)]
+    return {as_quantity.name: macro(as_quantity, rows), **{row.name: row for row in rows}}
 
 
 def no_probabilities(scores: NDArray[np.float64], *, multilabel: bool) -> str | None:

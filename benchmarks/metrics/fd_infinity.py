@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.frechet import check_features, frechet_distance
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -84,14 +85,15 @@ def fd_infinity(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed:
     )
 
 
+FD_INFINITY = Quantity("fd_infinity", "lower", alias="fid_infinity")
+
+
+@metric(FD_INFINITY)
 def measure_fd_infinity(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed: int) -> dict[str, Value]:
     """`fd_infinity` as a Value, slope, residual and points of the line in `extra`; null below `minimum`."""
-    try:
-        found = fd_infinity(real=real, fake=fake, seed=seed)
-    except Unavailable as reason:
-        return {"fd_infinity": Value.missing("fd_infinity", reason, n=len(fake), direction="lower")}
+    found = fd_infinity(real=real, fake=fake, seed=seed)
     extra = {
         "slope": found.slope, "residual": found.residual, "sizes": found.sizes, "distances": found.distances,
         "n_real": len(real), "n_fake": len(fake),
     }  # fmt: skip
-    return {"fd_infinity": Value("fd_infinity", found.intercept, len(fake), "lower", extra=extra)}
+    return {FD_INFINITY.name: FD_INFINITY.value(found.intercept, len(fake), extra=extra)}

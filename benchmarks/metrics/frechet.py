@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity, metric
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_N = 50
-"""Fewest images a side; a floor, not a promise. Two halves of one set of chest films, EfficientNet-Lite0 at 128:
+"""Fewest images a side for a number in a record. Two halves of one set of chest films, EfficientNet-Lite0 at 128:
 292 at n = 50, 197 at 100, 119 at 250, 73 at 500, where 0 is the truth. Read it against the floor of equal n."""
 
 
@@ -38,11 +39,11 @@ def frechet_distance(*, real: NDArray[np.floating], fake: NDArray[np.floating]) 
     Raises
     ------
     Unavailable
-        With fewer than `MIN_N` images on a side.
+        With fewer than two images on a side.
     ValueError
         For different D, or for a feature that is not finite.
     """
-    check_features(real=real, fake=fake, minimum=MIN_N)
+    check_features(real=real, fake=fake, minimum=2)
     mean_r, x = _centred_factor(real)
     mean_f, y = _centred_factor(fake)
     difference = mean_r - mean_f
@@ -79,11 +80,11 @@ def check_features(*, real: NDArray[np.floating], fake: NDArray[np.floating], mi
         raise Unavailable(f"needs {minimum} images a side; there are {len(real)} real and {len(fake)} synthetic")
 
 
+FD = Quantity("fd", "lower", title="FD", alias="fid")
+
+
+@metric(FD, minimum_n=MIN_N, by_class=True)
 def measure_frechet(*, real: NDArray[np.floating], fake: NDArray[np.floating]) -> dict[str, Value]:
     """`fd` as a Value; null with a note below `MIN_N`."""
-    try:
-        distance = frechet_distance(real=real, fake=fake)
-    except Unavailable as reason:
-        return {"fd": Value.missing("fd", reason, n=len(fake), direction="lower")}
     extra = {"n_real": len(real), "n_fake": len(fake)}
-    return {"fd": Value("fd", distance, len(fake), "lower", extra=extra)}
+    return {FD.name: FD.value(frechet_distance(real=real, fake=fake), len(fake), extra=extra)}

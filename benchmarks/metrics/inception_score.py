@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity, metric
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_N = 100
-"""Fewest images: ten in each of the ten splits."""
+"""Fewest images for a number in a record: ten in each of the ten splits."""
 SPLITS = 10
 
 
@@ -41,14 +42,14 @@ def inception_score(*, logits: NDArray[np.floating], seed: int, splits: int = SP
     Raises
     ------
     Unavailable
-        With fewer than `MIN_N` images.
+        With fewer images than splits.
     ValueError
         For logits that are not finite (N, K).
     """
     if logits.ndim != 2 or not np.isfinite(logits).all():
         raise ValueError(f"logits must be finite (N, K), not {logits.shape}")
-    if len(logits) < MIN_N:
-        raise Unavailable(f"needs {MIN_N} images; there are {len(logits)}")
+    if len(logits) < splits:
+        raise Unavailable(f"needs an image in each of {splits} splits; there are {len(logits)}")
     from scipy.special import log_softmax
 
     n = len(logits)
@@ -73,11 +74,12 @@ def canonical_order(rows: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.argsort(ordered.view(np.dtype((np.void, 4 * rows.shape[1]))).ravel(), kind="stable")
 
 
+INCEPTION_SCORE = Quantity("inception_score", "higher", title="IS")
+
+
+@metric(INCEPTION_SCORE, minimum_n=MIN_N)
 def measure_inception_score(*, logits: NDArray[np.floating], seed: int) -> dict[str, Value]:
     """`inception_score` as a Value, its standard deviation over splits in `extra`; null below `MIN_N`."""
-    try:
-        mean, std = inception_score(logits=logits, seed=seed)
-    except Unavailable as reason:
-        return {"inception_score": Value.missing("inception_score", reason, n=len(logits), direction="higher")}
+    mean, std = inception_score(logits=logits, seed=seed)
     extra = {"std": std, "splits": SPLITS}
-    return {"inception_score": Value("inception_score", mean, len(logits), "higher", extra=extra)}
+    return {INCEPTION_SCORE.name: INCEPTION_SCORE.value(mean, len(logits), extra=extra)}

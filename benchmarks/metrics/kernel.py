@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.frechet import check_features
-from benchmarks.metrics.registry import Value
-from synthworth.errors import Unavailable
+from benchmarks.metrics.value import Value
 from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_N = 50
-"""Fewest images a side."""
+"""Fewest images a side for a number in a record."""
 N_SUBSETS = 100
 SUBSET_SIZE = 1000
 CHUNK = 1024  # rows of the kernel matrix held at once
@@ -54,11 +54,11 @@ def kernel_distance(
     Raises
     ------
     Unavailable
-        With fewer than `MIN_N` images on a side.
+        With fewer than four images on a side.
     ValueError
         For features of different D or not finite, or a `subset_size` larger than a set.
     """
-    check_features(real=real, fake=fake, minimum=MIN_N)
+    check_features(real=real, fake=fake, minimum=4)
     smaller = min(len(real), len(fake))
     m = subset_size if subset_size is not None else min(SUBSET_SIZE, smaller // 2)
     if not 2 <= m <= smaller:
@@ -104,11 +104,12 @@ def _sum_kernel(
     return total
 
 
+KD = Quantity("kd", "lower", title="KD", alias="kid")
+
+
+@metric(KD, minimum_n=MIN_N, by_class=True)
 def measure_kernel(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed: int) -> dict[str, Value]:
     """`kd` as a Value, its standard deviation over subsets in `extra`; null with a note below `MIN_N`."""
-    try:
-        mean, std, size = kernel_distance(real=real, fake=fake, seed=seed)
-    except Unavailable as reason:
-        return {"kd": Value.missing("kd", reason, n=len(fake), direction="lower")}
+    mean, std, size = kernel_distance(real=real, fake=fake, seed=seed)
     extra = {"std": std, "subset_size": size, "n_subsets": N_SUBSETS, "n_real": len(real), "n_fake": len(fake)}
-    return {"kd": Value("kd", mean, len(fake), "lower", extra=extra)}
+    return {KD.name: KD.value(mean, len(fake), extra=extra)}

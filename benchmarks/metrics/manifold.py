@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.frechet import check_features
 from benchmarks.metrics.neighbours import exact_squared, nearest, squared_distances
-from benchmarks.metrics.registry import Value
-from synthworth.errors import Unavailable
+from benchmarks.metrics.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,15 +97,18 @@ def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor, margin: float) 
     return below
 
 
+QUANTITIES = (
+    Quantity("manifold_precision", "higher", title="precision"),
+    Quantity("manifold_recall", "higher", title="recall"),
+    Quantity("density", "higher"),
+    Quantity("coverage", "higher"),
+)
+"""In the order of `PRDC`."""
+
+
+@metric(*QUANTITIES, minimum_n=MIN_N, by_class=True)
 def measure_prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) -> dict[str, Value]:
     """`manifold_precision`, `manifold_recall`, `density`, `coverage` as Values; null with a note below `MIN_N`."""
-    names = ("manifold_precision", "manifold_recall", "density", "coverage")
-    try:
-        check_features(real=real, fake=fake, minimum=MIN_N)
-        numbers = prdc(real=real, fake=fake, k=k)
-    except Unavailable as reason:
-        return {name: Value.missing(name, reason, n=len(fake), direction="higher") for name in names}
+    numbers = prdc(real=real, fake=fake, k=k)
     extra = {"k": k, "n_real": len(real), "n_fake": len(fake)}
-    return {
-        name: Value(name, number, len(fake), "higher", extra=extra) for name, number in zip(names, numbers, strict=True)
-    }
+    return {q.name: q.value(x, len(fake), extra=extra) for q, x in zip(QUANTITIES, numbers, strict=True)}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.frechet import check_features
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -28,7 +29,16 @@ EXPOSED = 0.2
 """Share of members and of outsiders, the ones nearest to a synthetic image, that the second attack is judged on."""
 N_REPLICATES = 500
 CHUNK = 100  # replicates worked on at once
-PIXELS = 32  # side that images are averaged down to before pixels are compared
+SIDE = 32  # that images are averaged down to before pixels are compared
+
+NN_DISTANCE = Quantity("nn_distance", "higher")
+COPY_RATE = Quantity("copy_rate", "lower")
+AUTH_PCT = Quantity("auth_pct", "higher")
+PROXIMITY = Quantity("proximity_auroc", "lower")
+MEMBERSHIP = Quantity("membership_auroc", "lower")
+EXPOSED_MEMBERSHIP = Quantity("membership_auroc_exposed", "lower")
+QUANTITIES = (NN_DISTANCE, COPY_RATE, AUTH_PCT, PROXIMITY, MEMBERSHIP, EXPOSED_MEMBERSHIP)
+"""What `Reference.measure` gives."""
 
 
 class Near(NamedTuple):
@@ -98,16 +108,8 @@ class Reference:
 
     @cached_property
     def bound(self) -> float:
-        """Distance below which an image is a near-copy: the 1 % quantile of the outsiders' distances to members.
-
-        Raises
-        ------
-        Unavailable
-            With fewer than `MIN_OUTSIDERS`.
-        """
-        if len(self.outsiders) < MIN_OUTSIDERS:
-            raise Unavailable(f"needs {MIN_OUTSIDERS} held-out real images; there are {len(self.outsiders)}")
-        return float(np.quantile(self.outsider_to_member.distance, COPY))
+        """Distance below which an image is a near-copy: `copy_bound` of the outsiders, Unavailable where that is."""
+        return copy_bound(self.outsider_to_member.distance)
 
     def measure(self, synthetic: NDArray[np.floating], *, seed: int, near: Near | None = None) -> dict[str, Value]:
         """Every privacy number of synthetic vectors (n, D): `nn_distance`, `copy_rate`, `auth_pct`,
@@ -115,14 +117,14 @@ class Reference:
 
         near : `nearest_member(synthetic)`, where it is known already.
         """
+        if len(synthetic) < MIN_N:
+            reason = f"needs {MIN_N} synthetic images; there are {len(synthetic)}"
+            return {q.name: q.missing(reason, len(synthetic)) for q in QUANTITIES}
         found = near or self.nearest_member(synthetic)
         values = [
             self._distance(found), self._copies(found, seed), self._authentic(found),
             self._proximity(found, seed), *self._membership(synthetic, seed),
         ]  # fmt: skip
-        if len(synthetic) < MIN_N:
-            reason = f"needs {MIN_N} synthetic images; there are {len(synthetic)}"
-            values = [Value.missing(v.name, reason, n=len(synthetic), direction=v.direction) for v in values]
         return {value.name: value for value in values}
 
     def _distance(self, near: Near) -> Value:
@@ -133,7 +135,7 @@ class Reference:
             for name, distance in (("synthetic", near.distance), ("held_out", self.outsider_to_member.distance))
         }
         extra = {"quantiles": quantiles, "n_held_out": len(self.outsiders)}
-        return Value("nn_distance", float(np.median(near.distance)), len(near.distance), "higher", extra=extra)
+        return NN_DISTANCE.value(float(np.median(near.distance)), len(near.distance), extra=extra)
 
     def _copies(self, near: Near, seed: int) -> Value:
         """Share of synthetic images nearer to a member than 99 % of the outsiders are.
@@ -144,7 +146,7 @@ class Reference:
         try:
             bound = self.bound
         except Unavailable as reason:
-            return Value.missing("copy_rate", reason, n=n, direction="lower")
+            return COPY_RATE.missing(reason, n)
         rng = np.random.default_rng(seed_from(seed, "copy rate"))
         patient = _numbered(self.outsider_groups)
         rows = [np.flatnonzero(patient == p) for p in range(patient.max() + 1)]
@@ -157,7 +159,7 @@ class Reference:
         copies = are_copies(near.distance, bound)
         own = float(are_copies(self.outsider_to_member.distance, bound).mean())
         extra = {"bound": bound, "quantile": COPY, "held_out": own, "n_held_out": len(self.outsiders)}
-        return Value("copy_rate", float(copies.mean()), n, "lower", float(low), float(high), extra=extra)
+        return COPY_RATE.value(float(copies.mean()), n, low=float(low), high=float(high), extra=extra)
 
     def _authentic(self, near: Near) -> Value:
         """AuthPct: per cent of synthetic images farther from their nearest member than it is from its own nearest.
@@ -169,7 +171,7 @@ class Reference:
         """
         own = self._to_other_members(near.index)
         share = float((own < near.distance).mean())
-        return Value("auth_pct", 100 * share, len(near.distance), "higher")
+        return AUTH_PCT.value(100 * share, len(near.distance))
 
     def _to_other_members(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """Distance of the members at `index` to their nearest other member."""
@@ -194,7 +196,7 @@ class Reference:
         )  # fmt: skip
         low, high = found.interval(seed=seed_from(seed, "proximity"))
         extra = {"interval": "patients and synthetic images", "n_held_out": len(self.outsiders)}
-        return Value("proximity_auroc", found.auroc(), len(near.distance), "lower", low, high, extra=extra)
+        return PROXIMITY.value(found.auroc(), len(near.distance), low=low, high=high, extra=extra)
 
     def _membership(self, synthetic: NDArray[np.floating], seed: int) -> list[Value]:
         """An attacker who holds the synthetic images tells members from outsiders by minus the distance to the
@@ -217,14 +219,15 @@ class Reference:
             _numbered([self.outsider_groups[i] for i in cols]),
         )
         values = []
-        for name, share in (("membership_auroc", 1.0), ("membership_auroc_exposed", EXPOSED)):
+        for quantity, share in ((MEMBERSHIP, 1.0), (EXPOSED_MEMBERSHIP, EXPOSED)):
             low, high = attack.interval(seed=seed_from(seed, "membership"), share=share)
             copied = min(1.0, len(synthetic) / len(self.members) / share)
             extra = {
                 "n_members": n_side, "n_held_out": n_side, "share": share, "interval": "patients",
                 "ceiling": copied + (1 - copied) / 2,
             }  # fmt: skip
-            values.append(Value(name, attack.auroc(share=share), len(synthetic), "lower", low, high, extra=extra))
+            auroc = attack.auroc(share=share)
+            values.append(quantity.value(auroc, len(synthetic), low=low, high=high, extra=extra))
         return values
 
 
@@ -287,6 +290,22 @@ class Attack:
         return np.asarray((yes * (beyond + no / 2)).sum(axis=0) / (yes.sum(axis=0) * no.sum(axis=0)))
 
 
+def copy_bound(held_out: NDArray[np.float64]) -> float:
+    """Distance below which an image is a near-copy of a training image: see `are_copies`.
+
+    held_out : (M,) distances of held-out real images to their nearest training image. The bound is their 1 % quantile,
+    so that one in a hundred fresh real images counts as a near-copy, by chance.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than `MIN_OUTSIDERS`.
+    """
+    if len(held_out) < MIN_OUTSIDERS:
+        raise Unavailable(f"needs {MIN_OUTSIDERS} held-out real images; there are {len(held_out)}")
+    return float(np.quantile(held_out, COPY))
+
+
 def are_copies(distance: NDArray[np.float64], bound: float) -> NDArray[np.bool_]:
     """Whether each is nearer than `bound`; distance 0 always is."""
     return np.asarray((distance < bound) | (distance == 0))
@@ -315,8 +334,8 @@ def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:
     parts = []
     for start in range(0, len(images), chunk):
         part = images[start : start + chunk].float()
-        if part.shape[-1] > PIXELS:
-            part = torch.nn.functional.interpolate(part, (PIXELS, PIXELS), mode="area")
+        if part.shape[-1] > SIDE:
+            part = torch.nn.functional.interpolate(part, (SIDE, SIDE), mode="area")
         flat = part.flatten(1).double()
         flat -= flat.mean(dim=1, keepdim=True)
         length = flat.norm(dim=1, keepdim=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity, metric
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MIN_N = 50
-"""Fewest images a side."""
+"""Fewest images a side of `measure_radiograph`."""
 MOST = 5000
 """Images of a set that are looked at; of a larger one, as many drawn by `seed`."""
 N_PAIRS, N_LPIPS_PAIRS = 500, 200
@@ -122,6 +123,10 @@ def unrank(number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return number - high * (high - 1) // 2, high
 
 
+DISTANCE = {name: Quantity(name, "lower") for name in (*STATISTICS, "histogram_distance")}
+
+
+@metric(*DISTANCE.values(), minimum_n=MIN_N)
 def measure_radiograph(*, real_images: Tensor, fake_images: Tensor, seed: int) -> dict[str, Value]:
     """`STATISTICS` and `histogram_distance` of synthetic images against real ones, uint8 (N, C, H, W) each.
 
@@ -132,10 +137,6 @@ def measure_radiograph(*, real_images: Tensor, fake_images: Tensor, seed: int) -
     from scipy.stats import wasserstein_distance
 
     n = len(fake_images)
-    names = (*STATISTICS, "histogram_distance")
-    if min(n, len(real_images)) < MIN_N:
-        reason = f"needs {MIN_N} images a side; there are {len(real_images)} real and {n} synthetic"
-        return {name: Value.missing(name, reason, n=n, direction="lower") for name in names}
     real, fake = (to_grey(some(images, seed=seed)) for images in (real_images, fake_images))
     ours, theirs = image_statistics(real), image_statistics(fake)
     found = {}
@@ -144,8 +145,9 @@ def measure_radiograph(*, real_images: Tensor, fake_images: Tensor, seed: int) -
         if name == "edge_density":
             extra |= {"canny_low": CANNY[0], "canny_high": CANNY[1]}
         distance = float(wasserstein_distance(ours[name], theirs[name]))
-        found[name] = Value(name, distance, n, "lower", extra=extra)
-    found["histogram_distance"] = Value("histogram_distance", histogram_distance(real, fake), n, "lower")
+        found[name] = DISTANCE[name].value(distance, n, extra=extra)
+    grey_levels = DISTANCE["histogram_distance"]
+    found[grey_levels.name] = grey_levels.value(histogram_distance(real, fake), n)
     return found
 
 
@@ -157,6 +159,10 @@ def some(images: Tensor, *, seed: int, most: int = MOST) -> Tensor:
     return images[np.sort(rows)]
 
 
+SSIM, LPIPS = Quantity("ssim_within", "lower"), Quantity("lpips_within", "higher")
+
+
+@metric(SSIM)
 def measure_ssim(
     *, fake_images: Tensor, fake_labels: NDArray[np.integer], seed: int, classes: Sequence[str] | None = None
 ) -> dict[str, Value]:
@@ -169,8 +175,7 @@ def measure_ssim(
     n = len(fake_images)
     pairs = pairs_by_class(fake_labels, N_PAIRS, seed=seed)
     if fake_images.shape[-1] < WINDOW or not pairs:
-        reason = f"needs images of {WINDOW} pixels a side and two images with one label"
-        return {"ssim_within": Value.missing("ssim_within", reason, n=n, direction="lower")}
+        raise Unavailable(f"needs images of {WINDOW} pixels a side and two images with one label")
     means = {}
     for k, rows in pairs.items():
         a, b = to_grey(fake_images[rows[:, 0]]), to_grey(fake_images[rows[:, 1]])
@@ -178,21 +183,17 @@ def measure_ssim(
     extra: dict[str, Any] = {"n_pairs": sum(map(len, pairs.values())), "n_labels": len(pairs)}
     if classes is not None and fake_labels.ndim == 1:
         extra["by_class"] = {classes[label]: means[k] for k, label in enumerate(np.unique(fake_labels)) if k in means}
-    return {"ssim_within": Value("ssim_within", float(np.mean(list(means.values()))), n, "lower", extra=extra)}
+    return {SSIM.name: SSIM.value(float(np.mean(list(means.values()))), n, extra=extra)}
 
 
+@metric(LPIPS)
 def measure_lpips(
     *, fake_images: Tensor, fake_labels: NDArray[np.integer], seed: int, device: str = "cpu"
 ) -> dict[str, Value]:
     """`lpips_within`: mean LPIPS (Zhang et al. 2018, AlexNet) of random pairs of synthetic images with one label.
 
     Higher is more diverse. To be read against the same number of real images. Null with a note without AlexNet's
-    weights; nothing is downloaded.
-
-    Raises
-    ------
-    Unavailable
-        Without weights, or without two images of one label.
+    weights (nothing is downloaded), and without two images of one label.
     """
     import torch
 
@@ -214,4 +215,4 @@ def measure_lpips(
             ]
             means.append(float(torch.cat(parts).mean()))
     extra = {"n_pairs": sum(map(len, pairs.values())), "n_labels": len(pairs)}
-    return {"lpips_within": Value("lpips_within", float(np.mean(means)), len(fake_images), "higher", extra=extra)}
+    return {LPIPS.name: LPIPS.value(float(np.mean(means)), len(fake_images), extra=extra)}

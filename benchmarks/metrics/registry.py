@@ -1,21 +1,15 @@
-"""What a metric returns (`Value`), how one is called by name, and the tables of metrics and extractors."""
+"""The tables of metrics and of extractors, and which metrics a kind of evidence allows."""
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any
 
-from synthworth.errors import Unavailable
+from benchmarks.metrics.declare import Metric, declared
+from benchmarks.metrics.value import Value
 from synthworth.registry import BuiltIn, Registry
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-Direction = Literal["higher", "lower"]
+__all__ = ["EXTRACTORS", "METRICS", "Value", "added_metrics", "measure", "metric_named", "metrics_on"]
 
 METRICS = Registry(
     "metric",
@@ -80,104 +74,32 @@ EXTRACTORS = Registry(
 )
 
 
-@dataclass(frozen=True)
-class Value:
-    """One number of a record, with what is needed to judge it. A missing number is None with a note."""
-
-    name: str
-    """What it is, for instance `auroc` (the macro) or `auroc[effusion]`."""
-    value: float | None
-    """The number, or None where it cannot be computed; then `note` says why."""
-    n: int
-    """How many images it stands on (synthetic ones, for a fidelity metric)."""
-    direction: Direction
-    """Which way is better."""
-    low: float | None = None
-    """Lower end of the 95 % interval, where there is one."""
-    high: float | None = None
-    """Upper end of the 95 % interval, where there is one."""
-    note: str | None = None
-    """Why it is missing, or what a reader must know."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further JSON values: thresholds, standard deviation, numbers of images."""
-
-    @classmethod
-    def missing(cls, name: str, reason: Unavailable | str, *, n: int, direction: Direction) -> Value:
-        """The null that stands in a record for a number that cannot be computed."""
-        return cls(name, None, n, direction, note=str(reason))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values.
-
-        Raises
-        ------
-        ValueError
-            Naming the metric, for NaN or infinity anywhere in it, and for a null without a note.
-        """
-        if self.value is None and not self.note:
-            raise ValueError(f"metric {self.name!r} is null without a note that says why")
-        row = {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "direction": self.direction,
-            "note": self.note,
-            "extra": dict(self.extra),
-        }
-        return {key: _finite(part, self.name) for key, part in row.items()}
-
-
-def _finite(part: Any, name: str) -> Any:
-    if isinstance(part, Mapping):
-        return {str(key): _finite(value, name) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_finite(value, name) for value in part]
-    if part is None or isinstance(part, (str, bool)):
-        return part
-    number = part.item() if hasattr(part, "item") else part
-    if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError(f"metric {name!r} holds {number}: a record takes finite numbers or null with a note")
-    return number
-
-
-def measure(metric: Callable[..., Mapping[str, Value]], **evidence: Any) -> dict[str, Value]:
-    """Call a metric with those pieces of `evidence` that its signature names.
-
-    A metric is a function of keyword arguments that returns name -> Value. What a run offers: `real`, `fake`
-    (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic images, Inception only), `seed`;
-    `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels` (int64 (N,) or uint8 (N, K)), `device`;
-    `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
+def metric_named(name: str) -> Metric:
+    """The registered metric of that name, imported now; a bare function as a Metric of one quantity.
 
     Raises
     ------
-    Unavailable
-        When the metric needs a piece that is not there; the message names it.
+    UserError
+        As `Registry.get`.
     """
-    parameters = inspect.signature(metric).parameters.values()
-    missing = [p.name for p in parameters if p.default is p.empty and evidence.get(p.name) is None]
-    if missing:
-        raise Unavailable(f"needs {', '.join(missing)}, which this run does not have")
-    wanted = {p.name: evidence[p.name] for p in parameters if evidence.get(p.name) is not None}
-    return dict(metric(**wanted))
+    return declared(name, METRICS.get(name))
 
 
-def fidelity_name(metric: str, *, extractor: str, n: int) -> str:
-    """Name of a fidelity number in a record: `fid@2500`, `kid@2500`; elsewhere `fd@2500/<extractor id>`.
-
-    FID and KID name the distances in Inception's features in fp32 alone, so that no other number passes for them.
-    """
-    if extractor.startswith("inception@") and not extractor.endswith("-bf16"):
-        return f"{ {'fd': 'fid', 'kd': 'kid', 'fd_infinity': 'fid_infinity'}.get(metric, metric) }@{n}"
-    return f"{metric}@{n}/{extractor}"
-
-
-def metrics_on(
-    evidence: frozenset[str] | set[str],
-) -> Iterator[tuple[str, Callable[..., Mapping[str, Value]]]]:
-    """The registered metrics whose first needed piece of evidence is among `evidence`."""
+def metrics_on(evidence: Set[str]) -> Iterator[tuple[str, Metric]]:
+    """The registered metrics that are asked with a piece of `evidence`, by name."""
     for name in METRICS.names():
-        metric = METRICS.get(name)
-        needed = [p.name for p in inspect.signature(metric).parameters.values() if p.default is p.empty]
-        if needed and needed[0] in evidence:
-            yield name, metric
+        found = metric_named(name)
+        if found.asked_with in evidence:
+            yield name, found
+
+
+def added_metrics() -> Iterator[Metric]:
+    """The registered metrics that are not built in, by name; not those that cannot be imported."""
+    for row in METRICS.listing():
+        if row.source != "built in" and row.error is None:
+            yield metric_named(row.name)
+
+
+def measure(metric: Callable[..., Mapping[str, Value]], **evidence: Any) -> dict[str, Value]:
+    """`Metric.measure` of a metric, or of a bare function."""
+    return declared(getattr(metric, "__name__", "metric"), metric).measure(**evidence)

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.metrics.registry import Value
+from benchmarks.metrics.declare import Quantity, metric
+from benchmarks.metrics.value import Value
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-RATES = ("balanced_accuracy", "precision", "recall", "f1", "specificity")
+AUROC = Quantity("auroc", "higher", title="AUROC")
+AUPRC = Quantity("auprc", "higher", title="AUPRC")
+RATES = {
+    "balanced_accuracy": Quantity("balanced_accuracy", "higher", title="bal. accuracy"),
+    "precision": Quantity("precision", "higher"),
+    "recall": Quantity("recall", "higher"),
+    "f1": Quantity("f1", "higher", title="F1"),
+    "specificity": Quantity("specificity", "higher"),
+}
+ARGMAX_ACCURACY = Quantity("balanced_accuracy_argmax", "higher")
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ def one_vs_rest(truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | No
     return Problem(y[:, None] == np.arange(n_classes), s, names)
 
 
+@metric(AUROC)
 def auroc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
     """Area under the ROC curve: `auroc` (macro) and `auroc[<class>]`, one class against the rest.
 
@@ -73,9 +84,10 @@ def auroc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
     """
     from sklearn.metrics import roc_auc_score
 
-    return _by_class("auroc", roc_auc_score, one_vs_rest(truth, scores, classes))
+    return _by_class(AUROC, roc_auc_score, one_vs_rest(truth, scores, classes))
 
 
+@metric(AUPRC)
 def auprc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
     """Average precision (area under the precision-recall curve, not interpolated): `auprc`, `auprc[<class>]`.
 
@@ -83,23 +95,22 @@ def auprc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
     """
     from sklearn.metrics import average_precision_score
 
-    return _by_class("auprc", average_precision_score, one_vs_rest(truth, scores, classes))
+    return _by_class(AUPRC, average_precision_score, one_vs_rest(truth, scores, classes))
 
 
 def _by_class(
-    metric: str, score: Callable[[NDArray[np.bool_], NDArray[np.float64]], float], problem: Problem
+    quantity: Quantity, score: Callable[[NDArray[np.bool_], NDArray[np.float64]], float], problem: Problem
 ) -> dict[str, Value]:
     rows = []
     for q, name in enumerate(problem.names):
         yes = problem.truth[:, q]
-        label, n = f"{metric}[{name}]", len(yes)
         reason = one_sided(yes)
         if reason:
-            rows.append(Value.missing(label, reason, n=n, direction="higher"))
+            rows.append(quantity.missing(reason, len(yes), label=name))
             continue
         extra = {"n_positive": int(yes.sum()), "prevalence": float(yes.mean())}
-        rows.append(Value(label, float(score(yes, problem.scores[:, q])), n, "higher", extra=extra))
-    return {metric: macro(metric, rows), **{row.name: row for row in rows}}
+        rows.append(quantity.value(float(score(yes, problem.scores[:, q])), len(yes), label=name, extra=extra))
+    return {quantity.name: macro(quantity, rows), **{row.name: row for row in rows}}
 
 
 def one_sided(yes: NDArray[np.bool_]) -> str | None:
@@ -111,16 +122,15 @@ def one_sided(yes: NDArray[np.bool_]) -> str | None:
     return None
 
 
-def macro(name: str, rows: Sequence[Value]) -> Value:
-    """Mean over the classes that have a number; the note names those that have none."""
+def macro(quantity: Quantity, rows: Sequence[Value]) -> Value:
+    """Mean of the rows, one a class, that have a number; the note names the classes that have none."""
     n = max((row.n for row in rows), default=0)
     numbers = [row.value for row in rows if row.value is not None]
-    left_out = [f"{row.name.partition('[')[2].rstrip(']')} ({row.note})" for row in rows if row.value is None]
+    left_out = [f"{row.label} ({row.note})" for row in rows if row.value is None]
     if not numbers:
-        reason = f"no class has one: {'; '.join(left_out)}"
-        return Value.missing(name, reason, n=n, direction="higher")
+        return quantity.missing(f"no class has one: {'; '.join(left_out)}", n)
     note = f"mean of {len(numbers)} of {len(rows)} classes; without {'; '.join(left_out)}" if left_out else None
-    return Value(name, float(np.mean(numbers)), n, "higher", note=note)
+    return quantity.value(float(np.mean(numbers)), n, note=note)
 
 
 def youden_threshold(yes: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
@@ -175,6 +185,7 @@ def count(yes: NDArray[np.bool_], called: NDArray[np.bool_]) -> Counts:
     )
 
 
+@metric(*RATES.values(), ARGMAX_ACCURACY)
 def operating_point(
     *,
     truth: ArrayLike,
@@ -195,10 +206,10 @@ def operating_point(
     for q, name in enumerate(test.names):
         for rate, row in _at_threshold(test, val, q, name).items():
             rows[rate].append(row)
-    found = {rate: macro(rate, rows[rate]) for rate in RATES}
+    found = {name: macro(rate, rows[name]) for name, rate in RATES.items()}
     found |= {row.name: row for rate in RATES for row in rows[rate]}
     if np.ndim(truth) == 1:
-        found["balanced_accuracy_argmax"] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes)
+        found[ARGMAX_ACCURACY.name] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes)
     return found
 
 
@@ -207,41 +218,23 @@ def _at_threshold(test: Problem, val: Problem, q: int, name: str) -> dict[str, V
     try:
         threshold = youden_threshold(val.truth[:, q], val.scores[:, q])
     except Unavailable as reason:
-        return {r: Value.missing(f"{r}[{name}]", reason, n=n, direction="higher") for r in RATES}
+        return {key: rate.missing(reason, n, label=name) for key, rate in RATES.items()}
     counts = count(test.truth[:, q], test.scores[:, q] >= threshold)
     extra = {"threshold": threshold, **counts._asdict()}
     values = {}
     for rate, number in counts.rates().items():
         value, note = (None, number) if isinstance(number, str) else (number, None)
-        values[rate] = Value(f"{rate}[{name}]", value, n, "higher", note=note, extra=extra)
+        values[rate] = RATES[rate].value(value, n, label=name, note=note, extra=extra)
     return values
 
 
 def _argmax_accuracy(truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None) -> Value:
     called = scores.argmax(axis=1)
     names = classes if classes is not None else [str(c) for c in range(scores.shape[1])]
-    metric = "balanced_accuracy_argmax"
     rows = []
     for c, name in enumerate(names):
         yes = truth == c
         recall = float((called[yes] == c).mean()) if yes.any() else None
-        rows.append(
-            Value(f"{metric}[{name}]", recall, len(truth), "higher", note=None if yes.any() else "no positive image")
-        )
-    return macro(metric, rows)
-
-
-def measure_utility(
-    *,
-    truth: ArrayLike,
-    scores: ArrayLike,
-    val_truth: ArrayLike,
-    val_scores: ArrayLike,
-    classes: Sequence[str] | None = None,
-) -> dict[str, Value]:
-    """`auroc`, `auprc` and `operating_point` of one classifier in one table."""
-    return (
-        auroc(truth=truth, scores=scores, classes=classes)
-        | auprc(truth=truth, scores=scores, classes=classes)
-        | operating_point(truth=truth, scores=scores, val_truth=val_truth, val_scores=val_scores, classes=classes)
-    )
+        note = None if yes.any() else "no positive image"
+        rows.append(ARGMAX_ACCURACY.value(recall, len(truth), label=name, note=note))
+    return macro(ARGMAX_ACCURACY, rows)

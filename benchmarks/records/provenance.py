@@ -16,7 +16,6 @@ from synthworth import __version__
 
 LIBRARIES = (
     "torch", "torchvision", "timm", "diffusers", "lightning-fabric", "numpy", "scikit-learn", "torch-fidelity",
-    "pytorch-fid",
 )  # fmt: skip
 
 

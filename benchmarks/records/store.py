@@ -9,12 +9,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records.upgrade import SCHEMA, upgrade
 from synthworth.artifacts import ensure_folder, publish, read_json, sync, write_json
 from synthworth.errors import UserError
 
-SCHEMA = 3
 RECORD = "record.json"
 GRID, WORTH = "grid.png", "worth.png"
+
+
+def read_record(file: Path) -> Any:
+    """A record, in the present schema where this version reads its own; anything else that is in the file as it is."""
+    return upgrade(read_json(file))
 
 
 class Records:
@@ -32,7 +37,7 @@ class Records:
         file = self.path(run_id) / RECORD
         if not file.is_file():
             return None
-        record: dict[str, Any] = read_json(file)
+        record: dict[str, Any] = read_record(file)
         return record if record["status"] == "ok" and record["schema"] == SCHEMA else None
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
@@ -62,7 +67,7 @@ class Records:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every record, by folder name; not those half-written by a run that was killed."""
         for file in sorted(self.folder.glob(f"[!.]*/{RECORD}")):
-            yield read_json(file)
+            yield read_record(file)
 
     def match(self, prefix: str) -> dict[str, Any]:
         """The one record whose run id begins with `prefix`.

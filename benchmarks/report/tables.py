@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.metrics.declare import PIXELS, PREDICTIONS
+from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.verdicts.sentences import worth_sentence
 
 STAGES = {
@@ -54,43 +56,41 @@ def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     """Utility of every arm, with intervals."""
-    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", "AUROC", "AUPRC", "bal. accuracy", "F1"))
+    columns = utility_columns()
+    made = table("utility on test (mean over seeds, 95 % interval)", ("arm", *columns.values()))
+    notes: dict[str, None] = {}
     for record in records:
-        u = record["utility"]
-        made.add_row(escape(record["name"]), *(number(u.get(m)) for m in ("auroc", "auprc", "balanced_accuracy", "f1")))
+        found = {metric: value_of(record["utility"], metric) for metric in columns}
+        made.add_row(escape(record["name"]), *map(number, found.values()))
+        notes |= {v["note"]: None for m in added_names(PREDICTIONS) if (v := found[m]) and v["value"] is None}
     out.print(made)
+    for note in notes:
+        out.print(f"null: {escape(note)}", soft_wrap=True)
 
 
-FIDELITY = {
-    "FD": ("fid", "fd"),
-    "KD": ("kid", "kd"),
-    "precision": ("manifold_precision",),
-    "recall": ("manifold_recall",),
-    "density": ("density",),
-    "coverage": ("coverage",),
-    "IS": ("inception_score",),
-}
-
-
-def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
-    """A record's fidelity numbers by (extractor, n), then by metric: the parts of names like `fd@500/extractor`."""
-    rows: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for name, value in record["fidelity"].items():
-        metric, at, rest = name.partition("@")
-        if at:
-            n, _, extractor = rest.partition("/")
-            rows.setdefault((extractor or "inception (FID, KID)", n), {})[metric] = value
+def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, Mapping[str, Any]]]:
+    """A record's numbers on an extractor's features, by (name of the features, n), then by metric."""
+    found: dict[tuple[str, str | None, int], dict[str, Mapping[str, Any]]] = {}
+    for value in record["fidelity"].values():
+        if value["extractor"] is not None:
+            where = value["extractor"], value["features"], value["n"]
+            found.setdefault(where, {})[str(value["metric"])] = value
+    rows: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
+    for (extractor, features, n), row in found.items():
+        names = [row[m]["alias"].upper() for m in FIDELITY if m in row and row[m]["alias"]]
+        rows[f"{extractor} ({', '.join(names)})" if names else features or extractor, n] = row
     return rows
 
 
 def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor."""
-    made = table("fidelity to real train images", ("arm", "features", "n", *FIDELITY), left=2)
+    columns = fidelity_columns()
+    made = table("fidelity to real train images", ("arm", "features", "n", *columns.values()), left=2)
     notes: dict[str, None] = {}
     for record in records:
         for (extractor, n), row in fidelity_rows(record).items():
-            found = {c: next((row[m] for m in metrics if m in row), None) for c, metrics in FIDELITY.items()}
-            made.add_row(escape(record["name"]), escape(extractor), n, *map(_bare, found.values()))
+            found = {metric: row.get(metric) for metric in columns}
+            made.add_row(escape(record["name"]), escape(extractor), str(n), *map(_bare, found.values()))
             floors = {c: v and v["extra"].get("floor") for c, v in found.items()}
             if any(f is not None for f in floors.values()):
                 floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
@@ -102,7 +102,8 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     for note in notes:
         out.print(f"null: {escape(note)}")
     for record in records:
-        seen = {n: v for n, v in record["fidelity"].items() if n.startswith("class_consistency")}
+        lines = ("class_consistency", "class_consistency_auroc", *added_names(PIXELS))
+        seen = {n: v for n, v in record["fidelity"].items() if v["metric"] in lines}
         said = (f"{n} {_bare(v)}" + (f" (chance {v['extra']['chance']:.3g})" if "chance" in v["extra"] else "")
                 for n, v in seen.items())  # fmt: skip
         if seen:
@@ -121,12 +122,12 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
     """Copy rate and membership attack in the first space of a record (features, where there are any), with intervals
     and, in brackets, what real test images come to; empty where nothing was drawn."""
     privacy = record.get("privacy") or {}
-    space = next((name.partition("/")[2] for name in privacy if name.startswith("copy_rate/")), None)
+    space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
     if space is None:
         return ""
 
     def said(metric: str) -> str:
-        value = privacy[f"{metric}/{space}"]
+        value = next(v for v in privacy.values() if (v["metric"], v["features"]) == (metric, space))
         floor = value["extra"].get("floor")
         return number(value) + ("" if floor is None else f" (real {floor:.3f})")
 

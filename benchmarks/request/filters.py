@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from benchmarks.request.spec import RunSpec
-from synthworth.errors import unknown_name
+from synthworth.registry import BuiltIn, Registry
 
 COPIES = "no_copies"
-FILTERS: Mapping[str, str] = {
-    "confident": "a classifier trained on real images alone gives the label asked for at least a half",
-    "near": "no farther from the nearest training image than 95 % of the real val images are",
-    COPIES: "not nearer to a training image than 99 % of the real val images are (near-copies go)",
-}
+FILTERS = Registry(
+    "filter",
+    "synthworth.filters",
+    {
+        "confident": BuiltIn(
+            "benchmarks.stages.filters:confident",
+            "a classifier trained on real images alone gives the label asked for at least a half",
+        ),
+        "near": BuiltIn(
+            "benchmarks.stages.filters:near",
+            "no farther from the nearest training image than 95 % of the real val images are",
+        ),
+        COPIES: BuiltIn(
+            "benchmarks.stages.filters:no_copies",
+            "not nearer to a training image than 99 % of the real val images are (near-copies go)",
+        ),
+    },
+)
+"""A filter is a function of keyword arguments that returns bool (n,): which of n synthetic images may be used. It is
+called with what its signature names; `benchmarks.stages.filters.EVIDENCE` lists what there is. It is known by its name
+alone: one that would let other images pass gets a new name."""
 
 
 def check_filters(names: tuple[str, ...]) -> None:
@@ -25,8 +40,7 @@ def check_filters(names: tuple[str, ...]) -> None:
         With the nearest names.
     """
     for name in names:
-        if name not in FILTERS:
-            raise unknown_name("filter", name, FILTERS)
+        FILTERS.require(name)
 
 
 def without_copies(spec: RunSpec) -> RunSpec | None:

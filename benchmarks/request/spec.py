@@ -111,7 +111,7 @@ class RunSpec:
     @property
     def is_zero_line(self) -> bool:
         """Whether the arm is the one that every other is compared with first."""
-        return self.generator == NONE and self.portion == 1
+        return is_zero_line(vars(self))
 
     def to_json(self) -> dict[str, Any]:
         """The plain form that stands in the record and that `run_id` is the digest of."""
@@ -220,6 +220,11 @@ class RunSpec:
 def is_real_only(spec: Mapping[str, Any]) -> bool:
     """Whether an arm, as its record holds it, trains on real images alone."""
     return spec["generator"] == NONE or spec["generator"] in REMEDIES
+
+
+def is_zero_line(spec: Mapping[str, Any]) -> bool:
+    """Whether an arm, as its record holds it, is real images alone, all of them: what every other is compared with."""
+    return bool(spec["generator"] == NONE and spec["portion"] == 1)
 
 
 def n_shards(n: int, size: int) -> int:

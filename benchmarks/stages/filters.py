@@ -2,35 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.privacy import are_copies, exact_copies
+from benchmarks.metrics.privacy import are_copies, copy_bound, exact_copies
+from benchmarks.request.filters import FILTERS
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import train_classifier
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.features import extract_features
 from synthworth.artifacts import read_array, write_array
-from synthworth.errors import UserError
+from synthworth.errors import Unavailable, UserError
 from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EXTRACTOR = "efficientnet_lite0"
-CONFIDENCE, FAR, COPY = 0.5, 0.95, 0.01
+CONFIDENCE, FAR = 0.5, 0.95
 MOST_SHARDS = 8
 """Shards drawn at most for each one that would do without filters."""
 VERSION = 2
 
 
+EVIDENCE = {
+    "images": "uint8 (n, C, H, W): the synthetic images",
+    "labels": "int64 (n,) or uint8 (n, K): what they were drawn for",
+    "real": "data.images.ImageSet: the real training images",
+    "probabilities": "float32 (n, K): what a classifier trained on real images alone says of the synthetic ones",
+    "distance": "float64 (n,): from each to the nearest training image, in features",
+    "real_distance": "float64 (m,): the same of the real val images that are not in train too",
+}
+"""What a filter may ask for by naming it in its signature."""
+
+
 class Starved(UserError):
-    """Too few synthetic images pass the filters: known only once they are drawn."""
+    """Too few synthetic images pass the filters, or too few real ones say what passes: known once they are drawn."""
+
+
+def confident(labels: Tensor, probabilities: np.ndarray) -> np.ndarray:
+    """The label asked for is at least as likely as not, by a classifier trained on real images alone: bool (n,)."""
+    known = labels.numpy()
+    if known.ndim == 1:
+        return np.asarray(probabilities[np.arange(len(known)), known] >= CONFIDENCE)
+    return np.asarray(((probabilities >= CONFIDENCE) == known.astype(bool)).all(1))
+
+
+def near(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
+    """No farther from the nearest training image than 95 % of the real val images are: bool (n,)."""
+    return np.asarray(distance <= np.quantile(real_distance, FAR))
+
+
+def no_copies(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
+    """Not nearer to a training image than 99 % of the real val images are: bool (n,)."""
+    return ~are_copies(distance, copy_bound(real_distance))
+
+
+def apply_filter(name: str, evidence: Mapping[str, Callable[[], Any]]) -> np.ndarray:  # -> bool (n,)
+    """Which images pass the filter of that name, which is given the pieces of `evidence` that it names.
+
+    evidence : name -> function that makes it; only what is asked for is made.
+
+    Raises
+    ------
+    UserError
+        When the filter asks for what there is not, or answers with anything but bool (n,).
+    """
+    judge = FILTERS.get(name)
+    asked = named_by(judge)
+    if unknown := [piece for piece in asked if piece not in evidence]:
+        raise UserError(f"filter {name!r} asks for {', '.join(unknown)}; there are {', '.join(evidence)}")
+    found = np.asarray(judge(**{piece: evidence[piece]() for piece in asked}))
+    n = len(evidence["images"]())
+    if found.dtype != np.bool_ or found.shape != (n,):
+        raise UserError(f"filter {name!r} answered {found.dtype} {found.shape}; the contract asks for bool ({n},)")
+    return found
+
+
+def named_by(judge: Callable[..., Any]) -> tuple[str, ...]:
+    """The pieces of evidence that a filter asks for."""
+    return tuple(inspect.signature(judge).parameters)
 
 
 class Sieve:
@@ -60,25 +117,36 @@ class Sieve:
 
             pictures = torch.from_numpy(read_array(shard / "images.npy"))
             labels = torch.from_numpy(read_array(shard / "labels.npy"))
-            write_array(out / "passes.npy", self._judge(name, pictures, labels, digest(identity)))
+            try:
+                passing = apply_filter(name, self._evidence(pictures, labels, digest(identity)))
+            except Unavailable as reason:
+                raise Starved(
+                    f"--filters {name}: {reason} in val. Use a larger val split, or leave the filter out"
+                ) from reason
+            write_array(out / "passes.npy", passing)
 
+        judged = "probabilities" in named_by(FILTERS.get(name))
         key = {
             "shard": digest(identity), "filter": name, "version": VERSION, "extractor": self._extractor.id,
-            "weights": self._extractor.weights_sha256, "judge": self._judge_identity if name == "confident" else None,
+            "weights": self._extractor.weights_sha256, "judge": self._judge_identity if judged else None,
             "data": self.spec.data_identity(),
         }  # fmt: skip
         return read_array(self.bench.keep("filter", key, make).folder / "passes.npy")
 
-    def _judge(self, name: str, pictures: Tensor, labels: Tensor, key: str) -> np.ndarray:
-        if name == "confident":
-            scores, known = self._classifier.predict(pictures), labels.numpy()
-            if known.ndim == 1:
-                return np.asarray(scores[np.arange(len(known)), known] >= CONFIDENCE)
-            return np.asarray(((scores >= CONFIDENCE) == known.astype(bool)).all(1))
-        found = extract_features(self.bench, self._extractor, key, lambda: pictures).features
-        distance = self._to_train(found)
-        low, high = np.quantile(self._val_distances, [COPY, FAR])
-        return np.asarray(distance <= high) if name == "near" else ~are_copies(distance, low)
+    def _evidence(self, pictures: Tensor, labels: Tensor, key: str) -> dict[str, Callable[[], Any]]:
+        """What a filter may ask for; see `EVIDENCE`."""
+
+        def distance() -> np.ndarray:
+            return self._to_train(extract_features(self.bench, self._extractor, key, lambda: pictures).features)
+
+        return {
+            "images": lambda: pictures,
+            "labels": lambda: labels,
+            "real": lambda: self.images.train,
+            "probabilities": lambda: self._classifier.predict(pictures),
+            "distance": distance,
+            "real_distance": lambda: self._val_distances,
+        }
 
     @cached_property
     def _extractor(self) -> Any:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.statistics.interval import Interval, sign_flip_p
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.word import Verdict, too_few_seeds, word_of_interval
 from synthworth.errors import Unavailable
-
-Verdict = Literal["helps", "hurts", "no difference shown"]
-MIN_SEEDS = 6
-"""Fewest seeds at which the sign-flip test can reach p < 0.05: its smallest two-sided p is 2 / 2^n."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +76,8 @@ def compare(a: Sampled, b: Sampled, *, name_a: str, name_b: str) -> Comparison:
         )
     apart = a.minus(b)
     interval, n_seeds = apart.difference_interval(), apart.n_seeds
-    verdict: Verdict = "no difference shown"
-    if n_seeds >= MIN_SEEDS and interval.low > 0:
-        verdict = "helps"
-    elif n_seeds >= MIN_SEEDS and interval.high < 0:
-        verdict = "hurts"
-    screening = None
-    if n_seeds < MIN_SEEDS:
-        screening = f"screening: {n_seeds} seed{'s' * (n_seeds > 1)} cannot reach p < 0.05"
+    reason = too_few_seeds(n_seeds)
+    screening = f"screening: {reason}" if reason else None
     left_out = f"macro without {'; '.join(a.left_out)}" if a.left_out else None
     return Comparison(
         a=name_a,
@@ -95,7 +86,7 @@ def compare(a: Sampled, b: Sampled, *, name_a: str, name_b: str) -> Comparison:
         low=interval.low,
         high=interval.high,
         p_value=sign_flip_p(apart.values, seed=apart.seed),
-        verdict=verdict,
+        verdict=word_of_interval(interval.low, interval.high, n_seeds=n_seeds),
         note="; ".join(part for part in (screening, interval.note, left_out) if part) or None,
         n_seeds=n_seeds,
         n_groups=apart.n_patients,

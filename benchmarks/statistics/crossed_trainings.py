@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.statistics.compare import MIN_SEEDS, Verdict
 from benchmarks.statistics.interval import LEVEL, sign_flip_p
 from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.word import Verdict, word_of_interval
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -120,18 +120,13 @@ def pool(arms: Sequence[Sampled], control: Sampled) -> Pooled:
     estimate, se = float(values.mean()), math.sqrt(found.total)
     q = quantile(0.5 + LEVEL / 2, found.parts)
     low, high = estimate - q * se, estimate + q * se
-    verdict: Verdict = "no difference shown"
-    if values.shape[1] >= MIN_SEEDS and low > 0:
-        verdict = "helps"
-    elif values.shape[1] >= MIN_SEEDS and high < 0:
-        verdict = "hurts"
     return Pooled(
         difference=estimate,
         low=low,
         high=high,
         p_interval=min(1.0, 2 * one_sided_p(abs(estimate), se, found.parts)),
         p_value=sign_flip_p(values.mean(axis=0), seed=control.seed),
-        verdict=verdict,
+        verdict=word_of_interval(low, high, n_seeds=values.shape[1]),
         n_trainings=len(arms),
         n_seeds=values.shape[1],
         n_groups=control.n_patients,

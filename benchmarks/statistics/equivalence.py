@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.statistics.compare import MIN_SEEDS
 from benchmarks.statistics.quantile import one_sided_p
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.word import MIN_SEEDS
 
 MARGIN = 0.01
 """AUROC that is taken to make no difference in use, unless another margin is stated."""

@@ -173,7 +173,7 @@ def _invert(height: float, sizes: NDArray[np.int64], fitted: NDArray[np.float64]
 def _first_at(height: float, logs: NDArray[np.float64], fitted: NDArray[np.float64]) -> float:
     """The first log n at which the curve is as high."""
     k = int(np.argmax(fitted >= height))
-    if k == 0 or fitted[k] == fitted[k - 1]:
+    if k == 0:
         return float(logs[k])
     share = (height - fitted[k - 1]) / (fitted[k] - fitted[k - 1])
     return float(logs[k - 1] + share * (logs[k] - logs[k - 1]))

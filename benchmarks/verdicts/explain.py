@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.statistics.compare import MIN_SEEDS
+from benchmarks.request.spec import NONE
+from benchmarks.statistics.word import MIN_SEEDS, Verdict, side_of_zero, too_few_seeds, word_of_interval
 from benchmarks.verdicts.sentences import worth_sentence
+from benchmarks.verdicts.verdict import Kind, word_of_arm
 
 Record = Mapping[str, Any]
+SHOWN: Mapping[Verdict, str] = {
+    "helps": "shown to be better", "hurts": "shown to be worse", "no difference shown": "no difference shown",
+}  # fmt: skip
+"""What the interval of one difference shows, in the words of a sentence."""
 
 
 def explain(record: Record) -> Iterator[str]:
@@ -86,29 +92,29 @@ def _p(value: float) -> str:
 
 
 def _side(row: Mapping[str, Any]) -> str:
-    if row["low"] > 0:
-        return "lies above 0: shown to be better"
-    if row["high"] < 0:
-        return "lies below 0: shown to be worse"
-    return "holds 0: no difference shown"
+    where = {1: "lies above 0", 0: "holds 0", -1: "lies below 0"}[side_of_zero(row["low"], row["high"])]
+    if reason := too_few_seeds(row["n_seeds"]):
+        return f"{where}; but {reason}: no difference shown"
+    word = word_of_interval(row["low"], row["high"], n_seeds=row["n_seeds"])
+    return f"{where}: {SHOWN[word]}"
 
 
 def _the_word(record: Record) -> Iterator[str]:
-    n, gain = record["spec"]["seeds"], record["comparisons"].get("none")
+    word = word_of_arm(record["comparisons"])
     yield f"VERDICT  {record['verdict']}"
-    if gain is None:
+    if word.kind is Kind.NOT_COMPARED:
         yield "  because real images alone are not among --controls."
-    elif gain.get("unequal"):
-        yield f"  because its classifiers took {gain['unequal']} of real images alone:"
+    elif word.kind is Kind.UNEQUAL:
+        yield f"  because its classifiers took {word.detail} of real images alone:"
         yield "  what the images did cannot be told from what the training did."
-    elif n < MIN_SEEDS:
+    elif word.kind is Kind.SCREENING:
+        n = record["comparisons"][NONE]["n_seeds"]
         yield f"  because {n} seeds are fewer than {MIN_SEEDS}: no exact test over them can reach p < 0.05."
-    elif gain["low"] > 0:
-        unbeaten = [c for c, row in record["comparisons"].items() if c != "none" and row["low"] <= 0]
+    elif word.kind is Kind.HELPS:
         yield "  HELPS, because the interval of the difference to real images alone lies above 0."
-        if unbeaten:
-            yield f"  The same is not shown against {', '.join(unbeaten)}, which do without a generator."
-    elif gain["high"] < 0:
+        if word.unbeaten:
+            yield f"  The same is not shown against {', '.join(word.unbeaten)}, which do without a generator."
+    elif word.kind is Kind.HURTS:
         yield "  HURTS, because the interval of the difference to real images alone lies below 0."
     else:
         yield "  NO DIFFERENCE SHOWN, because the interval of the difference to real images alone holds 0. That is not"

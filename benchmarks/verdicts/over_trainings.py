@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
-from benchmarks.request.spec import NONE, NOT_THE_ARM
-from benchmarks.statistics.compare import MIN_SEEDS
+from benchmarks.request.spec import NOT_THE_ARM, is_zero_line
+from benchmarks.verdicts.equal_compute import unequal
+from benchmarks.verdicts.verdict import word_of
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from benchmarks.statistics.crossed_trainings import Pooled
-
-MIN_TRAININGS = 3
-"""Fewest trainings that give a verdict: with two, the interval covers 92 to 98 % and not 95 (docs/decisions.md)."""
+    from benchmarks.statistics.sampled import Sampled
 
 
 def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -30,38 +29,33 @@ def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
     return [[same[k] for k in sorted(same)] for same in groups.values() if len(same) > 1]
 
 
-def pooled_sentences(entries: Sequence[Entry]) -> list[str]:
-    """A line for each method that was trained several times, against real images alone (among `entries`)."""
-    return [_sentence(group, _zero_line(group[0], entries)) for group in by_method(entries)]
+def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | None = None) -> list[str]:
+    """A line for each method that was trained several times, against real images alone (among `entries`).
+
+    known : AUROC of arms that were judged just now, by run id; that of the others is made from their predictions.
+    """
+    zero = next((e for e in entries if is_zero_line(e.spec)), None)
+    return [_sentence(group, zero, known or {}) for group in by_method(entries)]
 
 
-def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
-    run_id = (entry.record["comparisons"].get(NONE) or {}).get("run_id")
-    return next((e for e in entries if e.run_id == run_id), None)
-
-
-def _sentence(group: Sequence[Entry], zero: Entry | None) -> str:
+def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sampled]) -> str:
     name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.crossed_trainings import pool
 
     try:
-        found = pool([read_auroc(e) for e in group], read_auroc(zero))
+        found = pool(*_aurocs(group, zero, known))
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
-    unequal = next((r for e in group if (r := e.record["comparisons"][NONE].get("unequal"))), None)
-    return f"{_word(found, unequal)}{name}: {_numbers(found)}"
+    differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
+    word = word_of({**found.to_json(), "unequal": next(filter(None, differing), None)})
+    return f"{word.loud}. {name}: {_numbers(found)}"
 
 
-def _word(found: Pooled, unequal: str | None) -> str:
-    if unequal:
-        return f"UNEQUAL COMPUTE, {unequal}. "
-    if found.n_seeds < MIN_SEEDS:
-        return f"SCREENING ONLY, {found.n_seeds} seeds cannot reach p < 0.05. "
-    if found.n_trainings < MIN_TRAININGS:
-        return f"SCREENING ONLY, {found.n_trainings} trainings are fewer than {MIN_TRAININGS}. "
-    return {"helps": "HELPS. ", "hurts": "HURTS. "}.get(found.verdict, "NO DIFFERENCE SHOWN. ")
+def _aurocs(group: Sequence[Entry], zero: Entry, known: Mapping[str, Sampled]) -> tuple[list[Sampled], Sampled]:
+    of = {e.run_id: known.get(e.run_id) or read_auroc(e) for e in (*group, zero)}
+    return [of[e.run_id] for e in group], of[zero.run_id]
 
 
 def _numbers(found: Pooled) -> str:

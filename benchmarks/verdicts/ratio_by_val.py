@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.request.spec import NONE
+from benchmarks.request.spec import is_zero_line
 
 Record = Mapping[str, Any]
 
@@ -15,11 +15,11 @@ def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
 
     Real images alone (ratio 0) may be chosen as well. Nothing is chosen where an AUROC on val is missing.
     """
-    zero = next((r for r in records if _is_zero_line(r)), None)
+    zero = next((r for r in records if is_zero_line(r["spec"])), None)
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         spec = record["spec"]
-        if spec["generator"] == generator and not _is_zero_line(record):
+        if spec["generator"] == generator:
             key = spec["mode"], spec["generator_seed"], tuple(spec["filters"])
             groups.setdefault(key, []).append(record)
     lines = []
@@ -27,10 +27,6 @@ def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
         if len({r["spec"]["ratio"] for r in group}) > 1:
             lines.append(_line([*([zero] if zero else []), *sorted(group, key=lambda r: float(r["spec"]["ratio"]))]))
     return lines
-
-
-def _is_zero_line(record: Record) -> bool:
-    return bool(record["spec"]["generator"] == NONE and record["spec"]["portion"] == 1)
 
 
 def _line(arms: Sequence[Record]) -> str:

@@ -141,10 +141,6 @@ def _together(images: ImageSet) -> np.ndarray:
     return marks.T @ marks
 
 
-def _unmarked(images: ImageSet) -> int:
-    return int((images.labels.sum(1) == 0).sum())
-
-
 def _named(images: ImageSet, chosen: np.ndarray) -> tuple[str, ...]:
     return tuple(images.ids[row] for row in np.flatnonzero(chosen))
 

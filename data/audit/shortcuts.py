@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.images import ImageSet, Split
+from data.images import ImageSet, Split, marks_of
 from synthworth.keys import seed_from
 
 TOGETHER = "all together"
@@ -143,7 +143,7 @@ def _gather(sets: Mapping[Split, ImageSet], *, seed: int) -> _Films:
                 names.append(name)
                 codes.append(found)
     labels = np.concatenate([images.labels.numpy() for images in used])
-    marks = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(used[0].n_classes)
+    marks = marks_of(labels, n_classes=used[0].n_classes).astype(bool)
     known, patients = np.unique(np.concatenate([np.asarray(images.groups) for images in used]), return_inverse=True)
     splits = np.concatenate([np.full(len(images), images.split.value) for images in used])
     order = np.random.default_rng(seed_from(seed, "shortcut folds")).permutation(len(known))

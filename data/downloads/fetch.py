@@ -8,26 +8,25 @@ import http.client
 import logging
 import os
 import re
-import shutil
 import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
+from data.downloads.files import CHUNK, checksum, locked, no_room, require_room
 from synthworth import __version__
 from synthworth.artifacts import ensure_folder
-from synthworth.errors import CANNOT_WRITE, DISK_FULL, UserError
+from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.progress import Progress
 
-CHUNK = 1 << 20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new attempt in a row that brought nothing
 LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
@@ -70,6 +69,10 @@ class Remote:
         return self.limit if self.size is None else min(self.size, self.limit)
 
 
+class NoAnswer(UserError):
+    """The host did not answer within the seconds it was given."""
+
+
 class _Dropped(Exception):
     """The transfer broke off and may be taken up again, at the earliest after `wait` seconds."""
 
@@ -97,7 +100,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def fetch(remote: Remote, folder: Path, *, hint: str = "Try again later") -> Path:
+def fetch(remote: Remote, folder: Path, *, hint: str = "Try again later", within: float | None = None) -> Path:
     """Fetch a file into `folder`; it appears under its name only when it is whole and its checksum is right.
 
     What has come stays in a hidden `.part` file when the connection drops, the disk is full or the process dies; the
@@ -106,9 +109,13 @@ def fetch(remote: Remote, folder: Path, *, hint: str = "Try again later") -> Pat
     1 MiB came. A file that is there already is verified, and not fetched. Proxies are those of the environment.
 
     hint : what to do where it cannot be had; ends the error's line.
+    within : seconds in which the host must answer, the look-up of its name included. A host that does not, or refuses,
+        is given up at once; only a transfer that has brought something is taken up again.
 
     Raises
     ------
+    NoAnswer
+        When the host did not answer within `within` seconds.
     UserError
         When the address is refused or cannot be reached, the answer has a wrong length or checksum (what came is then
         removed), or there is no room.
@@ -121,61 +128,10 @@ def fetch(remote: Remote, folder: Path, *, hint: str = "Try again later") -> Pat
             return final
         part = final.with_name(f".{final.name}.{remote.digest[-8:]}.part")
         with _Partial(part, remote) as have:
-            _transfer(have, hint=hint)
+            _transfer(have, hint=hint, within=within)
             have.finish()
         os.replace(part, final)
     return final
-
-
-def checksum(path: Path, algorithm: str) -> str:
-    """Hexadecimal digest of a file, read in pieces."""
-    h = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as handle, Progress(f"verify {path.name}", path.stat().st_size >> 20, unit="MiB") as bar:
-        while block := handle.read(CHUNK):
-            h.update(block)
-            bar.advance()
-    return h.hexdigest()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time makes `path`; another waits, and says so."""
-    from filelock import FileLock, Timeout
-
-    file = path.with_name(f".{path.name}.lock")
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.warning("another process is making %s; waiting for it", path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-        with suppress(PermissionError):  # Windows keeps a file that somebody waits for
-            file.unlink(missing_ok=True)
-
-
-def no_room(error: OSError, path: Path) -> UserError:
-    """The error for a file that cannot be written; what is there so far is kept."""
-    what = "no room" if error.errno in DISK_FULL else "no permission"
-    return UserError(
-        f"{what} to write {path}: {error.strerror}. What has come is kept; the same command goes on from there"
-    )
-
-
-def require_room(folder: Path, n_bytes: int) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Raises
-    ------
-    UserError
-        When fewer than `n_bytes` are free where `folder` lies.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < n_bytes:
-        raise UserError(f"{folder} has {free / 2**30:.1f} GiB free, and {n_bytes / 2**30:.1f} GiB are needed")
 
 
 def _refuse_scheme(address: str) -> None:
@@ -266,16 +222,16 @@ class _Partial:
         raise UserError(why)
 
 
-def _transfer(have: _Partial, *, hint: str) -> None:
+def _transfer(have: _Partial, *, hint: str, within: float | None) -> None:
     """Receive until everything is there, over as many connections as it takes."""
-    remote, idle = have.remote, 0
+    remote, idle, patience = have.remote, 0, len(WAITS) if within is None else 0
     while True:
         before = have.n
         try:
-            return _receive(have, hint=hint)
+            return _receive(have, hint=hint, within=within)
         except _Dropped as dropped:
             idle = 0 if have.n - before >= CHUNK else idle + 1
-            if idle > len(WAITS):
+            if idle > patience:
                 kept = f"; the {have.n:,} bytes that came are kept, and the same command goes on" if have.n else ""
                 raise UserError(f"cannot download {remote.address}: {dropped}{kept}. {hint}") from dropped
             wait = min(max(WAITS[max(idle - 1, 0)], dropped.wait), LONGEST_WAIT)
@@ -283,10 +239,10 @@ def _transfer(have: _Partial, *, hint: str) -> None:
             time.sleep(wait)
 
 
-def _receive(have: _Partial, *, hint: str) -> None:
+def _receive(have: _Partial, *, hint: str, within: float | None) -> None:
     """One connection: the bytes that are missing, or all where the server knows no Range."""
     remote = have.remote
-    with _open(have, hint=hint) as response:
+    with _open(have, hint=hint, within=within) as response:
         total = _agree(have, response)
         if total is not None:
             if total > remote.bound or (remote.size is not None and total != remote.size):
@@ -305,7 +261,7 @@ def _receive(have: _Partial, *, hint: str) -> None:
         raise _Dropped("the connection broke off")
 
 
-def _open(have: _Partial, *, hint: str) -> Any:
+def _open(have: _Partial, *, hint: str, within: float | None) -> Any:
     """The server's answer; refusals become a UserError, what may pass a `_Dropped`."""
     remote = have.remote
     headers = {"User-Agent": f"synthworth/{__version__}", "Accept-Encoding": "identity"}
@@ -313,7 +269,7 @@ def _open(have: _Partial, *, hint: str) -> Any:
         headers["Range"] = f"bytes={have.n}-"
     request = urllib.request.Request(remote.address, headers=headers)
     try:
-        return _opener().open(request, timeout=TIMEOUT)
+        return _answer(request, within=within)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have.n:
@@ -327,6 +283,28 @@ def _open(have: _Partial, *, hint: str) -> Any:
         if _is_final(reason, remote):
             raise UserError(f"cannot download {remote.address}: {reason}. {hint}") from error
         raise _Dropped(str(reason) or type(error).__name__) from error
+
+
+def _answer(request: urllib.request.Request, *, within: float | None) -> Any:
+    """Open a connection. With `within` in a thread of its own, since looking up a name has no time limit."""
+    if within is None:
+        return _opener().open(request, timeout=TIMEOUT)
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(_opener().open(request, timeout=within))
+        except Exception as error:  # raised again below, in the thread that waits
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(within)
+    if not answers or isinstance(getattr(answers[0], "reason", answers[0]), TimeoutError):
+        raise NoAnswer(f"cannot download {request.full_url}: no answer within {within:g} s")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
 
 
 def _opener() -> urllib.request.OpenerDirector:

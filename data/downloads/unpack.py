@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from data.downloads.fetch import locked, no_room
+from data.downloads.files import CHUNK, locked, no_room
 from synthworth.artifacts import ensure_folder
 from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.progress import Progress
 
-CHUNK = 1 << 20  # bytes
 MAX_BYTES = 64 << 30
 MAX_FILES = 1_000_000
 MAX_PADDING = 16 << 20  # bytes after the last entry of a tar

@@ -15,7 +15,7 @@ import numpy as np
 from data.films.table import columns_of
 from data.images import Split, fingerprint_of
 from data.prepared import CACHE_VERSION, METADATA, write_csv, write_index, write_rows
-from synthworth.artifacts import read_json, write_json, write_table
+from synthworth.artifacts import from_json, read_json, write_json, write_table
 from synthworth.errors import UserError
 from synthworth.keys import digest
 
@@ -106,7 +106,7 @@ class FilmCache:
     def _resume(self, key: str) -> _Journal:
         file = self.folder / JOURNAL
         if file.is_file() and (said := read_json(file)).get("key") == key:
-            journal = _Journal(**said)
+            journal = from_json(_Journal, said)
             sizes = {s: _length(self._file(Split(s))) for s in journal.kept}
             if all(sizes[s] > n * int(np.prod(journal.shape or ())) for s, n in journal.kept.items()):
                 return journal

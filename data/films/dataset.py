@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from data.films.table import FilmTable
 from data.images import ImageSet, Split
 from synthworth.artifacts import ensure_folder
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 from synthworth.progress import Progress
 
 LARGEST = 2048  # px on a side of a prepared image
@@ -91,16 +92,14 @@ class FilmDataset(BaseDataset):
             As `films`, and when a file is missing.
         """
         table = self.table
-        said = hashlib.sha256(table.labels.tobytes())
-        for words in (table.ids, table.groups, np.asarray(table.splits).tolist(), table.classes):
-            said.update("\0".join([*words, ""]).encode())
-        for name, values in sorted(table.attributes.items()):
-            said.update("\0".join([name, *map(str, np.asarray(values).tolist()), ""]).encode())
+        said: list[Sequence[str]] = [table.ids, table.groups, np.asarray(table.splits).tolist(), table.classes]
+        said += [[name, *map(str, np.asarray(v).tolist())] for name, v in sorted(table.attributes.items())]
+        pieces = chain([table.labels.tobytes()], ("\0".join([*words, ""]) for words in said))
         stats = stat_films(table.paths)
         missing = [path for path, stat in zip(table.paths, stats, strict=True) if stat is None]
         if missing:
             raise UserError(f"{len(missing)} of {len(table)} films are missing, first {missing[0]}")
-        return {"files": digest_stats(table.ids, stats), "table": said.hexdigest()}
+        return {"files": digest_stats(table.ids, stats), "table": sha256_of(pieces)}
 
     def build(self) -> Mapping[Split, ImageSet]:
         """Every split in memory, by way of a prepared folder that is taken away again."""
@@ -199,4 +198,4 @@ def digest_stats(ids: Sequence[str], stats: Sequence[os.stat_result | None]) -> 
     """sha256 over name, size and date of files, whatever their order; those that are None are left out."""
     there = ((name, s) for name, s in zip(ids, stats, strict=True) if s is not None)
     lines = sorted(f"{name}\0{s.st_size}\0{s.st_mtime_ns}" for name, s in there)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return sha256_of(["\n".join(lines)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.images import Split
+from data.images import Split, count_labels
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,7 @@ class FilmTable:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Films by split (those with any) and class; where findings co-occur, films with each finding."""
-        return {s.value: self._count(self.rows(s)) for s in Split if len(self.rows(s))}
-
-    def _count(self, rows: np.ndarray) -> dict[str, int]:
-        labels = self.labels[rows]
-        n = labels.sum(0, dtype=np.int64) if self.multilabel else np.bincount(labels, minlength=len(self.classes))
-        return dict(zip(self.classes, n.tolist(), strict=True))
+        return {s.value: count_labels(self.labels[self.rows(s)], self.classes) for s in Split if len(self.rows(s))}
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> FilmTable:
         """The films at `rows`, in that order."""

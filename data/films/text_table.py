@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +61,30 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _read_csv(path: Path, delimiter: str) -> dict[str, list[str]]:
+def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
+    """The rows of a text file with a table in it (UTF-8, gzipped where its name ends in .gz), the header first; lines
+    without a cell are left out.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or empty, or is no such text.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such table")
+    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as handle:
             rows = [row for row in csv.reader(handle, delimiter=delimiter, strict=True) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text with a table in it: {error}") from error
-    header, *body = rows or [[]]
+    if not rows:
+        raise UserError(f"{path} holds no row")
+    return rows
+
+
+def _read_csv(path: Path, delimiter: str) -> dict[str, list[str]]:
+    header, *body = read_rows(path, delimiter=delimiter)
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise UserError(f"{path} has two columns named {repeated[0]!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.images import Split
+from data.images import Split, marks_of
 from data.splits.cover_classes import cover_classes
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
@@ -110,9 +110,9 @@ def _patients(groups: Sequence[str], labels: np.ndarray, *, seed: int, purpose: 
     place[order] = np.arange(len(names))
     patient = place[inverse]
     if labels.ndim == 2:
-        marks = np.concatenate([labels, labels.sum(1, keepdims=True) == 0], axis=1).astype(np.int64)
+        marks = np.concatenate([labels, labels.sum(1, keepdims=True) == 0], axis=1)
     else:
-        marks = np.eye(int(labels.max(initial=-1)) + 1, dtype=np.int64)[labels]
+        marks = marks_of(labels, n_classes=int(labels.max(initial=-1)) + 1)
     holds = np.zeros((len(names), marks.shape[1]), np.int64)
     np.add.at(holds, patient, marks)
     by_patient = np.argsort(patient, kind="stable")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.images import ImageSet, Split, require_train
+from data.images import ImageSet, Split, marks_of, require_train
 from data.splits.by_patient import _Patients, _patients, _rarest_first
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
@@ -15,8 +15,9 @@ from synthworth.keys import seed_from
 def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, ImageSet]:
     """Keep `n` patients of each class (or finding), with all their images; call it before any generator is trained.
 
-    Patients stand in one seeded order that depends on their names alone, so a smaller number's are among a larger
-    one's; a patient who shows several classes counts for each. Classes are served from the rarest on.
+    Patients stand in one seeded order that depends on their names alone. A patient who shows several classes counts
+    for each. Classes are served from the rarest on. Where every patient shows one class, a smaller number's patients
+    are among a larger one's; where findings co-occur, a patient taken for another class may take the place of one.
 
     Returns
     -------
@@ -28,10 +29,8 @@ def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, Ima
         When a class has fewer patients than that.
     """
     names, patient = np.unique(np.asarray(images.groups), return_inverse=True)
-    labels = images.labels.numpy()
-    shows = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(images.n_classes)
     holds = np.zeros((len(names), images.n_classes), dtype=bool)
-    np.logical_or.at(holds, patient, shows)
+    np.logical_or.at(holds, patient, marks_of(images.labels.numpy(), n_classes=images.n_classes))
     order = np.array(sorted(range(len(names)), key=lambda p: seed_from(seed, "patient", str(names[p]))))
     kept = np.zeros(len(names), dtype=bool)
     for k in np.argsort(holds.sum(0), kind="stable"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from generators.nets.residual import ResBlock, norm
@@ -74,7 +76,7 @@ class TimmEncoder(nn.Module):
         index = (REDUCTIONS[name].index(factor),)
         try:
             self.net = begin(TAGS[name], weights, features_only=True, out_indices=index)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
                 f"weights of {TAGS[name]} cannot be had from {weights} ({reason}); put {TAGS[name]}.safetensors into "
@@ -103,10 +105,13 @@ class TimmEncoder(nn.Module):
 def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
     """A timm network with its hub's weights, those of a file, or random ones: only what is kept of it is then drawn
     (He 2015), since nine tenths of VGG-16 are the classifier that features do not need."""
-    if weights is not None:
-        if weights != "hub":
-            options["pretrained_cfg_overlay"] = {"file": str(weights)}
+    if weights == "hub":
         return timm.create_model(tag, pretrained=True, **options)
+    if weights is not None:  # read here, since older versions of timm unpickle whatever a file holds
+        overlay = {"state_dict": load_state_dict(str(weights), weights_only=True)}
+        net = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        del net.pretrained_cfg["state_dict"]  # or every copy of the network would carry it
+        return net
     with torch.device("meta"):
         net = timm.create_model(tag, pretrained=False, **options)
     net.to_empty(device="cpu")

@@ -1,9 +1,6 @@
-"""The moving average of weights, and networks in evaluation mode."""
+"""The moving average of a network's weights."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +24,3 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
                 ours.copy_(theirs)
 
     return AveragedModel(model, multi_avg_fn=lerp, use_buffers=True)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in evaluation mode without gradients; its mode is put back afterwards."""
-    was = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield model
-    finally:
-        model.train(was)

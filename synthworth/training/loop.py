@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import time
 import zipfile
@@ -164,20 +163,3 @@ def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, histo
     buffer = io.BytesIO()
     torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)
     write_bytes(file, buffer.getbuffer(), sync=False)
-
-
-def make_fabric(work: Work) -> Any:
-    """Lightning Fabric on the work's device and precision: alone, or as one of `work.devices` processes that were
-    started with their rank in the environment (`synthworth.launch`)."""
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision of every fit
-    kind, _, index = work.device.partition(":")
-    precision: Any = "bf16-mixed" if work.precision == "bf16" else "32-true"
-    if work.devices == 1:
-        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)
-    strategy = DDPStrategy(broadcast_buffers=False, process_group_backend="gloo" if kind == "cpu" else None)
-    fabric = Fabric(accelerator=kind, devices=work.devices, strategy=strategy, precision=precision)
-    fabric.launch()
-    return fabric

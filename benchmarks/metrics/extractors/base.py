@@ -40,6 +40,10 @@ class Extractor:
 
     name: ClassVar[str]
     """Name in the registry."""
+    gives_logits: ClassVar[bool] = False
+    """Whether there are logits beside the features."""
+    literature_in: ClassVar[str | None] = None
+    """The precision in which distances of these features bear the names of the literature (FID, KID); None for none."""
     size: int
     """Side of the square that images are resized to, in pixels."""
     weights_sha256: str

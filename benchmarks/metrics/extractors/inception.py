@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-import threading
-import urllib.request
 from functools import cached_property
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.metrics.extractors.base import Extractor, file_sha256
 from benchmarks.metrics.extractors.efficientnet import fold
+from data.downloads.fetch import NoAnswer, Remote, fetch
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SHA256_PREFIX = "6726825d"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+SHA256_PREFIX = SHA256[:8]
 FILE_NAMES = (
     f"weights-inception-2015-12-05-{SHA256_PREFIX}.pth",  # torch-fidelity's
     f"pt_inception-2015-12-05-{SHA256_PREFIX}.pth",  # pytorch-fid's; the same bytes
 )
-URLS = (
-    f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE_NAMES[0]}",
-    f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAMES[1]}",
+REMOTES = tuple(
+    Remote(f"{release}/{name}", name, f"sha256:{SHA256}", size=95_628_359)
+    for release, name in zip(
+        (
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights",
+        ),
+        FILE_NAMES,
+        strict=True,
+    )
 )
 SECONDS_TO_ANSWER = 5.0  # a host without a network may otherwise hang for minutes
 HOW_TO = (
@@ -58,6 +63,8 @@ class Inception(Extractor):
     """
 
     name = "inception"
+    gives_logits = True
+    literature_in = "fp32"
     dim = 2048
     size = 299
 
@@ -165,48 +172,14 @@ def find_weights() -> Path:
     found = local_weights()
     if found is not None:
         return found
-    cache = weights_cache()
     if os.environ.get("SYNTHWORTH_OFFLINE", "") not in ("", "0"):
         raise Unavailable(f"no Inception weights, and SYNTHWORTH_OFFLINE forbids fetching them: {HOW_TO}")
-    for url, name in zip(URLS, FILE_NAMES, strict=True):
-        if url not in _failed:
+    for remote in REMOTES:
+        if remote.address not in _failed:
             try:
-                return _fetch(url, cache / name)
-            except (OSError, HTTPException) as error:
-                _failed[url] = f"{type(error).__name__}: {error}"
-                if isinstance(error, TimeoutError):  # the host has no way out: the next address would hang as well
-                    _failed.update({other: _failed[url] for other in URLS if other not in _failed})
-    raise Unavailable(f"no Inception weights, and fetching them failed ({_failed[URLS[0]]}): {HOW_TO}")
-
-
-def _fetch(url: str, target: Path) -> Path:
-    """Fetch a file, verify its sha256, publish it by one rename. Raises OSError or HTTPException."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _open(url) as answer, tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        part = Path(folder, target.name)
-        with part.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-        if not file_sha256(part).startswith(SHA256_PREFIX):
-            raise OSError(f"what {url} gave is not the file with sha256 {SHA256_PREFIX}...")
-        part.replace(target)
-    return target
-
-
-def _open(url: str) -> Any:
-    """Open a url within `SECONDS_TO_ANSWER`; a thread, since looking up a name has no time limit of its own."""
-    box: list[Any] = []
-
-    def work() -> None:
-        try:
-            box.append(urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER))
-        except (OSError, HTTPException) as error:
-            box.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(SECONDS_TO_ANSWER)
-    if not box:
-        raise TimeoutError(f"no answer within {SECONDS_TO_ANSWER:.0f} s")
-    if isinstance(box[0], Exception):
-        raise box[0]
-    return box[0]
+                return fetch(remote, weights_cache(), hint="It was asked once", within=SECONDS_TO_ANSWER)
+            except UserError as error:
+                _failed[remote.address] = str(error)
+                if isinstance(error, NoAnswer):  # the host has no way out: the next address would hang as well
+                    _failed.update({other.address: str(error) for other in REMOTES if other.address not in _failed})
+    raise Unavailable(f"no Inception weights, and fetching them failed ({_failed[REMOTES[0].address]}): {HOW_TO}")

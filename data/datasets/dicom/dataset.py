@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from data.films.dataset import digest_stats, stat_films
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY
+from synthworth.keys import NOT_IDENTITY, file_sha256
 from synthworth.progress import track
 
 EXTENSIONS = (".dcm", ".dicom")
@@ -79,7 +78,7 @@ class Dicom(Folder):
         rows = self._listed
         found = {"files": digest_stats(rows.ids, [stat for stat in rows.stats if stat is not None])}
         if rows.table is not None:
-            found["table"] = hashlib.sha256(rows.table.path.read_bytes()).hexdigest()
+            found["table"] = file_sha256(rows.table.path)
         return {**found, "key": pseudonym("key", "", key=self._key)}
 
     def films(self) -> FilmTable:

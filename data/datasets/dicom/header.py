@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import struct
@@ -18,6 +17,7 @@ import numpy as np
 from data.attributes import AGE_BANDS, UNKNOWN
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
 from synthworth.errors import UserError
+from synthworth.keys import file_sha256
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -88,7 +88,7 @@ def _facts(path: Path, header: Dataset) -> Facts:
     study = str(header.get("StudyInstanceUID") or "")
     film = str(header.get("SOPInstanceUID") or "")
     return Facts(
-        film=film or hashlib.sha256(path.read_bytes()).hexdigest(),
+        film=film or file_sha256(path),
         patient=f"number {number}" if number else f"study {study}" if study else None,
         known=bool(number),
         sex=_one_of(header.get("PatientSex"), SEXES),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_fo
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
-from data.images import Split
+from data.images import Split, count_labels
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY
+from synthworth.keys import NOT_IDENTITY, file_sha256
 
 PATIENT_COLUMNS = ("patient_id", "patient")
 
@@ -87,7 +86,7 @@ class Folder(FilmDataset):
         rows = self._rows()
         found = {"files": digest_stats(rows.ids, rows.stats)}
         if rows.table is not None:
-            found["table"] = hashlib.sha256(rows.table.path.read_bytes()).hexdigest()
+            found["table"] = file_sha256(rows.table.path)
         return found
 
     def films(self) -> FilmTable:
@@ -255,8 +254,7 @@ def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:
     k = len(classes)
     if k < (1 if labels.ndim == 2 else 2):
         raise UserError(f"{k} class found ({', '.join(classes)}); two are needed to tell anything apart")
-    counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=k)
-    empty = [name for name, n in zip(classes, counts, strict=True) if not n]
+    empty = [name for name, n in count_labels(labels, classes).items() if not n]
     if empty:
         raise UserError(f"class {empty[0]!r} has no training image; add some, or take it out of the classes")
 

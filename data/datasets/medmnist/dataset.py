@@ -15,7 +15,8 @@ import numpy as np
 
 from data.base import BaseDataset
 from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, file_name, url
-from data.downloads.fetch import Remote, checksum, fetch
+from data.downloads.fetch import Remote, fetch
+from data.downloads.files import checksum
 from data.images import ImageSet, Split
 from synthworth.artifacts import Store
 from synthworth.errors import UserError

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.downloads.fetch import Remote, fetch, require_room
+from data.downloads.fetch import Remote, fetch
+from data.downloads.files import require_room
 from data.downloads.unpack import unpack
 from synthworth.artifacts import ensure_folder
 from synthworth.errors import UserError

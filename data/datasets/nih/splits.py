@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from data.datasets.nih.table import Entries
-from data.images import Split
+from data.images import Split, count_labels
 from synthworth.errors import UserError
 
 By = Literal["patients", "official", "file"]
@@ -145,11 +145,10 @@ def check_classes(splits: np.ndarray, labels: np.ndarray, classes: Sequence[str]
         When train, val or test is empty, when a class has no training film, and when val or test holds no class that
         can be told from another.
     """
-    marks = labels == 1 if labels.ndim == 2 else labels[:, None] == np.arange(len(classes))
     notes: dict[str, Any] = {}
     for split in (Split.train, Split.val, Split.test):
-        here = marks[splits == split.value]
-        counts: Mapping[str, int] = dict(zip(classes, here.sum(0).tolist(), strict=True))
+        here = labels[splits == split.value]
+        counts = count_labels(here, classes)
         shown = ", ".join(f"{name} {n:,}" for name, n in counts.items())
         if not len(here):
             raise UserError(f"no film at hand is in the {split.value} split ({by}); take --data.split patients")

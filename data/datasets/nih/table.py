@@ -7,15 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
+from data.films.text_table import read_rows
 from synthworth.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FINDINGS = (
     "Atelectasis",
@@ -155,11 +153,11 @@ def read_entries(path: Path) -> Entries:
     """
     header, cells = read_cells(path)
     place = {what: _find_column(header, names, path=path) for what, names in COLUMNS.items()}
-    if not len(cells):
+    if not cells:
         raise UserError(f"{path} holds no row")
     _refuse_nameless(header, cells, path=path)
-    column = {what: cells[at] for what, at in place.items()}
-    images = column["image"].to_numpy(dtype=str)
+    column = {what: [row[at] for row in cells] for what, at in place.items()}
+    images = np.array(column["image"], dtype=str)
     _refuse_empty(images, COLUMNS["image"][0], path=path)
     _refuse_twins(images, path=path)
     return Entries(
@@ -172,43 +170,26 @@ def read_entries(path: Path) -> Entries:
     )
 
 
-def read_cells(path: Path) -> tuple[list[str], pd.DataFrame]:
-    """Header, and cells as text under column numbers; a comma inside a quoted column name counts as one of the table's.
+def read_cells(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header, and rows of at least as many cells; a comma inside a quoted column name counts as one of the table's.
 
     NIH's header `OriginalImage[Width,Height]` falls into two columns that way, and fits its rows.
 
     Raises
     ------
     UserError
-        When the file is missing or is no text.
+        When the file is missing or is no table.
     """
-    import pandas as pd
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such table")
-    options: dict[str, Any] = {
-        "header": None,
-        "dtype": str,
-        "na_filter": False,
-        "index_col": False,
-        "encoding": "utf-8-sig",
-    }
-    try:
-        first = pd.read_csv(path, nrows=1, **options)
-        header = [name.strip() for name in ",".join(first.iloc[0]).split(",")]
-        spare = range(len(header) + 8)  # room for cells without a name, to see which row has them
-        cells = pd.read_csv(path, skiprows=1, names=spare, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a CSV table: {error}") from error
-    return header, cells
+    first, *body = read_rows(path)
+    header = [name.strip() for name in ",".join(first).split(",")]
+    return header, [[*row, *[""] * (len(header) - len(row))] for row in body]
 
 
-def _refuse_nameless(header: Sequence[str], cells: pd.DataFrame, *, path: Path) -> None:
-    """Cells beyond the last column name: the rows are shifted."""
-    for number in cells.columns[len(header) :]:
-        beyond = np.flatnonzero(cells[number].to_numpy() != "")
-        if len(beyond):
-            raise UserError(f"{path}, row {beyond[0] + 1}: more cells than the header's {len(header)} columns")
+def _refuse_nameless(header: Sequence[str], cells: Sequence[Sequence[str]], *, path: Path) -> None:
+    """Cells beyond the last column name: the row is shifted."""
+    for number, row in enumerate(cells, start=1):
+        if any(row[len(header) :]):
+            raise UserError(f"{path}, row {number}: more cells than the header's {len(header)} columns")
 
 
 def _find_column(header: Sequence[str], names: Sequence[str], *, path: Path) -> int:
@@ -237,11 +218,11 @@ def _refuse_twins(images: np.ndarray, *, path: Path) -> None:
         raise UserError(f"{path} names image {str(images[first])!r} twice, in rows {first + 1} and {second + 1}{more}")
 
 
-def _by_value(cells: pd.Series, read: Any, name: str, *, path: Path) -> np.ndarray:
+def _by_value(cells: Sequence[str], read: Any, name: str, *, path: Path) -> np.ndarray:
     """`read` applied to each different cell once; what it cannot read (ValueError) is named with its row."""
     import pandas as pd
 
-    codes, values = pd.factorize(cells)
+    codes, values = pd.factorize(np.array(cells, dtype=object))
     out = []
     for code, value in enumerate(values):
         try:
@@ -280,11 +261,11 @@ def _read_view(cell: str) -> str:
     return cell.upper() or UNKNOWN
 
 
-def _read_findings(cells: pd.Series, *, path: Path) -> np.ndarray:
+def _read_findings(cells: Sequence[str], *, path: Path) -> np.ndarray:
     """uint8 (N, 14). The table has some 840 different combinations: each is read once."""
     import pandas as pd
 
-    codes, texts = pd.factorize(cells)
+    codes, texts = pd.factorize(np.array(cells, dtype=object))
     marks = np.zeros((len(texts), len(FINDINGS)), np.uint8)
     for code, text in enumerate(texts):
 
@@ -318,7 +299,8 @@ def read_boxes(path: Path, images: Sequence[str]) -> dict[str, list[Any]]:
         raise UserError(f"{path} is no list of boxes: its columns are {', '.join(header)}")
     wanted = set(images)
     found: dict[str, list[Any]] = {name: [] for name in ("id", "finding", "x", "y", "w", "h")}
-    for row, (image, label, *numbers) in enumerate(cells[[0, 1, 2, 3, 4, 5]].itertuples(index=False), start=1):
+    for row, cell in enumerate(cells, start=1):
+        image, label, *numbers = cell[:6]
         finding = require_label(label, where=f"{path}, row {row}")
         try:
             box = [float(number) for number in numbers]

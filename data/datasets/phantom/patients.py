@@ -17,8 +17,6 @@ from synthworth.keys import seed_from
 Array = NDArray[np.float32]
 FINDINGS = ("cardiomegaly", "effusion", "pneumothorax", "nodule", "infiltration")
 CLASSES = ("no_finding", *FINDINGS)
-STREAMS = ("train", "val", "test", "reserve")
-MAX_FILMS = 5
 
 # Chances of 1 to 5 films, and of a patient's main condition (order of CLASSES): imbalanced like ChestX-ray14, with
 # the rarest class kept near 8 % so that a thousand films still hold enough of it.

@@ -1,0 +1,32 @@
+"""Which arm is the control of which, decided from the two specs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.request.spec import is_real_only
+
+DRAWN_ALIKE = ("ratio", "mode", "shard")
+"""Fields in which a control that draws images agrees with the arm that is compared with it."""
+
+
+def is_control_of(control: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """Whether an arm of a control is the one that another arm is compared with.
+
+    A control learns from all training images, so a point of the learning curve is none, and its images pass no
+    filter. Real images alone and most remedies have ratio 0 and are the control of every arm; the remedy that trains
+    longer has the ratio of the arms it is a control of. A control that draws images is its first draw, at the same
+    ratio, mode and shard size. The first draw is its own control: callers leave an arm out of its own controls.
+
+    Parameters
+    ----------
+    control : plain form of a RunSpec whose generator is a control or a remedy. Which of them an arm is compared with
+        is the caller's to say.
+    spec : plain form of the other arm's RunSpec, of the same dataset, classifier, budget and seeds.
+    """
+    if control["portion"] != 1 or control["filters"]:
+        return False
+    if is_real_only(control):
+        return control["ratio"] in (0, spec["ratio"])
+    return control["generator_seed"] == 0 and all(control[name] == spec[name] for name in DRAWN_ALIKE)

@@ -1,0 +1,33 @@
+"""What a network's logits mean: the loss that they are trained by, and the probabilities that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def row_losses(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weights: Tensor | None = None,
+    multilabel: bool | None = None,
+) -> Tensor:
+    """Mean loss, 0-d: softmax cross-entropy for int64 (N,), mean binary cross-entropy for uint8 (N, K).
+
+    labels : may also be soft, float (N, K); `multilabel` then says which of the two is meant.
+    weights : float (K,), what each class counts (softmax) or what a positive counts beside a negative (binary).
+    """
+    if labels.ndim == 1 or (labels.is_floating_point() and not multilabel):
+        return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+    targets = labels.float() * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+
+
+def to_probabilities(logits: Tensor, *, multilabel: bool) -> np.ndarray:  # float (N, K) -> float32 (N, K)
+    """Softmax over classes, or a sigmoid for each finding."""
+    probabilities = logits.sigmoid() if multilabel else torch.softmax(logits, 1)
+    return probabilities.float().cpu().numpy()

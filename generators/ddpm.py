@@ -1,0 +1,170 @@
+"""What the diffusion generators share: options, the denoiser's training, drawing. A subclass says what is denoised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from data.images import ImageSet
+from generators.base import BaseGenerator
+from generators.conditioning import ConditionConfig, Conditioner, make_conditioner
+from generators.noise import draw_chunks
+from generators.options import AdamWConfig
+from generators.saving import Shape
+from synthworth.errors import UserError
+from synthworth.keys import seed_from
+from synthworth.work import Work
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from generators.diffusion import Sampler
+    from generators.training import Part, Trainer
+    from synthworth.training.loop import PhaseReport
+
+
+@dataclass(frozen=True)
+class DDPMConfig(AdamWConfig):
+    """Options that `pixel_ddpm` and `latent_ddpm` share."""
+
+    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022), which learns faster."""
+    schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    """What the denoiser is told of an image."""
+    ema: float = 0.999
+    """Decay of the average of the denoiser's weights that is exported and drawn with."""
+    drop: float = 0.1
+    """Share of training conditions that are hidden, so that guidance has a prediction without one."""
+    guidance: float = 1.0
+    """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
+    condition, which a short training under-reads, and costs a second pass."""
+    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "ddim"
+    """How images or latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu
+    2022)."""
+    sampling_steps: int = 50
+    """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
+
+
+class DDPM(BaseGenerator):
+    """Denoising diffusion, told a condition y: x_t = sqrt(a_t) x + sqrt(1 - a_t) e, e ~ N(0, I), t = 1 .. 1,000.
+
+    A denoiser that is told t and y learns E || e - f(x_t, t, y) ||^2 (Ho 2020, eq. 14), or the same for the velocity.
+    What is exported is the moving average of its weights. Drawing starts from noise that depends on (seed, row) alone.
+
+    A subclass sets `noise_shape`, the shape of one x, before the denoiser is trained or drawn with, and makes images of
+    what is drawn (`_as_images`). `process` is the noising: schedule, prediction, and betas of a pretrained network.
+    """
+
+    Config: ClassVar[type]
+    bound: ClassVar[float | None] = None
+    """What the denoised x is kept within at every step of drawing, as pixels are and latents are not."""
+    config: Any
+    shape: Shape
+    device: str
+    conditioner: Conditioner
+    noise_shape: tuple[int, ...]
+    denoiser: nn.Module
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        c = self.config
+        self.process: dict[str, Any] = {"schedule": c.schedule, "prediction": c.prediction, "betas": None}
+
+    def _refuse_sampling(self) -> None:
+        """Refuse what could not be drawn from, before anything is trained."""
+        c = self.config
+        if c.guidance != 1.0 and c.drop <= 0:
+            raise UserError(f"guidance {c.guidance} needs a prediction without condition: set drop above 0 (0.1, say)")
+        self._sampler()
+
+    def _begin(self, train: ImageSet, *, seed: int, work: Work) -> Trainer:
+        """Set the shape, the device and the conditions of the training images; the trainer of the denoiser."""
+        from generators.training import Trainer
+
+        self.shape, c = Shape.of(train), self.config
+        trainer = Trainer(work, seed=seed_from(seed, "denoiser"), batch=c.batch, accumulate=c.accumulate)
+        self.device = str(trainer.device)
+        self.conditioner = self._conditioner()
+        self.conditioner.fit(train, device=self.device, folder=work.folder)
+        return trainer
+
+    def _conditioner(self) -> Conditioner:
+        shape = self.shape
+        return make_conditioner(self.config.condition, n_classes=shape.n_classes, multilabel=shape.multilabel)
+
+    def _learn(
+        self, trainer: Trainer, build: Callable[[], nn.Module], clean: Callable[[Part], Tensor], labels: Tensor, *,
+        seed: int, n_steps: int, seconds: float | None,
+    ) -> PhaseReport:  # fmt: skip
+        """Train the denoiser that `build` makes, and set it.
+
+        clean : x of a part, float32 (n, *noise_shape). labels : of all training images.
+        """
+        from generators.diffusion import denoising_loss, make_noising
+        from synthworth.devices import isolated_randomness
+
+        c = self.config
+        with isolated_randomness(seed_from(seed, "initial weights")):
+            denoiser = build()
+        learner = trainer.learner(
+            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema
+        )
+        noising = make_noising(**self.process)
+
+        def loss(part: Part) -> Mapping[str, Tensor]:
+            x, told = clean(part), self.conditioner.of_training(part.rows)
+            return {"loss": denoising_loss(learner, noising, x, told, drop=c.drop)}
+
+        snapshots = trainer.snapshots(
+            labels, draw=lambda labels, picture: self._draw(learner.exported(), labels, seed=picture),
+            weights=lambda: learner.exported().state_dict(),
+        )  # fmt: skip
+        report = trainer.run(
+            "denoiser", lambda parts: learner.update(parts, loss), n_images=len(labels), n_steps=n_steps,
+            seconds=seconds, after=snapshots,
+        )  # fmt: skip
+        self.denoiser = learner.exported()
+        return report
+
+    def _facts(self) -> dict[str, Any]:
+        """What is worth a line in the record of denoiser and condition."""
+        from synthworth.training.networks import count_parameters
+
+        return {"denoiser_parameters": count_parameters(self.denoiser), **self.conditioner.facts()}
+
+    def _sampler(self) -> Sampler:
+        from generators.diffusion import Sampler
+
+        c = self.config
+        return Sampler(c.sampler, **self.process, n_steps=c.sampling_steps, guidance=c.guidance, clip=self.bound)
+
+    def sample(self, labels: Tensor, *, seed: int) -> Tensor:
+        """uint8 (N, C, H, W), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how
+        many are drawn at a time by more than the last bit of rounding."""
+        return self._draw(self.denoiser, labels, seed=seed)
+
+    def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
+        from synthworth.training.networks import evaluating
+
+        draw, plan = self._sampler(), self.conditioner.plan(labels, seed=seed)
+        images, chunk = self.shape.blank(len(labels)), self.config.sample_batch
+        with evaluating(net) as denoiser:
+            for rows, noise in draw_chunks(len(labels), self.noise_shape, seed=seed, chunk=chunk):
+                told = self.conditioner.look_up(plan[rows])
+                drawn = draw(denoiser, noise.to(self.device), told, seed=seed, rows=rows)
+                images[rows] = self._as_images(drawn, labels[rows])
+        return images
+
+    def _as_images(self, drawn: Tensor, labels: Tensor) -> Tensor:
+        """Drawn x, float32 (n, *noise_shape), as images: uint8 (n, C, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it denoises")
+
+    def _restore(self, folder: Path, *, shape: Shape, device: str) -> None:
+        """Set what `_begin` sets, from a folder that the conditioner was saved in."""
+        self.shape, self.device = shape, device
+        self.conditioner = self._conditioner()
+        self.conditioner.restore(folder, device=device)

@@ -1,0 +1,38 @@
+"""What a fit reports, put together from what its phases or models report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthworth.training.loop import PhaseReport
+from synthworth.work import FitReport
+
+
+def report_of(phase: PhaseReport, *, batch: int, facts: Mapping[str, Any] | None = None) -> FitReport:
+    """The report of a fit that is one phase of steps over `batch` images."""
+    return FitReport(phase.steps, phase.steps * batch, phase.seconds, phase.stopped, phase.history, facts or {})
+
+
+def join_reports(
+    reports: Sequence[FitReport], *, label: str, first: int, facts: Mapping[str, Any], counting_on: bool = False
+) -> FitReport:
+    """One report of fits that followed each other: sums, "seconds" where any was cut short, and all loss curves.
+
+    label, first : each row of a curve says under `label` which fit it is of, counted from `first`.
+    counting_on : a fit's steps are counted on from those of the fits before it, instead of from 1 again.
+    """
+    history: list[Mapping[str, float]] = []
+    done = 0
+    for number, report in enumerate(reports, start=first):
+        start = done if counting_on else 0
+        history += [{label: float(number), **row, "step": row["step"] + start} for row in report.history]
+        done += report.steps
+    return FitReport(
+        steps=done,
+        images_seen=sum(report.images_seen for report in reports),
+        seconds=sum(report.seconds for report in reports),
+        stopped="seconds" if any(report.stopped == "seconds" for report in reports) else "steps",
+        history=tuple(history),
+        facts=facts,
+    )

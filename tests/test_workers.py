@@ -1,0 +1,97 @@
+"""Tasks run side by side: plugins are known where they run, and a worker that dies says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthworth.errors import UserError
+from synthworth.processes import call_packed, pack, run_together
+from synthworth.registry import load_plugin_file, loaded_plugin_files
+from synthworth.workers import map_tasks
+
+CODE = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    components: int = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An instance of a class that only a plugin file defines."""
+    import sys
+
+    file = tmp_path_factory.mktemp("plugins") / "crossing.py"
+    file.write_text(CODE)
+    load_plugin_file(file)
+    return sys.modules["synthworth_plugin_crossing"].Options(7)
+
+
+def components(options: Any) -> int:
+    return int(options.components)
+
+
+def components_in_process(rank: int, options: Any) -> int:
+    return int(options.components) + rank
+
+
+def test_a_task_may_hold_what_a_plugin_file_defines(options: Any) -> None:
+    assert map_tasks(components, [options, options], workers=2, what="test") == [7, 7]
+
+
+def test_processes_that_train_together_know_the_plugin_files(options: Any) -> None:
+    assert run_together(components_in_process, options, n=2, what="test") == 7
+
+
+def test_files_of_one_name_in_two_folders_are_two_plugins(tmp_path: Path) -> None:
+    import sys
+
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text(f"where = {folder!r}")
+        load_plugin_file(tmp_path / folder / "same.py")
+    found = [getattr(module, "where", None) for name, module in sys.modules.items() if "plugin_same" in name]
+    assert sorted(found) == ["one", "two"]
+    assert [f.parent.name for f in loaded_plugin_files() if f.name == "same.py"] == ["one", "two"]
+
+
+def leave(how: str) -> None:
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), signal.Signals[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("SIGKILL", "killed by SIGKILL.*memory"), ("SIGABRT", "killed by SIGABRT, a fault"), ("exit", "exit code 3")],
+)
+def test_a_worker_that_dies_says_why_as_far_as_is_known(how: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"a worker process died .{says}.*fewer --workers"):
+        map_tasks(leave, [how], workers=2, what="test")
+
+
+def test_a_process_of_several_that_dies_says_why() -> None:
+    with pytest.raises(UserError, match=r"process 0 of 1 died \(exit code 3.*fewer --devices"):
+        run_together(leave_in_process, n=1, what="test")
+
+
+def leave_in_process(rank: int) -> None:
+    leave("exit")
+
+
+def test_what_a_worker_cannot_import_is_named_and_is_not_called_a_lack_of_memory(options: Any, monkeypatch) -> None:
+    monkeypatch.setattr("synthworth.processes.loaded_plugin_files", tuple)
+    with pytest.raises(UserError, match=r"ModuleNotFoundError: No module named 'synthworth_plugin_crossing'") as caught:
+        map_tasks(components, [options], workers=2, what="test")
+    assert "memory" not in str(caught.value)
+
+
+def test_a_packed_call_imports_the_plugin_files_before_it_reads_the_call(options: Any) -> None:
+    assert call_packed(pack(components, options)) == 7
