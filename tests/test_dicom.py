@@ -258,12 +258,17 @@ def test_a_tables_patients_go_before_the_headers_and_are_hidden_too(hospital: Pa
         ({"PatientAge": "090Y"}, "65+"),
         ({"PatientBirthDate": "19800601", "StudyDate": "20200531"}, "18-39"),
         ({"PatientAge": "200Y"}, "unknown"),
-        ({"PatientBirthDate": "19801301", "StudyDate": "20200531"}, "unknown"),
         ({}, "unknown"),
     ],
 )
 def test_ages_come_in_bands(tmp_path, elements: dict[str, str], band: str) -> None:
     assert read_facts(film(tmp_path / "a.dcm", **elements)).age_band == band
+
+
+def test_a_birthday_that_is_no_date_leaves_the_age_unknown(tmp_path) -> None:
+    with pytest.warns(UserWarning, match="Invalid value for VR DA"):  # pydicom tells who writes such a film
+        path = film(tmp_path / "a.dcm", PatientBirthDate="19801301", StudyDate="20200531")
+    assert read_facts(path).age_band == "unknown"
 
 
 @pytest.mark.parametrize("percentiles", [(50, 50), (-1, 99), (0, 101), (99, 1)])
