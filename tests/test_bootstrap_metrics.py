@@ -18,6 +18,7 @@ from benchmarks.statistics.compare import compare_metrics
 from benchmarks.statistics.resamples import Resamples, accumulate, draw_counts
 from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
+from benchmarks.statistics.weighted import recalls_of_first_choice
 from synthworth.errors import Unavailable
 
 B = 25
@@ -194,6 +195,37 @@ def test_a_number_is_zero_on_resamples_that_do_not_define_it_for_every_seed():
     assert found["specificity[0]"].valid.all()
 
 
+def test_without_negatives_a_ranking_and_specificity_are_undefined_and_recall_is_not():
+    scores, truth, groups = findings(n_patients=20)
+    truth[:, 0] = 1
+    truth[0, 0] = 0
+    found = sample(scores, truth, groups, seed=0, n_replicates=200, thresholds=np.full((2, 3), 0.5))
+    counts = Resamples.draw(groups, seed=0, n_replicates=200).counts[:, 1:]
+    there = counts[np.unique(groups, return_inverse=True)[1][0]] > 0
+    assert 0.2 < (~there).mean() < 0.5
+    for name in ("auprc[0]", "specificity[0]", "balanced_accuracy[0]"):
+        np.testing.assert_array_equal(found[name].valid, there, err_msg=name)
+    assert found["recall[0]"].valid.all() and found["f1[0]"].valid.all()
+
+
+def test_alarms_without_a_positive_image_are_no_f1():
+    scores, truth, groups = findings(n_patients=20)
+    truth[:, 0] = 0
+    truth[0, 0] = 1
+    found = sample(scores, truth, groups, seed=0, n_replicates=200, thresholds=np.zeros((2, 3)))
+    assert found["precision[0]"].valid.all()
+    np.testing.assert_array_equal(found["f1[0]"].valid, found["recall[0]"].valid)
+    assert not found["recall[0]"].valid.all()
+
+
+def test_every_class_has_its_recall_by_the_highest_score():
+    scores, truth, groups = classes()
+    found = recalls_of_first_choice(truth, scores[0], Resamples.draw(groups, seed=0, n_replicates=3))
+    expected = sk.recall_score(truth, scores[0].argmax(axis=1), average=None)
+    assert found.draws.shape == found.valid.shape == (4, 4)
+    np.testing.assert_allclose(found.draws[:, 0], expected)
+
+
 @pytest.mark.parametrize("broken", [0, 1])
 def test_a_metric_that_one_seed_lacks_has_no_entry(broken):
     scores, truth, groups = findings()
@@ -292,10 +324,13 @@ def test_arms_of_another_test_set_cannot_be_paired():
             compare_metrics(a, other)
 
 
-@pytest.mark.parametrize("wrong", ["groups", "shape", "none"])
-def test_what_does_not_fit_is_refused(wrong):
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("groups", "patients for"), ("shape", r"scores must be \(S, N, K\)"), ("none", "0 replicates of")],
+)
+def test_what_does_not_fit_is_refused(wrong, reason):
     scores, truth, groups = findings()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=reason):
         sample(
             scores[0] if wrong == "shape" else scores,
             truth,
