@@ -1,10 +1,11 @@
-"""Fidelity and privacy of an arm: each number beside its floor, in its space, or null with a reason."""
+"""Privacy of an arm as its record and its pictures hold it, in features and in pixels."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from benchmarks.metrics.extractors.base import Extracted
 from benchmarks.report.figures.features import PCA, draw_features
 from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
 from benchmarks.report.tables import privacy_sentence
+from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from data.images import ImageSet, Split
@@ -33,6 +35,13 @@ class Corners:
         return Extracted(pooled.flatten(1).numpy(), None)
 
 
+def drawn_arm(spec: RunSpec, images: Any, streams: dict[str, int], pool: SyntheticSet | None) -> Arm:
+    """An arm that is told what it needs and was given."""
+    arm = Arm(spec, images)
+    arm.demanded, arm.pool = Demand(streams, 180), pool
+    return arm
+
+
 @pytest.fixture
 def privacy(tmp_path: Path, make_images, make_spec):
     """Privacy of images of 8 px in two spaces, and a maker of arms."""
@@ -44,7 +53,7 @@ def privacy(tmp_path: Path, make_images, make_spec):
 
     def arm(pictures: torch.Tensor, labels: torch.Tensor, generator: str = "dcgan") -> Arm:
         pool = SyntheticSet(pictures, labels, sets["train"].classes, "f" * 64, "t" * 64)
-        return Arm(make_spec(generator=generator, ratio=0.5), Demand({"a": len(pool)}, 180), pool)
+        return drawn_arm(make_spec(generator=generator, ratio=0.5), images, {"a": len(pool)}, pool)
 
     return Privacy(fidelity), sets, arm
 
@@ -88,7 +97,7 @@ def test_without_an_extractor_pixels_are_left(privacy):
 
 def test_real_images_alone_have_no_privacy(privacy, make_spec):
     judge, _, _ = privacy
-    assert judge.of(Arm(make_spec(), Demand({}, 180))) == {}
+    assert judge.of(drawn_arm(make_spec(), judge.images, {}, None)) == {}
 
 
 def test_each_number_says_in_which_space_it_was_measured(privacy):
@@ -176,10 +185,11 @@ def test_findings_that_co_occur_have_numbers_by_finding_and_pairs_by_vector(priv
     judge, _, _ = privacy
     sizes = {"train": 60, "val": 59, "test": 61}
     sets = {s: make_images((60, 60, n), split=Split(s), multi=True) for s, n in sizes.items()}
-    fidelity = Fidelity(judge.fidelity.bench, SimpleNamespace(**sets), make_spec(extractors=()))
+    images = SimpleNamespace(**sets)
+    fidelity = Fidelity(judge.fidelity.bench, images, make_spec(extractors=()))
     fidelity.extractors["efficientnet_lite0"] = Corners()
     pool = SyntheticSet(sets["train"].images[:120], sets["train"].labels[:120], ("a", "b", "c"), "f" * 64, "t" * 64)
-    arm = Arm(make_spec(generator="dcgan", ratio=0.5), Demand({"vectors": 120}, 180), pool)
+    arm = drawn_arm(make_spec(generator="dcgan", ratio=0.5), images, {"vectors": 120}, pool)
     rows = fidelity.by_class(arm)["corners@4"]
     assert [rows[name]["n"] for name in "abc"] == [60, 60, 0]
     assert rows["a"]["fd"] < 1e-2 and rows["a"]["floor_n"] == 60
