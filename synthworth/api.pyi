@@ -41,6 +41,7 @@ from synthworth.images import to_unit as to_unit
 from synthworth.keys import NOT_IDENTITY as NOT_IDENTITY
 from synthworth.keys import seed_from as seed_from
 from synthworth.training.loop import run_steps as run_steps
+from synthworth.training.order import BatchOrder as BatchOrder
 from synthworth.work import Budget as Budget
 from synthworth.work import FitReport as FitReport
 from synthworth.work import Work as Work

@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.plan import (
-    check_classes, expected_rows, optional_arms, prepared, resolve_precision, rows_of, specs_of,
-)  # fmt: skip
+    check_classes,
+    expected_rows,
+    optional_arms,
+    prepared,
+    resolve_precision,
+    rows_of,
+    specs_of,
+)
 from benchmarks.job.record import calibration_of, find_complete, make_record, publish_record, write_failure
 from benchmarks.job.train_arms import draw_arms, train_arms
 from benchmarks.job.unused import unused_options

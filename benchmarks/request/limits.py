@@ -31,8 +31,7 @@ def limit_train(request: Request, *, n_train: int) -> Request:
 
 def share_devices(request: Request) -> Request:
     """The request whose generator cuts a step's batch into as many parts as there are `--devices`, unless it is told
-    into how many (`--gen.accumulate`). The number of parts is in the key of the fit; how many devices share them is not.
-    """
+    into how many (`--gen.accumulate`). The number of parts is in the key of the fit; that of the devices is not."""
     n = request.options.devices
     gen = _cut(request.gen, n) if n > 1 else request.gen
     if gen != request.gen:
