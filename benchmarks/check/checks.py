@@ -112,7 +112,7 @@ def check_seed(exam: GeneratorExam) -> None:
 
 
 def check_label(exam: GeneratorExam) -> None:
-    """A label changes what is drawn: the same rows of the same seed, asked for under two labels, are not the same."""
+    """A label changes what is drawn: two labels at one seed do not give the same images."""
     asked = exam.labels.unique(dim=0)
     pictures = [exam.drawn(label.expand(8, *label.shape).contiguous()) for label in asked]
     for k, images in enumerate(pictures):

@@ -79,9 +79,9 @@ class Records:
         """
         found = [r for r in self if r["run_id"].startswith(prefix)] if prefix else []
         if len(found) != 1:
-            there = ", ".join(r["run_id"][:12] for r in self) or "none"
+            there = ", ".join(r["run_id"][:12] for r in self) or "none; name the folder of the records with --results"
             problem = "is no run" if not found else f"fits {len(found)} runs"
-            raise UserError(f"{prefix!r} {problem} in {self.folder}. There are: {there}")
+            raise UserError(f"{prefix!r} {problem} in {self.folder.resolve()}. There are: {there}")
         if found[0]["schema"] != SCHEMA:
             raise UserError(
                 f"{prefix!r} was written by another version (schema {found[0]['schema']}; this one reads {SCHEMA}). "
