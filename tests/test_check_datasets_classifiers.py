@@ -1,4 +1,4 @@
-"""The contract tests of datasets and classifiers: what keeps the contract passes, and each way of breaking it is caught."""
+"""The contract tests of datasets and classifiers: what keeps it passes, each way of breaking it is caught."""
 
 from __future__ import annotations
 

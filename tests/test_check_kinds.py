@@ -1,4 +1,4 @@
-"""The contract tests of metrics, extractors and filters, and how every kind is checked by name, by option, in a pytest."""
+"""The contract tests of metrics, extractors and filters; how every kind is checked by name, and in a pytest."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from benchmarks.check.functions import metric_proofs
 from benchmarks.check.kinds import KINDS, check_plugin, kind_of
 from benchmarks.metrics.extractors.base import Extractor
 from benchmarks.metrics.registry import Value
+from classifiers.factory import TimmClassifier
+from data.datasets.digits import Digits
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable
 
@@ -189,7 +191,7 @@ def test_a_filter_that_keeps_its_contract_passes_every_check() -> None:
 
 
 def test_what_something_is_shows_in_its_methods_or_arguments() -> None:
-    found = [kind_of(plugin) for plugin in (Blobs, Guess, accuracy, Means, bright)]
+    found = [kind_of(plugin) for plugin in (Digits, TimmClassifier, accuracy, Means, bright)]
     assert found == ["dataset", "classifier", "metric", "extractor", "filter"]
     assert set(found) < set(KINDS)
 
