@@ -127,6 +127,7 @@ def test_an_overlapping_cosine_begins_with_the_training() -> None:
     falling = [(1 + math.cos(math.pi * t / 20)) / 2 for t in range(20)]
     assert rates[:3] == pytest.approx([falling[0] / 4, falling[1] / 2, falling[2] * 3 / 4])
     assert rates[3:] == pytest.approx(falling[3:])
+    assert rate_at(30, 20, schedule="cosine", n_rise=4, overlap=True) == 0  # a loop that goes on learns no more
 
 
 def test_a_constant_rate_rises_and_stays() -> None:
