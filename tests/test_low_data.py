@@ -222,5 +222,5 @@ def test_a_curve_goes_on_with_the_reserve_alone(split: Split) -> None:
     drawn = SyntheticSet(train.images, train.labels, train.classes, "a fit", train.fingerprint())
     with pytest.raises(UserError, match="and was given 'SyntheticSet'"):
         join_train(train, drawn)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="^a learning curve learns from"):
+    with pytest.raises(UserError, match=r"^a learning curve learns from"):
         join_train(train.subset([0], split=Split.reserve), other.subset([0], split=Split.reserve))
