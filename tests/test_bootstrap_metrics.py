@@ -193,6 +193,16 @@ def test_a_number_is_zero_on_resamples_that_do_not_define_it_for_every_seed():
         np.testing.assert_array_equal(found[name].valid, there, err_msg=name)
         assert not found[name].draws[0, ~there].any(), name
     assert found["specificity[0]"].valid.all()
+    alone = sample(scores[:, :, :1], truth[:, :1], groups, seed=0, n_replicates=200)["auprc"]
+    np.testing.assert_array_equal(alone.valid, there)
+    assert not alone.draws[:, ~there].any()
+
+
+def test_a_probability_of_zero_is_in_the_first_bin_and_one_that_is_rounded_above_one_in_the_last():
+    """Sums of confidence less outcome: 0 - 1 and 0.05 - 0 in the first bin, 1.004 - 1 and 0.95 - 0 in the last."""
+    scores, truth = np.array([0.0, 0.05, 1.004, 0.95]).reshape(1, 4, 1), np.array([[1], [0], [1], [0]])
+    found = sample(scores, truth, np.arange(4), seed=0, n_replicates=3)["ece"]
+    assert found.values == pytest.approx([(0.95 + 0.954) / 4])
 
 
 def test_without_negatives_a_ranking_and_specificity_are_undefined_and_recall_is_not():
