@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 
@@ -22,7 +23,7 @@ def macro_auroc(scores: np.ndarray, truth: np.ndarray) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    positive = truth if truth.ndim == 2 else truth[:, None] == np.arange(scores.shape[1])
+    positive = marks_of(truth, n_classes=scores.shape[1])
     mixed = [k for k in range(scores.shape[1]) if 0 < positive[:, k].sum() < len(positive)]
     if not mixed:
         raise Unavailable("every image has the same label: AUROC needs positives and negatives")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -223,3 +224,12 @@ def require_train(images: ImageSet, *, what: str) -> None:
 def showing(labels: Tensor, k: int) -> np.ndarray:
     """Rows whose label is, or contains, class k: int (n,)."""
     return np.flatnonzero((labels[:, k] == 1 if labels.ndim == 2 else labels == k).numpy())
+
+
+def pixel_digests(images: Tensor) -> list[bytes]:
+    """A 128-bit BLAKE2b digest of each image's bytes (uint8 (N, C, H, W)); equal pixels, equal digests."""
+    digests = []
+    for start in range(0, len(images), 1024):
+        block = np.ascontiguousarray(images[start : start + 1024].numpy())
+        digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
+    return digests

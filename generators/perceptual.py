@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +27,8 @@ HOW_TO = (
 
 def digest_of(state: dict[str, Tensor]) -> str:
     """sha256 over the tensors of a state dict in the order of their names, float32."""
-    found = hashlib.sha256()
-    for name in sorted(state):
-        found.update(name.encode())
-        found.update(state[name].float().contiguous().numpy().tobytes())
-    return found.hexdigest()
+    parts = ((name, state[name].float().contiguous().numpy().tobytes()) for name in sorted(state))
+    return sha256_of(piece for part in parts for piece in part)
 
 
 def find_weights() -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthworth.artifacts import read_json
 from synthworth.errors import UserError
+from synthworth.keys import file_sha256, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,18 +51,17 @@ def identify(where: str | Path, *, what: str) -> str:
         return f"hub:{where}"
     else:
         raise UserError(f"{what} {str(where)!r}: there is no such file or folder, nor can it be a hub id (owner/name)")
-    found = hashlib.sha256()
-    for file in files:
-        stat = file.stat()
-        found.update(f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
-    return found.hexdigest()
+    stats = [(file, file.stat()) for file in files]
+    return sha256_of(
+        f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n"
+        for file, stat in stats
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def _sha256(file: Path, size: int, changed: int) -> str:
     """sha256 of a file, read once while size and time of change stay."""
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return file_sha256(file)
 
 
 def require_identity(where: str | Path, wanted: str, *, what: str) -> None:

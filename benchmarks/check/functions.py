@@ -14,7 +14,7 @@ from benchmarks.check.candidate import make_images
 from benchmarks.check.result import Check, Examination, Proof, expect, first_line, global_seeds, proofs, untouched
 from benchmarks.metrics.registry import Value, measure
 from benchmarks.stages.filters import EVIDENCE
-from data.images import Split
+from data.images import Split, marks_of
 from synthworth.errors import Unavailable
 
 N = 96
@@ -39,7 +39,7 @@ def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
     rng = np.random.default_rng(0)
 
     def scores(labels: np.ndarray) -> np.ndarray:
-        marks = labels if multilabel else np.eye(train.n_classes)[labels]
+        marks = marks_of(labels, n_classes=train.n_classes)
         logits = 3 * fair * (marks - 0.5) + rng.standard_normal(marks.shape)
         return (1 / (1 + np.exp(-logits))).astype(np.float32) if multilabel else softmax(logits)
 

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.utility import macro, one_vs_rest
 from benchmarks.metrics.value import Value
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _measure(
     if reason:
         raise Unavailable(reason)
     if plain is BRIER:
-        squares = (p - (y if y.ndim == 2 else y[:, None] == np.arange(p.shape[1]))) ** 2
+        squares = (p - marks_of(y, n_classes=p.shape[1])) ** 2
         numbers = squares.mean(axis=0) if y.ndim == 2 else squares.sum(axis=1).mean(keepdims=True)
     else:
         confidence, correct = outcomes(y, p)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.frechet import check_features
 from benchmarks.metrics.value import Value
+from data.images import pixel_digests
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -345,11 +346,5 @@ def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:
 
 def exact_copies(synthetic: Tensor, members: Tensor) -> NDArray[np.bool_]:  # uint8 (N, C, H, W) each -> (N,)
     """Whether each synthetic image equals a member in every pixel."""
-    known = set(_digests(members))
-    return np.array([digest in known for digest in _digests(synthetic)], dtype=bool)
-
-
-def _digests(images: Tensor) -> list[bytes]:
-    import hashlib
-
-    return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images]
+    known = set(pixel_digests(members))
+    return np.array([digest in known for digest in pixel_digests(synthetic)], dtype=bool)

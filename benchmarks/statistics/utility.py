@@ -21,6 +21,7 @@ from benchmarks.statistics.weighted import (
     rates,
     recalls_of_first_choice,
 )
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def sample_calibrated(
         tempered, _ = temper(scores=scores, val_truth=val_truth, val_scores=val_scores)
     except Unavailable:
         return {}
-    yes = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(tempered.shape[2])
+    yes = marks_of(labels, n_classes=tempered.shape[2]).astype(bool)
 
     def measure(s: int) -> dict[Label, Column]:
         found: dict[Label, Column] = {}

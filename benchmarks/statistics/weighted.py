@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.metrics.calibration import N_BINS, outcomes
 from benchmarks.statistics.resamples import CHUNK, Resamples, accumulate
+from data.images import marks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,17 +80,16 @@ def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], resamples: Resample
 
 def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """Recall of each class when the highest score decides: truth (N,), scores (N, K) -> (K, B)."""
-    yes = truth[:, None] == np.arange(scores.shape[1])
+    yes = marks_of(truth, n_classes=scores.shape[1]).astype(bool)
     hit = scores.argmax(axis=1) == truth
     return divide(resamples.total(yes & hit[:, None]), resamples.total(yes))
 
 
 def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """`benchmarks.metrics.calibration.brier`: (1, B), summed over the classes, for truth (N,), else (K, B)."""
-    if truth.ndim == 2:
-        squares = (scores - truth) ** 2
-    else:
-        squares = ((scores - (truth[:, None] == np.arange(scores.shape[1]))) ** 2).sum(axis=1, keepdims=True)
+    squares = (scores - marks_of(truth, n_classes=scores.shape[1])) ** 2
+    if truth.ndim == 1:
+        squares = squares.sum(axis=1, keepdims=True)
     return divide(resamples.total(squares), resamples.total(np.ones((len(truth), 1))))
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from data.images import ImageSet, Split
+from data.images import ImageSet, Split, pixel_digests
 from data.splits.leaks import N_EXAMPLES, SharedName, _shared
-from synthworth.progress import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @dataclass(frozen=True)
@@ -109,17 +105,6 @@ def audit(sets: Mapping[Split, ImageSet]) -> AuditReport:
         shared_patients=_shared({split: images.groups for split, images in sets.items()}),
         duplicates=_duplicates(sets),
     )
-
-
-def pixel_digests(images: Tensor) -> list[bytes]:
-    """A 128-bit BLAKE2b digest of each image's bytes (uint8 (N, C, H, W)); equal pixels, equal digests."""
-    digests = []
-    with Progress("audit", len(images), unit="images") as bar:
-        for start in range(0, len(images), 1024):
-            block = np.ascontiguousarray(images[start : start + 1024].numpy())
-            digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
-            bar.advance(len(block))
-    return digests
 
 
 def _duplicates(sets: Mapping[Split, ImageSet]) -> tuple[DuplicateGroup, ...]:
