@@ -41,6 +41,8 @@ class Resamples:
     def draw(cls, groups: Sequence[Any], *, seed: int, n_replicates: int = N_REPLICATES) -> Resamples:
         """Resample the patients of N images.
 
+        Parameters
+        ----------
         groups : the patient of each image, of any hashable, sortable kind.
 
         Raises

@@ -51,7 +51,7 @@ class RandomVGG16(Extractor):
         return sha256_of([first.numpy().tobytes()])
 
     def build(self) -> nn.Module:
-        """torchvision's VGG16 up to its second fully connected layer."""
+        """VGG16 of torchvision up to its second fully connected layer."""
         import torch
         from torchvision.models import vgg16
 

@@ -83,8 +83,9 @@ class TorchXRayVision(Extractor):
         return file_sha256(self.weights)
 
     def build(self) -> nn.Module:
-        """torchvision's DenseNet-121 with one input channel and no classifier, batch norms folded where they follow a
-        convolution.
+        """DenseNet-121 of torchvision with one input channel and no classifier.
+
+        Batch norms are folded where they follow a convolution.
 
         Raises
         ------
