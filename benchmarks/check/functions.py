@@ -22,7 +22,16 @@ DIM, N_LOGITS = 16, 1008
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """float64 (N, K) -> probabilities, float32 (N, K)."""
+    """Turn logits into probabilities.
+
+    Parameters
+    ----------
+    logits : float64 (N, K)
+
+    Returns
+    -------
+    float32 (N, K)
+    """
     e = np.exp(logits - logits.max(1, keepdims=True))
     return (e / e.sum(1, keepdims=True)).astype(np.float32)
 
@@ -30,6 +39,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
     """All that a run offers a metric, made up: 96 images, classifiers that are right more often than not.
 
+    Parameters
+    ----------
     fair : how far scores follow the truth; 0 not at all.
     """
     train, test, val = (

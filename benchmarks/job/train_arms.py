@@ -36,7 +36,10 @@ class TrainAnswer:
 def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, str]]:
     """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
 
-    Returns the arms of which a training diverged, with its message; the others are complete.
+    Returns
+    -------
+    list of (Arm, str)
+        The arms of which a training diverged, with its message; the others are complete.
     """
     began, bench = time.perf_counter(), experiment.bench
     todo = [

@@ -12,8 +12,11 @@ from synthworth.keys import digest
 
 
 def unused_options(bench: Bench, request: Request, specs: Sequence[RunSpec]) -> list[str]:
-    """A line for each stored training of the request's generator that `--snapshot-epochs`, `--compile` or `--logger`
-    was given for. They are no part of what identifies a training: it is taken as it is."""
+    """Say which options of this request have no effect on a stored training of its generator.
+
+    A line for each stored training that `--snapshot-epochs`, `--compile` or `--logger` was given for. They are no part
+    of what identifies a training: it is taken as it is.
+    """
     o = request.options
     asked = {
         "--snapshot-epochs": "snapshot_epochs" in request.given and o.snapshot_epochs > 0,

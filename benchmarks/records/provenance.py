@@ -65,8 +65,10 @@ def _command() -> list[str]:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree, with "+" for uncommitted changes. Outside a checkout the one that was written at build
-    time; None where there is neither."""
+    """Commit of the source tree, with "+" for uncommitted changes.
+
+    Outside a checkout the one that was written at build time; None where there is neither.
+    """
     here = Path(__file__).resolve().parent.parent.parent
     git = shutil.which("git")
     if git is None or not (here / ".git").exists():

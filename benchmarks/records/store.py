@@ -41,7 +41,11 @@ class Records:
         return record if record["status"] == "ok" and record["schema"] == SCHEMA else None
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
-        """Publish a record and its companions (name -> function writing to a path) by one rename.
+        """Publish a record and its companions by one rename.
+
+        Parameters
+        ----------
+        files : name -> function writing to a path; the companions.
 
         Raises
         ------

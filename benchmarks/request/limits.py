@@ -13,9 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def limit_train(request: Request, *, n_train: int) -> Request:
-    """The request with `--real-fraction` lowered so far that about `--max-train` training images are left, of whole
-    patients and every class. What is used in the end is in the spec like any other real fraction.
+    """The request with `--real-fraction` lowered so far that about `--max-train` training images are left.
 
+    They are of whole patients and every class. What is used in the end is in the spec like any other real fraction.
+
+    Parameters
+    ----------
     n_train : training images that the dataset has.
     """
     o = request.options
@@ -30,10 +33,10 @@ def limit_train(request: Request, *, n_train: int) -> Request:
 
 
 def share_devices(request: Request) -> Request:
-    """The request whose generator cuts a step's batch into as many parts as there are `--devices`, unless it is told
-    into how many (`--gen.accumulate`).
+    """The request whose generator cuts a step's batch into as many parts as there are `--devices`.
 
-    The number of parts is in the key of the fit; how many devices share them is not.
+    Unless it is told into how many (`--gen.accumulate`). The number of parts is in the key of the fit; how many devices
+    share them is not.
     """
     n = request.options.devices
     gen = _cut(request.gen, n) if n > 1 else request.gen
@@ -43,8 +46,10 @@ def share_devices(request: Request) -> Request:
 
 
 def _cut(config: Any, devices: int) -> Any:
-    """A Config, and those in it, with `accumulate` raised from 1. A batch that cannot be cut so is left as it is, and
-    is refused when the training begins."""
+    """A Config, and those in it, with `accumulate` raised from 1.
+
+    A batch that cannot be cut so is left as it is, and is refused when the training begins.
+    """
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

@@ -269,6 +269,8 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
 def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> dict[str, Any]:
     """What stands before the flags are read: options and the plugins' Configs from preset and file.
 
+    Parameters
+    ----------
     beats_system : the preset was asked for beside a published system. Its budgets, and what it says under
         `over_systems`, are then laid over the system's.
     """
