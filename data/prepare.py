@@ -27,8 +27,11 @@ PROG = "python -m data.prepare"
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """Decode a dataset once, in parallel, into the cache that `python -m benchmarks.run` finds when it is given the
-    same --data options. A call that was interrupted goes on where it was."""
+    """Decode a dataset once, in parallel, into the cache that the benchmarks read.
+
+    `python -m benchmarks.run` finds it when it is given the same --data options. A call that was interrupted goes on
+    where it was.
+    """
 
     dataset: str = "folder"
     """Where the images come from; `python -m benchmarks.list datasets` names all."""

@@ -24,8 +24,11 @@ PROG = "python -m data.audit"
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Audit a dataset: counts, co-occurrence, duplicates and near duplicates across splits, label conflicts, films
-    that show nothing, and what view, sex or age alone tell of the class. It is prepared first if it is not yet."""
+    """Audit a dataset's splits, prepared first if it is not yet.
+
+    Counts, co-occurrence, duplicates and near duplicates across splits, label conflicts, films that show nothing, and
+    what view, sex or age alone tell of the class.
+    """
 
     dataset: str = "folder"
     """Where the images come from; `python -m benchmarks.list datasets` names all."""

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 class DuplicateGroup:
     """Images with exactly the same pixels.
 
-    members : (split, image id), in order. across : whether they stand in more than one split.
-    conflict : whether their labels differ. patients : how many patients they are filed under.
+    Parameters
+    ----------
+    members : (split, image id), in order
+    across
+        Whether they stand in more than one split.
+    conflict
+        Whether their labels differ.
+    patients
+        How many patients they are filed under.
     """
 
     members: tuple[tuple[str, str], ...]
@@ -32,9 +39,15 @@ class DuplicateGroup:
 class AuditReport:
     """What was found; `to_json` is what a record keeps.
 
-    n_images, n_patients : by split. counts : images by split and class.
-    shared_ids, shared_patients : names in more than one split (a prepared dataset has none).
-    duplicates : every group of images with the same pixels, within a split or across splits.
+    Parameters
+    ----------
+    n_images, n_patients : by split
+    counts
+        Images by split and class.
+    shared_ids, shared_patients
+        Names in more than one split (a prepared dataset has none).
+    duplicates
+        Every group of images with the same pixels, within a split or across splits.
     """
 
     n_images: Mapping[str, int]
