@@ -14,7 +14,10 @@ from synthworth.errors import Unavailable
 def macro_auroc(scores: np.ndarray, truth: np.ndarray) -> float:
     """Area under the ROC curve, averaged over the classes that have both positives and negatives.
 
-    scores : float (N, K). truth : int (N,), each class against the rest, or (N, K) of zeros and ones.
+    Parameters
+    ----------
+    scores : float (N, K).
+    truth : int (N,), each class against the rest, or (N, K) of zeros and ones.
 
     Raises
     ------

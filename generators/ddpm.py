@@ -106,7 +106,10 @@ class DDPM(BaseGenerator):
     ) -> PhaseReport:  # fmt: skip
         """Train the denoiser that `build` makes, and set it.
 
-        clean : x of a part, float32 (n, *noise_shape). labels : of all training images.
+        Parameters
+        ----------
+        clean : x of a part, float32 (n, *noise_shape).
+        labels : of all training images.
         """
         from generators.diffusion import denoising_loss, make_noising
         from synthworth.devices import isolated_randomness
@@ -147,8 +150,15 @@ class DDPM(BaseGenerator):
         return Sampler(c.sampler, **self.process, n_steps=c.sampling_steps, guidance=c.guidance, clip=self.bound)
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, H, W), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how
-        many are drawn at a time by more than the last bit of rounding."""
+        """Draw one image a label.
+
+        float32 throughout, so that a row does not depend on how many are drawn at a time by more than the last bit of
+        rounding.
+
+        Returns
+        -------
+        uint8 (N, C, H, W), row i shows `labels[i]`.
+        """
         return self._draw(self.denoiser, labels, seed=seed)
 
     def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
@@ -164,7 +174,16 @@ class DDPM(BaseGenerator):
         return images
 
     def _as_images(self, drawn: Tensor, labels: Tensor) -> Tensor:
-        """Drawn x, float32 (n, *noise_shape), as images: uint8 (n, C, H, W)."""
+        """Drawn x as images.
+
+        Parameters
+        ----------
+        drawn : float32 (n, *noise_shape).
+
+        Returns
+        -------
+        uint8 (n, C, H, W).
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say what it denoises")
 
     def _restore(self, folder: Path, *, shape: Shape, device: str) -> None:

@@ -89,8 +89,10 @@ def fetch() -> dict[str, Tensor]:
 
 
 def load_lpips(weights: Path | None, *, device: Any = "cpu") -> LPIPS:
-    """LPIPS version 0.1 with AlexNet, frozen: AlexNet's convolutions from `weights`, else from SYNTHWORTH_WEIGHTS or
-    torch's cache, else downloaded; the linear layers from the package `lpips`.
+    """LPIPS version 0.1 with AlexNet, frozen.
+
+    AlexNet's convolutions come from `weights`, else from SYNTHWORTH_WEIGHTS or torch's cache, else downloaded; the
+    linear layers from the package `lpips`.
 
     Raises
     ------

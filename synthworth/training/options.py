@@ -13,8 +13,10 @@ from synthworth.keys import file_sha256
 def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -> None:
     """Refuse the first option of a Config that is out of range.
 
-    fits : name of the option -> whether its value is in range. prefix : of its flag, "--gen." for one; without it the
-    option is called by its name.
+    Parameters
+    ----------
+    fits : name of the option -> whether its value is in range.
+    prefix : of its flag, "--gen." for one; without it the option is called by its name.
 
     Raises
     ------
@@ -30,7 +32,10 @@ def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -
 def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     """sha256 of a weights file, which stands in a key in the file's place.
 
-    wanted : what it must be; "" for whatever it is. option : what names the file, for the error.
+    Parameters
+    ----------
+    wanted : what it must be; "" for whatever it is.
+    option : what names the file, for the error.
 
     Raises
     ------
