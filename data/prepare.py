@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import shlex
 import shutil
@@ -64,7 +65,7 @@ def parse(args: Sequence[str]) -> tuple[PrepareOptions, Any]:
         frozen=True,
     )
     default = shape(options=first, data=config)
-    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=PrepareOptions.__doc__)
+    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=inspect.getdoc(PrepareOptions))
     return found.options, found.data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
         "Audit", [("options", Annotated[AuditOptions, tyro.conf.arg(name="")]), ("data", type(config))], frozen=True
     )
     default = shape(options=first, data=config)
-    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=AuditOptions.__doc__)
+    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=inspect.getdoc(AuditOptions))
     options: AuditOptions = found.options
     if not 0 < options.threshold <= 1:
         raise UserError(f"--threshold {options.threshold}: a similarity lies above 0 and is at most 1")
