@@ -63,7 +63,8 @@ def register_mcc() -> None:
 
 def register_others() -> None:
     """Metrics that need more than a record keeps: one asked with predictions, one on features, one on logits, one on
-    pixels."""
+    pixels.
+    """
 
     @METRICS.register("by_val")
     def by_val(*, truth: Any, scores: Any, val_scores: Any = None) -> dict[str, Value]:
