@@ -91,7 +91,7 @@ def open_bench(request: Request) -> Bench:
         checkpoint_seconds=o.checkpoint_seconds,
         configs={**controls, o.generator: request.gen, "clf": request.clf},
         info={"device": device},
-        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger, o.plugin),
+        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
     )
 
 
@@ -158,7 +158,7 @@ def _run_arms(
             outcome.skipped.append(write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(bench, ready, images, request.options.plugin):
+    for arm, error in train_arms(bench, ready, images):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
     _evaluate(bench, ready, images, records, audited.to_json())

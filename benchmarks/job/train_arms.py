@@ -30,7 +30,6 @@ class TrainTask:
     spec: RunSpec
     folder: Path
     data_config: Any
-    plugins: tuple[Path, ...]
     number: int
 
 
@@ -40,7 +39,7 @@ def draw_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> None:
         arm.pool = draw_pool(bench, arm.spec, images, arm.demanded)
 
 
-def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple[Path, ...]) -> list[tuple[Arm, str]]:
+def train_arms(bench: Bench, arms: Sequence[Arm], images: Images) -> list[tuple[Arm, str]]:
     """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
 
     Returns the arms of which a training diverged, with its message; the others are complete.
@@ -50,7 +49,7 @@ def train_arms(bench: Bench, arms: Sequence[Arm], images: Images, plugins: tuple
     for arm in arms:
         arm.counts = mixture(arm.spec, images, arm.demanded, arm.pool).counts
         todo += [
-            TrainTask(bench, arm.spec, images.folder, images.dataset.config, plugins, number)
+            TrainTask(bench, arm.spec, images.folder, images.dataset.config, number)
             for number in range(arm.spec.seeds)
             if not bench.store.has("classify", digest(arm.spec.classify_identity(arm.demanded, number)))
         ]
@@ -81,10 +80,7 @@ class TrainAnswer:
 def _train(task: TrainTask) -> TrainAnswer:
     """Train one classifier in whatever process this is."""
     from data.registry import datasets
-    from synthworth.registry import load_plugin_file
 
-    for plugin in task.plugins:
-        load_plugin_file(plugin)
     bench = replace(task.bench, seconds={}, made={})
     images = Images(task.folder, datasets.get(task.spec.dataset)(task.data_config), task.spec)
     demanded = images.demand(task.spec)

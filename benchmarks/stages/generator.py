@@ -24,7 +24,6 @@ from synthworth.errors import UserError
 from synthworth.keys import digest, seed_from
 from synthworth.processes import run_together
 from synthworth.progress import Progress
-from synthworth.registry import load_plugin_file
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -81,8 +80,6 @@ def _fit(
 def _fit_in_process(
     rank: int, bench: Bench, spec: RunSpec, folder: Path, dataset: Any, out: Path, scratch: Path
 ) -> FitReport:
-    for plugin in bench.fitting.plugins:
-        load_plugin_file(plugin)
     device = f"{bench.device.partition(':')[0]}:{rank}" if bench.device.startswith("cuda") else bench.device
     with repeatable():
         return _fit(
