@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import call
 
 from benchmarks.check.candidate import make_images
 from benchmarks.request.limits import limit_train, share_devices
@@ -18,7 +17,7 @@ from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.work import Work
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+RUN = "python -m benchmarks.run --preset smoke --seeds 1 --extractors --controls none"
 NEEDS_WEIGHTS = {"cxr_diffusion_elixr", "cxr_diffusion_text", "cxr_diffusion_vision", "ddpm_cifar10_finetuned"}
 
 
@@ -50,7 +49,7 @@ def test_the_fraction_of_a_huge_set_is_not_nothing() -> None:
     assert limit_train(smoke(), n_train=10**8).options.real_fraction == 240 / 10**8
 
 
-def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(run_python: Run, tmp_path: Path) -> None:
+def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(tmp_path: Path) -> None:
     n, rng = 1000, np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val", "test"):
@@ -58,10 +57,8 @@ def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(run_py
         arrays |= {f"{split}_images": rng.integers(0, 200, (n, 28, 28), dtype=np.uint8), f"{split}_labels": labels}
         n = 40
     np.savez(tmp_path / "pneumoniamnist.npz", **arrays)
-    done = run_python(
-        "-m", "benchmarks.run", "--preset", "smoke", "--dataset", "medmnist", "--data.name", "pneumoniamnist",
-        "--data.file", "pneumoniamnist.npz", "--generator", "noise", "--extractors", "--controls", "none",
-    )  # fmt: skip
+    medmnist = "--dataset medmnist --data.name pneumoniamnist --data.file pneumoniamnist.npz"
+    done = call(f"{RUN} {medmnist} --generator noise", tmp_path)
     assert done.returncode == 0, done.stderr
     (record,) = (
         r for p in tmp_path.glob("results/runs/*/record.json")
@@ -136,14 +133,11 @@ def test_two_devices_cut_a_batch_in_two_unless_told_otherwise(caplog: pytest.Log
     assert share_devices(smoke()) == smoke()
 
 
-SMALL = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none")
-
-
 @pytest.mark.slow
 def test_one_flag_shares_the_default_generator_and_flags_of_a_stored_training_say_that_they_change_nothing(
-    run_python: Run, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    done = run_python(*SMALL, "--devices", "2")
+    done = call(f"{RUN} --devices 2", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--devices 2: a step's batch is cut into 2 parts" in done.stderr
     (fit,) = (
@@ -151,10 +145,10 @@ def test_one_flag_shares_the_default_generator_and_flags_of_a_stored_training_sa
         if (m := json.loads(p.read_text()))["identity"]["generator"] == "latent_ddpm"
     )  # fmt: skip
     assert fit["identity"]["config"]["accumulate"] == 2
-    again = run_python(*SMALL, "--devices", "2", "--compile", "--snapshot-epochs", "1")
+    again = call(f"{RUN} --devices 2 --compile --snapshot-epochs 1", tmp_path)
     assert again.returncode == 0, again.stderr
     assert "--snapshot-epochs and --compile change nothing: this training of latent_ddpm is stored" in again.stderr
-    plain = run_python(*SMALL, "--devices", "2")
+    plain = call(f"{RUN} --devices 2", tmp_path)
     assert "change nothing" not in plain.stderr and "changes nothing" not in plain.stderr
-    fresh = run_python(*SMALL, "--devices", "2", "--compile", "--dry-run", "--seed", "7")
+    fresh = call(f"{RUN} --devices 2 --compile --dry-run --seed 7", tmp_path)
     assert "nothing" not in fresh.stderr

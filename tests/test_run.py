@@ -142,6 +142,14 @@ def test_a_dry_run_makes_nothing(finished, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "everything is to do" in done.stdout
     assert not list(tmp_path.iterdir())
+    for row in (
+        ("phantom", "data", 0, 1),
+        ("none", "train classifiers", 0, 2),
+        ("latent_ddpm add 0.5", "fit generator", 0, 1),
+        ("latent_ddpm add 0.5", "draw images", 0, "[?]"),
+        ("latent_ddpm add 0.5", "train classifiers", 0, 2),
+    ):
+        assert re.search(r"\W+".join(map(str, row)) + r"\s", done.stdout), row
     folder, _ = finished
     planned = run(folder, *TINY, "--ratio", "2", "--dry-run")
     fit = next(line for line in planned.stdout.splitlines() if "latent_ddpm" in line and "fit" in line)

@@ -108,8 +108,8 @@ class Options:
     """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
     devices: int = 1
     """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
-    that a step's batch is cut into (--gen.accumulate: as many as devices unless it is given). The number of parts is
-    part of a run's identity, the number of devices is not."""
+    that a step's batch is cut into: as many as devices, or as the generator's option accumulate says. The number of
+    parts is part of a run's identity, the number of devices is not."""
     compile: bool = False
     """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
     snapshot_epochs: float = 0.0
