@@ -90,7 +90,7 @@ def open_bench(request: Request) -> Bench:
         checkpoint_seconds=o.checkpoint_seconds,
         configs={**controls, o.generator: request.gen, "clf": request.clf},
         info={"device": device},
-        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger, o.plugin),
+        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
     )
 
 
