@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.check.candidate import make_images
 from benchmarks.check.result import Check, Examination, Proof, expect, first_line, global_seeds, proofs, untouched
+from benchmarks.metrics.declare import Metric
 from benchmarks.metrics.registry import Value, measure
 from benchmarks.stages.filters import EVIDENCE
 from data.images import Split, marks_of
@@ -64,6 +65,11 @@ def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def function_of(plugin: Callable[..., Any]) -> Callable[..., Any]:
+    """The function behind a declared metric; anything else as it is."""
+    return plugin.function if isinstance(plugin, Metric) else plugin
+
+
 class MetricExam(Examination):
     """One metric under test, and the evidence it is given."""
 
@@ -88,7 +94,7 @@ def check_described(exam: Examination) -> None:
 
 def check_keywords(exam: Examination) -> None:
     """Its arguments are keywords, each a name of what a run offers."""
-    parameters = inspect.signature(exam.plugin).parameters.values()
+    parameters = inspect.signature(function_of(exam.plugin)).parameters.values()
     loose = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.default is p.empty]
     expect(not loose or isinstance(exam, FilterExam), f"{', '.join(loose)} can be given by position; write `*` first")
     offered = EVIDENCE if isinstance(exam, FilterExam) else make_evidence(multilabel=False)
@@ -133,12 +139,12 @@ def check_inputs(exam: MetricExam) -> None:
 
 def check_direction(exam: MetricExam) -> None:
     """Of a classifier's scores: those that follow the truth come out no worse than those that do not."""
-    if not {"truth", "scores"} <= set(inspect.signature(exam.plugin).parameters):
+    if not {"truth", "scores"} <= set(inspect.signature(function_of(exam.plugin)).parameters):
         return
     good, bad = (exam.measured(make_evidence(multilabel=False, fair=fair)) for fair in (2.0, 0.0))
     for name in good.keys() & bad.keys() - {"unavailable"}:
         one, other = good[name]["value"], bad[name]["value"]
-        if one is None or other is None or "[" in name:
+        if one is None or other is None or good[name]["label"] is not None:
             continue
         worse = one < other if good[name]["direction"] == "higher" else one > other
         expect(not worse, f"{name} is {one:.3g} for good scores, {other:.3g} for scores drawn at random")

@@ -132,6 +132,11 @@ class Metric:
             What a run offers: `real`, `fake` (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic
             images, Inception only), `seed`; `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels`
             (int64 (N,) or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
+
+        Raises
+        ------
+        TypeError
+            When the function gives something else than Values.
         """
         there = {name: piece for name, piece in evidence.items() if piece is not None}
         lacking = [name for name in self.needs if name not in there]
@@ -139,10 +144,11 @@ class Metric:
             n = next((len(there[name]) for name in SIZED if name in there), 0)
             return self.missing(f"needs {', '.join(lacking)}, which this run does not have", n)
         found = self(**{name: there[name] for name in self.takes if name in there})
-        return {name: self._named(value) for name, value in found.items()}
+        return {name: self._named(name, value) for name, value in found.items()}
 
-    def _named(self, value: Value) -> Value:
-
+    def _named(self, name: str, value: Value) -> Value:
+        if not isinstance(value, Value):
+            raise TypeError(f"{name!r} is a {type(value).__name__} and no Value")
         return value if value.metric else replace(value, metric=self.quantity(value.name).name)
 
     def on_features(self, value: Value, *, extractor: str, features: str | None, literature: bool) -> Value:
