@@ -62,7 +62,7 @@ def test_two_devices_learn_the_same_and_pictures_and_curves_are_kept(
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--devices", "2"), "set --gen.accumulate to 2"),
+        (("--devices", "2", "--gen.batch", "33"), "set --gen.accumulate to 2"),
         (("--devices", "1000"), "this machine has"),
         (("--generator", "reconstruct"), "ask for it beside one"),
     ],
