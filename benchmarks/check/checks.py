@@ -116,11 +116,14 @@ def check_label(exam: GeneratorExam) -> None:
     asked = exam.labels.unique(dim=0)
     pictures = [exam.drawn(label.expand(8, *label.shape).contiguous()) for label in asked]
     for k, images in enumerate(pictures):
-        for j, other in enumerate(pictures[:k]):
-            expect(
-                distance(images, other) > 0,
-                f"labels {asked[j].tolist()} and {asked[k].tolist()} drew the same images: the label changes nothing",
-            )
+        alike = [j for j in range(len(asked)) if j != k and distance(images, pictures[j]) == 0]
+        # eight steps need not tell every two vectors of findings apart, but no vector may be like all others
+        allowed = len(asked) - 2 if exam.train.multilabel else 0
+        a, b = sorted((k, alike[0])) if alike else (k, k)
+        expect(
+            len(alike) <= allowed,
+            f"labels {asked[a].tolist()} and {asked[b].tolist()} drew the same images: the label changes nothing",
+        )
 
 
 def check_rows(exam: GeneratorExam) -> None:
