@@ -33,8 +33,10 @@ SAID = {
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Compare two finished runs, pair by pair of classifier seeds, on the same test patients: any two arms, two
-    trainings of one generator (--generator-seed), two classifiers."""
+    """Compare two finished runs, pair by pair of classifier seeds, on the same test patients.
+
+    Any two arms, two trainings of one generator (--generator-seed), two classifiers.
+    """
 
     run_a: Annotated[str, tyro.conf.Positional]
     """The first run's id, or its first digits."""

@@ -13,7 +13,13 @@ STARTED = time.time()
 
 
 def main(args: Sequence[str]) -> int:
-    """Parse, carry out, print. Returns the exit code."""
+    """Parse, carry out, print.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     request = parse(args, prog="python -m benchmarks.run")
     from benchmarks.job.carry_out import carry_out
     from benchmarks.judging.later import complete
@@ -30,7 +36,6 @@ def main(args: Sequence[str]) -> int:
     )
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
-        return OK
     report.print_plan(out, outcome.plan)
     if o.dry_run:
         return OK
@@ -55,8 +60,10 @@ def main(args: Sequence[str]) -> int:
 
 
 def process_start() -> float:
-    """When this process began (seconds since the epoch), interpreter and imports included, where the system says
-    so (Linux); elsewhere when this module was imported."""
+    """When this process began (seconds since the epoch), interpreter and imports included.
+
+    That is where the system says so (Linux); elsewhere it is when this module was imported.
+    """
     try:
         with (
             open("/proc/self/stat", encoding="ascii") as stat,

@@ -13,13 +13,13 @@ from data.mixing import balancing_weights
 from synthworth.keys import seed_from
 from synthworth.training.order import BatchOrder
 
-Sampling = Literal["uniform", "balanced"]
 Blend = Literal["none", "mixup", "cutmix"]
 
 
 class BalancedOrder:
-    """Which rows step t looks at when rare classes are drawn as often as common ones (oversampling): rows are drawn
-    with replacement, with weights under which classes (or findings) are equally frequent.
+    """Which rows step t looks at when rare classes are drawn as often as common ones (oversampling).
+
+    Rows are drawn with replacement, with weights under which classes (or findings) are equally frequent.
 
     Stateless like `BatchOrder`: rows are a function of seed and step.
     """
@@ -34,8 +34,10 @@ class BalancedOrder:
 
 
 def row_weights(labels: Tensor) -> np.ndarray:  # int64 (N,) or uint8 (N, K) -> float64 (N,), sum 1
-    """Probability of each row under which classes are equally frequent; where findings co-occur, as nearly as their
-    co-occurrence allows (`data.mixing.balancing_weights`)."""
+    """Probability of each row under which classes are equally frequent.
+
+    Where findings co-occur, as nearly as their co-occurrence allows (`data.mixing.balancing_weights`).
+    """
     known = labels.numpy()
     if known.ndim == 1:
         counts = np.bincount(known)
@@ -63,8 +65,11 @@ class PhasedOrder:
 
 
 def class_weights(labels: Tensor) -> Tensor:  # int64 (N,) or uint8 (N, K) -> float32 (K,)
-    """What an image of each class counts in the loss: N / (K n_k), "balanced" in scikit-learn; where findings
-    co-occur, what a positive counts beside a negative: (N - n_k) / n_k. A class without an image counts 1."""
+    """What an image of each class counts in the loss: N / (K n_k), "balanced" in scikit-learn.
+
+    Where findings co-occur, what a positive counts beside a negative: (N - n_k) / n_k. A class without an image
+    counts 1.
+    """
     n = len(labels)
     if labels.ndim == 2:
         present = labels.double().sum(0)
@@ -88,7 +93,11 @@ def blend_batch(images: Tensor, targets: Tensor, *, how: Blend, alpha: float) ->
     mixup (Zhang 2018): x = l x_i + (1 - l) x_j, y likewise. cutmix (Yun 2019): a rectangle of x_j covers a share
     1 - l of x_i, y by what is left. l ~ Beta(alpha, alpha), one for the batch.
 
-    images : float (N, C, H, W). targets : float (N, K).
+    Parameters
+    ----------
+    images : float (N, C, H, W).
+    targets : float (N, K).
+    alpha : of the Beta distribution.
     """
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     other = torch.randperm(len(images)).to(images.device)

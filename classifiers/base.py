@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Classifier(Protocol):
     """What the harness asks of a classifier.
 
+    Attributes
+    ----------
     Config : frozen dataclass of the options, every field documented; architecture and augmentation are in it.
     version : raised whenever the same Config would learn something else.
     """
@@ -26,15 +28,23 @@ class Classifier(Protocol):
     version: ClassVar[int]
 
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
-        """Train for exactly `work.budget.steps` optimiser steps and keep the checkpoint that is best on `val`
-        (real images). A second call on the same `work.folder` goes on. Initial weights, batch order and
-        augmentation depend on `seed` alone, so arms with one seed pair up."""
+        """Train for exactly `work.budget.steps` optimiser steps and keep the checkpoint that is best on `val`.
+
+        `val` holds real images. A second call on the same `work.folder` goes on. Initial weights, batch order and
+        augmentation depend on `seed` alone, so arms with one seed pair up.
+        """
         ...
 
     def predict(self, images: Tensor) -> np.ndarray:
-        """Probabilities, float32 (N, K): a softmax over classes, or a sigmoid for each finding.
+        """Probabilities: a softmax over classes, or a sigmoid for each finding.
 
+        Parameters
+        ----------
         images : uint8 (N, C, H, W).
+
+        Returns
+        -------
+        float32 (N, K).
         """
         ...
 

@@ -139,7 +139,16 @@ class TimmClassifier:
         return report_of(report, batch=config.batch_size, facts=facts)
 
     def predict(self, images: Tensor) -> np.ndarray:
-        """Probabilities, float32 (N, K), for uint8 (N, C, H, W)."""
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, H, W).
+
+        Returns
+        -------
+        float32 (N, K).
+        """
         from classifiers.logits import to_probabilities
         from synthworth.images import check_batch
 
@@ -195,9 +204,11 @@ def check_val(mix: TrainingMix, val: ImageSet) -> None:
 
 
 def normalisation(model: nn.Module, channels: int, *, learned: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the intensity by channel: what the weights were learned with (averaged over RGB
-    for grey images, whose first convolution timm sums over RGB), else 0.5 and 0.5 (MedMNIST's), the same for every arm
-    whatever it trains on."""
+    """Mean and standard deviation of the intensity by channel.
+
+    What the weights were learned with (averaged over RGB for grey images, whose first convolution timm sums over RGB),
+    else 0.5 and 0.5 (MedMNIST's), the same for every arm whatever it trains on.
+    """
     if not learned:
         return (0.5,) * channels, (0.5,) * channels
     from timm.data import resolve_data_config

@@ -16,10 +16,17 @@ def row_losses(
     weights: Tensor | None = None,
     multilabel: bool | None = None,
 ) -> Tensor:
-    """Mean loss, 0-d: softmax cross-entropy for int64 (N,), mean binary cross-entropy for uint8 (N, K).
+    """Mean loss: softmax cross-entropy, or mean binary cross-entropy where findings co-occur.
 
-    labels : may also be soft, float (N, K); `multilabel` then says which of the two is meant.
+    Parameters
+    ----------
+    labels : int64 (N,) for softmax, uint8 (N, K) for binary; may also be soft, float (N, K).
     weights : float (K,), what each class counts (softmax) or what a positive counts beside a negative (binary).
+    multilabel : says of soft labels which of the two is meant.
+
+    Returns
+    -------
+    The loss, 0-d.
     """
     if labels.ndim == 1 or (labels.is_floating_point() and not multilabel):
         return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 
 def macro_auroc(scores: np.ndarray, truth: np.ndarray) -> float:
     """Area under the ROC curve, averaged over the classes that have both positives and negatives.
 
-    scores : float (N, K). truth : int (N,), each class against the rest, or (N, K) of zeros and ones.
+    Parameters
+    ----------
+    scores : float (N, K).
+    truth : int (N,), each class against the rest, or (N, K) of zeros and ones.
 
     Raises
     ------
@@ -22,7 +26,7 @@ def macro_auroc(scores: np.ndarray, truth: np.ndarray) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    positive = truth if truth.ndim == 2 else truth[:, None] == np.arange(scores.shape[1])
+    positive = marks_of(truth, n_classes=scores.shape[1])
     mixed = [k for k in range(scores.shape[1]) if 0 < positive[:, k].sum() < len(positive)]
     if not mixed:
         raise Unavailable("every image has the same label: AUROC needs positives and negatives")

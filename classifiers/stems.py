@@ -19,9 +19,13 @@ SMALLEST_MAP = 4
 def resolve_stem(stem: str, size: int) -> str:
     """The stem for images of `size` pixels; `auto` is `imagenet` from 128, `half` from 64, `small` below.
 
-    imagenet : timm's own, 7x7 stride 2 (or deep) and a stride-2 pool.
-    half : 3x3 stride 2, no pool.
-    small : 3x3 stride 1, no pool: what MedMNIST trains at 28 px (Yang 2023), 4 times the cost of `half`.
+    Notes
+    -----
+    The stems are
+
+    - `imagenet`: timm's own, 7x7 stride 2 (or deep) and a stride-2 pool;
+    - `half`: 3x3 stride 2, no pool;
+    - `small`: 3x3 stride 1, no pool: what MedMNIST trains at 28 px (Yang 2023), 4 times the cost of `half`.
     """
     if stem != "auto":
         return stem

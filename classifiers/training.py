@@ -36,6 +36,8 @@ EVALUATION_BATCH = 128
 class Eye:
     """How a network sees images: normalisation, device and precision, the same in training and prediction.
 
+    Parameters
+    ----------
     mean, std : of the intensity 0..1, one value a channel.
     """
 
@@ -108,8 +110,11 @@ class Course:
 
 
 def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> Callable[[int], Tensor]:
-    """Which rows a step looks at: all in seeded permutations, or drawn so that classes come out equally often, or
-    the synthetic ones first and the real ones then."""
+    """Which rows a step looks at, by the options.
+
+    All in seeded permutations, or drawn so that classes come out equally often, or the synthetic ones first and the
+    real ones then.
+    """
     if mix.pretraining:
         real = torch.from_numpy(mix.is_real)
         turn = round(mix.pretraining * n_steps)

@@ -75,7 +75,9 @@ class Jitter:
 @dataclass(frozen=True)
 class RandAugment:
     """RandAugment (Cubuk 2020) as torchvision has it: `n_ops` random operations an image, all of one `magnitude` of 31.
-    None of them flips; solarising inverts, as in the paper."""
+
+    None of them flips; solarising inverts, as in the paper.
+    """
 
     n_ops: int = 2
     magnitude: int = 9

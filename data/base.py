@@ -13,10 +13,15 @@ from data.images import ImageSet, Split
 class Dataset(Protocol):
     """What the harness asks of a dataset. `BaseDataset` gives all of it but `build`.
 
-    Config : frozen dataclass of the options, each documented. Fields that say where files lie, not what they hold,
-        carry `metadata=synthworth.keys.NOT_IDENTITY`.
-    version : raised whenever the same Config would give other images.
-    classes, channels, size, multilabel : known once `prepare` has run.
+    Attributes
+    ----------
+    Config
+        Frozen dataclass of the options, each documented. Fields that say where files lie, not what they hold, carry
+        `metadata=synthworth.keys.NOT_IDENTITY`.
+    version
+        Raised whenever the same Config would give other images.
+    classes, channels, size, multilabel
+        Known once `prepare` has run.
     """
 
     Config: ClassVar[type]
@@ -31,7 +36,10 @@ class Dataset(Protocol):
     def prepare(self, root: Path, *, scratch: Path | None = None) -> None:
         """Fetch, verify and decode once into `root`; safe to call twice.
 
-        scratch : a folder that survives a kill and is handed to the next call, for what is half made.
+        Parameters
+        ----------
+        scratch
+            A folder that survives a kill and is handed to the next call, for what is half made.
         """
         ...
 
@@ -63,8 +71,10 @@ class BaseDataset:
         raise NotImplementedError(f"{type(self).__name__} does not say how its images are made")
 
     def further(self, n: int) -> ImageSet | None:
-        """At least `n` further real images (split `reserve`) of patients in no other split, or None if there are
-        none to be had."""
+        """At least `n` further real images (split `reserve`) of patients in no other split.
+
+        None if there are none to be had.
+        """
         return None
 
     def prepare(self, root: Path, *, scratch: Path | None = None) -> None:

@@ -21,7 +21,8 @@ class NIHOptions:
     """NIH ChestX-ray14 from its publisher: twelve archives of films (42 GiB), the table, the boxes, the official lists.
 
     What is there is verified and not fetched again; after an interruption the same command goes on. Of use with
-    `--dataset nih --data.path DIR`."""
+    `--dataset nih --data.path DIR`.
+    """
 
     to: Path
     """Folder for all of it: the tables, and a folder images_NNN for each archive."""

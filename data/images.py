@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,16 +32,26 @@ class Split(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Real images of one split. Synthetic images have another type (`data.mixing.SyntheticSet`) and cannot
-    become one of these: nothing drawn by a generator can reach val or test.
+    """Real images of one split.
 
-    images : uint8 (N, C, H, W), 0..255; may be a memory map.
-    labels : int64 (N,), one class an image, or uint8 (N, K), findings that co-occur.
-    ids : stable name of each image, unique within the dataset.
-    groups : patient of each image, the unit of splitting and of the bootstrap.
-    split : the part of the dataset.
-    classes : names of the K classes or findings, in the order of the labels.
-    attributes : arrays (N,) by name (sex, age_band, view, ...) for subgroup rows.
+    Synthetic images have another type (`data.mixing.SyntheticSet`) and cannot become one of these: nothing
+    drawn by a generator can reach val or test.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W), 0..255
+        May be a memory map.
+    labels : int64 (N,), one class an image, or uint8 (N, K), findings that co-occur
+    ids : unique within the dataset
+        Stable name of each image.
+    groups
+        Patient of each image, the unit of splitting and of the bootstrap.
+    split
+        The part of the dataset.
+    classes
+        Names of the K classes or findings, in the order of the labels.
+    attributes : arrays (N,) by name (sex, age_band, view, ...)
+        For subgroup rows.
 
     Raises
     ------
@@ -145,7 +156,10 @@ class ImageSet:
     def as_written(self, fingerprint: str, place: Path) -> Self:
         """This object, told the fingerprint it was written to disk with: `fingerprint` refuses another one.
 
-        place : the folder it was read from.
+        Parameters
+        ----------
+        place
+            The folder it was read from.
         """
         vars(self)["_written"] = (fingerprint, place)
         return self
@@ -161,7 +175,12 @@ def fingerprint_of(
     classes: tuple[str, ...],
     split: Split,
 ) -> str:
-    """`ImageSet.fingerprint` of images whose pixels (uint8, `shape`, C order) come in pieces: memory stays flat."""
+    """`ImageSet.fingerprint` of images whose pixels come in pieces: memory stays flat.
+
+    Parameters
+    ----------
+    pixels : uint8, `shape`, C order
+    """
     facts = repr((shape, labels.shape, classes, split.value))
     names = "\0".join([*ids, "", *groups])
     return sha256_of(chain([facts], pixels, [np.ascontiguousarray(labels).data, names]))
@@ -188,12 +207,14 @@ def marks_of(labels: np.ndarray, *, n_classes: int) -> np.ndarray:
 
     Parameters
     ----------
-    labels : int64 (N,), one class an image, or (N, K) zeros and ones, which pass through as they are.
-    n_classes : number of classes, K.
+    labels : int64 (N,), one class an image, or (N, K) zeros and ones, which pass through as they are
+    n_classes
+        Number of classes, K.
 
     Returns
     -------
-    Zeros and ones (N, K); uint8 where labels are classes.
+    (N, K), zeros and ones
+        uint8 where labels are classes.
     """
     if labels.ndim == 2:
         return labels
@@ -223,3 +244,17 @@ def require_train(images: ImageSet, *, what: str) -> None:
 def showing(labels: Tensor, k: int) -> np.ndarray:
     """Rows whose label is, or contains, class k: int (n,)."""
     return np.flatnonzero((labels[:, k] == 1 if labels.ndim == 2 else labels == k).numpy())
+
+
+def pixel_digests(images: Tensor) -> list[bytes]:
+    """A 128-bit BLAKE2b digest of each image's bytes; equal pixels, equal digests.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W)
+    """
+    digests = []
+    for start in range(0, len(images), 1024):
+        block = np.ascontiguousarray(images[start : start + 1024].numpy())
+        digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
+    return digests

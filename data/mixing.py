@@ -25,8 +25,15 @@ PRETRAINING = 0.5
 class SyntheticSet:
     """Images a generator drew. There is no way from here into val or test.
 
-    images : uint8 (M, C, H, W). labels : int64 (M,) or uint8 (M, K), what was asked for.
-    fit_key : digest of the fit that drew them. train_fingerprint : of the images that fit learned from.
+    Parameters
+    ----------
+    images : uint8 (M, C, H, W)
+    labels : int64 (M,) or uint8 (M, K)
+        What was asked for.
+    fit_key
+        Digest of the fit that drew them.
+    train_fingerprint
+        Of the images that fit learned from.
     """
 
     images: Tensor
@@ -55,10 +62,14 @@ class SyntheticSet:
 class TrainingMix:
     """What one arm trains on.
 
-    images : uint8 (N, C, H, W). labels : int64 (N,) or uint8 (N, K). is_real : bool (N,).
-    counts : {"real": {class: n}, "synthetic": {class: n}}.
-    pretraining : share of the steps that see synthetic images only; the rest then sees real ones only. 0: every step
-        sees both.
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W)
+    labels : int64 (N,) or uint8 (N, K)
+    is_real : bool (N,)
+    counts : {"real": {class: n}, "synthetic": {class: n}}
+    pretraining
+        Share of the steps that see synthetic images only; the rest then sees real ones only. 0: every step sees both.
     """
 
     images: Tensor
@@ -119,12 +130,15 @@ def check_ratio(ratio: float, mode: str) -> None:
 
 
 def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
-    """Synthetic images by stream, class-balanced, for `ratio` = synthetic / real.
+    """Synthetic images by stream, class-balanced; remainders go to the first classes, one each.
 
-    Modes: `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest
-    (the ratio caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real;
-    `pretrain` r n synthetic for the first half of the steps, then the n real ones.
-    Remainders go to the first classes, one each.
+    Parameters
+    ----------
+    ratio : synthetic / real
+    mode
+        `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest (the ratio
+        caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real;
+        `pretrain` r n synthetic for the first half of the steps, then the n real ones.
     """
     check_ratio(ratio, mode)
     n = len(train)
@@ -172,11 +186,16 @@ def stream_labels(train: ImageSet, stream: str, n: int, *, seed: int) -> Tensor:
 
 
 def balancing_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct label vectors uint8 (V, K) and draw probabilities (V,) under which findings are equally frequent.
+    """Distinct label vectors, and draw probabilities under which findings are equally frequent.
 
     Multiplicative updates (iterative proportional fitting): a vector's weight is multiplied by the geometric mean,
     over its findings, of target / current frequency; the empty vector counts as a finding of its own. Where
     co-occurrence makes exact equality impossible, the result is the nearest the updates reach in 200 rounds.
+
+    Returns
+    -------
+    vectors : uint8 (V, K)
+    probabilities : (V,)
     """
     vectors, counts = np.unique(labels, axis=0, return_counts=True)
     marks = np.concatenate([vectors, vectors.sum(1, keepdims=True) == 0], axis=1).astype(np.float64)
@@ -195,9 +214,13 @@ def mix(
 ) -> TrainingMix:
     """Put real and synthetic images together, shuffled with their own generator.
 
-    keep_real : how many real images stay, drawn without replacement (a smaller number keeps a prefix of the same
-        order, so that rising ratios in mode `replace` are nested).
-    pretraining : see `TrainingMix`; without synthetic images there is none.
+    Parameters
+    ----------
+    keep_real
+        How many real images stay, drawn without replacement (a smaller number keeps a prefix of the same order, so that
+        rising ratios in mode `replace` are nested).
+    pretraining
+        See `TrainingMix`; without synthetic images there is none.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import shlex
 import shutil
@@ -27,8 +28,11 @@ PROG = "python -m data.prepare"
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """Decode a dataset once, in parallel, into the cache that `python -m benchmarks.run` finds when it is given the
-    same --data options. A call that was interrupted goes on where it was."""
+    """Decode a dataset once, in parallel, into the cache that the benchmarks read.
+
+    `python -m benchmarks.run` finds it when it is given the same --data options. A call that was interrupted goes on
+    where it was.
+    """
 
     dataset: str = "folder"
     """Where the images come from; `python -m benchmarks.list datasets` names all."""
@@ -61,7 +65,7 @@ def parse(args: Sequence[str]) -> tuple[PrepareOptions, Any]:
         frozen=True,
     )
     default = shape(options=first, data=config)
-    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=PrepareOptions.__doc__)
+    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=inspect.getdoc(PrepareOptions))
     return found.options, found.data
 
 

@@ -146,8 +146,10 @@ def data_preparation(name: str, dataset: Any) -> dict[str, Any]:
 
 
 def preparer(dataset: Any) -> Callable[[Path, Path], None]:
-    """What `Store.get_or_make` calls: `prepare(out, scratch=scratch)`, or `prepare(out)` for a dataset whose own
-    `prepare` knows no scratch folder."""
+    """What `Store.get_or_make` calls.
+
+    `prepare(out, scratch=scratch)`, or `prepare(out)` for a dataset whose own `prepare` knows no scratch folder.
+    """
     if "scratch" in inspect.signature(dataset.prepare).parameters:
         return lambda out, scratch: dataset.prepare(out, scratch=scratch)
     return lambda out, _: dataset.prepare(out)

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 class Generator(Protocol):
     """What the harness asks of a generator; `python -m benchmarks.check module:Class` proves it.
 
+    Attributes
+    ----------
     Config : frozen dataclass of the options, every field documented.
     version : raised whenever the same Config would learn or draw something else.
 
+    Notes
+    -----
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
@@ -34,10 +38,18 @@ class Generator(Protocol):
         ...
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """Draw one image a label: uint8 (N, C, H, W), row i shows `labels[i]`.
+        """Draw one image a label.
 
-        labels : int64 (N,) or uint8 (N, K), as in training. The same seed draws the same images; global random
-        state is neither read nor changed; images do not depend on how many are computed at a time.
+        The same seed draws the same images; global random state is neither read nor changed; images do not depend on
+        how many are computed at a time.
+
+        Parameters
+        ----------
+        labels : int64 (N,) or uint8 (N, K), as in training.
+
+        Returns
+        -------
+        uint8 (N, C, H, W), row i shows `labels[i]`.
         """
         ...
 

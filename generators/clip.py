@@ -19,9 +19,15 @@ BATCH = 64
 
 
 def embed_texts(texts: Sequence[str], name: str, *, device: Any) -> Tensor:
-    """Last hidden states of CLIP's text encoder, padded to its full length: float32 (N, tokens, width), on the CPU.
+    """Last hidden states of CLIP's text encoder, padded to its full length.
 
+    Parameters
+    ----------
     name : folder or hub id.
+
+    Returns
+    -------
+    float32 (N, tokens, width), on the CPU.
 
     Raises
     ------
@@ -49,7 +55,15 @@ def embed_texts(texts: Sequence[str], name: str, *, device: Any) -> Tensor:
 
 
 def embed_pictures(images: Tensor, name: str, *, device: Any) -> Tensor:
-    """CLIP's image embeddings: float32 (N, width), on the CPU, of uint8 (N, 1 or 3, H, W).
+    """CLIP's image embeddings.
+
+    Parameters
+    ----------
+    images : uint8 (N, 1 or 3, H, W).
+
+    Returns
+    -------
+    float32 (N, width), on the CPU.
 
     Raises
     ------

@@ -100,14 +100,29 @@ class Conditioner:
         self.source = Resident(train.labels, device=device)
 
     def of_training(self, rows: Tensor) -> Tensor:
-        """Conditions of training images, int64 (n,) -> (n, ...), on the device."""
+        """Conditions of training images, on the device.
+
+        Parameters
+        ----------
+        rows : int64 (n,).
+
+        Returns
+        -------
+        (n, ...), on the device.
+        """
         assert self.source is not None, "fit comes first"
         (conditions,) = self.source(rows)
         return conditions
 
     def plan(self, labels: Tensor, *, seed: int) -> Tensor:
-        """What each row of a request is told, in short form: (N, ...) on the CPU. Row i depends on the seed, i and
-        `labels[i]` alone."""
+        """What each row of a request is told, in short form.
+
+        Row i depends on the seed, i and `labels[i]` alone.
+
+        Returns
+        -------
+        (N, ...), on the CPU.
+        """
         return labels.cpu()
 
     def look_up(self, plan: Tensor) -> Tensor:
@@ -161,7 +176,14 @@ class Bank(Conditioner):
         self._keep_near()
 
     def embed(self, train: ImageSet, *, device: Any) -> dict[str, Tensor]:
-        """`bank` float16 (B, T, W), `rows` int64 (N,) into it, and `absent` float32 (T, W) where it is not learned."""
+        """Compute the bank.
+
+        Returns
+        -------
+        bank : float16 (B, T, W).
+        rows : int64 (N,) into it.
+        absent : float32 (T, W) where it is not learned.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say how images are embedded")
 
     def _take(self, found: dict[str, Tensor], device: Any) -> None:
@@ -242,7 +264,12 @@ class TextBank(Bank):
         return {"absent": tokens[0], "bank": to_half(tokens[1:], "CLIP's tokens"), "rows": rows}
 
     def prompt(self, label: np.ndarray, classes: Sequence[str]) -> str:
-        """The prompt of a label (a number) or a label vector, uint8 (K,)."""
+        """The prompt of a label.
+
+        Parameters
+        ----------
+        label : a number, or a label vector, uint8 (K,).
+        """
         present = [classes[int(label)]] if label.ndim == 0 else [c for c, y in zip(classes, label, strict=True) if y]
         names = [plain_name(c) for c in present if plain_name(c) not in NOTHING_FOUND]
         if not names:

@@ -10,8 +10,12 @@ from torch.nn import functional as F
 
 
 def gaussian_kernel(width: float) -> Tensor:  # -> float64 (2 r + 1,), squares sum to 1
-    """A Gaussian of standard deviation `width` (in latent pixels), cut at r = ceil(3 width), scaled so that white
-    noise keeps its variance under convolution with it. `width` 0 gives the single value 1."""
+    """A Gaussian, scaled so that white noise keeps its variance under convolution with it.
+
+    Parameters
+    ----------
+    width : standard deviation in latent pixels; the Gaussian is cut at r = ceil(3 width). 0 gives the single value 1.
+    """
     radius = math.ceil(3 * width)
     if not radius:
         return torch.ones(1, dtype=torch.float64)

@@ -18,8 +18,10 @@ class DCGANConfig(GANConfig):
 
 
 class DCGAN(GAN):
-    """DCGAN (Radford 2015): the discriminator tells real from drawn by binary cross-entropy, and the generator
-    plays the game's non-saturating form (Goodfellow 2014). With s the sigmoid:
+    """DCGAN (Radford 2015): binary cross-entropy, non-saturating for the generator.
+
+    The discriminator tells real from drawn by binary cross-entropy, and the generator plays the game's non-saturating
+    form (Goodfellow 2014). With s the sigmoid:
 
         D minimises  -log s(D(x, y)) - log(1 - s(D(G(z, y), y)))
         G minimises  -log s(D(G(z, y), y))

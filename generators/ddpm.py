@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from generators.training import Part, Trainer
     from synthworth.training.loop import PhaseReport
 
+Prediction = Literal["epsilon", "v_prediction"]
+Schedule = Literal["linear", "squaredcos_cap_v2"]
+SamplerKind = Literal["ddpm", "ddim", "dpmsolver++"]
+
 
 @dataclass(frozen=True)
 class DDPMConfig(AdamWConfig):
     """Options that `pixel_ddpm` and `latent_ddpm` share."""
 
-    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction: Prediction = "epsilon"
     """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022), which learns faster."""
-    schedule: Literal["linear", "squaredcos_cap_v2"] = "linear"
+    schedule: Schedule = "linear"
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     """What the denoiser is told of an image."""
@@ -42,7 +46,7 @@ class DDPMConfig(AdamWConfig):
     guidance: float = 1.0
     """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
     condition, which a short training under-reads, and costs a second pass."""
-    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "ddim"
+    sampler: SamplerKind = "ddim"
     """How images or latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu
     2022)."""
     sampling_steps: int = 50
@@ -102,7 +106,10 @@ class DDPM(BaseGenerator):
     ) -> PhaseReport:  # fmt: skip
         """Train the denoiser that `build` makes, and set it.
 
-        clean : x of a part, float32 (n, *noise_shape). labels : of all training images.
+        Parameters
+        ----------
+        clean : x of a part, float32 (n, *noise_shape).
+        labels : of all training images.
         """
         from generators.diffusion import denoising_loss, make_noising
         from synthworth.devices import isolated_randomness
@@ -143,8 +150,15 @@ class DDPM(BaseGenerator):
         return Sampler(c.sampler, **self.process, n_steps=c.sampling_steps, guidance=c.guidance, clip=self.bound)
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, H, W), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how
-        many are drawn at a time by more than the last bit of rounding."""
+        """Draw one image a label.
+
+        float32 throughout, so that a row does not depend on how many are drawn at a time by more than the last bit of
+        rounding.
+
+        Returns
+        -------
+        uint8 (N, C, H, W), row i shows `labels[i]`.
+        """
         return self._draw(self.denoiser, labels, seed=seed)
 
     def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
@@ -160,7 +174,16 @@ class DDPM(BaseGenerator):
         return images
 
     def _as_images(self, drawn: Tensor, labels: Tensor) -> Tensor:
-        """Drawn x, float32 (n, *noise_shape), as images: uint8 (n, C, H, W)."""
+        """Drawn x as images.
+
+        Parameters
+        ----------
+        drawn : float32 (n, *noise_shape).
+
+        Returns
+        -------
+        uint8 (n, C, H, W).
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say what it denoises")
 
     def _restore(self, folder: Path, *, shape: Shape, device: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
@@ -18,14 +18,12 @@ SMALLEST_LOG_SNR = -5.1
 """Half the log of signal over noise below which DPM-Solver++ under epsilon prediction does not start: the last steps of
 the cosine schedule hold no signal to divide by (Lu 2022)."""
 
-Schedule = Literal["linear", "squaredcos_cap_v2"]
-Prediction = Literal["epsilon", "v_prediction"]
-SamplerKind = Literal["ddpm", "ddim", "dpmsolver++"]
-
 
 def make_noising(schedule: str, prediction: str, *, betas: Sequence[float] | None = None) -> DDPMScheduler:
-    """The forward process of 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021), or the `betas` that a
-    pretrained network learned with."""
+    """The forward process of 1,000 steps.
+
+    Linear (Ho 2020) or cosine (Nichol & Dhariwal 2021), or the `betas` that a pretrained network learned with.
+    """
     return DDPMScheduler(**_process(schedule, prediction, betas))
 
 
@@ -38,8 +36,9 @@ def _process(schedule: str, prediction: str, betas: Sequence[float] | None) -> d
 def denoising_loss(
     net: Callable[..., Tensor], noising: DDPMScheduler, clean: Tensor, condition: Tensor, *, drop: float
 ) -> Tensor:  # 0-d
-    """|| target - net(sqrt(a_t) x + sqrt(1 - a_t) e, t, y) ||^2, target e (Ho 2020, eq. 14) or
-    v = sqrt(a_t) e - sqrt(1 - a_t) x (Salimans & Ho 2022).
+    """The squared error of a prediction: || target - net(sqrt(a_t) x + sqrt(1 - a_t) e, t, y) ||^2.
+
+    The target is e (Ho 2020, eq. 14) or v = sqrt(a_t) e - sqrt(1 - a_t) x (Salimans & Ho 2022).
 
     Steps, noise and which conditions are dropped (each with probability `drop`) come from torch's global generator.
     Steps are stratified over the batch, which leaves their distribution uniform and its average quieter. What stands
@@ -58,16 +57,18 @@ def denoising_loss(
 class Sampler:
     """From noise to images in `n_steps` of the 1,000 steps; diffusers' schedulers do the arithmetic.
 
+    Under v prediction the steps start at pure noise (Lin 2024, "trailing"); under epsilon prediction, which says
+    nothing about the image there, one stride after it (`ddpm`, `ddim`), or where signal begins (`dpmsolver++`). Steps
+    of `dpmsolver++` are equal in the log of signal over noise (Lu 2022), those of the others in time.
+
+    Parameters
+    ----------
     kind : `ddpm` (ancestral, Ho 2020, with the small variance of eq. 7), `ddim` (deterministic, Song 2021, eta = 0)
         or `dpmsolver++` (second-order multistep, Lu 2022).
     guidance : classifier-free guidance scale (Ho & Salimans 2022), e = e_absent + g (e_given - e_absent). 1 costs one
         pass a step, any other two.
     clip : bound of the denoised image at every step, as pixels have one (1.0) and latents have not (None).
     betas : of a pretrained network, in the place of `schedule`.
-
-    Under v prediction the steps start at pure noise (Lin 2024, "trailing"); under epsilon prediction, which says
-    nothing about the image there, one stride after it (`ddpm`, `ddim`), or where signal begins (`dpmsolver++`). Steps
-    of `dpmsolver++` are equal in the log of signal over noise (Lu 2022), those of the others in time.
 
     Raises
     ------
@@ -108,6 +109,8 @@ class Sampler:
     ) -> Tensor:  # (N, ...), both
         """Denoise standard normal `noise` into what the condition says.
 
+        Parameters
+        ----------
         net : `net(x, steps int64 (N,), condition, dropped bool (N,) or None)` gives the prediction.
         condition : (N, ...), one a row.
         seed, rows : of the request, and which of its rows these are. What `ddpm` adds at a step depends on the seed,
@@ -147,6 +150,8 @@ class Sampler:
 def _equal_in_snr(scheduler: DPMSolverMultistepScheduler, n_steps: int, *, from_noise: bool) -> list[int]:
     """Steps, noisiest first, whose half log signal-to-noise ratios are as equally spaced as whole steps can be.
 
+    Parameters
+    ----------
     from_noise : begin at the last step of all, instead of at the last that holds a signal.
 
     Raises

@@ -13,10 +13,17 @@ from synthworth.errors import UserError
 
 
 def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -> np.ndarray:
-    """float32 (N, T, W), one for each id in order; `shape` is (T, W), and flat vectors of T * W numbers are folded.
+    """Read one embedding for each id, in order.
 
+    Parameters
+    ----------
     file : .npz with an array for each id, or with `ids` (B,) and `embeddings` (B, ...); .parquet with columns `id` and
         `embedding` (a list, or a list of lists).
+    shape : (T, W); flat vectors of T * W numbers are folded.
+
+    Returns
+    -------
+    float32 (N, T, W).
 
     Raises
     ------

@@ -21,8 +21,10 @@ FILES = tuple(f"{folder}{name}" for folder in ("", "vae/") for name in ("config.
 
 @dataclass(frozen=True)
 class FirstStageConfig(VAEConfig):
-    """Options of the autoencoder: those of `vae`, with defaults for reconstructing rather than for drawing. Many small
-    steps in wide blocks at the latent's own resolution: what it cannot reconstruct, no denoiser can draw."""
+    """Options of the autoencoder: those of `vae`, with defaults for reconstructing rather than for drawing.
+
+    Many small steps in wide blocks at the latent's own resolution: what it cannot reconstruct, no denoiser can draw.
+    """
 
     conditional: bool = False
     """Encoder and decoder are told the label. The denoiser knows it; without, latents hold it themselves."""
@@ -38,6 +40,8 @@ class FirstStageConfig(VAEConfig):
 class FirstStage(Protocol):
     """A fitted autoencoder: between images and latents, vectors (D,) or images (C, h, w).
 
+    Attributes
+    ----------
     latent_shape : of one latent, without the batch.
     """
 
@@ -47,18 +51,43 @@ class FirstStage(Protocol):
         ...
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """uint8 (N, C, S, S) -> mean and log-variance of q(z | x), float32 (N, *latent_shape) on the device.
+        """Mean and log-variance of q(z | x).
 
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
         labels : of the images; only an autoencoder that is told labels looks at them.
+
+        Returns
+        -------
+        Two of float32 (N, *latent_shape), on the device.
         """
         ...
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """float32 (N, *latent_shape) -> uint8 (N, C, S, S) on the CPU."""
+        """Images of latents.
+
+        Parameters
+        ----------
+        latents : float32 (N, *latent_shape).
+
+        Returns
+        -------
+        uint8 (N, C, S, S), on the CPU.
+        """
         ...
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """uint8 (N, C, S, S) -> decoded means of their latents, alike."""
+        """Decoded means of the images' latents.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
+
+        Returns
+        -------
+        The same shape and dtype.
+        """
         ...
 
     def save(self, folder: Path) -> None:

@@ -22,7 +22,7 @@ class FSGMVAEConfig(MixtureConfig):
 
 
 class FSGMVAE(VAEFamily):
-    """VAE whose prior is the Gaussian of the image's label, the mixture of `gmvae` with its component observed:
+    """VAE whose prior is the Gaussian of the image's label, the mixture of `gmvae` with its component observed.
 
         -ELBO = E_q(z | x) [-log p(x | z)] + KL(q(z | x) || p(z | y))
         p(z | y) = N(mu(y), diag sigma^2(y)),  mu(y) = m_0 + sum_k y_k m_k,  log sigma^2(y) = s_0 + sum_k y_k s_k

@@ -108,7 +108,17 @@ class GAN(BaseGenerator):
     config: GANConfig
 
     def criterion(self, logits: Tensor, role: Role) -> Tensor:
-        """Loss, 0-d, of D's float32 logits (N,) for real images, for drawn ones, or for drawn ones as G wants them."""
+        """The loss of what D says about real images, about drawn ones, or about drawn ones as G wants them.
+
+        Parameters
+        ----------
+        logits : float32 (N,), D's.
+        role : which of the three they are of.
+
+        Returns
+        -------
+        The loss, 0-d.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say which game its networks play")
 
     def _build(self) -> tuple[Painter, Critic]:
@@ -209,8 +219,11 @@ class GAN(BaseGenerator):
         return trainer.snapshots(train.labels, draw=draw, weights=weights)
 
     def _measure_statistics(self, painter: nn.Module, labels: Tensor, *, seed: int) -> None:
-        """Standing statistics (Brock 2019): batch norm's mean and variance under the exported weights, over batches
-        whose labels are drawn as in training. Spectral norm's estimates, averaged with the weights, settle too."""
+        """Standing statistics (Brock 2019): batch norm's mean and variance under the exported weights.
+
+        Measured over batches whose labels are drawn as in training. Spectral norm's estimates, averaged with the
+        weights, settle too.
+        """
         import torch
 
         from synthworth.devices import generator
@@ -239,8 +252,15 @@ class GAN(BaseGenerator):
         return images
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, H, W), row i shows `labels[i]`; float32 and running statistics, so that a row does not
-        depend on how many are drawn at a time by more than the last bit of rounding."""
+        """Draw one image a label.
+
+        float32 and running statistics, so that a row does not depend on how many are drawn at a time by more than the
+        last bit of rounding.
+
+        Returns
+        -------
+        uint8 (N, C, H, W), row i shows `labels[i]`.
+        """
         return self._draw(self.painter, labels, seed=seed)
 
     def save(self, folder: Path) -> None:
@@ -263,7 +283,13 @@ class GAN(BaseGenerator):
 def with_naming(game: Tensor, named: Tensor | None, labels: Tensor, weight: float) -> dict[str, Tensor]:
     """A loss of the game joined by the auxiliary classifier's, where there is one.
 
-    named : logits (N, K) of the classes, or None. Returns `loss` and `game`, and `named`, the cross-entropy.
+    Parameters
+    ----------
+    named : logits (N, K) of the classes, or None.
+
+    Returns
+    -------
+    `loss` and `game`, and `named`, the cross-entropy.
     """
     from torch.nn import functional as F
 

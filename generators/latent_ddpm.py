@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data.images import ImageSet
-from generators.ddpm import DDPM, DDPMConfig
+from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.pretrained import identify, require_identity
 from generators.saving import read_model, write_model
@@ -31,8 +31,10 @@ ENCODED_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class LatentDDPMConfig(DDPMConfig):
-    """Options of `latent_ddpm`. The defaults suit 28 to 64 px and two cores; the presets widen them. A vector latent
-    knows the condition `label` alone.
+    """Options of `latent_ddpm`.
+
+    The defaults suit 28 to 64 px and two cores; the presets widen them. A vector latent knows the condition `label`
+    alone.
 
     Raises
     ------
@@ -42,10 +44,10 @@ class LatentDDPMConfig(DDPMConfig):
 
     # the base has these options' docstrings
     batch: int = 16
-    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    prediction: Prediction = "v_prediction"
+    schedule: Schedule = "squaredcos_cap_v2"
     guidance: float = 1.5
-    sampler: Literal["ddpm", "ddim", "dpmsolver++"] = "dpmsolver++"
+    sampler: SamplerKind = "dpmsolver++"
     sampling_steps: int = 15
     first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
@@ -179,8 +181,10 @@ class LatentDDPM(DDPM):
         return autoencoder.fit(train, seed=seed_from(seed, "first stage"), work=own)
 
     def _extract(self, train: ImageSet, trainer: Trainer) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of every training image's latent, from `work.folder` where they lie there already;
-        measures the standardisation."""
+        """Mean and log-variance of every training image's latent; measures the standardisation.
+
+        They are read from `work.folder` where they lie there already.
+        """
         import torch
 
         from synthworth.artifacts import ensure_folder, read_tensors, write_tensors
@@ -205,8 +209,10 @@ class LatentDDPM(DDPM):
         return mean, logvar
 
     def _build(self, latent: tuple[int, ...]) -> nn.Module:
-        """The denoiser of latents of a shape, with fresh weights from torch's global generator; sets the shape that
-        it works at."""
+        """The denoiser of latents of a shape, with fresh weights from torch's global generator.
+
+        Sets the shape that it works at.
+        """
         from generators.nets.denoiser import make_denoiser, side_multiple
         from generators.nets.mlp import VectorDenoiser
 
@@ -253,9 +259,16 @@ class LatentDDPM(DDPM):
         return latents
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images through the first stage: uint8 (N, C, S, S) -> the same, decoded means of their latents.
+        """Images through the first stage: decoded means of their latents.
 
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
         labels : needed where the first stage is told labels, else ignored.
+
+        Returns
+        -------
+        The same shape and dtype.
         """
         return self.first_stage.reconstruct(images, labels)
 

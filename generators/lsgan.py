@@ -28,7 +28,7 @@ class LSGANConfig(GANConfig):
 
 
 class LSGAN(GAN):
-    """LSGAN (Mao 2017): the networks of DCGAN with least squares in the place of cross-entropy (equation 2):
+    """LSGAN (Mao 2017): the networks of DCGAN with least squares in the place of cross-entropy (equation 2).
 
         D minimises  1/2 E[(D(x, y) - b)^2] + 1/2 E[(D(G(z, y), y) - a)^2]
         G minimises  1/2 E[(D(G(z, y), y) - c)^2]

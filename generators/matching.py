@@ -8,7 +8,11 @@ from synthworth.errors import UserError
 
 
 def require_alike(asked: np.ndarray, known: np.ndarray) -> None:
-    """Refuse labels of another kind than those of the images: (N,), one class an image, or (N, K), findings.
+    """Refuse labels of another kind than those of the images.
+
+    Parameters
+    ----------
+    asked, known : (N,), one class an image, or (N, K), findings.
 
     Raises
     ------
@@ -22,9 +26,15 @@ def require_alike(asked: np.ndarray, known: np.ndarray) -> None:
 def rows_showing(labels: np.ndarray, label: np.ndarray, *, whose: str) -> np.ndarray:
     """Rows whose label is the one asked for, or, if none is, those of fewest differing findings (Hamming distance).
 
-    labels : int64 (N,) or uint8 (N, K), of the images. label : one of the same kind. whose : the images, for the error.
+    Parameters
+    ----------
+    labels : int64 (N,) or uint8 (N, K), of the images.
+    label : one of the same kind.
+    whose : the images, for the error.
 
-    Returns int64 (n,), n >= 1.
+    Returns
+    -------
+    int64 (n,), n >= 1.
 
     Raises
     ------

@@ -88,9 +88,13 @@ class PerClass(BaseGenerator):
         return join_reports(reports, label="class", first=0, facts=facts, counting_on=True)
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, H, W), row i drawn by the model of `labels[i]`.
+        """Draw every image by the model of its class.
 
         A row depends on the seed, its label, and how many rows before it have that label: on no later row.
+
+        Returns
+        -------
+        uint8 (N, C, H, W), row i drawn by the model of `labels[i]`.
 
         Raises
         ------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthworth.errors import UserError
+from synthworth.keys import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +27,8 @@ HOW_TO = (
 
 def digest_of(state: dict[str, Tensor]) -> str:
     """sha256 over the tensors of a state dict in the order of their names, float32."""
-    found = hashlib.sha256()
-    for name in sorted(state):
-        found.update(name.encode())
-        found.update(state[name].float().contiguous().numpy().tobytes())
-    return found.hexdigest()
+    parts = ((name, state[name].float().contiguous().numpy().tobytes()) for name in sorted(state))
+    return sha256_of(piece for part in parts for piece in part)
 
 
 def find_weights() -> Path | None:
@@ -92,8 +89,10 @@ def fetch() -> dict[str, Tensor]:
 
 
 def load_lpips(weights: Path | None, *, device: Any = "cpu") -> LPIPS:
-    """LPIPS version 0.1 with AlexNet, frozen: AlexNet's convolutions from `weights`, else from SYNTHWORTH_WEIGHTS or
-    torch's cache, else downloaded; the linear layers from the package `lpips`.
+    """LPIPS version 0.1 with AlexNet, frozen.
+
+    AlexNet's convolutions come from `weights`, else from SYNTHWORTH_WEIGHTS or torch's cache, else downloaded; the
+    linear layers from the package `lpips`.
 
     Raises
     ------

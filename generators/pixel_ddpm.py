@@ -97,8 +97,10 @@ class PixelDDPM(DDPM):
         return report_phases([report], [c.batch], facts=self._facts())
 
     def _build_to_train(self) -> Denoiser:
-        """A network with fresh weights, or pretrained ones whose prediction our labels do not change yet; sets the
-        process it learns, and the side it works at."""
+        """A network with fresh weights, or pretrained ones whose prediction our labels do not change yet.
+
+        Sets the process it learns, and the side it works at.
+        """
         import torch
 
         from generators.nets.denoiser import Denoiser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthworth.artifacts import read_json
 from synthworth.errors import UserError
+from synthworth.keys import file_sha256, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,8 +34,12 @@ def is_offline() -> bool:
 
 
 def identify(where: str | Path, *, what: str) -> str:
-    """What stands for weights or a file in a key: sha256 of a file, or of all JSON and safetensors of a folder with
-    their names; "hub:" and the id for what lies on the hub.
+    """What stands for weights or a file in a key.
+
+    Returns
+    -------
+    sha256 of a file, or of all JSON and safetensors of a folder with their names; "hub:" and the id for what lies on
+    the hub.
 
     Raises
     ------
@@ -51,18 +55,17 @@ def identify(where: str | Path, *, what: str) -> str:
         return f"hub:{where}"
     else:
         raise UserError(f"{what} {str(where)!r}: there is no such file or folder, nor can it be a hub id (owner/name)")
-    found = hashlib.sha256()
-    for file in files:
-        stat = file.stat()
-        found.update(f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
-    return found.hexdigest()
+    stats = [(file, file.stat()) for file in files]
+    return sha256_of(
+        f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n"
+        for file, stat in stats
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def _sha256(file: Path, size: int, changed: int) -> str:
     """sha256 of a file, read once while size and time of change stay."""
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return file_sha256(file)
 
 
 def require_identity(where: str | Path, wanted: str, *, what: str) -> None:
@@ -79,7 +82,12 @@ def require_identity(where: str | Path, wanted: str, *, what: str) -> None:
 
 
 def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
-    """The folder that a path or hub id means; of a hub id the files of these patterns are fetched, once.
+    """The folder that a path or hub id means.
+
+    Parameters
+    ----------
+    name : path or hub id.
+    patterns : the files of a hub id that are fetched, once.
 
     Raises
     ------
@@ -107,7 +115,10 @@ def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
 class DiffusersFolder:
     """Where a network of diffusers lies: in `folder`, or, of a pipeline, in `home` below it.
 
-    config : the network's, as JSON has it. what : the flag that it was asked for with.
+    Parameters
+    ----------
+    config : the network's, as JSON has it.
+    what : the flag that it was asked for with.
     """
 
     folder: Path
@@ -119,7 +130,10 @@ class DiffusersFolder:
     def find(cls, name: str, *, part: str, kinds: Sequence[str], patterns: Sequence[str], what: str) -> DiffusersFolder:
         """The folder that a path or hub id means (`locate`).
 
-        part : of a pipeline, as `vae`. kinds : classes of diffusers, one of which it must be.
+        Parameters
+        ----------
+        part : of a pipeline, as `vae`.
+        kinds : classes of diffusers, one of which it must be.
 
         Raises
         ------
@@ -162,8 +176,11 @@ class DiffusersFolder:
 class Pretrained:
     """A UNet of another's making, and what it learned with.
 
-    unet : its channels and condition fitted to ours. config : its configuration, as JSON has it, from which `rebuild`
-    makes the same network. betas, prediction : of its scheduler; None, None where none lies beside it.
+    Parameters
+    ----------
+    unet : its channels and condition fitted to ours.
+    config : its configuration, as JSON has it, from which `rebuild` makes the same network.
+    betas, prediction : of its scheduler; None, None where none lies beside it.
     """
 
     unet: nn.Module

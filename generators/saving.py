@@ -20,7 +20,12 @@ FACTS, WEIGHTS = "model.json", "model.safetensors"
 class Shape:
     """What a network must know of the images it learns.
 
-    channels : 1 or 3. size : pixels a side. n_classes : K. multilabel : whether labels are (N, K).
+    Parameters
+    ----------
+    channels : 1 or 3.
+    size : pixels a side.
+    n_classes : K.
+    multilabel : whether labels are (N, K).
     """
 
     channels: int
@@ -41,7 +46,12 @@ class Shape:
 
 
 def write_model(folder: Path, *, config: Any, shape: Shape, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write a model; `weights` holds a state dict for each network, by a name without a dot."""
+    """Write a model.
+
+    Parameters
+    ----------
+    weights : a state dict for each network, by a name without a dot.
+    """
     flat = {f"{net}.{name}": tensor for net, state in weights.items() for name, tensor in state.items()}
     write_tensors(folder / WEIGHTS, flat)
     write_json(folder / FACTS, {"config": config_to_json(config), "shape": dataclasses.asdict(shape)})

@@ -17,14 +17,18 @@ FOLDER = "snapshots"
 
 
 class Snapshots:
-    """Every `work.snapshot_epochs` passes over the images: `snapshots/step-000500.png` and `.safetensors`, below
-    `work.folder`. The labels and the seed of the picture are the same each time, so that the pictures compare.
+    """Pictures of what is drawn, every `work.snapshot_epochs` passes over the images.
 
+    They are `snapshots/step-000500.png` and `.safetensors`, below `work.folder`. The labels and the seed of the picture
+    are the same each time, so that the pictures compare.
+
+    Call it with the number of finished steps. Only the first of several processes draws.
+
+    Parameters
+    ----------
     labels : what the picture shows, one image each; a row of the picture holds `n_columns`.
     draw : `draw(labels, seed)` gives uint8 (N, C, H, W) with the weights of this moment.
     weights : `weights()` gives what would be exported now: name -> tensor.
-
-    Call it with the number of finished steps. Only the first of several processes draws.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class Snapshots:
 
 
 def first_of_each(labels: Tensor, n_each: int = 4) -> Tensor:
-    """Labels for a picture: `n_each` rows of every class in turn; where findings co-occur, the first distinct
-    vectors of the set, at most 16."""
+    """Labels for a picture: `n_each` rows of every class in turn.
+
+    Where findings co-occur, the first distinct vectors of the set, at most 16.
+    """
     import torch
 
     if labels.ndim == 1:
@@ -66,7 +72,13 @@ def first_of_each(labels: Tensor, n_each: int = 4) -> Tensor:
 
 
 def write_grid(file: Path, images: Tensor, *, n_columns: int) -> None:
-    """A PNG of uint8 images (N, C, H, W), `n_columns` in a row."""
+    """Write images as a PNG.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W).
+    n_columns : images in a row.
+    """
     import io
 
     from PIL import Image

@@ -33,7 +33,10 @@ Losses = Mapping[str, Tensor]
 class Part:
     """A share of an optimiser step's batch, computed at one time on one device.
 
-    rows : int64 (n,), which training images. seed : of all that is drawn while it is computed.
+    Parameters
+    ----------
+    rows : int64 (n,), which training images.
+    seed : of all that is drawn while it is computed.
     """
 
     rows: Tensor
@@ -44,7 +47,11 @@ class Learner:
     """A network that one optimiser trains: its rate, the bound on its gradient, its moving average.
 
     Call it for a forward pass in training: Fabric sees to precision and to gradients shared between processes.
-    `net` is the network itself, `average` the moving average of its weights or None.
+
+    Attributes
+    ----------
+    net : the network itself.
+    average : the moving average of its weights, or None.
     """
 
     def __init__(
@@ -81,10 +88,14 @@ class Learner:
     def update(self, parts: Sequence[Part], loss: Callable[[Part], Losses]) -> dict[str, Tensor]:
         """One optimiser step on the mean loss of all parts, here and in the other processes.
 
+        Parameters
+        ----------
         loss : returns 0-d tensors, "loss" among them, which is differentiated. Torch is seeded with the part's
             seed before each call, so what is drawn depends on the part alone, wherever it is computed.
 
-        Returns the means over all parts, detached.
+        Returns
+        -------
+        The means over all parts, detached.
         """
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
@@ -126,9 +137,13 @@ class Learner:
 class Trainer:
     """One phase of a fit: learners, the order of the images, and the loop that calls a step.
 
-    batch : images of an optimiser step. accumulate : equal parts it is cut into; one is computed at a time, or one
-    on each device (`work.devices`). What is computed depends on both numbers and never on how many devices share
-    the parts, up to rounding. Batch norm and whatever else looks at a batch sees one part.
+    What is computed depends on `batch` and `accumulate` and never on how many devices share the parts, up to rounding.
+    Batch norm and whatever else looks at a batch sees one part.
+
+    Parameters
+    ----------
+    batch : images of an optimiser step.
+    accumulate : equal parts it is cut into; one is computed at a time, or one on each device (`work.devices`).
 
     Raises
     ------
@@ -166,7 +181,10 @@ class Trainer:
     ) -> Snapshots:
         """Pictures of what is drawn while this phase trains, some of every class, for `run(after=...)`.
 
-        labels : of all training images. draw, weights : see `Snapshots`.
+        Parameters
+        ----------
+        labels : of all training images.
+        draw, weights : see `Snapshots`.
         """
         return Snapshots(
             self.work, n_images=len(labels), batch=self.batch, labels=first_of_each(labels), draw=draw,
@@ -190,6 +208,8 @@ class Trainer:
     ) -> Learner:
         """Set a network up for training (only those of its parameters that want a gradient).
 
+        Parameters
+        ----------
         schedule : constant, or half a cosine down to zero over `n_steps`; both rise linearly over `warmup` steps (at
             most a tenth of the training). The rate depends on the step's number alone.
         ema : decay of the moving average of the weights; None for no average.

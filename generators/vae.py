@@ -29,7 +29,7 @@ class VAEConfig(FamilyConfig):
 
 
 class VAE(VAEFamily):
-    """VAE with a standard normal prior:
+    """VAE with a standard normal prior.
 
         -ELBO = E_q(z | x) [-log p(x | z)] + KL(q(z | x) || N(0, I))    (Kingma & Welling 2014, Eq. 3 and 10)
 

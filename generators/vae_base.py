@@ -31,8 +31,9 @@ evenly."""
 
 
 class VAEFamily(BaseGenerator):
-    """Encoder q(z | x), decoder p(x | z), and a prior that a subclass gives. Training minimises, for an image of n
-    values in -1..1,
+    """Encoder q(z | x), decoder p(x | z), and a prior that a subclass gives.
+
+    Training minimises, for an image of n values in -1..1,
 
         ||x - x'||^2 / n + beta D / n + perceptual LPIPS(x, x'),    x' decoded from one z drawn from q(z | x),
 
@@ -228,10 +229,18 @@ class VAEFamily(BaseGenerator):
                 yield net.encode(pad_signed(part.to(self.device), self.padded), y)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x): uint8 (N, C, S, S) -> 2 x float32 (N, *latent_shape), on the device.
+        """Mean and log-variance of q(z | x).
 
-        labels : needed by a conditional network, ignored by others. What a row becomes does not depend on how many are
-        encoded at a time but for float rounding.
+        What a row becomes does not depend on how many are encoded at a time but for float rounding.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
+        labels : needed by a conditional network, ignored by others.
+
+        Returns
+        -------
+        Two of float32 (N, *latent_shape), on the device.
 
         Raises
         ------
@@ -248,9 +257,16 @@ class VAEFamily(BaseGenerator):
         return mean, logvar
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of latents: float (N, *latent_shape) -> uint8 (N, C, S, S), on the CPU.
+        """Images of latents.
 
+        Parameters
+        ----------
+        latents : float (N, *latent_shape).
         labels : needed by a conditional network, ignored by others.
+
+        Returns
+        -------
+        uint8 (N, C, S, S), on the CPU.
 
         Raises
         ------
@@ -270,12 +286,28 @@ class VAEFamily(BaseGenerator):
         return images
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images through the mean of their latents: uint8 (N, C, S, S) -> the same, on the CPU."""
+        """Images through the mean of their latents.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
+
+        Returns
+        -------
+        The same shape and dtype, on the CPU.
+        """
         return self.decode(self.encode(images, labels)[0], labels)
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
-        """uint8 (N, C, S, S), row i shows `labels[i]`; float32 throughout, so that a row does not depend on how many
-        are drawn at a time by more than the last bit of rounding."""
+        """Draw one image a label.
+
+        float32 throughout, so that a row does not depend on how many are drawn at a time by more than the last bit of
+        rounding.
+
+        Returns
+        -------
+        uint8 (N, C, S, S), row i shows `labels[i]`.
+        """
 
         from synthworth.training.networks import evaluating
 

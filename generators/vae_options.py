@@ -110,8 +110,10 @@ class FamilyConfig(AdamWConfig):
 
 @dataclass(frozen=True)
 class MixtureConfig(FamilyConfig):
-    """The same options with the defaults of `gmvae` and `fs_gmvae`, whose prior is a mixture: a short vector that the
-    KL term weighs more on."""
+    """The same options with the defaults of `gmvae` and `fs_gmvae`, whose prior is a mixture.
+
+    They make the latent a short vector that the KL term weighs more on.
+    """
 
     latent: Literal["vector", "spatial"] = "vector"
     latent_size: int = 64

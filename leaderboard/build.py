@@ -79,7 +79,13 @@ def collect(folders: Sequence[Path]) -> Found:
 
 
 def main(args: Sequence[str]) -> int:
-    """Read, rank, write, print. Returns the exit code."""
+    """Read, rank, write, print.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     options = tyro.cli(BuildOptions, args=list(args), prog="python -m leaderboard.build")
     for plugin in options.plugin:
         load_plugin_file(plugin)

@@ -176,7 +176,16 @@ def _number(axes: Axes, points: Sequence[tuple[float, float, bool]]) -> None:
 
 
 def push_apart(places: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
-    """Points (N, 2) moved as little as it takes for any two to be `distance` apart: pairs push each other away."""
+    """Move points as little as it takes for any two to be `distance` apart: pairs push each other away.
+
+    Parameters
+    ----------
+    places : (N, 2)
+
+    Returns
+    -------
+    (N, 2)
+    """
     moved = np.array(places, dtype=np.float64)
     turn = np.arange(len(moved)) * 2.4  # equal points part in different directions
     moved += 1e-3 * distance * np.stack([np.cos(turn), np.sin(turn)], axis=1)

@@ -55,6 +55,8 @@ def agreements(standings: Sequence[Standing]) -> tuple[Agreement, ...]:
 def correlate(points: Sequence[tuple[float, float, bool]] | Sequence[tuple[float, float]]) -> Correlation | None:
     """Spearman's rank correlation of the first two of each point; None below `LEAST` points, or where one is constant.
 
+    Notes
+    -----
     The interval is Fisher's z with the variance of Bonett & Wright (2000), (1 + rho^2 / 2) / (n - 3).
     """
     from scipy.stats import norm, spearmanr

@@ -25,6 +25,8 @@ REFERENCES = (NONE, "duplicate")
 class Standing:
     """Where an arm stands in its table.
 
+    Parameters
+    ----------
     rank : 1 is best; shared by arms that cannot be told apart; None where it cannot be said.
     against : comparison (as in a record) with each of `REFERENCES` that there is one with.
     holm : Holm-adjusted p (of the interval, over seeds and patients) of the comparison with real images alone.

@@ -94,7 +94,10 @@ def setting_of(spec: Mapping[str, Any]) -> dict[str, Any]:
 def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
     """One table a setting, in the order of their headings.
 
-    entries : finished records, no run twice. failed : records of runs that did not finish.
+    Parameters
+    ----------
+    entries : finished records, no run twice.
+    failed : records of runs that did not finish.
     """
     settings = {digest(s): s for s in (setting_of(r["spec"]) for r in [*(e.record for e in entries), *failed])}
     made = []

@@ -47,7 +47,13 @@ HOW_TO_READ = """## How to read this
 def markdown(
     tables: Sequence[Table], skipped: Sequence[str] = (), figures: Mapping[str, Sequence[Drawn]] | None = None
 ) -> str:
-    """The whole page. `skipped` says which files are no records of this version; `figures` are by table key."""
+    """Write the whole page.
+
+    Parameters
+    ----------
+    skipped : which files are no records of this version.
+    figures : by table key.
+    """
     parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t, (figures or {}).get(t.key, ())) for t in tables)]
     if skipped:
         parts.append("## Not read\n\n" + "".join(f"- {escape(line)}\n" for line in skipped))
@@ -118,7 +124,12 @@ def _columns() -> dict[str, str]:
 
 
 def cell(name: str, number: Number, mark: Any) -> str:
-    """One number as text; `mark(note)` gives the letter of a footnote."""
+    """Write one number as text.
+
+    Parameters
+    ----------
+    mark : `mark(note)` gives the letter of a footnote.
+    """
     tail = f" ({mark(number.note)})" if number.note else ""
     if number.value is None:
         return f"null{tail}"

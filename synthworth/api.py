@@ -59,6 +59,7 @@ WHERE = {
     "write_json": "synthworth.artifacts",
     "write_tensors": "synthworth.artifacts",
     # training
+    "BatchOrder": "synthworth.training.order",
     "PerClass": "generators.per_class",
     "Resident": "synthworth.training.near",
     "Snapshots": "generators.snapshots",

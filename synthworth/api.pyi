@@ -41,6 +41,7 @@ from synthworth.keys import seed_from as seed_from
 from synthworth.training.loop import run_steps as run_steps
 from synthworth.training.near import Resident as Resident
 from synthworth.training.networks import count_parameters as count_parameters
+from synthworth.training.order import BatchOrder as BatchOrder
 from synthworth.work import Budget as Budget
 from synthworth.work import FitReport as FitReport
 from synthworth.work import Work as Work

@@ -25,6 +25,8 @@ T = TypeVar("T")
 class Made:
     """An artifact in the store.
 
+    Parameters
+    ----------
     folder : where its files are; never written again.
     seconds : wall time it took to make, over all its attempts (from the manifest, so a cached one keeps it).
     fresh : whether this call made it.
@@ -125,8 +127,11 @@ class Store:
 
 
 class _Clock:
-    """Wall seconds of one making over several attempts (an interrupted attempt's time is counted when it ends
-    by an exception; time lost to `kill -9` since the last attempt is not known and not counted)."""
+    """Wall seconds of one making over several attempts.
+
+    An interrupted attempt's time is counted when it ends by an exception; time lost to `kill -9` since the last
+    attempt is not known and not counted.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -144,7 +149,9 @@ class _Clock:
 def publish(made: Path, final: Path) -> bool:
     """Move a finished folder to its place by one rename, its bytes on disk first.
 
-    Returns False when another process was first: its copy stays and ours is deleted.
+    Returns
+    -------
+    False when another process was first: its copy stays and ours is deleted.
     """
     sync(made)
     ensure_folder(final.parent)
@@ -202,6 +209,8 @@ def ensure_folder(folder: Path) -> Path:
 def write_bytes(file: Path, content: bytes | memoryview, *, sync: bool = True) -> None:
     """Write a file whole: to a neighbour first, then renamed over.
 
+    Parameters
+    ----------
     sync : wait until the bytes are on disk, so that they outlive a power cut; without it they outlive only a kill.
     """
     neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
@@ -218,12 +227,24 @@ def write_bytes(file: Path, content: bytes | memoryview, *, sync: bool = True) -
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write indented JSON with a final newline. Raises ValueError for NaN or infinity."""
+    """Write indented JSON with a final newline.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinity.
+    """
     write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def read_json(file: Path) -> Any:
-    """Read JSON; raises UserError naming the file when it is not JSON."""
+    """Read JSON.
+
+    Raises
+    ------
+    UserError
+        When the file is not JSON; the message names it.
+    """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -231,8 +252,10 @@ def read_json(file: Path) -> Any:
 
 
 def from_json(kind: type[T], values: Any) -> T:
-    """A dataclass from what JSON holds of it, each field as it is typed: lists become tuples, text a path, a whole
-    number a float, a mapping a dataclass. A field that `values` lacks keeps its default.
+    """A dataclass from what JSON holds of it, each field as it is typed.
+
+    Lists become tuples, text a path, a whole number a float, a mapping a dataclass. A field that `values` lacks keeps
+    its default.
 
     Raises
     ------

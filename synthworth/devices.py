@@ -70,8 +70,10 @@ def autocast(device: str, precision: str) -> Iterator[None]:
 
 @contextmanager
 def float32_products(precision: str) -> Iterator[None]:
-    """Let a GPU multiply what stays float32 in TensorFloat-32 (10 bits of mantissa) inside the block, when
-    `precision` is `tf32` or `bf16`; with `fp32` products are exact."""
+    """Let a GPU multiply what stays float32 in TensorFloat-32 (10 bits of mantissa) inside the block.
+
+    So when `precision` is `tf32` or `bf16`; with `fp32` products are exact.
+    """
     import torch
 
     before = torch.get_float32_matmul_precision()

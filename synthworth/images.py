@@ -9,7 +9,17 @@ if TYPE_CHECKING:
 
 
 def check_batch(images: Tensor, *, what: str = "images") -> None:
-    """Raise TypeError or ValueError unless `images` is a uint8 (N, C, H, W) tensor with 1 or 3 channels."""
+    """Refuse anything but a batch of images.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W) with 1 or 3 channels.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `images` is such a tensor.
+    """
     import torch
 
     if not isinstance(images, torch.Tensor):

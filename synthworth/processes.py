@@ -25,8 +25,11 @@ Answer = TypeVar("Answer")
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold back interrupts (Ctrl-C) inside the block. A process that is begun in it holds its own until `begin_worker`:
-    one that is still importing then ends without a traceback, as later it does."""
+    """Hold back interrupts (Ctrl-C) inside the block.
+
+    A process that is begun in it holds its own until `begin_worker`: one that is still importing then ends without a
+    traceback, as later it does.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -41,8 +44,10 @@ def interrupts_held() -> Iterator[None]:
 
 
 def interrupted(processes: Iterable[BaseProcess]) -> bool:
-    """Whether an interrupt ended one of these processes. Ctrl-C reaches parent and workers at once, and the parent may
-    see the death of a worker before its own interrupt."""
+    """Whether an interrupt ended one of these processes.
+
+    Ctrl-C reaches parent and workers at once, and the parent may see the death of a worker before its own interrupt.
+    """
     return any(process.exitcode == -signal.SIGINT for process in processes)
 
 
@@ -52,7 +57,10 @@ def pack(function: Callable[..., Any], *args: Any) -> bytes:
     Every executor sends its calls in this form. The plugin files of this process go first, outside the call: what the
     call holds (a plugin's Config, for one) can only be read once the file that defines it has been imported.
 
-    function : a module-level function. args : picklable. They cross to a process and are never written to a file.
+    Parameters
+    ----------
+    function : a module-level function.
+    args : picklable. They cross to a process and are never written to a file.
     """
     return pickle.dumps((loaded_plugin_files(), pickle.dumps((function, args))))
 
@@ -79,8 +87,10 @@ def call_packed(parcel: bytes) -> Any:
 
 
 def why_dead(processes: Iterable[BaseProcess]) -> str:
-    """How processes came to die that sent no answer, as far as their exit codes tell. Those that were terminated
-    because another one died are left out."""
+    """How processes came to die that sent no answer, as far as their exit codes tell.
+
+    Those that were terminated because another one died are left out.
+    """
     codes = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
     said = [_of_code(code) for code in sorted(codes, key=str) if code is not None]
     return "; ".join(said) or "it left no exit code"
@@ -118,10 +128,19 @@ def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> 
 
 
 def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str) -> Answer:
-    """Call `function(rank, *args)` in `n` new processes at once, which may join hands in one torch process group: rank,
-    world size and a free port of this machine are in their environment. Returns what rank 0 returned.
+    """Call `function(rank, *args)` in `n` new processes at once.
 
-    function : a module-level function; arguments and answer must be picklable (they never touch a file).
+    They may join hands in one torch process group: rank, world size and a free port of this machine are in their
+    environment.
+
+    Parameters
+    ----------
+    function : a module-level function.
+    args : picklable, as the answer must be; they never touch a file.
+
+    Returns
+    -------
+    What rank 0 returned.
 
     Raises
     ------

@@ -46,7 +46,13 @@ class _Entry:
 
 
 def import_target(target: str) -> Any:
-    """Import `module:attribute`. Raises ImportError or AttributeError as Python does."""
+    """Import `module:attribute`.
+
+    Raises
+    ------
+    ImportError, AttributeError
+        As Python does.
+    """
     module, _, attribute = target.partition(":")
     found: Any = importlib.import_module(module)
     for part in attribute.split("."):
@@ -188,8 +194,11 @@ _PLUGIN_FILES: dict[Path, str] = {}
 
 
 def loaded_plugin_files() -> tuple[Path, ...]:
-    """The plugin files that this process has imported, in order. A worker process imports them too before it reads
-    its first task (`synthworth.processes.pack`): a task may hold a plugin's Config."""
+    """The plugin files that this process has imported, in order.
+
+    A worker process imports them too before it reads its first task (`synthworth.processes.pack`): a task may hold a
+    plugin's Config.
+    """
     return tuple(_PLUGIN_FILES)
 
 

@@ -34,6 +34,8 @@ def ignore_scalars(step: int, **scalars: float) -> None:
 class Work:
     """The bench a generator or classifier is fitted on.
 
+    Parameters
+    ----------
     device : "cpu", "cuda", "cuda:1", ...
     precision : "fp32" or "bf16" (autocast).
     folder : private to this fit; checkpoints go here, and a second call with the same folder goes on.
@@ -66,6 +68,8 @@ class Work:
 class FitReport:
     """What a fit did: equal budgets are checked on it, and it stands in the record.
 
+    Parameters
+    ----------
     steps : optimiser steps taken, over all phases.
     images_seen : training images drawn, with repetition.
     seconds : wall seconds in the training loop, over all attempts.

@@ -36,8 +36,10 @@ def n_workers(asked: int, *, device: str) -> int:
 def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, workers: int, what: str) -> list[Answer]:
     """`[function(t) for t in tasks]`, side by side; the first exception stops the rest and is raised.
 
-    function : a module-level function; tasks and answers must be picklable (they cross to processes of this
-        machine, never a file).
+    Parameters
+    ----------
+    function : a module-level function.
+    tasks : picklable, as the answers must be (they cross to processes of this machine, never a file).
 
     Raises
     ------

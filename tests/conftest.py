@@ -32,8 +32,17 @@ from synthworth.work import Budget
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 """The suite computes on the CPU, whatever the machine has: `--device auto` is the CPU and `--preset auto` is quick,
 here and in every process a test starts. `tests/test_gpu_host.py` holds it."""
+os.environ.pop("SYNTHWORTH_PRESET", None)  # of the machine; a test that wants one sets it
 
-SLOWEST_FIRST = ("test_kills", "test_run", "test_documentation", "test_check", "test_bad_input", "test_generators")
+SLOWEST_FIRST = (
+    "test_documented_commands",
+    "test_kills",
+    "test_run",
+    "test_check",
+    "test_check_kinds",
+    "test_bad_input",
+    "test_generators",
+)
 """Files that take longest: begun first, so that two workers end together."""
 
 

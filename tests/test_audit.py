@@ -16,7 +16,7 @@ from data.audit import duplicates
 from data.audit.leaks import audit
 from data.audit.report import audit_dataset
 from data.images import ImageSet, Split
-from data.splits.leaks import refuse_leaks
+from data.splits.leaks import refuse_leaks, refuse_shared
 from synthworth.errors import UserError
 
 
@@ -63,6 +63,17 @@ def test_a_shared_name_is_refused_with_an_example(field: str, what: str) -> None
     shared = report.shared_ids if field == "ids" else report.shared_patients
     assert [(s.name, s.splits) for s in shared] == [("train-5", ("train", "test"))]
     assert len(report.warnings()) == 1
+
+
+def test_of_several_shared_names_the_first_is_named_and_all_are_counted() -> None:
+    names = {Split.train: ["a", "b", "c", "b"], Split.val: ["c", "d"], Split.test: ["b", "c"]}
+    with pytest.raises(
+        UserError, match=r"^patient 'b' is in both train and test \(2 patients are shared\); the splits"
+    ):
+        refuse_shared(names, what="patient")
+    with pytest.raises(UserError, match=r"^image 'c' is in both train and val and test; the splits must be apart"):
+        refuse_shared({**names, Split.test: ["c"]}, what="image")
+    refuse_shared({Split.train: ["a", "a"], Split.val: ["b"]}, what="image")
 
 
 def test_equal_pixels_are_told_apart_by_where_they_lie() -> None:

@@ -18,6 +18,7 @@ from benchmarks.statistics.compare import compare_metrics
 from benchmarks.statistics.resamples import Resamples, accumulate, draw_counts
 from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
+from benchmarks.statistics.weighted import recalls_of_first_choice
 from synthworth.errors import Unavailable
 
 B = 25
@@ -192,6 +193,47 @@ def test_a_number_is_zero_on_resamples_that_do_not_define_it_for_every_seed():
         np.testing.assert_array_equal(found[name].valid, there, err_msg=name)
         assert not found[name].draws[0, ~there].any(), name
     assert found["specificity[0]"].valid.all()
+    alone = sample(scores[:, :, :1], truth[:, :1], groups, seed=0, n_replicates=200)["auprc"]
+    np.testing.assert_array_equal(alone.valid, there)
+    assert not alone.draws[:, ~there].any()
+
+
+def test_a_probability_of_zero_is_in_the_first_bin_and_one_that_is_rounded_above_one_in_the_last():
+    """Sums of confidence less outcome: 0 - 1 and 0.05 - 0 in the first bin, 1.004 - 1 and 0.95 - 0 in the last."""
+    scores, truth = np.array([0.0, 0.05, 1.004, 0.95]).reshape(1, 4, 1), np.array([[1], [0], [1], [0]])
+    found = sample(scores, truth, np.arange(4), seed=0, n_replicates=3)["ece"]
+    assert found.values == pytest.approx([(0.95 + 0.954) / 4])
+
+
+def test_without_negatives_a_ranking_and_specificity_are_undefined_and_recall_is_not():
+    scores, truth, groups = findings(n_patients=20)
+    truth[:, 0] = 1
+    truth[0, 0] = 0
+    found = sample(scores, truth, groups, seed=0, n_replicates=200, thresholds=np.full((2, 3), 0.5))
+    counts = Resamples.draw(groups, seed=0, n_replicates=200).counts[:, 1:]
+    there = counts[np.unique(groups, return_inverse=True)[1][0]] > 0
+    assert 0.2 < (~there).mean() < 0.5
+    for name in ("auprc[0]", "specificity[0]", "balanced_accuracy[0]"):
+        np.testing.assert_array_equal(found[name].valid, there, err_msg=name)
+    assert found["recall[0]"].valid.all() and found["f1[0]"].valid.all()
+
+
+def test_alarms_without_a_positive_image_are_no_f1():
+    scores, truth, groups = findings(n_patients=20)
+    truth[:, 0] = 0
+    truth[0, 0] = 1
+    found = sample(scores, truth, groups, seed=0, n_replicates=200, thresholds=np.zeros((2, 3)))
+    assert found["precision[0]"].valid.all()
+    np.testing.assert_array_equal(found["f1[0]"].valid, found["recall[0]"].valid)
+    assert not found["recall[0]"].valid.all()
+
+
+def test_every_class_has_its_recall_by_the_highest_score():
+    scores, truth, groups = classes()
+    found = recalls_of_first_choice(truth, scores[0], Resamples.draw(groups, seed=0, n_replicates=3))
+    expected = sk.recall_score(truth, scores[0].argmax(axis=1), average=None)
+    assert found.draws.shape == found.valid.shape == (4, 4)
+    np.testing.assert_allclose(found.draws[:, 0], expected)
 
 
 @pytest.mark.parametrize("broken", [0, 1])
@@ -292,10 +334,13 @@ def test_arms_of_another_test_set_cannot_be_paired():
             compare_metrics(a, other)
 
 
-@pytest.mark.parametrize("wrong", ["groups", "shape", "none"])
-def test_what_does_not_fit_is_refused(wrong):
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("groups", "patients for"), ("shape", r"scores must be \(S, N, K\)"), ("none", "0 replicates of")],
+)
+def test_what_does_not_fit_is_refused(wrong, reason):
     scores, truth, groups = findings()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=reason):
         sample(
             scores[0] if wrong == "shape" else scores,
             truth,

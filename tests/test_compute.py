@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +57,35 @@ def test_one_seed_that_trains_longer_is_enough() -> None:
     assert mine["learning_rate_note"] == "the seeds had different learning rates"
 
 
-def test_the_learning_rate_curve_keeps_its_ends() -> None:
-    found = describe_training([report(1001)])["learning_rate"]
-    assert found[0][0] == 1
-    assert found[-1] == [1001, pytest.approx(0.1)]
-    assert RATES <= len(found) <= 2 * RATES
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        (6, range(1, 7)),
+        (2 * RATES - 1, range(1, 2 * RATES)),
+        (1001, range(1, 1002, 25)),
+        (1000, [*range(1, 1001, 25), 1000]),
+    ],
+)
+def test_the_learning_rate_curve_is_evenly_spaced_and_keeps_its_ends(steps: int, kept: Sequence[int]) -> None:
+    found = describe_training([report(steps)])["learning_rate"]
+    assert [step for step, _ in found] == list(kept)
+    assert [rate for _, rate in found] == pytest.approx([0.1 * step / steps for step in kept])
 
 
-def test_a_classifier_that_does_not_tell_its_rates_has_null_with_the_reason() -> None:
+def test_every_seed_says_why_it_stopped_and_what_it_was() -> None:
+    reports = [report(), {**report(4), "stopped": "seconds", "facts": {"threshold": 0.5}}]
+    assert describe_training(reports) == {
+        "steps": [6, 4], "images_seen": [24, 16], "stopped": ["steps", "seconds"], "facts": [{}, {"threshold": 0.5}],
+        "learning_rate": None, "learning_rate_note": "the seeds had different learning rates",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_classifier_that_does_not_tell_its_rates_has_null_with_the_reason(others: int) -> None:
     silent = {**report(), "history": [{"step": 1.0, "loss": 1.0}]}
-    found = describe_training([silent])
+    found = describe_training([*[report()] * others, silent])
     assert found["learning_rate"] is None
-    assert "no learning_rate" in found["learning_rate_note"]
+    assert found["learning_rate_note"] == "the classifier's history has no learning_rate"
 
 
 def test_arms_that_train_for_epochs_get_no_verdict(run_python: Callable[..., Any], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ COPIED = (*SMALL[:6], "--extractors", "efficientnet_lite0", *SMALL[7:])
 
 @pytest.mark.parametrize(("generator", "name"), [("duplicate", "no_copies"), ("noise", "near")])
 def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_python: Run, tmp_path: Path) -> None:
-    films = ("--data.n-train", "300", "--data.n-val", "120")
+    films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
     done = run_python(*SMALL, *films, "--generator", generator, "--filters", name)
     assert done.returncode == 2, done.stderr
     assert f"--filters {name}: " in done.stderr and f"that {generator} drew pass" in done.stderr
@@ -45,7 +45,7 @@ def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(r
 def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_python: Run, tmp_path: Path) -> None:
     done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "no_copies")
     assert done.returncode == 2, done.stderr
-    assert "--filters no_copies: needs 100 held-out real images; there are 60 in val. Enlarge val" in done.stderr
+    assert "--filters no_copies: needs 100 held-out real images; there are 60 in val. Use a larger" in done.stderr
     assert not list(tmp_path.glob("results/runs/*/record.json"))
 
 
@@ -73,7 +73,7 @@ def test_an_arm_without_copies_joins_each_ratio_of_the_generator_and_no_control(
 def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_says_why_it_is_missing(
     run_python: Run, tmp_path: Path
 ) -> None:
-    films = ("--data.n-train", "300", "--data.n-val", "120")
+    films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
     done = run_python(*COPIED, *films, "--generator", "duplicate", "--without-copies")
     assert done.returncode == 0, done.stderr
     assert "SKIPPED duplicate add 0.2 [no_copies]: --filters no_copies: 0 of " in done.stdout

@@ -63,7 +63,8 @@ def register_mcc() -> None:
 
 def register_others() -> None:
     """Metrics that need more than a record keeps: one asked with predictions, one on features, one on logits, one on
-    pixels."""
+    pixels.
+    """
 
     @METRICS.register("by_val")
     def by_val(*, truth: Any, scores: Any, val_scores: Any = None) -> dict[str, Value]:
@@ -157,6 +158,8 @@ def test_what_needs_more_than_a_record_keeps_is_missing_with_the_command_that_co
     }
     assert new["ours@9"]["note"] == f"needs real, fake, which records do not keep; {command}"
     assert new["ours@9"]["direction"] == "lower"
+    real = complete(entry(lab, lab.run("none", 1.0)))
+    assert real["fidelity"] == {} and real["utility"]["by_val"]["value"] is None, "no image was drawn"
 
 
 def test_the_command_names_no_plugin_twice(lab: Any) -> None:
@@ -227,7 +230,7 @@ def test_added_metrics_stand_in_the_leaderboard(lab: Any) -> None:
     rows = {row["generator"]: row for row in csv.DictReader(io.StringIO(csv_text(tables)))}
     page = markdown(tables)
     (header,) = (line for line in page.splitlines() if line.startswith("| rank"))
-    assert header.count("MCC") == 1
+    assert header.count("MCC") == 1 and "| balanced accuracy |" in header
     for one in entries:
         row = rows[one.spec["generator"]]
         assert float(row["mcc"]) == pytest.approx(np.mean(by_hand(one)))
@@ -251,6 +254,18 @@ def test_show_computes_what_it_can_and_says_what_it_cannot(lab: Any, run_python:
     (row,) = (line for line in done.stdout.splitlines() if " val_accuracy " in line)
     assert "null" in row and "(a)" in row
     assert "(a) needs val_truth, val_scores, which records do not keep; computed by: python -m" in done.stdout
+
+
+def test_the_command_of_the_leaderboard_takes_the_plugin(
+    lab: Any, run_python: Any, plugin: Path, tmp_path: Path
+) -> None:
+    one = entry(lab, lab.run("vae", 1.0))
+    folders = ("--results", str(lab.folder), "--out", str(tmp_path / "site"))
+    done = run_python("-m", "leaderboard.build", *folders, "--plugin", str(plugin))
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "site" / "leaderboard.csv").read_text()))
+    assert float(row["mcc"]) == pytest.approx(np.mean(by_hand(one)))
+    assert row["val_accuracy"] == "null" and "val_accuracy: needs val_truth, val_scores, which" in row["notes"]
 
 
 def test_show_without_the_plugin_says_nothing_of_it(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.images import ImageSet, Split
+from data.mixing import SyntheticSet
 from data.splits.low_data import join_train, subsample_patients, take_patients
 from synthworth.errors import UserError
 
@@ -218,7 +219,8 @@ def test_a_curve_goes_on_with_the_reserve_alone(split: Split) -> None:
     train, other = (image_set([name], np.array([0])) for name in ("p", "q"))
     with pytest.raises(UserError, match=f"from the reserve, and was given '{split.value}'"):
         join_train(train, other.subset([0], split=split))
-    with pytest.raises(UserError, match="and was given 'Tensor'"):
-        join_train(train, torch.zeros(1))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="learning curve learns from the train split only"):
+    drawn = SyntheticSet(train.images, train.labels, train.classes, "a fit", train.fingerprint())
+    with pytest.raises(UserError, match="and was given 'SyntheticSet'"):
+        join_train(train, drawn)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^a learning curve learns from"):
         join_train(train.subset([0], split=Split.reserve), other.subset([0], split=Split.reserve))

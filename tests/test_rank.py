@@ -87,7 +87,7 @@ def test_real_images_alone_and_duplicates_are_not_compared_with_themselves(lab: 
 def test_missing_predictions_are_why_there_is_no_rank_and_no_comparison(lab: Any) -> None:
     zero, arm = lab.run("none", 1.0), without(lab.run("good", 2.0))
     mine, control = (Records(lab.folder).path(r["run_id"]) / PREDICTIONS for r in (arm, zero))
-    content, reason = mine.read_bytes(), "not in the record, and predictions are missing to compute it"
+    content, reason = control.read_bytes(), "not in the record, and predictions are missing to compute it"
     control.unlink()
     found = standings(lab, zero, arm)
     assert found[zero["run_id"]].rank is None

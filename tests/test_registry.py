@@ -57,7 +57,8 @@ def test_the_decorator_registers_and_returns_the_class() -> None:
     class Mine:
         """First line.
 
-        Second."""
+        Second.
+        """
 
     assert registry.get("mine") is Mine
     (row,) = registry.listing()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.report.footnotes import Notes
 from benchmarks.show import main
+from synthworth.commands import guarded
 
 
 def shown(lab: Any, capsys: pytest.CaptureFixture[str], record: dict[str, Any], *flags: str) -> str:
@@ -33,6 +35,16 @@ def test_the_record_is_printed_as_it_is_stored(lab: Any, capsys: pytest.CaptureF
 def test_a_run_that_did_not_finish_says_why(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(lab, capsys, lab.fail("the loss is nan at step 3", generator="vae"), "--explain")
     assert "failed" in text and "the loss is nan at step 3" in text
+
+
+def test_from_another_folder_it_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert guarded(main, ["0123abcd"]) == 2
+    said = capsys.readouterr().err
+    assert f"'0123abcd' is no run in {tmp_path / 'results/runs'}. There are: none; name the folder" in said
+    assert "--results" in said
 
 
 def test_equal_notes_share_a_letter_and_letters_do_not_run_out() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.job.plan import specs_of
 from benchmarks.request.options import parse
-from benchmarks.request.spec import NONE, RunSpec, n_shards, normalise, real_only
+from benchmarks.request.spec import NONE, NOT_THE_ARM, RunSpec, n_shards, normalise, real_only
 from data.images import ImageSet
 from data.mixing import MODES, Demand, demand
 from synthworth.errors import UserError
@@ -119,6 +119,11 @@ def test_the_model_of_the_zero_lines_first_classifier_alone_is_kept(make_spec: M
     kept = [[spec.classify_identity(nothing, k)["keep_model"] for k in range(2)] for spec in specs]
     assert kept == [[False, False], [True, False], [False, False], [False, False]]
     assert [spec.is_zero_line for spec in specs] == [False, True, False, False]
+
+
+def test_what_is_only_measured_on_an_arm_is_named() -> None:
+    counted = {"seeds", "n_bootstrap", "analysis"}  # they decide how surely, and so which record is read
+    assert {field for field, (_, keys) in TABLE.items() if keys == MEASURED} - counted == set(NOT_THE_ARM)
 
 
 def test_the_root_seed_changes_the_data_only_where_patients_are_drawn(

@@ -48,6 +48,9 @@ def test_auroc_of_every_resample_is_scikit_learns_on_the_resample_written_out(mo
     found = aurocs(scores, truth, groups, seed=5, n_replicates=40)
     counts = draw_counts(found["auroc"].n_patients, 40, seed=5)
     np.testing.assert_allclose(found["auroc"].values[0], roc_auc_score(truth, scores[0]), atol=1e-12)
+    for q in range(3):
+        expected = [roc_auc_score(truth[:, q], one[:, q]) for one in scores]
+        np.testing.assert_allclose(found[f"auroc[{q}]"].values, expected, atol=1e-12)
     for b in range(40):
         rows = written_out(groups, counts[:, b])
         for s in range(2):
@@ -134,12 +137,26 @@ def test_what_is_said_of_a_class_is_paired_with_that_class_alone():
 
 
 @pytest.mark.parametrize(
-    ("shape", "groups", "n"), [((20, 3), 20, 5), ((0, 20, 3), 20, 5), ((1, 20, 3), 19, 5), ((1, 20, 3), 20, 0)]
+    ("shape", "groups", "n", "reason"),
+    [
+        ((20, 3), 20, 5, r"scores must be \(S, N, K\) with at least one seed, not \(20, 3\)"),
+        ((1, 20), 20, 5, r"scores must be \(S, N, K\)"),
+        ((0, 20, 3), 20, 5, r"scores must be \(S, N, K\)"),
+        ((1, 20, 3), 19, 5, "19 patients for 20 images"),
+        ((1, 20, 3), 20, 0, "0 replicates of 20 images"),
+    ],
 )
-def test_what_does_not_fit_is_refused(shape, groups, n):
+def test_what_does_not_fit_is_refused(shape, groups, n, reason):
     truth = np.eye(3, dtype=int)[np.arange(20) % 3]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=reason):
         aurocs(np.zeros(shape), truth, range(groups), seed=0, n_replicates=n)
+
+
+def test_one_positive_and_one_negative_image_can_be_judged_while_both_are_drawn():
+    found = aurocs(np.array([[[0.6, 0.4], [0.3, 0.7]]]), np.array([0, 1]), ["a", "b"], seed=0, n_replicates=40)["auroc"]
+    np.testing.assert_array_equal(found.valid, (draw_counts(2, 40, seed=0) == 1).all(axis=0))
+    assert found.values.tolist() == [1.0]
+    assert (found.draws[0] == found.valid).all()
 
 
 def arm(values, *, noise: float = 0.001, design: str = "d", seed: int = 0) -> Sampled:

@@ -194,7 +194,8 @@ def test_a_report_of_several_phases_adds_up() -> None:
     second = PhaseReport(4, 2.0, "seconds", ({"step": 1.0, "loss": 1.0},))
     report = report_phases([first, second], [8, 2], facts={"a": 1})
     assert (report.steps, report.images_seen, report.seconds, report.stopped) == (7, 32, 3.0, "seconds")
-    assert [row["stage"] for row in report.history] == [1.0, 2.0]
+    assert [(row["stage"], row["step"]) for row in report.history] == [(1.0, 1.0), (2.0, 1.0)]
+    assert report_phases([first], [8], facts={}).history == first.history
 
 
 def test_a_picture_asks_for_every_class_in_turn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.job.plan import specs_of
-from benchmarks.records.predictions import Entry
+from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.store import Records
 from benchmarks.request.options import parse
 from benchmarks.statistics.crossed_trainings import pool, variance
@@ -226,6 +227,34 @@ def test_only_what_differs_in_the_training_alone_is_pooled(alone: Any) -> None:
     records.append(alone.run("duplicate", 1.0, generator_seed=1, fit=None))
     groups = by_method([Entry(r, alone.folder) for r in records])
     assert [[e.spec["generator_seed"] for e in group] for group in groups] == [[0, 1]]
+
+
+def test_draws_of_a_control_that_learns_nothing_are_no_trainings(alone: Any) -> None:
+    records = [alone.run("duplicate", 1.0, jitter=k, generator_seed=k, fit=None) for k in range(3)]
+    assert told(alone, [*records, alone.run("none", 1.0)]) == []
+
+
+def test_the_sentence_names_the_method_its_interval_and_every_training_in_the_order_of_the_seeds(alone: Any) -> None:
+    later = [alone.run("latent_ddpm", q, jitter=k, generator_seed=k) for k, q in ((3, 2.6), (2, 2.4), (1, 2.2))]
+    zero, lost = alone.run("none", 1.0), alone.fail("the loss is nan", generator_seed=9)
+    (line,) = told(alone, [lost, zero, *later])
+    number = r"\+0\.\d{4}"
+    found = re.fullmatch(
+        rf"HELPS\. latent_ddpm add 0\.5, 3 trainings: AUROC {number} \[{number}, {number}\] against real images alone, "
+        rf"for new trainings, seeds and patients, p = 0\.\d{{3}}; each training: ({number}, {number}, {number})",
+        line,
+    )
+    assert found is not None
+    gains = [float(x) for x in found[1].split(", ")]
+    assert gains == sorted(gains)
+
+
+def test_predictions_that_are_missing_are_why_a_method_is_not_judged(alone: Any) -> None:
+    records = trained(alone, 2.4, 2.5, 2.6)
+    (Records(alone.folder).path(records[1]["run_id"]) / PREDICTIONS).unlink()
+    assert told(alone, records) == [
+        f"latent_ddpm add 0.5, 3 trainings: {PREDICTIONS} is missing beside the record"
+    ]  # fmt: skip
 
 
 def test_a_missing_zero_line_is_said(alone: Any) -> None:

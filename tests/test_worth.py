@@ -71,10 +71,12 @@ def test_nothing_is_read_off_a_curve_that_does_not_rise() -> None:
 
 
 def test_the_curve_never_falls_and_pools_what_does() -> None:
-    heights = np.array([0.5, 0.7, 0.6, 0.65, 0.9])
     from sklearn.isotonic import IsotonicRegression
 
-    assert isotonic_weights(heights) @ heights == pytest.approx(IsotonicRegression().fit_transform(range(5), heights))
+    heights = [np.array([0.5, 0.7, 0.6, 0.65, 0.9]), np.array([0.9, 0.7, 0.8, 0.2])]
+    for one in (*heights, *np.random.default_rng(0).integers(5, size=(40, 6)) / 4):
+        expected = IsotonicRegression().fit_transform(range(len(one)), one)
+        assert isotonic_weights(one) @ one == pytest.approx(expected)
     bumpy = experiment(height(1500), seed=4, curve=lambda n: height(n) - 0.03 * (n == 500), spread=1e-5)
     fitted = [point.fitted for point in bumpy.curve]
     assert fitted == sorted(fitted)
@@ -86,8 +88,9 @@ def test_arms_of_another_test_set_are_refused() -> None:
     arm = sampled(0.7, rng=rng, patients=patients)
     other = [(n, sampled(height(n), rng=rng, patients=patients)) for n in SIZES]
     strange = [(n, dataclasses.replace(r, design="another")) for n, r in other]
-    with pytest.raises(ValueError, match="cannot be paired"):
-        measure_worth(arm, strange, n_real=1, n_synthetic=1)
+    for curve in (strange, [*other[:-1], strange[-1]]):
+        with pytest.raises(ValueError, match="the arm and the curve cannot be paired"):
+            measure_worth(arm, curve, n_real=1, n_synthetic=1)
     with pytest.raises(ValueError, match="two sizes"):
         measure_worth(arm, other[:1], n_real=1, n_synthetic=1)
 
@@ -149,6 +152,20 @@ def test_the_set_ends_at_the_last_sizes_whose_difference_is_shown() -> None:
     assert (found.low, found.high) == pytest.approx(((found.n_low - 200) / 100, (found.n_high - 200) / 100))
 
 
+def test_sizes_next_to_the_ends_of_the_curve_are_told_from_the_ends() -> None:
+    """The arm lies a step of the grid from an end, and can be told from the end itself."""
+    step = 0.125 * math.log2(4) / 200
+    low, high = valued(0.5 + step, STRAIGHT, scatter=step / 4), valued(0.75 - step, STRAIGHT, scatter=step / 4)
+    assert low.n_low == pytest.approx(100)
+    assert high.n_high == pytest.approx(400)
+
+
+def test_all_sizes_of_a_pooled_stretch_belong_to_the_set_together() -> None:
+    found = valued(0.75, {100: 0.5, 200: 0.875, 400: 0.625, 800: 1.0}, scatter=1e-4)
+    assert found.n_low == pytest.approx(200, rel=0.012) and found.n_low < 200
+    assert found.n_high == pytest.approx(400, rel=0.012) and found.n_high > 400
+
+
 def test_a_set_that_reaches_an_end_of_the_curve_is_open_there() -> None:
     wide, low, high = (valued(arm, STRAIGHT, scatter=0.05) for arm in (0.625, 0.5, 0.75))
     assert (low.n_low, low.low, high.n_high, high.high) == (None, None, None, None)
@@ -200,6 +217,11 @@ def test_a_curve_that_does_not_rise_at_all_is_flat_and_its_gain_is_told() -> Non
     )
     assert found.note.startswith("real images alone gain +0.0000 [+0.0000, +0.0000] from 100 to 400: ")
     assert len(found.curve) == 2
+    points = [(100, exact(0.5)), (200, exact(0.75)), (400, exact(0.51, scatter=0.05))]
+    uncertain = measure_worth(exact(0.505), points, n_real=200, n_synthetic=100)
+    assert uncertain.where == "on a flat curve"
+    low, high = 0.01 - HALF * 0.05, 0.01 + HALF * 0.05
+    assert uncertain.note.startswith(f"real images alone gain +0.0100 [{low:+.4f}, {high:+.4f}] from 100 to 400: ")
     assert valued(0.5, {100: 0.5, 400: 0.501}).where == "on the curve"
 
 

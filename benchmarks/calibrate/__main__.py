@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks.calibrate`: is the verdict right as often as it says, where the truth is known?"""
+"""The command `python -m benchmarks.calibrate`: whether the verdict is right as often as it says, for a known truth."""
 
 from __future__ import annotations
 

@@ -76,8 +76,11 @@ class Design:
         return math.sqrt(2 * sum(x**2 for x in parts))
 
     def separation(self, auroc: float, *, trained: bool = False) -> float:
-        """mu of an arm whose AUROC, over all patients, seeds and (where it is `trained`) trainings, is this:
-        Phi(mu / sqrt(scale^2 + their effects^2))."""
+        """The mu that gives an arm this AUROC.
+
+        That is the AUROC over all patients, seeds and (where it is `trained`) trainings:
+        Phi(mu / sqrt(scale^2 + their effects^2)).
+        """
         from scipy.stats import norm
 
         training = self.training if trained else 0.0
@@ -222,9 +225,15 @@ def judge(
 ) -> dict[str, Any]:
     """The harness's verdict on an arm against the first, and what the other `METHODS` would have said.
 
-    intervals : (low, high) by method, where it has one. significant : by method. patients : AUROC of the three
-    arms on resamples of the patients. films : that of their first seed alone, over films as if each were its patient's
-    only one.
+    Parameters
+    ----------
+    patients : AUROC of the three arms on resamples of the patients.
+    films : that of their first seed alone, over films as if each were its patient's only one.
+
+    Returns
+    -------
+    intervals : (low, high) by method, where it has one.
+    significant : by method.
     """
     found = compare(patients[arm], patients[0], name_a="arm", name_b="first")
     by_film = films[arm].minus(films[0]).kept[0]
@@ -263,11 +272,15 @@ def _percentile(draws: NDArray[np.float64]) -> tuple[float, float]:
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Rates over the experiments of one design, as shares of 1.
 
+    Returns
+    -------
     verdicts : share of `helps` or `hurts` at a true difference of 0 (false), of `helps` (power) and `hurts` (wrong way)
-    at the gain. methods : for each, false positives at 0, power at the gain, and the coverage of its 95 % interval.
+        at the gain.
+    methods : for each, false positives at 0, power at the gain, and the coverage of its 95 % interval.
     equivalence : share declared equivalent at 0, and (false) where the truth lies at the margin; None where trainings
-    are pooled, for which there is no such test.
-    bias : mean estimate minus truth. metrics : false positives of the other utility metrics' intervals.
+        are pooled, for which there is no such test.
+    bias : mean estimate minus truth.
+    metrics : false positives of the other utility metrics' intervals.
     """
     null = [row for row in rows if row["truth"] == 0]
     gained = [row for row in rows if row["truth"] != 0]

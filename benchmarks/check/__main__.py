@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks.check NAME|module:Class`: does a plugin keep its contract?"""
+"""The command `python -m benchmarks.check NAME|module:Class`: whether a plugin keeps its contract."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ PROG = "python -m benchmarks.check"
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Prove that a plugin keeps its contract; exit code 0 if it does, 1 if not. The options of a generator, dataset or
-    classifier can be given as in the main job (--gen.NAME, --data.NAME, --clf.NAME)."""
+    """Prove that a plugin keeps its contract; exit code 0 if it does, 1 if not.
+
+    The options of a generator, dataset or classifier can be given as in the main job (--gen.NAME, --data.NAME,
+    --clf.NAME).
+    """
 
     name: Annotated[str, tyro.conf.Positional]
     """A registered name, or `module:Class` (`module:function` for a metric or a filter)."""

@@ -112,7 +112,7 @@ def check_seed(exam: GeneratorExam) -> None:
 
 
 def check_label(exam: GeneratorExam) -> None:
-    """A label changes what is drawn: the same rows of the same seed, asked for under two labels, are not the same."""
+    """A label changes what is drawn: two labels at one seed do not give the same images."""
     asked = exam.labels.unique(dim=0)
     pictures = [exam.drawn(label.expand(8, *label.shape).contiguous()) for label in asked]
     for k, images in enumerate(pictures):
@@ -160,8 +160,11 @@ def check_formats(exam: GeneratorExam) -> None:
 
 
 def checks_of(cls: type, *, multilabel: bool) -> tuple[Check, ...]:
-    """The checks that apply to a generator: a task that is not its own must be refused, and only that is checked; one
-    that draws nothing is not asked to draw; a control may draw whatever the label (`is_control`)."""
+    """The checks that apply to a generator.
+
+    A task that is not its own must be refused, and only that is checked; one that draws nothing is not asked to draw; a
+    control may draw whatever the label (`is_control`).
+    """
     if ("multi" if multilabel else "single") not in getattr(cls, "tasks", ("single", "multi")):
         return check_config, check_version, check_task_refusal
     drawing: tuple[Check, ...] = (check_sample, check_seed, check_rows) if getattr(cls, "draws", True) else ()
@@ -183,15 +186,21 @@ def generator_proofs(
 def check_generator(
     cls: type, *, multilabel: bool = False, channels: int = 1, size: int = 32, config: Any = None
 ) -> list[CheckResult]:
-    """Prove that a class keeps the contract of `generators.base.Generator`, in the way of scikit-learn's
-    `check_estimator`: on a tiny set made here, with a budget of 8 steps, on the CPU.
+    """Prove that a class keeps the contract of `generators.base.Generator`.
 
+    In the way of scikit-learn's `check_estimator`: on a tiny set made here, with a budget of 8 steps, on the CPU.
+
+    Parameters
+    ----------
     cls : the class. Its optional classmethod `tiny_config()` gives the smallest Config worth testing.
     multilabel : labels (N, K). A class whose `tasks` leave this task out must refuse it, and only that is checked.
     channels, size : of the images.
     config : what it is made with, in the place of the smallest.
 
-    Returns one result a check; nothing is raised for a generator that is broken, however it is.
+    Returns
+    -------
+    list of CheckResult
+        One a check; nothing is raised for a generator that is broken, however it is.
     """
     made = generator_proofs(cls, multilabel=multilabel, channels=channels, size=size, config=config)
     return [proof.result() for proof in made]

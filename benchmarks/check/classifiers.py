@@ -161,7 +161,10 @@ def classifier_proofs(
 ) -> list[Proof]:
     """Every check of a classifier class, ready to run: on a tiny set made here, with a budget of 8 steps, on the CPU.
 
-    multilabel : labels (N, K), findings that co-occur. channels, size : of the images.
+    Parameters
+    ----------
+    multilabel : labels (N, K), findings that co-occur.
+    channels, size : of the images.
     """
     exam = ClassifierExam(cls, config=config, multilabel=multilabel, channels=channels, size=size)
     return proofs(CHECKS, exam, prefix=prefix)

@@ -116,6 +116,8 @@ CHECKS: tuple[Check, ...] = (
 def dataset_proofs(cls: type, *, config: Any = None) -> list[Proof]:
     """Every check of a dataset class, ready to run. It is prepared twice, in temporary folders.
 
+    Parameters
+    ----------
     config : what it is made with (where its files are, for one); without it `tiny_config()` or the default.
     """
     return proofs(CHECKS, DatasetExam(cls, config=config))

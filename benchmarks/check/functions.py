@@ -14,7 +14,7 @@ from benchmarks.check.candidate import make_images
 from benchmarks.check.result import Check, Examination, Proof, expect, first_line, global_seeds, proofs, untouched
 from benchmarks.metrics.registry import Value, measure
 from benchmarks.stages.filters import EVIDENCE
-from data.images import Split
+from data.images import Split, marks_of
 from synthworth.errors import Unavailable
 
 N = 96
@@ -22,7 +22,16 @@ DIM, N_LOGITS = 16, 1008
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """float64 (N, K) -> probabilities, float32 (N, K)."""
+    """Turn logits into probabilities.
+
+    Parameters
+    ----------
+    logits : float64 (N, K)
+
+    Returns
+    -------
+    float32 (N, K)
+    """
     e = np.exp(logits - logits.max(1, keepdims=True))
     return (e / e.sum(1, keepdims=True)).astype(np.float32)
 
@@ -30,6 +39,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
     """All that a run offers a metric, made up: 96 images, classifiers that are right more often than not.
 
+    Parameters
+    ----------
     fair : how far scores follow the truth; 0 not at all.
     """
     train, test, val = (
@@ -39,7 +50,7 @@ def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
     rng = np.random.default_rng(0)
 
     def scores(labels: np.ndarray) -> np.ndarray:
-        marks = labels if multilabel else np.eye(train.n_classes)[labels]
+        marks = marks_of(labels, n_classes=train.n_classes)
         logits = 3 * fair * (marks - 0.5) + rng.standard_normal(marks.shape)
         return (1 / (1 + np.exp(-logits))).astype(np.float32) if multilabel else softmax(logits)
 

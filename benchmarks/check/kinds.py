@@ -56,6 +56,8 @@ def proofs_of(
 ) -> list[Proof]:
     """Every check of a plugin, ready to run.
 
+    Parameters
+    ----------
     kind : of what it is; found from its methods or arguments where it is left out.
     multilabel, channels, size : of the images that a generator or classifier learns from; without `multilabel` both
         one class an image and findings that co-occur, as far as its `tasks` go.
@@ -78,9 +80,16 @@ def proofs_of(
 
 
 def check_plugin(plugin: Any, **options: Any) -> list[CheckResult]:
-    """Prove that a plugin of any kind keeps its contract; options as for `parametrize_with_checks`.
+    """Prove that a plugin of any kind keeps its contract.
 
-    Returns one result a check; nothing is raised for a plugin that is broken, however it is.
+    Parameters
+    ----------
+    options : as for `parametrize_with_checks`.
+
+    Returns
+    -------
+    list of CheckResult
+        One a check; nothing is raised for a plugin that is broken, however it is.
     """
     return [proof.result() for proof in proofs_of(plugin, **options)]
 
@@ -96,6 +105,8 @@ def parametrize_with_checks(plugin: Any, **options: Any) -> Callable[[Any], Any]
 
     A check that fails raises AssertionError; the first line of its message is the error, the second what was expected.
 
+    Parameters
+    ----------
     options : `kind`, `multilabel`, `channels`, `size`, `config`; see `proofs_of`.
     """
     import pytest

@@ -158,8 +158,10 @@ def global_seeds(seed: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread inside the block: tiny networks are quickest so, and rounding does not depend on the
-    machine."""
+    """Compute on one thread inside the block.
+
+    Tiny networks are quickest so, and rounding does not depend on the machine.
+    """
     import torch
 
     before = torch.get_num_threads()

@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.job.plan import check_classes, optional_arms, prepared, resolve_precision, rows_of, specs_of
+from benchmarks.job.plan import (
+    check_classes,
+    expected_rows,
+    optional_arms,
+    prepared,
+    resolve_precision,
+    rows_of,
+    specs_of,
+)
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
+from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
 from benchmarks.report.tables import Row
+from benchmarks.request.limits import limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
@@ -80,7 +90,7 @@ def open_bench(request: Request) -> Bench:
         checkpoint_seconds=o.checkpoint_seconds,
         configs={**controls, o.generator: request.gen, "clf": request.clf},
         info={"device": device},
-        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger, o.plugin),
+        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
     )
 
 
@@ -92,17 +102,19 @@ def carry_out(request: Request) -> Outcome:
     UserError
         When the request cannot be carried out; nothing has been published then.
     """
+    request = share_devices(request)
     o = request.options
     bench = open_bench(request)
     dataset = datasets.get(o.dataset)(request.data)
     outcome = Outcome(workers=bench.workers)
     precision = resolve_precision(o.precision, bench.device)
-    specs_of(request, fingerprint="", precision=precision)  # refuses a wrong request before any image is decoded
+    expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if o.dry_run and folder is None:
-        outcome.data_ready = False
+        outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
         return outcome
     folder, index = prepare_data(bench, o.dataset, dataset)
+    request = limit_train(request, n_train=index["splits"]["train"]["n"])
     specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
     records = Records(o.results)
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
@@ -110,6 +122,8 @@ def carry_out(request: Request) -> Outcome:
     arms = [Arm(spec, experiment.images) for spec in specs]
     check_classes(experiment.images, specs)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
+    for line in unused_options(bench, request, specs):
+        logger.warning("%s", line)
     if not o.dry_run:
         if not all(found.values()):
             with repeatable():
@@ -137,7 +151,7 @@ def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request
             outcome.skipped.append(write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(experiment, ready, request.options.plugin):
+    for arm, error in train_arms(experiment, ready):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
     outcome.aurocs = _evaluate(experiment, ready, records, audited.to_json())

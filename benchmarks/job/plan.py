@@ -75,8 +75,11 @@ def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:
 
 
 def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, Any]:
-    """What all arms of a request share. Controls are not filtered (`duplicate` without copies would be nothing), and
-    are drawn from generator seed 0, so that they are the same in every request."""
+    """What all arms of a request share.
+
+    Controls are not filtered (`duplicate` without copies would be nothing), and are drawn from generator seed 0, so
+    that they are the same in every request.
+    """
     o = request.options
     return {
         "dataset": o.dataset,
@@ -156,6 +159,19 @@ def rows_of(bench: Bench, arm: Arm) -> list[Row]:
     if arm.draws:
         rows += [count("fit", [arm.fit_key]), count("pool", arm.shard_keys)]
     return [*rows, count("classify", arm.classify_keys)]
+
+
+def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
+    """The plan of a dataset that is not prepared, and of which nothing can be there.
+
+    How many images are drawn depends on it and is not known (None).
+    """
+    rows = [Row(dataset, "data", 0, 1)]
+    for spec in specs:
+        if not spec.is_real_only:
+            rows += [Row(spec.name, "fit", 0, 1), Row(spec.name, "pool", 0, None)]
+        rows.append(Row(spec.name, "classify", 0, spec.seeds))
+    return rows
 
 
 def prepared(bench: Bench, name: str, dataset: Any) -> Path | None:

@@ -31,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
-    """The finished record of a spec, unless it lacks an extractor whose weights have been supplied since, or a metric
-    that was registered since and needs more than a record keeps."""
+    """The finished record of a spec, unless something that it lacks can be had now.
+
+    That is an extractor whose weights have been supplied since, or a metric that was registered since and needs more
+    than a record keeps.
+    """
     record = records.find(spec.run_id)
     if record is None or any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
         return None

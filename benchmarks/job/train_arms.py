@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
@@ -23,7 +22,6 @@ class TrainTask:
 
     experiment: Experiment
     spec: RunSpec
-    plugins: tuple[Path, ...]
     number: int
 
 
@@ -35,14 +33,17 @@ class TrainAnswer:
     diverged: str | None = None
 
 
-def train_arms(experiment: Experiment, arms: Sequence[Arm], plugins: tuple[Path, ...]) -> list[tuple[Arm, str]]:
+def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, str]]:
     """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
 
-    Returns the arms of which a training diverged, with its message; the others are complete.
+    Returns
+    -------
+    list of (Arm, str)
+        The arms of which a training diverged, with its message; the others are complete.
     """
     began, bench = time.perf_counter(), experiment.bench
     todo = [
-        TrainTask(experiment, arm.spec, plugins, number)
+        TrainTask(experiment, arm.spec, number)
         for arm in arms
         for number, key in enumerate(arm.classify_keys)
         if not bench.store.has("classify", key)

@@ -133,7 +133,12 @@ class Fidelity:
         return {name: value for _, values in found for name, value in values.items()}
 
     def test_rows(self, n: int) -> np.ndarray:
-        """The n real test images that stand in the place of synthetic ones: int (n,)."""
+        """The real test images that stand in the place of n synthetic ones.
+
+        Returns
+        -------
+        int (n,)
+        """
         return np.random.default_rng(seed_from(self.seed, "floor", n)).permutation(len(self.images.test))[:n]
 
     def _measure_pixels(self, images: Tensor, labels: Tensor) -> dict[str, Value]:

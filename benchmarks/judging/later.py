@@ -23,9 +23,13 @@ NOT_KEPT = frozenset({"val_truth", "val_scores"})
 
 
 def complete(entry: Entry, *, plugins: Sequence[Path] = ()) -> dict[str, Any]:
-    """The record with every added metric that it lacks: from its predictions, as the mean over seeds, or null with the
-    reason and the command that computes it. What is stored is not changed.
+    """The record with every added metric that it lacks; what is stored is not changed.
 
+    Each is computed from the record's predictions, as the mean over seeds, or is null with the reason and the command
+    that computes it.
+
+    Parameters
+    ----------
     plugins : the files that registered them, for the command.
     """
     record = dict(entry.record)

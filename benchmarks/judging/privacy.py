@@ -100,8 +100,10 @@ class Privacy:
         return replace(value, name=f"{value.name}/{space}", extractor=extractor, features=space)
 
     def pairs(self, arm: Arm) -> dict[str, list[Pair]]:
-        """The nearest pairs in the first space, under a title each: of the arm's images with training images, and,
-        for scale, of real val images with training images; empty where nothing was measured."""
+        """The nearest pairs in the first space, under a title each; empty where nothing was measured.
+
+        They are of the arm's images with training images and, for scale, of real val images with training images.
+        """
         space = self.spaces[0]
         near = self._near.get((arm.spec.run_id, space))
         pool, train, val = arm.pool, self.images.train, self.images.val
@@ -126,8 +128,14 @@ class Privacy:
         }
 
     def spread(self, arm: Arm) -> dict[str, NDArray[np.floating]]:
-        """Features (N, D) of what is drawn in two dimensions: `real` (train), `held_out` (val) and `fake`; empty
-        where there is no extractor or nothing was measured."""
+        """Features of what is drawn in two dimensions.
+
+        Returns
+        -------
+        real, held_out, fake : floating (N, D)
+            Of train, of val, and of the synthetic images, by these names; empty where there is no extractor or nothing
+            was measured.
+        """
         if self.extractor is None or (arm.spec.run_id, self.spaces[0]) not in self._near:
             return {}
         real, held = (self.fidelity.features(self.extractor, split).features for split in ("train", "val"))

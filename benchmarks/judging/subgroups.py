@@ -124,8 +124,10 @@ class Subgroups:
     def __init__(self, test: ImageSet, resamples: Resamples, *, alone: NDArray[np.floating] | None) -> None:
         """Hold what the arms share.
 
-        resamples : of the patients of `test`. alone : (S, N, K) test scores of real images alone, if they were
-        trained.
+        Parameters
+        ----------
+        resamples : of the patients of `test`.
+        alone : (S, N, K) test scores of real images alone, if they were trained.
         """
         self.test, self.resamples, self.alone = test, resamples, alone
         self.attributes = find_attributes(test)
@@ -134,7 +136,11 @@ class Subgroups:
         """Plain JSON values by attribute: `groups` by name, `gap`, the `classes` of the macro, and a `note`.
 
         A group has n_images, n_patients, auroc, low, high (95 %, over seeds and patients), `per_seed`, `against_none`
-        (the paired difference to real images alone), and a `note` where it is null. scores : (S, N, K) on test.
+        (the paired difference to real images alone), and a `note` where it is null.
+
+        Parameters
+        ----------
+        scores : (S, N, K) on test.
         """
         itself = self.alone is not None and self.alone.shape == scores.shape and np.array_equal(self.alone, scores)
         paired = self.alone is not None and not itself and len(self.alone) == len(scores)
@@ -203,15 +209,18 @@ def _row(group: Group, mine: Sampled | None, other: Mapping[str, Sampled] | None
 def measure_gap(mine: Mapping[str, Sampled], other: Mapping[str, Sampled] | None) -> dict[str, Any]:
     """The worst-group gap of an arm: AUROC of its best group minus that of its worst, as plain JSON values.
 
-    low, high : which group is best and which worst is read off the same images, so the interval is the one of *any* two
-    of the G groups at once (Bonferroni over G (G - 1) / 2 pairs): 95 % or more, and it holds 0 where no gap is shown.
-    The value itself lies above the truth, as a largest difference does.
-
-    against_none : how much wider the gap is than with real images alone; below 0, the arm narrows it. Between the
-    groups that are best and worst on the mean of both arms: a pair that is widest in one of them by chance is likely to
-    be narrower in the other, which would be credited with it.
-
+    Parameters
+    ----------
     mine, other : AUROC of the judged groups, of the arm and of real images alone.
+
+    Returns
+    -------
+    low, high : which group is best and which worst is read off the same images, so the interval is the one of *any*
+        two of the G groups at once (Bonferroni over G (G - 1) / 2 pairs): 95 % or more, and it holds 0 where no gap is
+        shown. The value itself lies above the truth, as a largest difference does.
+    against_none : how much wider the gap is than with real images alone; below 0, the arm narrows it. Between the
+        groups that are best and worst on the mean of both arms: a pair that is widest in one of them by chance is
+        likely to be narrower in the other, which would be credited with it.
     """
     row: dict[str, Any] = {
         "value": None, "low": None, "high": None, "best": None, "worst": None, "n_groups": len(mine),

@@ -62,8 +62,10 @@ def utility(experiment: Experiment, arm: Arm, sampled: Mapping[str, Sampled]) ->
 
 
 def with_interval(value: Value, sampled: Sampled) -> Value:
-    """The value with the interval over seeds and patients in the place of the one over seeds alone, where it can be
-    made; else with the reason."""
+    """The value with the interval over seeds and patients in the place of the one over seeds alone.
+
+    Where it cannot be made, the value with the reason.
+    """
     try:
         found = sampled.interval()
     except Unavailable as reason:
@@ -89,7 +91,11 @@ def compare_arms(
 
     The comparison of AUROC (`benchmarks.statistics.compare.Comparison`) and the control's run_id; under `metrics`
     the paired difference in every other macro metric, under `equivalence` the two one-sided tests against the
-    margin of the arm's spec, under `delong` DeLong's p as a cross-check. samples : of `sample`, by run_id.
+    margin of the arm's spec, under `delong` DeLong's p as a cross-check.
+
+    Parameters
+    ----------
+    samples : of `sample`, by run_id.
     """
     from benchmarks.statistics.compare import compare, compare_metrics
     from benchmarks.statistics.delong import compare_delong
@@ -114,8 +120,10 @@ def compare_arms(
 
 
 def mean_over_seeds(values: Sequence[Value]) -> Value:
-    """Mean of one metric over seeds with its 95 % t interval, cut at 0 and at 1 (or at the smallest and largest value,
-    where these lie outside); null when any seed has none."""
+    """Mean of one metric over seeds with its 95 % t interval; null when any seed has none.
+
+    The interval is cut at 0 and at 1 (or at the smallest and largest value, where these lie outside).
+    """
     from scipy import stats
 
     missing = [v for v in values if v.value is None]

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.utility import macro, one_vs_rest
 from benchmarks.metrics.value import Value
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -41,9 +42,17 @@ def brier(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
     One class an image: the sum over the classes of (p - y)^2, averaged over the images, in 0..2; with two classes it
     is twice scikit-learn's `brier_score_loss` of the second, as in Brier's paper. Findings that co-occur: (p - y)^2
     averaged over the images, in 0..1, for each finding as `brier[<finding>]`, and `brier` is the mean over the
-    findings. A finding that no image has counts too: its probabilities ought to be 0.
+    findings. A finding that no image has counts too: its probabilities ought to be 0. Null where scores are no
+    probabilities.
 
-    Arguments and errors as for `benchmarks.metrics.utility.one_vs_rest`. Null where scores are no probabilities.
+    Parameters
+    ----------
+    truth, scores, classes : as for `benchmarks.metrics.utility.one_vs_rest`.
+
+    Raises
+    ------
+    ValueError
+        As `one_vs_rest`.
     """
     return _measure(BRIER, truth, scores, classes, as_quantity=BRIER)
 
@@ -57,7 +66,16 @@ def ece(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = 
     One class an image: the confidence is the highest probability, and it comes true where that class is the image's.
     Findings that co-occur: the confidence is the probability of the finding, `ece[<finding>]`, and `ece` is the mean
     over the findings. An estimate from n images lies above the truth by an amount that falls with n: compare it only
-    at one test set. Arguments, errors and nulls as for `brier`.
+    at one test set. Null where `brier` is.
+
+    Parameters
+    ----------
+    truth, scores, classes : as for `brier`.
+
+    Raises
+    ------
+    ValueError
+        As `brier`.
     """
     return _measure(ECE, truth, scores, classes, as_quantity=ECE)
 
@@ -99,7 +117,7 @@ def _measure(
     if reason:
         raise Unavailable(reason)
     if plain is BRIER:
-        squares = (p - (y if y.ndim == 2 else y[:, None] == np.arange(p.shape[1]))) ** 2
+        squares = (p - marks_of(y, n_classes=p.shape[1])) ** 2
         numbers = squares.mean(axis=0) if y.ndim == 2 else squares.sum(axis=1).mean(keepdims=True)
     else:
         confidence, correct = outcomes(y, p)
@@ -185,7 +203,10 @@ def fit_temperature(*, truth: ArrayLike, scores: ArrayLike) -> Temperature:
     One T for all classes or findings, looked for within `TEMPERATURES`. The logits z come back from the probabilities:
     log p, which is z up to a constant that a softmax does not see, or log(p / (1 - p)).
 
-    truth : int (N,) or 0/1 (N, K), of val. scores : (N, K) probabilities on val.
+    Parameters
+    ----------
+    truth : int (N,) or 0/1 (N, K), of val.
+    scores : (N, K) probabilities on val.
 
     Raises
     ------
@@ -252,7 +273,11 @@ def temper(
 ) -> tuple[NDArray[np.float64], tuple[Temperature, ...]]:
     """Test probabilities (S, N, K) of an arm after each seed's own temperature, and these.
 
-    scores : (S, N, K) on test. val_truth : (M,) or (M, K). val_scores : (S, M, K).
+    Parameters
+    ----------
+    scores : (S, N, K) on test.
+    val_truth : (M,) or (M, K).
+    val_scores : (S, M, K).
 
     Raises
     ------
@@ -272,9 +297,18 @@ def describe_calibration(
 ) -> dict[str, Any]:
     """What a record keeps of an arm's calibration beside its numbers, as plain JSON values.
 
-    of : whose confidence it is. temperature : of each seed. as_given, calibrated : `Bins.to_json` of the predictions of
-    all seeds (and findings) together, before and after the temperature. note : why they are null.
-    Arguments as for `temper`, with truth of test.
+    Parameters
+    ----------
+    truth : of test.
+    scores, val_truth, val_scores : as for `temper`.
+
+    Returns
+    -------
+    of : whose confidence it is.
+    temperature : of each seed.
+    as_given, calibrated : `Bins.to_json` of the predictions of all seeds (and findings) together, before and after the
+        temperature.
+    note : why they are null.
     """
     y, stack = np.asarray(truth), np.asarray(scores, dtype=np.float64)
     row: dict[str, Any] = {

@@ -122,12 +122,16 @@ class Metric:
             raise Unavailable(f"needs {self.minimum_n} images; there are {n}")
 
     def measure(self, **evidence: Any) -> dict[str, Value]:
-        """Name -> Value from those pieces of `evidence` that it takes; null where a piece that it needs is None or
-        not there. Each value says in `metric` what it is.
+        """Name -> Value from those pieces of `evidence` that it takes.
 
-        What a run offers: `real`, `fake` (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic
-        images, Inception only), `seed`; `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels` (int64 (N,)
-        or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
+        Null where a piece that it needs is None or not there. Each value says in `metric` what it is.
+
+        Parameters
+        ----------
+        **evidence
+            What a run offers: `real`, `fake` (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic
+            images, Inception only), `seed`; `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels`
+            (int64 (N,) or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
         """
         there = {name: piece for name, piece in evidence.items() if piece is not None}
         lacking = [name for name in self.needs if name not in there]
@@ -144,8 +148,12 @@ class Metric:
     def on_features(self, value: Value, *, extractor: str, features: str | None, literature: bool) -> Value:
         """One of its values as what was measured on an extractor's features, under the name that these earn.
 
-        extractor : registered name. features : their id, or None where there are none. literature : whether they earn
-        the names of the literature, which then stand alone (`fid@400`); elsewhere it is `fd@400/<features>`.
+        Parameters
+        ----------
+        extractor : registered name.
+        features : their id, or None where there are none.
+        literature : whether they earn the names of the literature, which then stand alone (`fid@400`); elsewhere it is
+            `fd@400/<features>`.
         """
         alias = self.quantity(value.metric).alias if literature and value.label is None else None
         where = "" if literature else f"/{features or extractor}"

@@ -87,8 +87,10 @@ def _squared_radii(points: Tensor, k: int) -> Tensor:
 
 
 def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor, margin: float) -> Tensor:
-    """Whether ||a_i - b_j||^2 < limit (bool, shape of `squared`): float32 where it is farther than `margin` from the
-    limit, float64 elsewhere."""
+    """Whether ||a_i - b_j||^2 < limit (bool, shape of `squared`).
+
+    In float32 where it is farther than `margin` from the limit, float64 elsewhere.
+    """
     below = squared < (limit - margin).float()
     unsure = (squared <= (limit + margin).float()).logical_xor_(below).nonzero()
     if len(unsure):

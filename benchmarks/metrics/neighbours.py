@@ -28,7 +28,10 @@ def nearest(points: Tensor, others: Tensor, *, k: int = 1, same: bool = False) -
     distances of the k nearest and of a few more are then computed in float64 from the differences, so that a copy is at
     distance 0 and ties within float32's error are told apart. Move both sets near the origin first.
 
-    points, others : float64 (N, D) and (M, D). same : they are one set, and no point is its own neighbour.
+    Parameters
+    ----------
+    points, others : float64 (N, D) and (M, D).
+    same : they are one set, and no point is its own neighbour.
 
     Raises
     ------
@@ -57,8 +60,10 @@ def _across(points: Tensor, others: Tensor, n_near: int) -> Tensor:
 
 
 def _within(points: Tensor, n_near: int) -> Tensor:
-    """Candidates among the other points of the set itself. Every distance is computed once and serves both its ends:
-    chunks hold the columns from their own first row on."""
+    """Candidates among the other points of the set itself.
+
+    Every distance is computed once and serves both its ends: chunks hold the columns from their own first row on.
+    """
     import torch
 
     n, device = len(points), points.device

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.frechet import check_features
 from benchmarks.metrics.value import Value
+from data.images import pixel_digests
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -56,6 +57,8 @@ class Reference:
 
     Distances are Euclidean, exact (`neighbours.nearest`), and computed once for all arms.
 
+    Parameters
+    ----------
     members, outsiders : (N, D) and (M, D) vectors, any float type.
     member_groups, outsider_groups : patient of each.
     device : where distances are computed.
@@ -112,10 +115,17 @@ class Reference:
         return copy_bound(self.outsider_to_member.distance)
 
     def measure(self, synthetic: NDArray[np.floating], *, seed: int, near: Near | None = None) -> dict[str, Value]:
-        """Every privacy number of synthetic vectors (n, D): `nn_distance`, `copy_rate`, `auth_pct`,
-        `proximity_auroc`, `membership_auroc`, `membership_auroc_exposed`; null with a note below `MIN_N`.
+        """Every privacy number of synthetic vectors.
 
+        Parameters
+        ----------
+        synthetic : (n, D).
         near : `nearest_member(synthetic)`, where it is known already.
+
+        Returns
+        -------
+        `nn_distance`, `copy_rate`, `auth_pct`, `proximity_auroc`, `membership_auroc`, `membership_auroc_exposed`; null
+        with a note below `MIN_N`.
         """
         if len(synthetic) < MIN_N:
             reason = f"needs {MIN_N} synthetic images; there are {len(synthetic)}"
@@ -199,8 +209,10 @@ class Reference:
         return PROXIMITY.value(found.auroc(), len(near.distance), low=low, high=high, extra=extra)
 
     def _membership(self, synthetic: NDArray[np.floating], seed: int) -> list[Value]:
-        """An attacker who holds the synthetic images tells members from outsiders by minus the distance to the
-        nearest synthetic image (the full black box of Chen et al. 2020, "GAN-Leaks").
+        """How well an attacker who holds the synthetic images tells members from outsiders.
+
+        The attacker goes by minus the distance to the nearest synthetic image (the full black box of Chen et al. 2020,
+        "GAN-Leaks").
 
         As many members as outsiders, drawn by `seed`. A pool of n images can hold copies of at most n members: where
         it copies a share p of them the AUROC over all is p + (1 - p) / 2, and no pool gets above `ceiling`.
@@ -293,8 +305,12 @@ class Attack:
 def copy_bound(held_out: NDArray[np.float64]) -> float:
     """Distance below which an image is a near-copy of a training image: see `are_copies`.
 
-    held_out : (M,) distances of held-out real images to their nearest training image. The bound is their 1 % quantile,
-    so that one in a hundred fresh real images counts as a near-copy, by chance.
+    The bound is the 1 % quantile of `held_out`, so that one in a hundred fresh real images counts as a near-copy, by
+    chance.
+
+    Parameters
+    ----------
+    held_out : (M,) distances of held-out real images to their nearest training image.
 
     Raises
     ------
@@ -324,10 +340,18 @@ def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
 
 
 def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:
-    """uint8 (N, C, H, W) -> float32 (N, D): pixels, averaged down to 32 px a side, less their mean, of length 1.
+    """Pixels as vectors: averaged down to 32 px a side, less their mean, of length 1.
 
     For two images of correlation r the squared Euclidean distance is 2 (1 - r): exposure and contrast do not matter,
     place does. An image of one grey alone becomes 0.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W).
+
+    Returns
+    -------
+    float32 (N, D).
     """
     import torch
 
@@ -345,11 +369,5 @@ def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:
 
 def exact_copies(synthetic: Tensor, members: Tensor) -> NDArray[np.bool_]:  # uint8 (N, C, H, W) each -> (N,)
     """Whether each synthetic image equals a member in every pixel."""
-    known = set(_digests(members))
-    return np.array([digest in known for digest in _digests(synthetic)], dtype=bool)
-
-
-def _digests(images: Tensor) -> list[bytes]:
-    import hashlib
-
-    return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images]
+    known = set(pixel_digests(members))
+    return np.array([digest in known for digest in pixel_digests(synthetic)], dtype=bool)

@@ -71,12 +71,16 @@ def histogram_distance(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> floa
 
 
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Structural similarity of two grey images (H, W), -1..1 (Wang et al. 2004, equation 13).
+    """Structural similarity of two grey images, -1..1 (Wang et al. 2004, equation 13).
 
         SSIM = mean of (2 mu_a mu_b + C1)(2 s_ab + C2) / ((mu_a^2 + mu_b^2 + C1)(s_a^2 + s_b^2 + C2))
 
     Gaussian window of 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, dynamic range 255; averaged over the places where
     the window fits into the image.
+
+    Parameters
+    ----------
+    a, b : (H, W).
 
     Raises
     ------
@@ -100,10 +104,14 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def pairs_by_class(labels: NDArray[np.integer], n_pairs: int, *, seed: int) -> dict[int, NDArray[np.int64]]:
-    """Random pairs of different rows that share a label, by class: int (P, 2); classes with one row have none.
+    """Random pairs of different rows that share a label, by class.
 
     Every class gets n_pairs / K of them (or all it has). Where findings co-occur, label vectors take the place of
     classes: the k-th distinct vector is class k.
+
+    Returns
+    -------
+    int (P, 2) by class; classes with one row have none.
     """
     kinds, kind = np.unique(labels, axis=0, return_inverse=True)
     found = {}
@@ -128,11 +136,15 @@ DISTANCE = {name: Quantity(name, "lower") for name in (*STATISTICS, "histogram_d
 
 @metric(*DISTANCE.values(), minimum_n=MIN_N)
 def measure_radiograph(*, real_images: Tensor, fake_images: Tensor, seed: int) -> dict[str, Value]:
-    """`STATISTICS` and `histogram_distance` of synthetic images against real ones, uint8 (N, C, H, W) each.
+    """`STATISTICS` and `histogram_distance` of synthetic images against real ones.
 
     The value of a statistic is the Wasserstein-1 distance between its distributions over the images of either set, in
     the unit of the statistic (grey levels; shares of pixels): 0 where they are the same. Both means stand in
     `extra`. Null with a note below `MIN_N`.
+
+    Parameters
+    ----------
+    real_images, fake_images : uint8 (N, C, H, W).
     """
     from scipy.stats import wasserstein_distance
 
@@ -170,7 +182,10 @@ def measure_ssim(
 
     Lower is more diverse; a set that has collapsed comes near 1. To be read against the same number of real images
     (its floor): far below it is noise, not diversity. (SSIM, not MS-SSIM, whose five scales need 161 pixels.)
-    `classes` name the means by label, where an image has one class.
+
+    Parameters
+    ----------
+    classes : names of the means by label, where an image has one class.
     """
     n = len(fake_images)
     pairs = pairs_by_class(fake_labels, N_PAIRS, seed=seed)

@@ -80,7 +80,16 @@ def auroc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
     """Area under the ROC curve: `auroc` (macro) and `auroc[<class>]`, one class against the rest.
 
     Ties count one half (Mann-Whitney). A class without positives or without negatives is null with a note, and
-    the macro is the mean over the others. Arguments and errors as for `one_vs_rest`.
+    the macro is the mean over the others.
+
+    Parameters
+    ----------
+    truth, scores, classes : as for `one_vs_rest`.
+
+    Raises
+    ------
+    ValueError
+        As `one_vs_rest`.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -198,7 +207,16 @@ def operating_point(
 
     Each class is one question with its own threshold, which stands in `extra` of the class's values. Where every
     image has one class, `balanced_accuracy_argmax` is also given: mean recall when the highest score decides.
-    Arguments and errors as for `one_vs_rest`.
+
+    Parameters
+    ----------
+    truth, scores, classes : as for `one_vs_rest`.
+    val_truth, val_scores : the same of val.
+
+    Raises
+    ------
+    ValueError
+        As `one_vs_rest`.
     """
     test = one_vs_rest(truth, scores, classes)
     val = one_vs_rest(val_truth, val_scores, classes)

@@ -86,9 +86,18 @@ def read_auroc(entry: Entry) -> Sampled:
 
 
 def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Scores float64 (S, N, K), truth int64 (N,) or (N, K), and the N patients.
+    """Read the test predictions of a run.
 
-    Raises ValueError for a file that is no parquet, lacks a column, or has not the same images for every seed.
+    Returns
+    -------
+    scores : float64 (S, N, K)
+    truth : int64 (N,) or (N, K)
+    patients : the N of them.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no parquet, lacks a column, or has not the same images for every seed.
     """
     import pyarrow.parquet as pq
 
@@ -115,6 +124,8 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
 def write_predictions(file: Path, test: ImageSet, scores: np.ndarray) -> None:
     """Test-set predictions as parquet, a row a seed and image: seed, id, group, truth_*, score_*.
 
+    Parameters
+    ----------
     scores : float32 (S, N, K) probabilities, classes in the order of `test.classes`.
     """
     n_seeds, n, _ = scores.shape

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.request.options import PRESET_VARIABLE
 from synthworth import __version__
 
 LIBRARIES = (
@@ -36,12 +37,18 @@ def provenance() -> dict[str, Any]:
         "n_cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m", *_command()]),
+        "command": " ".join([*_preset(), "python -m", *_command()]),
     }
 
 
 PRIVATE = ("--data.path", "--data.table", "--data.file", "--data.key", "--home", "--results")
 """Flags whose values are places on somebody's disk: a folder may be named after a patient."""
+
+
+def _preset() -> list[str]:
+    """The preset that the environment gave, in the form in which a shell takes it."""
+    name = os.environ.get(PRESET_VARIABLE)
+    return [f"{PRESET_VARIABLE}={name}"] if name else []
 
 
 def _command() -> list[str]:
@@ -58,11 +65,15 @@ def _command() -> list[str]:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree, with "+" for uncommitted changes; None outside a git checkout."""
-    here = Path(__file__).resolve().parent.parent
+    """Commit of the source tree, with "+" for uncommitted changes.
+
+    Outside a checkout the one that was written at build time; None where there is neither.
+    """
+    here = Path(__file__).resolve().parent.parent.parent
     git = shutil.which("git")
     if git is None or not (here / ".git").exists():
-        return None
+        built = here / "synthworth" / "COMMIT"  # written by hatch_build.py
+        return built.read_text(encoding="utf-8").strip() if built.is_file() else None
     head = subprocess.run([git, "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         return None

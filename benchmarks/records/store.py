@@ -41,7 +41,11 @@ class Records:
         return record if record["status"] == "ok" and record["schema"] == SCHEMA else None
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
-        """Publish a record and its companions (name -> function writing to a path) by one rename.
+        """Publish a record and its companions by one rename.
+
+        Parameters
+        ----------
+        files : name -> function writing to a path; the companions.
 
         Raises
         ------
@@ -79,9 +83,9 @@ class Records:
         """
         found = [r for r in self if r["run_id"].startswith(prefix)] if prefix else []
         if len(found) != 1:
-            there = ", ".join(r["run_id"][:12] for r in self) or "none"
+            there = ", ".join(r["run_id"][:12] for r in self) or "none; name the folder of the records with --results"
             problem = "is no run" if not found else f"fits {len(found)} runs"
-            raise UserError(f"{prefix!r} {problem} in {self.folder}. There are: {there}")
+            raise UserError(f"{prefix!r} {problem} in {self.folder.resolve()}. There are: {there}")
         if found[0]["schema"] != SCHEMA:
             raise UserError(
                 f"{prefix!r} was written by another version (schema {found[0]['schema']}; this one reads {SCHEMA}). "

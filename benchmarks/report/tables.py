@@ -40,7 +40,7 @@ def print_plan(out: Console, rows: Sequence[Row]) -> None:
     """The plan as have / to do, a line an arm and stage."""
     made = table("plan", ("arm", "stage", "have", "to do"), left=2)
     for row in rows:
-        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), str(row.todo))
+        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), "?" if row.todo is None else str(row.todo))
     out.print(made)
 
 
@@ -119,8 +119,10 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def privacy_sentence(record: Mapping[str, Any]) -> str:
-    """Copy rate and membership attack in the first space of a record (features, where there are any), with intervals
-    and, in brackets, what real test images come to; empty where nothing was drawn."""
+    """Copy rate and membership attack in the first space of a record; empty where nothing was drawn.
+
+    That space is the features, where there are any. With intervals and, in brackets, what real test images come to.
+    """
     privacy = record.get("privacy") or {}
     space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
     if space is None:
@@ -139,8 +141,11 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
 
 
 def left_sentence(record: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
-    """How many images of an arm are no near-copies, and the use that is left without them: that of the arm itself
-    where there are none, else of the arm that `--without-copies` trains, where it is among `records`."""
+    """How many images of an arm are no near-copies, and the use that is left without them.
+
+    The use is that of the arm itself where there are none, else of the arm that `--without-copies` trains, where it is
+    among `records`.
+    """
     left = record["privacy"]["n_without_copies"]
     if left["value"] is None:
         return f"without near-copies: null ({left['note']})"
@@ -217,9 +222,9 @@ def print_places(out: Console, results: Path, records: Sequence[Mapping[str, Any
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do."""
+    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do (None: not yet known)."""
 
     arm: str
     stage: str
     have: int
-    todo: int
+    todo: int | None

@@ -25,6 +25,8 @@ from synthworth.registry import load_plugin_file
 from synthworth.work import Budget
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
+PRESET_VARIABLE = "SYNTHWORTH_PRESET"
+"""Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
 DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
@@ -77,14 +79,17 @@ class Options:
     """Share of the training patients that anything may learn from; taken before the generator is trained."""
     patients_per_class: int = 0
     """Training patients of each class that anything may learn from, taken likewise; 0 for all."""
+    max_train: int = 0
+    """Training images at most: of a larger set, --real-fraction is lowered to about so many (smoke: 240); 0 for all."""
     preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
     """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
-    auto is quick, or standard where there is an NVIDIA GPU."""
+    auto is SYNTHWORTH_PRESET where that is set, else quick, or standard where there is an NVIDIA GPU. smoke beats the
+    budgets and sizes of a published system."""
     config: Path | None = None
     """YAML file with any of these options, or the name of a published system (cxr_diffusion_text, say; all are listed
     by `python -m benchmarks.list systems`); flags beat it, it beats the preset."""
     plugin: tuple[Path, ...] = ()
-    """Python files that register generators, datasets or classifiers."""
+    """Python files that register generators, datasets, classifiers, metrics, extractors or filters."""
     seed: int = 0
     """Root of every seed."""
     generator_seed: tuple[int, ...] = (0,)
@@ -103,7 +108,8 @@ class Options:
     """Synthetic images drawn at a time for each class; a larger pool extends a smaller one by whole shards."""
     devices: int = 1
     """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
-    that a step's batch is cut into, and what is learned is the same. Not part of a run's identity."""
+    that a step's batch is cut into: as many as devices, or as the generator's option accumulate says. The number of
+    parts is part of a run's identity, the number of devices is not."""
     compile: bool = False
     """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
     snapshot_epochs: float = 0.0
@@ -134,6 +140,8 @@ class Request:
     gen: Any
     data: Any
     clf: Any
+    given: frozenset[str] = frozenset()
+    """Options that the command line or the file names; the others are the preset's or defaults."""
 
 
 def has_nvidia_gpu() -> bool:
@@ -198,6 +206,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     UserError
         For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
     """
+    args = _with_preset(args)
     first, _ = tyro.cli(
         Choice,
         args=[a for a in args if a not in ("-h", "--help")],
@@ -205,9 +214,9 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         add_help=False,
         prog=prog,
     )
-    file = read_yaml(find_config(first.config)) if first.config else {}
-    chosen = _choose(first, file, flags=_given(args))
-    default = _defaults(chosen, file)
+    file, flags = read_yaml(find_config(first.config)) if first.config else {}, _given(args)
+    chosen = _choose(first, file, flags=flags)
+    default = _defaults(chosen, file, beats_system="preset" in flags and _is_system(chosen.config))
     shape = dataclasses.make_dataclass(
         "Run",
         [
@@ -217,7 +226,29 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         frozen=True,
     )
     run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
-    return Request(run.options, run.gen, run.data, run.clf)
+    named = {str(name).replace("-", "_") for name in file}
+    return Request(run.options, run.gen, run.data, run.clf, given=frozenset(flags | named))
+
+
+def _with_preset(args: Sequence[str]) -> Sequence[str]:
+    """The flags, with the preset of the environment where none is given.
+
+    Raises
+    ------
+    UserError
+        When the variable names no preset.
+    """
+    name = os.environ.get(PRESET_VARIABLE, "")
+    if not name or "preset" in _given(args):
+        return args
+    if name not in PRESETS:
+        raise UserError(f"{PRESET_VARIABLE}={name}: no preset of that name; there are {', '.join(PRESETS)}")
+    return [*args, "--preset", name]
+
+
+def _is_system(config: Path | None) -> bool:
+    """Whether a file is that of a published system."""
+    return config is not None and find_config(config).parent == SYSTEM_FOLDER
 
 
 def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
@@ -235,10 +266,17 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
     return dataclasses.replace(first, **given)
 
 
-def _defaults(chosen: Choice, file: dict[str, Any]) -> dict[str, Any]:
-    """What stands before the flags are read: options and the plugins' Configs from preset and file."""
+def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> dict[str, Any]:
+    """What stands before the flags are read: options and the plugins' Configs from preset and file.
+
+    Parameters
+    ----------
+    beats_system : the preset was asked for beside a published system. Its budgets, and what it says under
+        `over_systems`, are then laid over the system's.
+    """
     preset_name = resolve_preset(chosen.preset)
     preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
+    over = preset.get("over_systems", {}) if beats_system else {}
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
     of_gen = _by_name(preset, "generators", generator)
@@ -246,16 +284,17 @@ def _defaults(chosen: Choice, file: dict[str, Any]) -> dict[str, Any]:
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
     where = str(chosen.config) if chosen.config else f"preset {preset_name}"
     parts = {
-        "gen": (generators, generator, of_gen.get("gen", {})),
-        "data": (datasets, dataset, _by_name(preset, "datasets", dataset)),
-        "clf": (classifiers, classifier, of_clf),
+        "gen": (generators, generator, of_gen.get("gen", {}), _by_name(over, "generators", generator)),
+        "data": (datasets, dataset, _by_name(preset, "datasets", dataset), _by_name(over, "datasets", dataset)),
+        "clf": (classifiers, classifier, of_clf, of_clf if over else {}),
     }
-    found = {
-        part: _layered(registry.get(name).Config, [registry.implied(name), row, file.get(part, {})], where, f"{part}.")
-        for part, (registry, name, row) in parts.items()
-    }
+    found = {}
+    for part, (registry, name, row, last) in parts.items():
+        layers = [registry.implied(name), row, file.get(part, {}), last]
+        found[part] = _layered(registry.get(name).Config, layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
-    layers = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}, names, rest]
+    budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
+    layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
     return {"options": _layered(Options, layers, where, ""), **found}
 
 

@@ -31,7 +31,11 @@ REMEDIES: Mapping[str, Remedy] = {
 
 
 def changed_options(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The classifier's options under a remedy; `known` are those without it.
+    """The classifier's options under a remedy.
+
+    Parameters
+    ----------
+    known : the options without it.
 
     Raises
     ------
@@ -54,8 +58,11 @@ def changed_config(name: str, config: Any) -> Any:
 
 
 def changed_budget(name: str, budget: Budget, *, ratio: float) -> Budget:
-    """The classifier's budget under a remedy: (1 + ratio) times the steps for the one that trains longer, which is
-    what a fixed number of epochs would give an arm with so many more images."""
+    """The classifier's budget under a remedy.
+
+    (1 + ratio) times the steps for the one that trains longer, which is what a fixed number of epochs would give an arm
+    with so many more images.
+    """
     if name in REMEDIES and REMEDIES[name].trains_longer:
         return dataclasses.replace(budget, steps=round(budget.steps * (1 + ratio)))
     return budget

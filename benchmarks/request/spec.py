@@ -235,6 +235,8 @@ def n_shards(n: int, size: int) -> int:
 def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     """The arm without synthetic images that `spec` is compared with; every ratio and generator shares it.
 
+    Parameters
+    ----------
     generator : `none`, or the name of a classical remedy.
     """
     return replace(

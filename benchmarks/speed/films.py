@@ -36,8 +36,15 @@ print(peak_kib())
 
 
 def draw_film(seed: int, side: int) -> np.ndarray:
-    """uint8 (side, side): wide shadows under the correlated grain of a radiograph. As a PNG it takes the 0.37 MB of a
-    film of ChestX-ray14 (42 GB / 112,120) at 1,024 px, and its rows are filtered as those are."""
+    """Wide shadows under the correlated grain of a radiograph.
+
+    As a PNG it takes the 0.37 MB of a film of ChestX-ray14 (42 GB / 112,120) at 1,024 px, and its rows are filtered as
+    those are.
+
+    Returns
+    -------
+    uint8 (side, side).
+    """
     import cv2
 
     rng = np.random.default_rng([SEED, seed])
@@ -68,9 +75,15 @@ def films(n: int, n_distinct: int, side: int) -> Iterator[Path]:
 
 
 def pillow_loop(paths: list[Path], filter: int | None = None) -> np.ndarray:
-    """What people write: open, grey, resize, one after another. uint8 (N, 1, S, S).
+    """What people write: open, grey, resize, one after another.
 
+    Parameters
+    ----------
     filter : of `Image.resize`; by itself Pillow takes the bicubic, antialiased as all of them.
+
+    Returns
+    -------
+    uint8 (N, 1, S, S).
     """
     from PIL import Image
 

@@ -52,8 +52,10 @@ def inception(repeat: int, *, precision: str) -> Row:
 
 
 def random_inception_state() -> dict[str, Tensor]:
-    """Weights in the shape of Inception's, drawn so that activations neither vanish nor explode: the time that
-    the real ones take, without the file."""
+    """Weights in the shape of Inception's, drawn so that activations neither vanish nor explode.
+
+    They take the time that the real ones take, without the file.
+    """
     import torch
     from torchvision.models import inception_v3
 

@@ -14,6 +14,8 @@ SEED = 0
 class Row:
     """One comparison; `ours` and `peer` say how each does it.
 
+    Parameters
+    ----------
     value, peer_value : seconds unless `unit` says otherwise; less is better.
     """
 

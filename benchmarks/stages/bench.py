@@ -23,7 +23,6 @@ class Fitting:
     compile: bool = False
     snapshot_epochs: float = 0.0
     logger: LoggerName = "none"
-    plugins: tuple[Path, ...] = ()
 
 
 @dataclass

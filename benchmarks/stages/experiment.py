@@ -28,7 +28,10 @@ class Experiment:
     def __init__(self, bench: Bench, folder: Path, dataset: Any, spec: RunSpec) -> None:
         """Open an experiment.
 
-        folder : of the prepared dataset. spec : any of its arms; they agree in everything that is read here.
+        Parameters
+        ----------
+        folder : of the prepared dataset.
+        spec : any of its arms; they agree in everything that is read here.
         """
         self.bench, self.images, self.spec = bench, Images(folder, dataset, spec), spec
         self._latest: Arm | None = None

@@ -47,7 +47,12 @@ class Starved(UserError):
 
 
 def confident(labels: Tensor, probabilities: np.ndarray) -> np.ndarray:
-    """The label asked for is at least as likely as not, by a classifier trained on real images alone: bool (n,)."""
+    """The label asked for is at least as likely as not, by a classifier trained on real images alone.
+
+    Returns
+    -------
+    bool (n,)
+    """
     known = labels.numpy()
     if known.ndim == 1:
         return np.asarray(probabilities[np.arange(len(known)), known] >= CONFIDENCE)
@@ -55,19 +60,35 @@ def confident(labels: Tensor, probabilities: np.ndarray) -> np.ndarray:
 
 
 def near(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
-    """No farther from the nearest training image than 95 % of the real val images are: bool (n,)."""
+    """No farther from the nearest training image than 95 % of the real val images are.
+
+    Returns
+    -------
+    bool (n,)
+    """
     return np.asarray(distance <= np.quantile(real_distance, FAR))
 
 
 def no_copies(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
-    """Not nearer to a training image than 99 % of the real val images are: bool (n,)."""
+    """Not nearer to a training image than 99 % of the real val images are.
+
+    Returns
+    -------
+    bool (n,)
+    """
     return ~are_copies(distance, copy_bound(real_distance))
 
 
 def apply_filter(name: str, evidence: Mapping[str, Callable[[], Any]]) -> np.ndarray:  # -> bool (n,)
     """Which images pass the filter of that name, which is given the pieces of `evidence` that it names.
 
+    Parameters
+    ----------
     evidence : name -> function that makes it; only what is asked for is made.
+
+    Returns
+    -------
+    bool (n,)
 
     Raises
     ------

@@ -21,7 +21,13 @@ it raises the version of `holdout_real`."""
 
 
 def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str, Any]]:
-    """Decode a dataset once; returns the prepared folder and its index (with the content fingerprint)."""
+    """Decode a dataset once.
+
+    Returns
+    -------
+    folder : the prepared one.
+    index : of it, with the content fingerprint.
+    """
     made = bench.keep("data", data_preparation(name, dataset), preparer(dataset))
     return made.folder, read_index(made.folder)
 
@@ -78,8 +84,9 @@ class Images:
         return further
 
     def portion(self, share: float) -> ImageSet:
-        """The training images of a point of the learning curve: whole patients, each point among the next; above 1
-        further real images join, of patients from the reserve.
+        """The training images of a point of the learning curve: whole patients, each point among the next.
+
+        Above 1 further real images join, of patients from the reserve.
 
         Raises
         ------

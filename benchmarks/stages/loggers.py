@@ -11,10 +11,14 @@ from synthworth.work import ignore_scalars
 
 
 def make_log(name: LoggerName, *, folder: Path, run: str) -> Callable[..., None]:
-    """`log(step, **scalars)` into a Lightning logger below `folder`; `run` names the curve. With "none" it does
-    nothing: the curve is kept beside the fitted generator (`history.csv`) all the same.
+    """`log(step, **scalars)` into a Lightning logger below `folder`.
 
-    mlflow and wandb take their server, project and mode from their own environment variables.
+    With "none" it does nothing: the curve is kept beside the fitted generator (`history.csv`) all the same. mlflow and
+    wandb take their server, project and mode from their own environment variables.
+
+    Parameters
+    ----------
+    run : names the curve.
     """
     check_logger(name)
     if name == "none":

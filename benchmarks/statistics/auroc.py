@@ -80,6 +80,8 @@ def macro_of(
 ) -> Sampled:
     """Mean over the classes that each resample defines.
 
+    Parameters
+    ----------
     columns : (S, Q, 1 + B), 0 where `valid` (Q, 1 + B) is False; column 0 is the test set itself.
     """
     n = valid.sum(axis=0)
@@ -126,7 +128,12 @@ class Ranks:
     """
 
     def __init__(self, scores: NDArray[np.float64], yes: NDArray[np.bool_], resamples: Resamples) -> None:
-        """Sort one class: scores (N,), yes (N,)."""
+        """Sort one class.
+
+        Parameters
+        ----------
+        scores, yes : (N,).
+        """
         from scipy.sparse import csr_array
 
         self.counts, patient, n_patients = resamples.counts, resamples.patient, resamples.n_patients

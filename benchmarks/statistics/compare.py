@@ -101,10 +101,14 @@ def compare(a: Sampled, b: Sampled, *, name_a: str, name_b: str) -> Comparison:
 def compare_metrics(a: Mapping[str, Sampled], b: Mapping[str, Sampled]) -> dict[str, dict[str, Any]]:
     """Two arms in every macro metric that both have, by name, as plain JSON values: the parts of a `Comparison`.
 
+    A metric whose interval cannot be made has null ends and a `note`.
+
+    Returns
+    -------
     difference, low, high : a minus b, with the 95 % interval over seeds and patients.
-    p_value : exact sign-flip p over the seeds. p_interval : the p that belongs to the interval.
-    n_resamples : resamples that define the metric for every seed of both arms. A metric whose interval cannot be
-    made has null ends and a `note`.
+    p_value : exact sign-flip p over the seeds.
+    p_interval : the p that belongs to the interval.
+    n_resamples : resamples that define the metric for every seed of both arms.
 
     Raises
     ------

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Mean difference of AUROC over trainings of the generator and classifier seeds, for new ones of both and new
-    patients."""
+    """Mean difference of AUROC over trainings of the generator and classifier seeds.
+
+    It speaks for new ones of both and new patients.
+    """
 
     difference: float
     low: float
@@ -68,7 +70,10 @@ def variance(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_group
     V_patients is the variance of the resampled grand mean; a, b and c are A, B and C of the resampled deviations:
     A, B and C hold the interactions with patients already. With G = 1 this is `interval.half_width`'s variance.
 
-    values : (G, S) on the test set itself. draws : (G, S, N) on resamples of the patients.
+    Parameters
+    ----------
+    values : (G, S) on the test set itself.
+    draws : (G, S, N) on resamples of the patients.
     """
     a, b, c = (float(part[0]) for part in _crossed(values[:, :, None]))
     between = max(a + b - c, a, b)

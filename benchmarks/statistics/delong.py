@@ -36,7 +36,7 @@ class DeLong:
 
 
 def components(scores: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
-    """AUROC of one question, and each image's part in it: scores (N,), yes (N,) -> AUROC, (N,).
+    """AUROC of one question, and each image's part in it.
 
     With m positives and n negatives, and midranks T of all scores together and within each kind (Sun & Xu 2014,
     IEEE Signal Processing Letters 21, eq. 6 to 8), the placement values are
@@ -46,6 +46,14 @@ def components(scores: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[flo
     and the parts are (V10_i - AUROC) / sqrt(m (m - 1)) for a positive, (V01_j - AUROC) / sqrt(n (n - 1)) for a
     negative: sums over images of products of parts are DeLong's (1988) S10 / m + S01 / n, of two score sets or, with
     other positives, of two questions.
+
+    Parameters
+    ----------
+    scores, yes : (N,).
+
+    Returns
+    -------
+    AUROC, and the parts (N,).
 
     Raises
     ------
@@ -67,12 +75,17 @@ def components(scores: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[flo
 
 
 def compare_delong(a: ArrayLike, b: ArrayLike, truth: ArrayLike, *, classes: Sequence[str] | None = None) -> DeLong:
-    """Paired test of two arms' macro AUROC: scores (S, N, K) of each, truth (N,) or (N, K).
+    """Paired test of two arms' macro AUROC.
 
     The macro's parts are the mean over the classes of theirs, so the covariance between classes is in it. Over the
     seeds the *parts* are averaged, not the scores: the difference is then the mean difference over the seeds, the
     number that the verdict is about, where averaged scores would have the AUROC of an ensemble. Classes that the
     test set cannot judge are left out.
+
+    Parameters
+    ----------
+    a, b : scores (S, N, K) of each arm.
+    truth : (N,) or (N, K).
 
     Raises
     ------

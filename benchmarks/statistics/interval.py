@@ -134,7 +134,11 @@ def interval_p(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_gro
     """Two-sided p of a mean difference of 0 for new seeds and new patients: 1 less the widest level that excludes it.
 
     The sign-flip p asks about new seeds on *these* patients, and is too small where an arm suits some patients better
-    than others; this one is below 0.05 exactly where the 95 % interval excludes 0. Arguments as for `mean_interval`.
+    than others; this one is below 0.05 exactly where the 95 % interval excludes 0.
+
+    Parameters
+    ----------
+    values, draws, n_groups : as for `mean_interval`.
     """
     spread = half_width(values, draws, n_groups=n_groups)
     return min(1.0, 2 * one_sided_p(abs(float(values.mean())), spread.se, spread.parts))

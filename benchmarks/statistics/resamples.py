@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthworth.keys import digest, seed_from
+from synthworth.keys import digest, seed_from, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +41,8 @@ class Resamples:
     def draw(cls, groups: Sequence[Any], *, seed: int, n_replicates: int = N_REPLICATES) -> Resamples:
         """Resample the patients of N images.
 
+        Parameters
+        ----------
         groups : the patient of each image, of any hashable, sortable kind.
 
         Raises
@@ -89,7 +90,7 @@ class Resamples:
 
 
 def _sha256(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return sha256_of([np.ascontiguousarray(array).tobytes()])
 
 
 def draw_counts(n_patients: int, n_replicates: int, *, seed: int) -> NDArray[np.float64]:

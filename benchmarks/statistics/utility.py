@@ -21,6 +21,7 @@ from benchmarks.statistics.weighted import (
     rates,
     recalls_of_first_choice,
 )
+from data.images import marks_of
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ Label = tuple[str, str | None]
 
 
 def val_thresholds(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
-    """Youden's threshold on val for each seed and question, (S, Q); NaN where val has none to choose.
+    """Youden's threshold on val for each seed and question; questions as in `one_vs_rest`.
 
-    truth : (N,) or (N, K) of val. scores : (S, N, K) of val. Questions as in `one_vs_rest`.
+    Parameters
+    ----------
+    truth : (N,) or (N, K) of val.
+    scores : (S, N, K) of val.
+
+    Returns
+    -------
+    (S, Q); NaN where val has none to choose.
     """
     rows = []
     for one in np.asarray(scores):
@@ -62,7 +70,9 @@ def sample_utility(
 
     Parameters
     ----------
-    scores : (S, N, K) probabilities. truth : int (N,) or 0/1 (N, K). resamples : of the N images' patients.
+    scores : (S, N, K) probabilities.
+    truth : int (N,) or 0/1 (N, K).
+    resamples : of the N images' patients.
     thresholds : (S, Q) of `val_thresholds`; without them there are no rates at a threshold.
 
     Raises
@@ -97,19 +107,23 @@ def sample_calibrated(
     val_scores: ArrayLike,
     classes: Sequence[str],
 ) -> dict[str, Sampled]:
-    """`brier_calibrated` and `ece_calibrated` after each seed's own temperature, with `[<finding>]` where findings
-    co-occur; empty where no temperature can be fitted.
+    """`brier_calibrated` and `ece_calibrated` after each seed's own temperature.
 
-    The temperatures are fitted once: val is not resampled, as it is not for the thresholds.
+    With `[<finding>]` where findings co-occur; empty where no temperature can be fitted. The temperatures are fitted
+    once: val is not resampled, as it is not for the thresholds.
 
-    scores : (S, N, K) on test. truth : (N,) or (N, K). val_truth, val_scores : the same of val.
+    Parameters
+    ----------
+    scores : (S, N, K) on test.
+    truth : (N,) or (N, K).
+    val_truth, val_scores : the same of val.
     """
     labels = np.asarray(truth)
     try:
         tempered, _ = temper(scores=scores, val_truth=val_truth, val_scores=val_scores)
     except Unavailable:
         return {}
-    yes = labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(tempered.shape[2])
+    yes = marks_of(labels, n_classes=tempered.shape[2]).astype(bool)
 
     def measure(s: int) -> dict[Label, Column]:
         found: dict[Label, Column] = {}
@@ -143,6 +157,8 @@ def _by_name(
 def _with_macro(metric: str, names: Sequence[str], table: Column) -> dict[Label, Column]:
     """Each row of (Q, 1 + B) under its class's name, and their mean over the classes that are defined.
 
+    Parameters
+    ----------
     names : Q of them, or none where the single row is the macro itself.
     """
     n = table.valid.sum(axis=0)

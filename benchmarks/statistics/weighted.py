@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.metrics.calibration import N_BINS, outcomes
 from benchmarks.statistics.resamples import CHUNK, Resamples, accumulate
+from data.images import marks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,14 +22,14 @@ class Column(NamedTuple):
 
 
 def divide(above: NDArray[np.float64], below: NDArray[np.float64], *, only: NDArray[np.bool_] | None = None) -> Column:
-    """above / below where below is positive (and `only` allows it)."""
+    """Quotient above / below where below is positive (and `only` allows it)."""
     shape = np.broadcast(above, below).shape
     valid = np.broadcast_to(below > 0 if only is None else (below > 0) & only, shape)
     return Column(np.divide(above, below, out=np.zeros(shape), where=valid), valid)
 
 
 def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], resamples: Resamples) -> Column:
-    """Average precision as scikit-learn defines it, of one question: scores (N,), yes (N,) -> (B,).
+    """Average precision as scikit-learn defines it, of one question.
 
     With u_1 > u_2 > ... the distinct scores of the positives, P_g the weight of the positives at u_g, and TP_g, FP_g
     the weights of the positives and of the negatives with a score of u_g or more:
@@ -36,6 +37,14 @@ def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], resam
         AP = sum_g P_g TP_g / (TP_g + FP_g) / sum_g P_g
 
     Scores that no positive has add nothing, as recall does not rise there. Undefined without positives or negatives.
+
+    Parameters
+    ----------
+    scores, yes : (N,).
+
+    Returns
+    -------
+    (B,).
     """
     from scipy.sparse import csr_array
 
@@ -62,7 +71,16 @@ def average_precision(scores: NDArray[np.float64], yes: NDArray[np.bool_], resam
 
 
 def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], resamples: Resamples) -> dict[str, Column]:
-    """The rates of `benchmarks.metrics.utility.Counts` for Q questions: yes and called (N, Q) -> (Q, B) each."""
+    """The rates of `benchmarks.metrics.utility.Counts` for Q questions.
+
+    Parameters
+    ----------
+    yes, called : (N, Q).
+
+    Returns
+    -------
+    (Q, B) each.
+    """
     n_yes, n_no = resamples.total(yes), resamples.total(~yes)
     true_pos, n_called = resamples.total(yes & called), resamples.total(called)
     false_pos = n_called - true_pos
@@ -78,18 +96,27 @@ def rates(yes: NDArray[np.bool_], called: NDArray[np.bool_], resamples: Resample
 
 
 def recalls_of_first_choice(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
-    """Recall of each class when the highest score decides: truth (N,), scores (N, K) -> (K, B)."""
-    yes = truth[:, None] == np.arange(scores.shape[1])
+    """Recall of each class when the highest score decides.
+
+    Parameters
+    ----------
+    truth : (N,).
+    scores : (N, K).
+
+    Returns
+    -------
+    (K, B).
+    """
+    yes = marks_of(truth, n_classes=scores.shape[1]).astype(bool)
     hit = scores.argmax(axis=1) == truth
     return divide(resamples.total(yes & hit[:, None]), resamples.total(yes))
 
 
 def brier(truth: NDArray[np.integer], scores: NDArray[np.float64], resamples: Resamples) -> Column:
     """`benchmarks.metrics.calibration.brier`: (1, B), summed over the classes, for truth (N,), else (K, B)."""
-    if truth.ndim == 2:
-        squares = (scores - truth) ** 2
-    else:
-        squares = ((scores - (truth[:, None] == np.arange(scores.shape[1]))) ** 2).sum(axis=1, keepdims=True)
+    squares = (scores - marks_of(truth, n_classes=scores.shape[1])) ** 2
+    if truth.ndim == 1:
+        squares = squares.sum(axis=1, keepdims=True)
     return divide(resamples.total(squares), resamples.total(np.ones((len(truth), 1))))
 
 

@@ -36,6 +36,8 @@ class CurvePoint:
 class Worth:
     """What an arm's synthetic images were worth in real images.
 
+    Parameters
+    ----------
     n_equivalent : real images that reach the arm's AUROC; None beyond or below the measured range, and on a flat curve.
     n_low, n_high : its 95 % confidence set (hull); None where it leaves the measured range on that side.
     worth, low, high : (n - n_real) / n_synthetic of the same three: 1 says that a synthetic image is worth a real one,
@@ -68,8 +70,12 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
     of that difference (`benchmarks.statistics.interval.mean_interval`) holds 0. This is Fieller's way of inverting a
     regression (1954), and keeps the coverage of the interval it inverts.
 
-    arm : AUROC of the arm to be valued. curve : (number of real images, their AUROC), at least two sizes, all on the
-    test set, seeds and resamples of the arm. n_real, n_synthetic : images in the arm's own training set.
+    Parameters
+    ----------
+    arm : AUROC of the arm to be valued.
+    curve : (number of real images, their AUROC), at least two sizes, all on the test set, seeds and resamples of the
+        arm.
+    n_real, n_synthetic : images in the arm's own training set.
 
     Raises
     ------

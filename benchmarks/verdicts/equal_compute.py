@@ -11,8 +11,14 @@ RATES = 40
 
 
 def describe_training(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands under `training` in a record, from the reports of an arm's classifiers, one a seed.
+    """What stands under `training` in a record.
 
+    Parameters
+    ----------
+    reports : of an arm's classifiers, one a seed.
+
+    Returns
+    -------
     steps, images_seen, stopped, facts : a value a seed.
     learning_rate : [[step, rate], ...] as the optimiser had it, about `RATES` points with the first and last among
         them; None where the seeds differ or the classifier does not report it, and `learning_rate_note` says which.
@@ -44,6 +50,8 @@ def _curve(history: Sequence[Mapping[str, float]]) -> list[list[float]]:
 def unequal(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
     """In what the trainings of two arms differ, in words; None where every seed took the same.
 
+    Parameters
+    ----------
     mine, other : of `describe_training`.
     """
     for what, unit in (("steps", "optimiser steps"), ("images_seen", "images seen")):

@@ -53,7 +53,12 @@ def _what_was_trained(record: Record) -> Iterator[str]:
 
 
 def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Iterator[str]:
-    """How the paired difference between two arms, and its interval, came about; `row` as in a record's comparisons."""
+    """How the paired difference between two arms, and its interval, came about.
+
+    Parameters
+    ----------
+    row : as in a record's comparisons.
+    """
     parts = row["interval"]
     yield f"{name} minus {control}, seed by seed: {', '.join(f'{x:+.4f}' for x in row['by_seed'])}."
     yield f"  mean {row['difference']:+.4f}, on {row['n_groups']} test patients"

@@ -32,6 +32,8 @@ def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
 def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | None = None) -> list[str]:
     """A line for each method that was trained several times, against real images alone (among `entries`).
 
+    Parameters
+    ----------
     known : AUROC of arms that were judged just now, by run id; that of the others is made from their predictions.
     """
     zero = next((e for e in entries if is_zero_line(e.spec)), None)

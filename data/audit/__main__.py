@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -24,8 +25,11 @@ PROG = "python -m data.audit"
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Audit a dataset: counts, co-occurrence, duplicates and near duplicates across splits, label conflicts, films
-    that show nothing, and what view, sex or age alone tell of the class. It is prepared first if it is not yet."""
+    """Audit a dataset's splits, prepared first if it is not yet.
+
+    Counts, co-occurrence, duplicates and near duplicates across splits, label conflicts, films that show nothing, and
+    what view, sex or age alone tell of the class.
+    """
 
     dataset: str = "folder"
     """Where the images come from; `python -m benchmarks.list datasets` names all."""
@@ -62,7 +66,7 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
         "Audit", [("options", Annotated[AuditOptions, tyro.conf.arg(name="")]), ("data", type(config))], frozen=True
     )
     default = shape(options=first, data=config)
-    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=AuditOptions.__doc__)
+    found = tyro.cli(shape, args=list(args), default=default, prog=PROG, description=inspect.getdoc(AuditOptions))
     options: AuditOptions = found.options
     if not 0 < options.threshold <= 1:
         raise UserError(f"--threshold {options.threshold}: a similarity lies above 0 and is at most 1")

@@ -34,8 +34,16 @@ BLOCK = 1024, 16384  # films compared at a time: 64 MB of similarities
 class NearPair:
     """Two films of different splits, not equal in every pixel.
 
-    first, second : (split, image id). rows : where they stand in their splits. similarity : at most 1.
-    conflict : whether their labels differ. same_patient : whether they are filed under one patient.
+    Parameters
+    ----------
+    first, second : (split, image id)
+    rows
+        Where they stand in their splits.
+    similarity : at most 1
+    conflict
+        Whether their labels differ.
+    same_patient
+        Whether they are filed under one patient.
     """
 
     first: tuple[str, str]
@@ -60,10 +68,18 @@ class NearPair:
 class NearDuplicates:
     """What a search over all pairs of splits found.
 
-    n_pairs : pairs with at least `threshold`, all of them. pairs : the most similar of these, at most 1,000.
-    closest : the most similar pairs whatever their similarity, a film at most once, best first.
-    nearest : by split, float32: similarity of each of its films to the nearest train film (constant ones left out).
-    n_pixels : side of the thumbnail that was compared.
+    Parameters
+    ----------
+    n_pairs
+        Pairs with at least `threshold`, all of them.
+    pairs
+        The most similar of these, at most 1,000.
+    closest
+        The most similar pairs whatever their similarity, a film at most once, best first.
+    nearest : by split, float32
+        Similarity of each of its films to the nearest train film (constant ones left out).
+    n_pixels
+        Side of the thumbnail that was compared.
     """
 
     threshold: float
@@ -134,12 +150,17 @@ def describe(images: Tensor) -> tuple[Tensor, np.ndarray]:
     normalisation (Jarrett et al. 2009). The product of two such vectors is their normalised correlation: 1 for one film
     at two brightnesses, and lower for two patients than a correlation of grey levels, which all chest films share.
 
-    images : uint8 (N, C, H, W); may be a memory map.
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W)
+        May be a memory map.
 
     Returns
     -------
-    float32 (N, D) of unit length, zeros for a film with a standard deviation below 2 grey levels; and the
-    standard deviations, float32 (N,), in grey levels.
+    vectors : float32 (N, D), of unit length
+        Zeros for a film with a standard deviation below 2 grey levels.
+    stds : float32 (N,), grey levels
+        The standard deviations.
     """
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
@@ -176,8 +197,12 @@ def near_duplicates(
     100,000 films (80 : 10 : 10) are 1.7 billion pairs, 3.5 TFLOP: one to two minutes on two cores, in 0.5 GB
     beside the images.
 
-    described : what `describe` says of each split. exact : groups of films with equal pixels, of which only the first
-    is compared: the others are no news.
+    Parameters
+    ----------
+    described
+        What `describe` says of each split.
+    exact
+        Groups of films with equal pixels, of which only the first is compared: the others are no news.
     """
     again = {member for group in exact for member in group.members[1:]}
     rows = {split: _compared(images, described[split][1], again) for split, images in sets.items()}

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from data.images import ImageSet, Split
+from data.images import ImageSet, Split, pixel_digests
 from data.splits.leaks import N_EXAMPLES, SharedName, _shared
-from synthworth.progress import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
     """Images with exactly the same pixels.
 
-    members : (split, image id), in order. across : whether they stand in more than one split.
-    conflict : whether their labels differ. patients : how many patients they are filed under.
+    Parameters
+    ----------
+    members : (split, image id), in order
+    across
+        Whether they stand in more than one split.
+    conflict
+        Whether their labels differ.
+    patients
+        How many patients they are filed under.
     """
 
     members: tuple[tuple[str, str], ...]
@@ -36,9 +39,15 @@ class DuplicateGroup:
 class AuditReport:
     """What was found; `to_json` is what a record keeps.
 
-    n_images, n_patients : by split. counts : images by split and class.
-    shared_ids, shared_patients : names in more than one split (a prepared dataset has none).
-    duplicates : every group of images with the same pixels, within a split or across splits.
+    Parameters
+    ----------
+    n_images, n_patients : by split
+    counts
+        Images by split and class.
+    shared_ids, shared_patients
+        Names in more than one split (a prepared dataset has none).
+    duplicates
+        Every group of images with the same pixels, within a split or across splits.
     """
 
     n_images: Mapping[str, int]
@@ -109,17 +118,6 @@ def audit(sets: Mapping[Split, ImageSet]) -> AuditReport:
         shared_patients=_shared({split: images.groups for split, images in sets.items()}),
         duplicates=_duplicates(sets),
     )
-
-
-def pixel_digests(images: Tensor) -> list[bytes]:
-    """A 128-bit BLAKE2b digest of each image's bytes (uint8 (N, C, H, W)); equal pixels, equal digests."""
-    digests = []
-    with Progress("audit", len(images), unit="images") as bar:
-        for start in range(0, len(images), 1024):
-            block = np.ascontiguousarray(images[start : start + 1024].numpy())
-            digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
-            bar.advance(len(block))
-    return digests
 
 
 def _duplicates(sets: Mapping[Split, ImageSet]) -> tuple[DuplicateGroup, ...]:

@@ -19,14 +19,30 @@ from data.splits.leaks import N_EXAMPLES
 class DatasetAudit:
     """What was found; see `audit_dataset`.
 
-    classes : names of the classes or findings. multilabel : whether findings co-occur.
-    leaks : counts, shared ids and patients, groups of equal pixels.
-    together : by split, int64 (K, K), films with both findings (on the diagonal: with the finding); empty where an
-        image has one class.
-    without_finding : by split, films with none of the findings; empty where an image has one class.
-    near : near duplicates across splits. constant : by split, names of films that show nothing.
-    shortcuts : AUROC of attributes alone. attributes : by name and split, films by value (of up to 20 values).
-    skipped : films left out at preparation: id, split, reason. notes : the other notes of the preparation.
+    Parameters
+    ----------
+    classes
+        Names of the classes or findings.
+    multilabel
+        Whether findings co-occur.
+    leaks
+        Counts, shared ids and patients, groups of equal pixels.
+    together : by split, int64 (K, K)
+        Films with both findings (on the diagonal: with the finding); empty where an image has one class.
+    without_finding : by split
+        Films with none of the findings; empty where an image has one class.
+    near
+        Near duplicates across splits.
+    constant : by split
+        Names of films that show nothing.
+    shortcuts
+        AUROC of attributes alone.
+    attributes : by name and split
+        Films by value (of up to 20 values).
+    skipped
+        Films left out at preparation: id, split, reason.
+    notes
+        The other notes of the preparation.
     """
 
     classes: tuple[str, ...]
@@ -111,9 +127,14 @@ def audit_dataset(
 ) -> DatasetAudit:
     """Audit every split of a dataset. Nothing is refused here.
 
-    notes : what the index of the prepared dataset says of its making; `skipped` lists films that could not be read.
-    threshold : similarity from which two films count as near duplicates.
-    n_replicates, seed : of the bootstrap behind the intervals of the shortcuts.
+    Parameters
+    ----------
+    notes
+        What the index of the prepared dataset says of its making; `skipped` lists films that could not be read.
+    threshold
+        Similarity from which two films count as near duplicates.
+    n_replicates, seed
+        Of the bootstrap behind the intervals of the shortcuts.
     """
     leaks = audit(sets)
     described = {split: describe(images.images) for split, images in sets.items()}

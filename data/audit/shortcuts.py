@@ -25,8 +25,14 @@ CROSSED = f"{N_FOLDS} folds by patient over all films"
 class Shortcut:
     """AUROC of a class, scored by attributes alone, with a 95 % bootstrap interval over patients.
 
-    auroc, low, high are None where there is no film with (or none without) the class; then `note` says so.
-    n_positive, n_negative, n_patients : of the films that were read. basis : where the score was fitted and read.
+    Parameters
+    ----------
+    auroc, low, high
+        None where there is no film with (or none without) the class; then `note` says so.
+    n_positive, n_negative, n_patients
+        Of the films that were read.
+    basis
+        Where the score was fitted and read.
     """
 
     attribute: str
@@ -78,8 +84,11 @@ class _Films:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Which films are read, int (R,); their fold and their patient, int (R,); and how often each patient is drawn in
-    each replicate, float32 (B + 1, P), where the first row is the sample itself."""
+    """Which films are read, and how often each patient is drawn.
+
+    Films, int (R,); their fold and their patient, int (R,); and how often each patient is drawn in each replicate,
+    float32 (B + 1, P), where the first row is the sample itself.
+    """
 
     rows: np.ndarray
     folds: np.ndarray
@@ -159,8 +168,10 @@ def _gather(sets: Mapping[Split, ImageSet], *, seed: int) -> _Films:
 
 
 def to_categories(values: np.ndarray) -> np.ndarray:
-    """int64 (N,) codes: categories as they are, numbers of more than ten values by tenths; what is missing is a
-    category of its own. Strings count as numbers when every one that is not empty is one.
+    """Codes of an attribute's categories, int64 (N,).
+
+    Categories are taken as they are, numbers of more than ten values by tenths; what is missing is a category of its
+    own. Strings count as numbers when every one that is not empty is one.
     """
     numbers = _numbers(values)
     if numbers is None:

@@ -41,9 +41,16 @@ logger = logging.getLogger(__name__)
 class Remote:
     """A published file.
 
-    address : https, http or file. name : what it is called here, without a folder.
-    digest : "md5:<32 digits>" or "sha256:<64 digits>"; nothing is fetched that cannot be verified.
-    size : bytes, where published. limit : bytes beyond which nothing is taken, whatever the server says.
+    Parameters
+    ----------
+    address : https, http or file
+    name
+        What it is called here, without a folder.
+    digest : "md5:<32 digits>" or "sha256:<64 digits>"
+        Nothing is fetched that cannot be verified.
+    size : bytes, where published
+    limit : bytes
+        Beyond which nothing is taken, whatever the server says.
     """
 
     address: str
@@ -82,8 +89,10 @@ class _Dropped(Exception):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Never from https to http. (Redirections to anything but http, https and ftp the library refuses itself, and
-    there is no opener for ftp.)"""
+    """Never from https to http.
+
+    Redirections to anything but http, https and ftp the library refuses itself, and there is no opener for ftp.
+    """
 
     def redirect_request(
         self,
@@ -108,9 +117,13 @@ def fetch(remote: Remote, folder: Path, *, hint: str = "Try again later", within
     that begins again. A dropped connection is retried with growing waits (`WAITS`), counted anew whenever at least
     1 MiB came. A file that is there already is verified, and not fetched. Proxies are those of the environment.
 
-    hint : what to do where it cannot be had; ends the error's line.
-    within : seconds in which the host must answer, the look-up of its name included. A host that does not, or refuses,
-        is given up at once; only a transfer that has brought something is taken up again.
+    Parameters
+    ----------
+    hint
+        What to do where it cannot be had; ends the error's line.
+    within : seconds
+        In which the host must answer, the look-up of its name included. A host that does not, or refuses, is given up
+        at once; only a transfer that has brought something is taken up again.
 
     Raises
     ------

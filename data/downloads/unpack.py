@@ -52,7 +52,10 @@ def unpack(archive: Path, to: Path, *, max_bytes: int = MAX_BYTES, max_files: in
     keeps those that are whole. Owners and permissions of the archive are left behind, dates are kept. Where `to` is
     there already, nothing is done.
 
-    max_bytes, max_files : bounds on what the archive may unpack to.
+    Parameters
+    ----------
+    max_bytes, max_files
+        Bounds on what the archive may unpack to.
 
     Returns
     -------

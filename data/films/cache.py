@@ -35,8 +35,10 @@ PIECE = 1 << 20  # bytes read at a time
 
 
 class _GrowingArray:
-    """A .npy file of uint8 images whose number is known at the end. It is written to, not mapped: pages of a map
-    would count as this process's memory."""
+    """A .npy file of uint8 images whose number is known at the end.
+
+    It is written to, not mapped: pages of a map would count as this process's memory.
+    """
 
     def __init__(self, file: Path, shape: Sequence[int], n: int) -> None:
         """Go on after the first `n` images, or begin. What stands after them, half an image say, is cut off."""
@@ -48,7 +50,7 @@ class _GrowingArray:
         self.handle.seek(0, os.SEEK_END)
 
     def _write_header(self) -> None:
-        """numpy leaves room for the first axis to grow: the header is as long for any number of images."""
+        """Numpy leaves room for the first axis to grow: the header is as long for any number of images."""
         self.handle.seek(0)
         facts = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *self.shape)}
         np.lib.format.write_array_header_2_0(self.handle, facts)
@@ -94,8 +96,13 @@ class FilmCache:
     """
 
     def __init__(self, folder: Path, table: FilmTable, *, request: Any) -> None:
-        """request : whatever decides how a film is decoded, and the films; for another request the folder begins
-        anew."""
+        """Open the folder, or begin it.
+
+        Parameters
+        ----------
+        request
+            Whatever decides how a film is decoded, and the films; for another request the folder begins anew.
+        """
         self.folder, self.table = folder, table
         self.order = np.concatenate([table.rows(split) for split in Split])
         self.splits = [Split(name) for name in np.asarray(table.splits)[self.order].tolist()]
@@ -126,7 +133,12 @@ class FilmCache:
         return rows
 
     def add(self, film: np.ndarray | UserError) -> None:
-        """Take the next film: uint8 (C, S, S), or the reason why there is none.
+        """Take the next film.
+
+        Parameters
+        ----------
+        film : uint8 (C, S, S)
+            Or the reason why there is none.
 
         Raises
         ------
@@ -226,8 +238,10 @@ def _length(file: Path) -> int:
 
 
 def _bring(file: Path, to: Path) -> None:
-    """Let a finished file be in two folders, so that a kill before publication costs nothing; where the file system
-    cannot, move it."""
+    """Let a finished file be in two folders, so that a kill before publication costs nothing.
+
+    Where the file system cannot, move it.
+    """
     try:
         os.link(file, to)
     except OSError as error:

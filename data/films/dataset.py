@@ -111,8 +111,11 @@ class FilmDataset(BaseDataset):
     def prepare(self, root: Path, *, scratch: Path | None = None) -> None:
         """Decode all films into `root`, in parallel, one thread a core.
 
-        scratch : folder that survives a kill; the next call with it goes on from what is there. Without it
-            nothing is resumed.
+        Parameters
+        ----------
+        scratch
+            Folder that survives a kill; the next call with it goes on from what is there. Without it nothing is
+            resumed.
 
         Raises
         ------

@@ -50,14 +50,19 @@ class _Plain:
 def decode_film(
     path: Path, *, channels: int, target: int | None = None, fit: Fit = "crop"
 ) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) where it has colour and 3 channels are asked for
-    """Decode one file upright: its EXIF orientation is applied, transparency is laid over black, colour is turned
-    into luma (ITU-R 601) when one channel is asked for.
+    """Decode one file upright.
+
+    Its EXIF orientation is applied, transparency is laid over black, colour is turned into luma
+    (ITU-R 601) when one channel is asked for.
 
     Plain 8-bit PNG and JPEG files go through OpenCV, after a look at whether they are whole, which OpenCV does not
     always tell; palettes, transparency, EXIF tags and every other format go through Pillow.
 
-    target : the film will be brought to this many pixels, so a JPEG may be decoded at the smallest scale libjpeg
-        offers that is still twice that.
+    Parameters
+    ----------
+    target : pixels
+        What the film will be brought to, so a JPEG may be decoded at the smallest scale libjpeg offers that is still
+        twice that.
 
     Raises
     ------
@@ -234,10 +239,14 @@ def fit_square(
 ) -> np.ndarray:  # uint8 (H, W) or (H, W, 3) -> (S, S) or (S, S, 3)
     """Bring a picture to `size` x `size`: areas are averaged where it shrinks (antialiased), bilinear where it grows.
 
-    crop : the shorter side becomes `size`, the middle is kept (the proportions stay, the ends are lost).
-    pad : the longer side becomes `size`, the rest is black (nothing is lost, the bars are seen).
-    squash : both sides become `size` (nothing is lost, the proportions change).
-    resize : do this for `resize` px instead, then cut out the middle `size`.
+    Parameters
+    ----------
+    fit : crop, pad or squash
+        crop: the shorter side becomes `size`, the middle is kept (the proportions stay, the ends are lost).
+        pad: the longer side becomes `size`, the rest is black (nothing is lost, the bars are seen).
+        squash: both sides become `size` (nothing is lost, the proportions change).
+    resize : px
+        Do this for `resize` px instead, then cut out the middle `size`.
     """
     height, width = pixels.shape[:2]
     side = resize or size
@@ -285,8 +294,10 @@ def n_cores() -> int:
 
 
 def in_order(function: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer]:
-    """`map(function, items)` with one thread a core and a bounded number of answers waiting; the first exception
-    in order is raised and stops the rest. OpenCV's own threads are off meanwhile."""
+    """`map(function, items)` with one thread a core and a bounded number of answers waiting.
+
+    The first exception in order is raised and stops the rest. OpenCV's own threads are off meanwhile.
+    """
     threads = n_cores()
     waiting: deque[Future[Answer]] = deque()
     with _opencv_in_one_thread():

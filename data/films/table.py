@@ -16,15 +16,23 @@ from data.images import Split, count_labels
 class FilmTable:
     """The films of a dataset: which file, whose, with what label, in which split.
 
-    paths : file of each film.
-    ids : name of each film, unique.
-    groups : patient of each film; no patient may be in two splits.
-    labels : int64 (N,), one class a film, or uint8 (N, K), findings that co-occur.
-    splits : str (N,), each one of train, val, test, reserve.
-    classes : names of the K classes or findings, in the order of the labels.
-    attributes : arrays (N,) by name (sex, age_band, view, ...) for subgroup rows.
-    notes : JSON; what a reader should know of how the table came about (rows without a file, for one). It is
-        logged in one line and kept in the index of the prepared dataset.
+    Parameters
+    ----------
+    paths
+        File of each film.
+    ids : unique
+        Name of each film.
+    groups
+        Patient of each film; no patient may be in two splits.
+    labels : int64 (N,), one class a film, or uint8 (N, K), findings that co-occur
+    splits : str (N,), each one of train, val, test, reserve
+    classes
+        Names of the K classes or findings, in the order of the labels.
+    attributes : arrays (N,) by name (sex, age_band, view, ...)
+        For subgroup rows.
+    notes : JSON
+        What a reader should know of how the table came about (rows without a file, for one). It is logged in one line
+        and kept in the index of the prepared dataset.
 
     Raises
     ------

@@ -62,8 +62,9 @@ def read_table(path: Path) -> Table:
 
 
 def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
-    """The rows of a text file with a table in it (UTF-8, gzipped where its name ends in .gz), the header first; lines
-    without a cell are left out.
+    """The rows of a text file with a table in it, the header first.
+
+    The text is UTF-8, gzipped where its name ends in .gz. Lines without a cell are left out.
 
     Raises
     ------

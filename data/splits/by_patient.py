@@ -56,14 +56,18 @@ def split_by_patient(
 
     Parameters
     ----------
-    groups : patient of each image, (N,).
-    labels : int (N,), one class an image, or (N, K) zeros and ones.
-    fractions : share of the images wanted in train, val and test; they sum to 1.
-    seed : another seed draws another split.
+    groups : (N,)
+        Patient of each image.
+    labels : int (N,), one class an image, or (N, K) zeros and ones
+    fractions
+        Share of the images wanted in train, val and test; they sum to 1.
+    seed
+        Another seed draws another split.
 
     Returns
     -------
-    Rows of each split, int64, ascending.
+    int64, ascending
+        Rows of each split.
 
     Raises
     ------
@@ -79,7 +83,12 @@ def split_by_patient(
 def split_patients_in(
     groups: Sequence[str], labels: Tensor | np.ndarray, *, shares: Sequence[float], seed: int
 ) -> list[np.ndarray]:
-    """The same for any number of parts: rows of each, int64, ascending. See `split_by_patient`.
+    """The same for any number of parts; see `split_by_patient`.
+
+    Returns
+    -------
+    int64, ascending
+        Rows of each part.
 
     Raises
     ------

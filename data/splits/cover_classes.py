@@ -17,14 +17,18 @@ def cover_classes(part: np.ndarray, has: np.ndarray, *, n_parts: int) -> np.ndar
 
     Parameters
     ----------
-    part : int (P,), part of each patient; every part has one.
-    has : bool (P, K), classes each patient carries.
-    n_parts : number of parts.
+    part : int (P,)
+        Part of each patient; every part has one.
+    has : bool (P, K)
+        Classes each patient carries.
+    n_parts
+        Number of parts.
 
     Returns
     -------
-    A new `part`; the given one where nothing better is found, and where there is nothing to mend: every class in as
-    many parts as it has patients, in train with one of them, in test too with two.
+    part : int (P,)
+        A new one; the given one where nothing better is found, and where there is nothing to mend: every class in as
+        many parts as it has patients, in train with one of them, in test too with two.
     """
     held, n_patients = _held(part, has, n_parts=n_parts), has.sum(0)
     everywhere = held.sum(0) == np.minimum(n_patients, n_parts)
@@ -39,7 +43,7 @@ def cover_classes(part: np.ndarray, has: np.ndarray, *, n_parts: int) -> np.ndar
 
 
 def _held(part: np.ndarray, has: np.ndarray, *, n_parts: int) -> np.ndarray:
-    """bool (S, K), whether a patient of the part carries the class."""
+    """Whether a patient of the part carries the class, bool (S, K)."""
     return np.stack([has[part == s].any(0) for s in range(n_parts)])
 
 

@@ -21,7 +21,10 @@ def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, Ima
 
     Returns
     -------
-    (kept, rest) : `kept` in the split it came from; `rest`, possibly empty, in `Split.reserve`.
+    kept
+        In the split it came from.
+    rest
+        In `Split.reserve`, possibly empty.
 
     Raises
     ------
@@ -47,8 +50,9 @@ def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, Ima
 
 
 def join_train(train: ImageSet, further: ImageSet) -> ImageSet:
-    """The training images and further real ones from the reserve, as one training set: what an arm of real images
-    alone would learn from if there were more of them.
+    """The training images and further real ones from the reserve, as one training set.
+
+    This is what an arm of real images alone would learn from if there were more of them.
 
     Raises
     ------
@@ -85,7 +89,10 @@ def subsample_patients(images: ImageSet, fraction: float, *, seed: int) -> tuple
 
     Returns
     -------
-    (kept, rest) : `kept` in the split it came from; `rest`, possibly empty, in `Split.reserve`.
+    kept
+        In the split it came from.
+    rest
+        In `Split.reserve`, possibly empty.
 
     Raises
     ------

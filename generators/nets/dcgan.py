@@ -22,7 +22,13 @@ Conditioning = Literal["input", "norms", "both"]
 class Ladder:
     """Resolutions of both networks: `start` pixels a side, doubled `n_doublings` times up to `end`.
 
-    start : 4 to 7. end : start * 2 ** n_doublings, the smallest such size that holds the image.
+    Parameters
+    ----------
+    start : 4 to 7.
+
+    Attributes
+    ----------
+    end : start * 2 ** n_doublings, the smallest such size that holds the image.
     """
 
     start: int
@@ -77,16 +83,20 @@ def start_small(net: nn.Module) -> None:
 
 
 def bound_spectrally(net: nn.Module) -> None:
-    """Divide the weight of every convolution by its largest singular value, estimated by one power iteration a
-    forward pass (spectral normalisation, Miyato 2018)."""
+    """Divide the weight of every convolution by its largest singular value (spectral normalisation, Miyato 2018).
+
+    The value is estimated by one power iteration a forward pass.
+    """
     for part in list(net.modules()):
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
             spectral_norm(part)
 
 
 class LabelledNorm(nn.Module):
-    """Batch norm whose scale and shift move with the label (conditional batch norm, de Vries 2017), or, without
-    labels, batch norm alone."""
+    """Batch norm whose scale and shift move with the label (conditional batch norm, de Vries 2017).
+
+    Without labels, batch norm alone.
+    """
 
     def __init__(self, width: int, known: Known | None) -> None:
         super().__init__()
@@ -105,6 +115,8 @@ class LabelledNorm(nn.Module):
 class Painter(nn.Module):
     """The generator: (noise, label) -> start x start -> ... -> end x end, batch norm and ReLU, tanh at last.
 
+    Parameters
+    ----------
     conditioning : where the label enters: as a vector beside the noise, in every batch norm, or both.
     spectral : whether its convolutions are bounded as the discriminator's may be.
     """
@@ -136,9 +148,12 @@ class Painter(nn.Module):
 
 
 class Critic(nn.Module):
-    """The discriminator: strided convolutions, batch norm but at first, LeakyReLU 0.2; the label enters by
-    projection (Miyato & Koyama 2018): logit = f(h) + <label vector, sum of h over the places>.
+    """The discriminator: strided convolutions, batch norm but at first, LeakyReLU 0.2.
 
+    The label enters by projection (Miyato & Koyama 2018): logit = f(h) + <label vector, sum of h over the places>.
+
+    Parameters
+    ----------
     spread : f sees, as one channel more, how far the batch spreads (minibatch standard deviation, Karras 2018).
     spectral : bound the convolutions instead of batch norm (Miyato 2018).
     naming : a second output says which class an image shows (auxiliary classifier, Odena 2017).
@@ -164,8 +179,16 @@ class Critic(nn.Module):
         self.label = known.embedding(widths[-1], spread=0.0) if known.tells else None
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (N,), higher the more real, of float (N, C, end, end) with these labels; with `naming` the logits
-        of the classes (N, K) as well, else None."""
+        """How real the images look with these labels.
+
+        Parameters
+        ----------
+        images : float (N, C, end, end).
+
+        Returns
+        -------
+        Logits (N,), higher the more real; and with `naming` the logits of the classes (N, K), else None.
+        """
         h = self.layers(images)
         seen = h
         if self.spread:

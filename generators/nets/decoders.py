@@ -13,8 +13,10 @@ from generators.nets.residual import Modulation, ResBlock, norm
 
 
 class Start(nn.Module):
-    """A latent as a feature map (N, width, side, side): by an affine map from a vector, by a 3 x 3 convolution from a
-    latent image (which has that side)."""
+    """A latent as a feature map (N, width, side, side).
+
+    By an affine map from a vector, by a 3 x 3 convolution from a latent image (which has that side).
+    """
 
     def __init__(self, latent_shape: tuple[int, ...], *, width: int, side: int) -> None:
         super().__init__()
@@ -31,10 +33,14 @@ class Start(nn.Module):
 
 
 class UpsampleDecoder(nn.Module):
-    """Residual blocks, the resolution doubled between widths by sub-pixel upsampling (Shi 2016: a 1 x 1 convolution to
-    four times the channels, then pixel shuffle); the last `patch` pixels a side are unfolded from channels.
+    """Residual blocks, the resolution doubled between widths by sub-pixel upsampling.
 
-    widths run from the image to the latent, as in the encoder; factor = patch * 2 ** (len(widths) - 1).
+    Sub-pixel upsampling (Shi 2016) is a 1 x 1 convolution to four times the channels, then pixel shuffle. The last
+    `patch` pixels a side are unfolded from channels. As in the encoder, factor = patch * 2 ** (len(widths) - 1).
+
+    Parameters
+    ----------
+    widths : from the image to the latent, as in the encoder.
     """
 
     def __init__(
@@ -64,8 +70,11 @@ class UpsampleDecoder(nn.Module):
 
 
 class DeconvDecoder(nn.Module):
-    """Transposed convolutions (4 x 4, stride 2), as in DCGAN, each after a norm, the label's scale and shift, and a
-    SiLU; they double the side until it is the image's, the patch's share at the first width."""
+    """Transposed convolutions (4 x 4, stride 2), as in DCGAN.
+
+    Each comes after a norm, the label's scale and shift, and a SiLU; they double the side until it is the image's, the
+    patch's share at the first width.
+    """
 
     def __init__(
         self, latent_shape: tuple[int, ...], *, channels: int, size: int, widths: Sequence[int], patch: int,
@@ -91,8 +100,10 @@ class DeconvDecoder(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """Affine layers with SiLUs between, on the flattened latent beside the label's vector; with no hidden layer one
-    affine map from latent to pixels."""
+    """Affine layers with SiLUs between, on the flattened latent beside the label's vector.
+
+    With no hidden layer one affine map from latent to pixels.
+    """
 
     def __init__(
         self, latent_shape: tuple[int, ...], *, channels: int, size: int, hidden: Sequence[int], label_width: int

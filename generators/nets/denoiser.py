@@ -22,6 +22,8 @@ class Denoiser(nn.Module):
     cross-attention looks at (Rombach 2022). Images are folded into patches before the first convolution (pixel
     unshuffle) and unfolded after the last.
 
+    Parameters
+    ----------
     unet : `UNet2DModel` with `class_embed_type="identity"` for condition `label`, else `UNet2DConditionModel` with
         `cross_attention_dim` the width of a token.
     absent : tokens (T, W) that stand for "nothing given" where they are not learned.
@@ -38,9 +40,18 @@ class Denoiser(nn.Module):
             self.condition = ConditionTokens(spec, absent=absent)
 
     def forward(self, x: Tensor, steps: Tensor, condition: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Prediction for noisy `x` (N, C, H, W) at `steps` int64 (N,), of the shape of `x`.
+        """Prediction for noisy images.
 
-        condition : labels, int64 (N,) or uint8 (N, K), or tokens (N, T, W). dropped : bool (N,), rows without theirs.
+        Parameters
+        ----------
+        x : (N, C, H, W).
+        steps : int64 (N,).
+        condition : labels, int64 (N,) or uint8 (N, K), or tokens (N, T, W).
+        dropped : bool (N,), rows without theirs.
+
+        Returns
+        -------
+        The prediction, of the shape of `x`.
         """
         told = self.condition(condition, dropped)
         folded = F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
@@ -64,8 +75,11 @@ def make_denoiser(
 ) -> Denoiser:
     """A UNet with fresh weights from torch's global generator.
 
+    Parameters
+    ----------
     channels, size : of the images or latents; the side must be a multiple of `side_multiple(widths, patch)`.
-    widths : channels by resolution; each after the first halves it. n_blocks : residual blocks at each.
+    widths : channels by resolution; each after the first halves it.
+    n_blocks : residual blocks at each resolution.
     attention : levels (0 is the finest, -1 the coarsest) with self-attention, and cross-attention where the condition
         is tokens; the middle of the network always has it.
     absent : tokens (T, W) that stand for "nothing given" where they are not learned (`Conditioner.absent`).

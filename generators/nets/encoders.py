@@ -24,10 +24,14 @@ TAGS = {"vgg16": "vgg16.tv_in1k", "densenet121": "densenet121.tv_in1k"}
 
 
 class ResNetEncoder(nn.Module):
-    """Residual blocks on the image folded into patches (pixel unshuffle), so that no convolution runs at full
-    resolution unless `patch` is 1; each width after the first halves the resolution once.
+    """Residual blocks on the image folded into patches; each width after the first halves the resolution once.
 
-    factor : patch * 2 ** (len(widths) - 1); sides must be multiples of it. width : channels of the features.
+    Folded by pixel unshuffle, so that no convolution runs at full resolution unless `patch` is 1.
+
+    Attributes
+    ----------
+    factor : patch * 2 ** (len(widths) - 1); sides must be multiples of it.
+    width : channels of the features.
     """
 
     def __init__(self, *, channels: int, widths: Sequence[int], n_blocks: int, patch: int) -> None:
@@ -54,6 +58,8 @@ class TimmEncoder(nn.Module):
     Grey is repeated to RGB, and intensities are normalised as the extractor's ImageNet weights expect. Frozen, it
     stays in evaluation mode (batch norm does not move) and none of its parameters wants a gradient.
 
+    Parameters
+    ----------
     weights : None for random ones (drawn from torch's global generator), "hub", or a file with timm's names.
 
     Raises
@@ -103,8 +109,11 @@ class TimmEncoder(nn.Module):
 
 
 def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
-    """A timm network with its hub's weights, those of a file, or random ones: only what is kept of it is then drawn
-    (He 2015), since nine tenths of VGG-16 are the classifier that features do not need."""
+    """A timm network with its hub's weights, those of a file, or random ones.
+
+    Only what is kept of it is then drawn (He 2015), since nine tenths of VGG-16 are the classifier that features do
+    not need.
+    """
     if weights == "hub":
         return timm.create_model(tag, pretrained=True, **options)
     if weights is not None:  # read here, since older versions of timm unpickle whatever a file holds
@@ -126,8 +135,10 @@ def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
 
 
 class VectorHead(nn.Module):
-    """Flattened features (and the label's vector) to mean and log-variance of `size` numbers, one affine map; with
-    `transition` above 0 a layer of that width and a SiLU lie between."""
+    """Flattened features (and the label's vector) to mean and log-variance of `size` numbers, one affine map.
+
+    With `transition` above 0 a layer of that width and a SiLU lie between.
+    """
 
     def __init__(self, *, features: tuple[int, int, int], size: int, transition: int, label_width: int) -> None:
         super().__init__()
@@ -143,8 +154,10 @@ class VectorHead(nn.Module):
 
 
 class SpatialHead(nn.Module):
-    """Features (and the label's vector, added to all positions) to mean and log-variance of a latent image by a 3 x 3
-    convolution; with `transition` above 0 a 1 x 1 convolution of that width and a SiLU lie between."""
+    """Features (and the label's vector, added to all positions) to mean and log-variance of a latent image.
+
+    By a 3 x 3 convolution; with `transition` above 0 a 1 x 1 convolution of that width and a SiLU lie between.
+    """
 
     def __init__(self, *, width: int, channels: int, transition: int, label_width: int) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 class ConditionSpec:
     """What a network must know of its condition.
 
+    Parameters
+    ----------
     kind : `label`, `multilabel`, `clip_text`, `clip_vision` or `embedding`.
     n_classes, multilabel : of the labels, which are the condition itself for the first two kinds.
     n_tokens, width : shape (T, W) of the tokens that cross-attention looks at; 0, 0 for `label`, which has none.
@@ -40,8 +42,10 @@ class LabelEmbedding(nn.Module):
 
 
 class LabelVector(nn.Module):
-    """`LabelEmbedding`, and a learned vector more that stands for "no label given" (classifier-free guidance,
-    Ho & Salimans 2022)."""
+    """`LabelEmbedding`, and a learned vector more that stands for "no label given".
+
+    For classifier-free guidance (Ho & Salimans 2022).
+    """
 
     def __init__(self, n_classes: int, width: int, *, multilabel: bool) -> None:
         super().__init__()
@@ -49,7 +53,12 @@ class LabelVector(nn.Module):
         self.absent = nn.Parameter(torch.randn(width))
 
     def forward(self, labels: Tensor, dropped: Tensor | None = None) -> Tensor:  # -> float (N, width)
-        """One vector an image; `dropped` bool (N,) marks those without their label."""
+        """One vector an image.
+
+        Parameters
+        ----------
+        dropped : bool (N,), marks those without their label.
+        """
         vectors: Tensor = self.label(labels)
         return vectors if dropped is None else torch.where(dropped[:, None], self.absent, vectors)
 
@@ -76,7 +85,13 @@ class ConditionTokens(nn.Module):
             self.table = nn.Parameter(torch.randn(2, spec.n_classes, spec.width))
 
     def forward(self, condition: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Tokens of labels, int64 (N,) or uint8 (N, K), or of tokens (N, T, W); `dropped` marks rows without them."""
+        """The tokens of a condition.
+
+        Parameters
+        ----------
+        condition : labels, int64 (N,) or uint8 (N, K), or tokens (N, T, W).
+        dropped : marks rows without them.
+        """
         if self.spec.kind == "multilabel":
             present = condition if self.spec.multilabel else nn.functional.one_hot(condition, self.spec.n_classes)
             tokens = torch.where(present.bool()[:, :, None], self.table[1], self.table[0])

@@ -17,8 +17,10 @@ SMALLEST = 64
 
 
 class LPIPS(nn.Module):
-    """d(x, x') = sum_l mean_hw sum_c w_lc (f_lc(x) - f_lc(x'))^2, f_l AlexNet's features at layer l, normalised to
-    unit length over channels (Zhang 2018, Eq. 1). Images in -1..1; grey is repeated to RGB.
+    """LPIPS (Zhang 2018, Eq. 1), a distance of images in -1..1; grey is repeated to RGB.
+
+    d(x, x') = sum_l mean_hw sum_c w_lc (f_lc(x) - f_lc(x'))^2, f_l AlexNet's features at layer l, normalised to
+    unit length over channels.
 
     The package `lpips` computes the same; its constructor draws and warns, and it takes the target's features once
     more than is needed.

@@ -13,8 +13,10 @@ EXPANSION = 2
 
 
 class ModulatedBlock(nn.Module):
-    """x + W2 silu(W1 ((1 + a(c)) norm(x) + b(c))): a layer norm, scaled and shifted by the condition (Perez 2018; in a
-    denoiser: Dhariwal & Nichol 2021). It starts as the identity."""
+    """x + W2 silu(W1 ((1 + a(c)) norm(x) + b(c))): a layer norm, scaled and shifted by the condition.
+
+    After Perez 2018; in a denoiser: Dhariwal & Nichol 2021. It starts as the identity.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,9 +50,18 @@ class VectorDenoiser(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, steps: Tensor, condition: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Prediction (N, length) for noisy `x` (N, length) at `steps` int64 (N,).
+        """Prediction for noisy latents.
 
-        condition : labels, int64 (N,) or uint8 (N, K). dropped : bool (N,), rows that are not told theirs.
+        Parameters
+        ----------
+        x : (N, length).
+        steps : int64 (N,).
+        condition : labels, int64 (N,) or uint8 (N, K).
+        dropped : bool (N,), rows that are not told theirs.
+
+        Returns
+        -------
+        (N, length).
         """
         frequencies = self.step(steps).to(x.dtype)
         told = F.silu(self.of_step(frequencies) + self.condition(condition, dropped))

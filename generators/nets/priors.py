@@ -22,7 +22,7 @@ PCA_ROWS = 2048
 def gaussian_kl(
     mean: Tensor, logvar: Tensor, prior_mean: Tensor | float = 0.0, prior_logvar: Tensor | float = 0.0
 ) -> Tensor:
-    """KL(N(mean, exp logvar) || N(prior_mean, exp prior_logvar)) of diagonal Gaussians, summed over the last axis:
+    """KL(N(mean, exp logvar) || N(prior_mean, exp prior_logvar)) of diagonal Gaussians, summed over the last axis.
 
     1/2 sum_d [ (exp(logvar_d) + (mean_d - prior_mean_d)^2) / exp(prior_logvar_d) - 1 + prior_logvar_d - logvar_d ]
     """
@@ -67,8 +67,16 @@ class Prior(nn.Module):
         return white.reshape(-1, self.n_numbers)
 
     def divergence(self, mean: Tensor, logvar: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-        """Terms of the bound beside the reconstruction, in nats: float32 (N,) each. "kl" is what is minimised; others
-        are reported. mean, logvar : (N, n_numbers)."""
+        """Terms of the bound beside the reconstruction, in nats.
+
+        Parameters
+        ----------
+        mean, logvar : (N, n_numbers).
+
+        Returns
+        -------
+        float32 (N,) each. "kl" is what is minimised; others are reported.
+        """
         raise NotImplementedError
 
     def draw(self, noise: Tensor, labels: Tensor) -> Tensor:  # (N, n_noise), labels -> (N, *latent_shape)
@@ -76,13 +84,20 @@ class Prior(nn.Module):
         raise NotImplementedError
 
     def settle(self, mean: Tensor, logvar: Tensor, labels: Tensor) -> Mapping[str, Any]:
-        """Measure on training images, after training, what drawing needs; returns facts. float32 (N, n_numbers)."""
+        """Measure on training images, after training, what drawing needs; returns facts.
+
+        Parameters
+        ----------
+        mean, logvar : float32 (N, n_numbers).
+        """
         return {}
 
 
 class StandardPrior(Prior):
-    """N(0, I) in training (Kingma & Welling 2014). Drawn from either as it is ("prior"), or from a Gaussian fitted
-    after training to where the encoder puts training images ("posterior", ex-post density estimation, Ghosh 2020):
+    """N(0, I) in training (Kingma & Welling 2014), drawn from as it is or from a Gaussian fitted after training.
+
+    As it is ("prior"), or from a Gaussian fitted to where the encoder puts training images ("posterior", ex-post
+    density estimation, Ghosh 2020):
 
     z = centre + W y + sum_k a_k B_k + s * field,   a, field standard normal,
 
@@ -139,7 +154,7 @@ class StandardPrior(Prior):
 
 
 def regress(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """z = centre + y @ shift + rest by least squares, a hair of ridge for labels that determine each other."""
+    """Fit z = centre + y @ shift + rest by least squares, a hair of ridge for labels that determine each other."""
     at = y.mean(0)
     centred = y - at
     gram = centred.T @ centred + 1e-6 * len(y) * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
@@ -149,8 +164,10 @@ def regress(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def principal_directions(rest: Tensor, rank: int) -> Tensor:  # float64 (N, D) -> (rank, D)
-    """The leading principal directions of centred rows, each as long as its standard deviation; zeros where there are
-    fewer. Found from at most PCA_ROWS rows, evenly spaced."""
+    """The leading principal directions of centred rows, each as long as its standard deviation.
+
+    Zeros where there are fewer. Found from at most PCA_ROWS rows, evenly spaced.
+    """
     n, d = rest.shape
     if n > PCA_ROWS:
         rest = rest[torch.linspace(0, n - 1, PCA_ROWS, device=rest.device).long()]
@@ -171,6 +188,8 @@ def principal_directions(rest: Tensor, rank: int) -> Tensor:  # float64 (N, D) -
 class MixturePrior(Prior):
     """K Gaussians, p(c) = 1 / K in training: `generators/gmvae.py` has the bound.
 
+    Parameters
+    ----------
     context : numbers of w ~ N(0, I), from which a network makes the Gaussians' means and variances; 0 for fixed ones.
     free_bits : floor of the mean KL(q(c | x) || p(c)) of a batch, in nats.
     rounds : of EM after training; without context alone.
@@ -207,7 +226,7 @@ class MixturePrior(Prior):
         return mean, logvar.clamp(-12.0, 8.0)
 
     def assign(self, mean: Tensor, logvar: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
-        """log q(c | x, w), and KL(q(z | x) || p(z | w, c)) for every c: (N, K) each."""
+        """The log of q(c | x, w), and KL(q(z | x) || p(z | w, c)) for every c: (N, K) each."""
         kl = gaussian_kl(mean[:, None], logvar[:, None], *self.gaussians(w))
         return torch.log_softmax(-kl, dim=1), kl
 
@@ -249,8 +268,10 @@ class MixturePrior(Prior):
         return z.reshape(-1, *self.latent_shape)
 
     def settle(self, mean: Tensor, logvar: Tensor, labels: Tensor) -> Mapping[str, Any]:
-        """Bring the Gaussians to where the bound on these images is highest, then measure p(c) and p(y_k | c), each
-        with one image's worth of smoothing; reports how components are used."""
+        """Bring the Gaussians to where the bound on these images is highest, then measure p(c) and p(y_k | c).
+
+        Each is measured with one image's worth of smoothing; reports how components are used.
+        """
         learned = self._assignments(mean, logvar)
         facts = {"learned_effective_components": effective(learned.mean(0))}
         if self.rounds and not self.context:
@@ -282,8 +303,10 @@ class MixturePrior(Prior):
         return float(torch.cat(cost).mean())
 
     def _close(self, mean: Tensor, logvar: Tensor) -> float:
-        """Rounds of EM on the bound, encoder and decoder as they are, begun at the k-means of the images' means. What
-        the optimiser had learned is kept where that is better. Returns the nats gained."""
+        """Rounds of EM on the bound, encoder and decoder as they are, begun at the k-means of the images' means.
+
+        What the optimiser had learned is kept where that is better. Returns the nats gained.
+        """
         from sklearn.cluster import KMeans
 
         before, learned = self._divergence_of(mean, logvar), (self.mean.clone(), self.logvar.clone())
@@ -307,13 +330,15 @@ class MixturePrior(Prior):
 
 
 def effective(shares: Tensor) -> float:
-    """exp of the entropy of shares: how many equal ones they are worth."""
+    """The exp of the entropy of shares: how many equal ones they are worth."""
     return round(float(torch.exp(-torch.xlogy(shares, shares).sum())), 3)
 
 
 class LabelPrior(Prior):
-    """p(z | y) = N(mu(y), diag sigma^2(y)), mu and log sigma^2 affine in the label's vector: a Gaussian of its own for
-    every class, or a mean that sums what each finding adds."""
+    """p(z | y) = N(mu(y), diag sigma^2(y)), mu and log sigma^2 affine in the label's vector.
+
+    A Gaussian of its own for every class, or a mean that sums what each finding adds.
+    """
 
     def __init__(self, latent_shape: tuple[int, ...], *, kernel_width: float, n_classes: int) -> None:
         super().__init__(latent_shape, kernel_width=kernel_width)

@@ -28,6 +28,8 @@ class Modulation(nn.Module):
 class ResBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))); starts as the identity where the width stays.
 
+    Parameters
+    ----------
     label_width : length of the label's vector, which then scales and shifts the second norm's output; 0 for none.
     """
 

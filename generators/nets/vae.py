@@ -14,6 +14,8 @@ from generators.nets.priors import Prior
 class VAENet(nn.Module):
     """VAE (Kingma & Welling 2014) on images in -1..1.
 
+    Parameters
+    ----------
     label : gives the label a vector, which joins the features at the head and modulates the decoder; None for a
         network that is not told the label.
     """

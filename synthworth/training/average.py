@@ -10,8 +10,10 @@ from synthworth.training.loop import Tensors
 
 
 def make_average(model: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of weights (and buffers), with the warm-up min(decay, (1 + t) / (10 + t)) that
-    keeps a short training from averaging in its random start (Karras 2024 discuss the choice)."""
+    """Exponential moving average of weights (and buffers), with the warm-up min(decay, (1 + t) / (10 + t)).
+
+    The warm-up keeps a short training from averaging in its random start (Karras 2024 discuss the choice).
+    """
 
     @torch.no_grad()
     def lerp(averaged: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:

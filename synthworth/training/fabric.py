@@ -9,8 +9,11 @@ from synthworth.work import Work
 
 
 def make_fabric(work: Work) -> Any:
-    """Lightning Fabric on the work's device and precision: alone, or as one of `work.devices` processes that were
-    started with their rank in the environment (`synthworth.processes.run_together`)."""
+    """Lightning Fabric on the work's device and precision.
+
+    Alone, or as one of `work.devices` processes that were started with their rank in the environment
+    (`synthworth.processes.run_together`).
+    """
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 

@@ -30,8 +30,10 @@ CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 
 @dataclass(frozen=True)
 class PhaseReport:
-    """What one phase of training did: optimiser steps, wall seconds over all attempts, why it stopped
-    ("steps" or "seconds"), and the loss curve."""
+    """What one phase of training did.
+
+    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), and the loss curve.
+    """
 
     steps: int
     seconds: float

@@ -15,8 +15,10 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def place(net: N, device: str) -> N:
-    """Move a network to the device; its convolutions on an NVIDIA GPU in channels_last, which they are faster in. On
-    a CPU they are no faster for it, and the fused optimiser takes twice as long over such weights."""
+    """Move a network to the device; its convolutions on an NVIDIA GPU in channels_last, which they are faster in.
+
+    On a CPU they are no faster for it, and the fused optimiser takes twice as long over such weights.
+    """
     if device.startswith("cuda"):
         net.to(memory_format=torch.channels_last)
     return net.to(device)

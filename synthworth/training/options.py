@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthworth.errors import UserError
+from synthworth.keys import file_sha256
 
 
 def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -> None:
     """Refuse the first option of a Config that is out of range.
 
-    fits : name of the option -> whether its value is in range. prefix : of its flag, "--gen." for one; without it the
-    option is called by its name.
+    Parameters
+    ----------
+    fits : name of the option -> whether its value is in range.
+    prefix : of its flag, "--gen." for one; without it the option is called by its name.
 
     Raises
     ------
@@ -30,7 +32,10 @@ def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -
 def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     """sha256 of a weights file, which stands in a key in the file's place.
 
-    wanted : what it must be; "" for whatever it is. option : what names the file, for the error.
+    Parameters
+    ----------
+    wanted : what it must be; "" for whatever it is.
+    option : what names the file, for the error.
 
     Raises
     ------
@@ -39,8 +44,7 @@ def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     """
     if not file.is_file():
         raise UserError(f"{option} {file}: no such file")
-    with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = file_sha256(file)
     if wanted not in ("", found):
         raise UserError(f"{option} {file} has sha256 {found}, not {wanted} as asked")
     return found

@@ -11,8 +11,11 @@ Schedule = Literal["constant", "cosine", "one_cycle"]
 def rate_at(
     step: int, n_steps: int, *, schedule: Schedule, n_rise: int, peak: float = 1.0, overlap: bool = False
 ) -> float:
-    """The rate of a step (from 0 to n_steps - 1). It depends on nothing else, so a resumed training has it again.
+    """The rate of a step. It depends on nothing else, so a resumed training has it again.
 
+    Parameters
+    ----------
+    step : from 0 to n_steps - 1.
     schedule : constant, a linear rise to `peak` and no more; cosine, the same rise and half a cosine down to 0
         (Loshchilov 2017); one_cycle, from peak / 25 up to the peak and down to peak / 1e4, both along half a cosine
         (Smith 2018; the shape of torch's OneCycleLR).

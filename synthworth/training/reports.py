@@ -19,6 +19,8 @@ def join_reports(
 ) -> FitReport:
     """One report of fits that followed each other: sums, "seconds" where any was cut short, and all loss curves.
 
+    Parameters
+    ----------
     label, first : each row of a curve says under `label` which fit it is of, counted from `first`.
     counting_on : a fit's steps are counted on from those of the fits before it, instead of from 1 again.
     """

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -134,9 +132,3 @@ def _true_fp32(device: str):  # type: ignore[no-untyped-def]
     if not device.startswith("cuda"):
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.metrics.extractors.base import Extractor, file_sha256
+from benchmarks.metrics.extractors.base import Extractor
 from synthworth.devices import isolated_randomness
+from synthworth.keys import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

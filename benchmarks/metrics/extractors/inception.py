@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.metrics.extractors.base import Extractor, file_sha256
+from benchmarks.metrics.extractors.base import Extractor
 from benchmarks.metrics.extractors.efficientnet import fold
 from data.downloads.fetch import NoAnswer, Remote, fetch
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable, UserError
+from synthworth.keys import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

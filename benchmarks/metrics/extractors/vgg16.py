@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.metrics.extractors.base import Extractor
 from synthworth.devices import generator
+from synthworth.keys import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,10 +48,10 @@ class RandomVGG16(Extractor):
 
         first = torch.empty(64, 3, 3, 3)
         _fill([first], seed=self.seed)
-        return hashlib.sha256(first.numpy().tobytes()).hexdigest()
+        return sha256_of([first.numpy().tobytes()])
 
     def build(self) -> nn.Module:
-        """torchvision's VGG16 up to its second fully connected layer."""
+        """VGG16 of torchvision up to its second fully connected layer."""
         import torch
         from torchvision.models import vgg16
 

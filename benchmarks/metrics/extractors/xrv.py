@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.metrics.extractors.base import Extractor, file_sha256
+from benchmarks.metrics.extractors.base import Extractor
 from benchmarks.metrics.extractors.efficientnet import fold
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable, UserError
+from synthworth.keys import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,8 +83,9 @@ class TorchXRayVision(Extractor):
         return file_sha256(self.weights)
 
     def build(self) -> nn.Module:
-        """torchvision's DenseNet-121 with one input channel and no classifier, batch norms folded where they follow a
-        convolution.
+        """DenseNet-121 of torchvision with one input channel and no classifier.
+
+        Batch norms are folded where they follow a convolution.
 
         Raises
         ------

@@ -30,7 +30,10 @@ def draw_features(
 ) -> None:
     """Write a PNG. The components are fitted on `real` (train) alone; the axes hold 99.5 % of every kind.
 
-    real, held_out, fake : (N, D) features. seed : of the choice of points, where there are more than `MOST` of a kind.
+    Parameters
+    ----------
+    real, held_out, fake : (N, D) features.
+    seed : of the choice of points, where there are more than `MOST` of a kind.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

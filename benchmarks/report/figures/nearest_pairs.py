@@ -27,6 +27,8 @@ GAP, BETWEEN, HEAD, LINE, MARGIN = 2, 22, 34, 15, 14
 def draw_pairs(file: Path, blocks: Mapping[str, Sequence[Pair]], *, space: str) -> None:
     """Write a PNG: under each title its pairs, nearest first, five a row, with distance and names below each.
 
+    Parameters
+    ----------
     space : what the distances are taken in.
     """
     from PIL import Image, ImageDraw, ImageFont
@@ -67,7 +69,12 @@ def _tile(image: Tensor, side: int) -> Image.Image:
 
 
 def fitted(pen: ImageDraw, text: str, font: FreeTypeFont | ImageFont, width: int) -> str:
-    """The text, its middle left out where it is wider than `width` pixels."""
+    """The text, its middle left out where it is too wide.
+
+    Parameters
+    ----------
+    width : pixels at most.
+    """
     shown, kept = text, len(text)
     while kept > 4 and pen.textlength(shown, font=font) > width:
         kept -= 1

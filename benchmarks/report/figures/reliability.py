@@ -26,8 +26,12 @@ LEAST_SHARE = 0.001
 def draw_reliability(file: Path, record: Mapping[str, Any], *, alone: Mapping[str, Any] | None) -> None:
     """Write a PNG: left the probabilities as they are given, right after the temperature fitted on val.
 
-    record : of the arm, with `calibration` and `utility`. alone : that of real images alone; None, or the same run,
-    leaves them out. A record without bins says why in the place of the curves.
+    A record without bins says why in the place of the curves.
+
+    Parameters
+    ----------
+    record : of the arm, with `calibration` and `utility`.
+    alone : that of real images alone; None, or the same run, leaves them out.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -15,7 +15,11 @@ REAL, ARM = "#3b4252", "#bf4a30"
 def draw_worth(file: Path, worth: Mapping[str, Any], auroc: Mapping[str, Any], *, name: str) -> None:
     """Write a PNG.
 
-    worth : the record's `worth`. auroc : its `utility["auroc"]`, with the interval. name : of the arm.
+    Parameters
+    ----------
+    worth : the record's `worth`.
+    auroc : its `utility["auroc"]`, with the interval.
+    name : of the arm.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -34,8 +34,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DicomConfig(FolderConfig):
-    """Options of `dicom`: those of `folder`, and how a film is brought to 8 bits. The image column may hold files, or
-    there is a column SOPInstanceUID in its place; the patient column is the header's unless one is named."""
+    """Options of `dicom`: those of `folder`, and how a film is brought to 8 bits.
+
+    The image column may hold files, or there is a column SOPInstanceUID in its place; the patient column is the
+    header's unless one is named.
+    """
 
     window: Window = "header"
     """header: the film's own VOI LUT or window, and `percentiles` where it has none. percentile: `percentiles`
@@ -48,8 +51,10 @@ class DicomConfig(FolderConfig):
 
 
 class Dicom(Folder):
-    """DICOM films in class folders, or with a table. Patients are the headers' PatientID; a film without one belongs
-    with those of its study, and without that stands alone.
+    """DICOM films in class folders, or with a table.
+
+    Patients are the headers' PatientID; a film without one belongs with those of its study, and without that stands
+    alone.
 
     Neither patients' numbers nor file names cross into caches, tables or records: see `pseudonyms`. Error messages
     and the log, which stay on the screen, name files. The header's sex, age band and view become attributes.
@@ -218,8 +223,11 @@ class Dicom(Folder):
         )
 
     def _patients(self, rows: Rows) -> list[str]:
-        """Pseudonyms of the patients: by the named column, else by the headers; where no header has a number, by the
-        table's column patient_id or patient."""
+        """Pseudonyms of the patients.
+
+        By the named column, else by the headers; where no header has a number, by the table's column patient_id or
+        patient.
+        """
         facts = [self._facts(path) for path in rows.paths]
         column = self.config.patient_column
         if column is None and rows.table is not None and not any(f.known for f in facts):

@@ -41,10 +41,16 @@ DAMAGED = (
 class Facts:
     """What a header says; `patient` never leaves this process.
 
-    film : SOPInstanceUID, or where there is none the sha256 of the file.
-    patient : patient's number, else the study's UID; None where there is neither.
-    known : whether `patient` is a patient's number.
-    sex, age_band, view : for subgroup rows; "unknown" where the header does not say.
+    Parameters
+    ----------
+    film
+        SOPInstanceUID, or where there is none the sha256 of the file.
+    patient
+        Patient's number, else the study's UID; None where there is neither.
+    known
+        Whether `patient` is a patient's number.
+    sex, age_band, view
+        For subgroup rows; "unknown" where the header does not say.
     """
 
     film: str
@@ -133,8 +139,11 @@ def _decode(header: Dataset, windowing: Windowing, *, grey: bool) -> np.ndarray:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What pydicom and its decoders raise on files that are cut short or make no sense names the file; elements are
-    parsed only when they are looked at, so that this can happen anywhere. (NotImplementedError is a RuntimeError.)"""
+    """Let what pydicom and its decoders raise name the file.
+
+    They raise on files that are cut short or make no sense. Elements are parsed only when they are looked at, so that
+    this can happen anywhere. (NotImplementedError is a RuntimeError.)
+    """
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
@@ -162,8 +171,10 @@ def _read(path: Path, *, only: Sequence[str] | None = None) -> Dataset:
 
 
 def _is_cut_short(header: Dataset, content: bytes) -> bool:
-    """Whether compressed pixels lack their end mark: pydicom warns of that and goes on, and a JPEG decoder would make
-    up the rest of the film."""
+    """Whether compressed pixels lack their end mark.
+
+    Pydicom warns of that and goes on, and a JPEG decoder would make up the rest of the film.
+    """
     if not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return False
     return content.rfind(SEQUENCE_END) < int(header["PixelData"].file_tell or 0)

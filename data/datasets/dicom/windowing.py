@@ -21,9 +21,13 @@ FAR = 20  # widths beside a window's centre, where every window function has rea
 class Windowing:
     """Which stored values become black and white.
 
-    window : header takes the film's own window (see `apply_header`), percentile the one between two percentiles of its
+    Parameters
+    ----------
+    window : header, percentile or full
+        Header takes the film's own window (see `apply_header`), percentile the one between two percentiles of its
         values, full the one from its smallest to its largest value.
-    percentiles : of the film's values, for percentile and where header finds no window.
+    percentiles
+        Of the film's values, for percentile and where header finds no window.
     """
 
     window: Window = "header"
@@ -70,8 +74,10 @@ def _without_overlays(stored: np.ndarray, header: Dataset) -> np.ndarray:
 
 
 def _without_padding(counts: np.ndarray, values: np.ndarray, header: Dataset) -> np.ndarray:
-    """Pixels by value, int (V,), without those between PixelPaddingValue and PixelPaddingRangeLimit; with them, where
-    nothing else is in the film."""
+    """Pixels by value, int (V,), without padding.
+
+    Left out is what lies between PixelPaddingValue and PixelPaddingRangeLimit, unless nothing else is in the film.
+    """
     padding = _number(header, "PixelPaddingValue")
     if padding is None:
         return counts
@@ -90,28 +96,35 @@ def _table(values: np.ndarray, seen: np.ndarray, header: Dataset, windowing: Win
         shown = apply_header(real, header)
         if shown is not None and np.ptp(shown[seen > 0]) > 0:
             return shown
-    order = np.argsort(real, kind="stable")
     shares = (0.0, 100.0) if windowing.window == "full" else windowing.percentiles
-    low, high = (_percentile(real[order], seen[order], share) for share in shares)
+    low, high = _percentiles(real, seen, shares)
     if high <= low:  # nearly all of the film is one value: what little there is beside it decides
-        low, high = (_percentile(real[order], seen[order], share) for share in (0.0, 100.0))
+        low, high = _percentiles(real, seen, (0.0, 100.0))
     ramp: np.ndarray = np.clip((real - low) / max(high - low, 1e-9), 0, 1)
     return ramp
 
 
-def _percentile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
-    """Smallest of the ascending values that at least `share` percent of the pixels do not exceed."""
-    running = np.cumsum(counts)
-    at = int(np.searchsorted(running, share / 100 * running[-1], side="left"))
-    first = int(np.argmax(counts > 0))
-    return float(values[min(max(at, first), len(values) - 1)])
+def _percentiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, float]) -> tuple[float, float]:
+    """For each share, the smallest value that at least so many percent of the pixels do not exceed."""
+    low, high = np.percentile(values, shares, weights=counts, method="inverted_cdf")
+    return float(low), float(high)
 
 
 def apply_header(real: np.ndarray, header: Dataset) -> np.ndarray | None:
-    """Brightness 0..1 by the film's own VOI (PS3.3 C.11.2): its first VOI LUT, else its first window (LINEAR,
-    LINEAR_EXACT or SIGMOID), as `pydicom.pixels.apply_voi_lut` computes it; None where there is neither.
+    """Brightness by the film's own VOI (PS3.3 C.11.2).
 
-    real : values after the modality transform. A window narrower than 1 (LINEAR) or than anything counts as none.
+    Its first VOI LUT, else its first window (LINEAR, LINEAR_EXACT or SIGMOID), as `pydicom.pixels.apply_voi_lut`
+    computes it. A window narrower than 1 (LINEAR) or than anything counts as none.
+
+    Parameters
+    ----------
+    real
+        Values after the modality transform.
+
+    Returns
+    -------
+    Brightness, 0..1
+        None where there is neither LUT nor window.
     """
     from pydicom.pixels import apply_voi
 
@@ -128,8 +141,11 @@ def apply_header(real: np.ndarray, header: Dataset) -> np.ndarray | None:
 
 
 def _apply_window(real: np.ndarray, header: Dataset, centre: float, width: float) -> np.ndarray:
-    """pydicom maps to the range of the stored values; the two ends, found by asking far outside the window, take that
-    to 0..1."""
+    """Brightness 0..1 by a window, as pydicom computes it.
+
+    Pydicom maps to the range of the stored values; the two ends, found by asking far outside the window, take that to
+    0..1.
+    """
     from pydicom import Dataset
     from pydicom.pixels import apply_windowing
 

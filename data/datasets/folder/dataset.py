@@ -232,8 +232,10 @@ class Folder(FilmDataset):
         return parts
 
     def _carve_val(self, train: np.ndarray, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
-        """Train and val out of a given train split, in the proportion of `fractions`; test is left as it
-        is."""
+        """Train and val out of a given train split, in the proportion of `fractions`.
+
+        Test is left as it is.
+        """
         from data.splits.by_patient import split_patients_in
 
         learn, check, _ = self.config.fractions

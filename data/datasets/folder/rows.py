@@ -31,10 +31,16 @@ SPLIT_WORDS = {
 class Rows:
     """The images there are: one entry an image.
 
-    labels : class or joined findings of each; empty where they stand in columns of their own.
-    splits : the word for each image's split, where one is given.
-    table, at : the table, and the row of it (from 0) that speaks of each image.
-    stats : size and date of each file; None where it is missing.
+    Parameters
+    ----------
+    labels
+        Class or joined findings of each; empty where they stand in columns of their own.
+    splits
+        The word for each image's split, where one is given.
+    table, at
+        The table, and the row of it (from 0) that speaks of each image.
+    stats
+        Size and date of each file; None where it is missing.
     """
 
     ids: list[str]
@@ -58,7 +64,10 @@ class Rows:
     def notes(self, root: Path, *, whole_tree: bool) -> dict[str, Any]:
         """How table and disk differ; empty when they do not.
 
-        whole_tree : look for images that no row names in all of `root`, not only in folders that rows name.
+        Parameters
+        ----------
+        whole_tree
+            Look for images that no row names in all of `root`, not only in folders that rows name.
         """
         if self.table is None:
             return {}
@@ -90,8 +99,12 @@ def rows_of_table(
 ) -> Rows:
     """The rows of a table whose images lie below `root`.
 
-    label_column : None where findings have columns of their own.
-    missing : "refuse" a row without a file, or "skip" it.
+    Parameters
+    ----------
+    label_column
+        None where findings have columns of their own.
+    missing
+        "refuse" a row without a file, or "skip" it.
 
     Raises
     ------

@@ -29,8 +29,14 @@ Name = Literal[
 class Published:
     """One 2D set as published.
 
-    task : "multi-class", "binary-class", "ordinal-regression", or "multi-label" (findings co-occur).
-    md5 : of the npz, by size in px. channels : 1 or 3. classes : names in label order.
+    Parameters
+    ----------
+    task : "multi-class", "binary-class", "ordinal-regression", or "multi-label" (findings co-occur)
+    md5
+        Of the npz, by size in px.
+    channels : 1 or 3
+    classes
+        Names in label order.
     """
 
     task: str

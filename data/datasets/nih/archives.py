@@ -122,8 +122,10 @@ def _folder(to: Path, remote: Remote) -> Path:
 
 
 def _room(to: Path, missing: Sequence[Remote], *, keep_archives: bool) -> int:
-    """Bytes that will be needed at the worst moment. Films in PNG do not shrink further in an archive, so that it
-    unpacks to about its own size."""
+    """Bytes that will be needed at the worst moment.
+
+    Films in PNG do not shrink further in an archive, so that it unpacks to about its own size.
+    """
     sizes = [remote.size or 0 for remote in missing]
     there = sum((to / remote.name).stat().st_size for remote in missing if (to / remote.name).is_file())
     archives = sum(sizes) if keep_archives else max(sizes, default=0)

@@ -18,8 +18,14 @@ DEPTH = 3
 class Layout:
     """Image files by name.
 
-    files : path of each file, as text: a hundred thousand `Path`s would cost more than finding them.
-    folders : folders looked into, in order. twins : names met a second time; the first file counts.
+    Parameters
+    ----------
+    files
+        Path of each file, as text: a hundred thousand `Path`s would cost more than finding them.
+    folders
+        Folders looked into, in order.
+    twins
+        Names met a second time; the first file counts.
     """
 
     files: dict[str, str]

@@ -23,11 +23,16 @@ NOWHERE = ""
 def by_patients(
     entries: Entries, labels: np.ndarray, *, fractions: tuple[float, float, float], seed: int
 ) -> np.ndarray:
-    """A seeded split by patient, stratified over `labels` (N,) or (N, K); see `split_by_patient`.
+    """A seeded split by patient, stratified over `labels`; see `split_by_patient`.
+
+    Parameters
+    ----------
+    labels : (N,) or (N, K)
 
     Returns
     -------
-    Name of the split of each film, str (N,).
+    str (N,)
+        Name of the split of each film.
     """
     from data.splits.by_patient import split_by_patient
 
@@ -133,11 +138,16 @@ def carve_val(
 def check_classes(splits: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, by: str) -> dict[str, Any]:
     """Refuse splits that cannot be learned from or judged on; say which classes a split lacks.
 
-    labels : int64 (N,) or uint8 (N, K). by : how the films were split, for the message.
+    Parameters
+    ----------
+    labels : int64 (N,) or uint8 (N, K)
+    by
+        How the films were split, for the message.
 
     Returns
     -------
-    Notes: for each of val and test, the classes of which it has no film, or nothing but films.
+    notes
+        For each of val and test, the classes of which it has no film, or nothing but films.
 
     Raises
     ------

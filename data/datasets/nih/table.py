@@ -76,9 +76,18 @@ MONTHS, WEEKS, DAYS = 12, 52, 365
 class Entries:
     """Rows of the table; all arrays are of one length N.
 
-    images : file names, str (N,). patients : 8 digits as in the file names, whatever the table wrote, str (N,).
-    findings : uint8 (N, 14), columns in the order of `FINDINGS`; a row of zeros is No Finding.
-    ages : years, float64 (N,), -1 where unknown. sexes, views : str (N,), "unknown" where the cell is empty.
+    Parameters
+    ----------
+    images : str (N,)
+        File names.
+    patients : str (N,)
+        8 digits as in the file names, whatever the table wrote.
+    findings : uint8 (N, 14)
+        Columns in the order of `FINDINGS`; a row of zeros is No Finding.
+    ages : float64 (N,), years
+        -1 where unknown.
+    sexes, views : str (N,)
+        "unknown" where the cell is empty.
     """
 
     images: np.ndarray
@@ -287,7 +296,8 @@ def read_boxes(path: Path, images: Sequence[str]) -> dict[str, list[Any]]:
 
     Returns
     -------
-    Columns id, finding, x, y, w, h: left, top, width and height in pixels of the published 1024 x 1024 film.
+    Columns id, finding, x, y, w, h
+        Left, top, width and height in pixels of the published 1024 x 1024 film.
 
     Raises
     ------

@@ -28,11 +28,17 @@ STEPS = (2, 4, 6, 8, 14)
 class Selection:
     """The films of a task.
 
-    rows : int64 (M,), rows of the entries they were chosen from, ascending.
-    labels : int64 (M,), one class a film, or uint8 (M, K), findings that co-occur.
-    classes : names of the K classes or findings.
-    pool : int64 (P,), rows among which patients are drawn for the splits, ascending; `rows` are some of them.
-    strata : what that draw spreads evenly: int64 (P,), or uint8 (P, S).
+    Parameters
+    ----------
+    rows : int64 (M,), ascending
+        Rows of the entries they were chosen from.
+    labels : int64 (M,), one class a film, or uint8 (M, K), findings that co-occur
+    classes
+        Names of the K classes or findings.
+    pool : int64 (P,), ascending
+        Rows among which patients are drawn for the splits; `rows` are some of them.
+    strata : int64 (P,) or uint8 (P, S)
+        What that draw spreads evenly.
     """
 
     rows: np.ndarray
@@ -54,23 +60,32 @@ def select(
 ) -> Selection:
     """Choose films and labels among `entries` (the films at hand).
 
-    multilabel14 : every film, a column for each of the 14 findings; No Finding is a row of zeros.
-    progressive : a column for each of the `k` findings that most of the films show (ties in NIH's order), or for the
+    Parameters
+    ----------
+    task : multilabel14, progressive, single or binary
+        multilabel14: every film, a column for each of the 14 findings; No Finding is a row of zeros.
+
+        progressive: a column for each of the `k` findings that most of the films show (ties in NIH's order), or for the
         first `k` of `findings`. Films whose findings all are among them, and No Finding, so that a row of zeros always
         means a film without a finding, and a smaller k's films are among a larger one's. Patients are drawn for the
         splits once for all k, among all films, so that at k = 2, 4, 6, 8 and 14 every finding that can be in every
         split is.
-    single : one class a film, from `findings` (the preset of six without): films that show that finding and no other,
-        or No Finding. A single name stands against No Finding.
-    binary : No Finding against one finding (Infiltration without), whether or not the film shows others: as many films
-        of each class as the rarer has, at most `cap`.
 
-    findings : names in any of the spellings of `table.normalise`.
-    cap : films of each class at most; which, is drawn by patient and does not depend on the order of rows. Without it
+        single: one class a film, from `findings` (the preset of six without): films that show that finding and no
+        other, or No Finding. A single name stands against No Finding.
+
+        binary: No Finding against one finding (Infiltration without), whether or not the film shows others: as many
+        films of each class as the rarer has, at most `cap`.
+    findings
+        Names in any of the spellings of `table.normalise`.
+    cap
+        Films of each class at most; which, is drawn by patient and does not depend on the order of rows. Without it
         20,000 for binary, and no bound for single; refused where findings co-occur.
-    others : films that show a finding outside the list beside one in it. auto: allowed in binary, else excluded. Where
+    others
+        Films that show a finding outside the list beside one in it. auto: allowed in binary, else excluded. Where
         findings co-occur, allow takes every film, and a row of zeros means "none of these".
-    seed : draws the films under `cap`.
+    seed
+        Draws the films under `cap`.
 
     Raises
     ------

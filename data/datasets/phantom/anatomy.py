@@ -21,9 +21,17 @@ LUNG_DEPTH = np.float32(0.74)
 class Body:
     """What the rays meet, and the landmarks findings are placed by.
 
-    tissue, air, bone, heart: thickness maps. left: whether a point lies in the patient's left half.
-    across: distance from the midline. shell: 0 in the middle of a lung, 1 at the apex and the chest wall.
-    below: distance above (< 0) or below (> 0) the dome of the diaphragm.
+    Parameters
+    ----------
+    tissue, air, bone, heart
+        Thickness maps.
+    left
+        Whether a point lies in the patient's left half.
+    across
+        Distance from the midline.
+    shell : 0 in the middle of a lung, 1 at the apex and the chest wall
+    below
+        Distance above (< 0) or below (> 0) the dome of the diaphragm.
     """
 
     x: Array

@@ -26,10 +26,17 @@ def enlargement(severity: Array, gain: Array) -> Array:
 def draw_findings(s: Numbers, severity: Array, body: Body, texture: Array) -> tuple[Array, Array]:
     """Draw everything but the heart's size into `body` (in place).
 
-    texture: (B, H, W) standard normal field, what patches are made of.
+    Parameters
+    ----------
+    texture : (B, H, W)
+        Standard normal field, what patches are made of.
 
-    Returns `aerated` (B, H, W), 1 where lung with its vessels is, 0 where fluid or free air took its place, and
-    `free`, 1 where free air lies between lung and chest wall.
+    Returns
+    -------
+    aerated : (B, H, W)
+        1 where lung with its vessels is, 0 where fluid or free air took its place.
+    free
+        1 where free air lies between lung and chest wall.
     """
     gain = s["gain"]
     depth = {name: severity[:, k, None, None] * gain for name, k in COLUMN.items()}

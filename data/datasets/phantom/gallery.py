@@ -20,8 +20,11 @@ LABEL = 18
 
 
 def gallery(*, seed: int = 0, columns: int = 7) -> NDArray[np.uint8]:
-    """Picture (H, W), 0 to 255: a row of films for each class, each of another patient, at SIDE px; below them one film
-    of each class at 32 px, enlarged without smoothing."""
+    """Picture of films of every class, (H, W), 0 to 255.
+
+    A row of films for each class, each of another patient, at SIDE px; below them one film of each class at 32 px,
+    enlarged without smoothing.
+    """
     films = draw_films(150 * columns, seed=seed, stream="reserve", task="single", difficulty=1.0)
     rows, strip = [], []
     for k, name in enumerate(CLASSES):

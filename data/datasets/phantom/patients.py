@@ -34,11 +34,17 @@ N_MAIN, N_SIDE, N_TWIG = 9, 4, 3  # vessels of a lung, side branches of each, tw
 class Films:
     """n films to be drawn: what is known about them and the numbers they are drawn from.
 
-    labels: int64 (n,) index into CLASSES, or uint8 (n, 5) in the order of FINDINGS.
-    severity: float32 (n, 5), 0 = absent, up to 1; the only field the findings are drawn from.
-    shape: name -> float32 (n,), the anatomy, pose and exposure.
-    branches: float32 (n, 2, 9, 4, 3, 2) standard normal deviates that shape the vessels of right and left lung.
-    seeds: one per film, for texture and noise.
+    Parameters
+    ----------
+    labels : int64 (n,), index into CLASSES, or uint8 (n, 5), in the order of FINDINGS
+    severity : float32 (n, 5), 0 = absent, up to 1
+        The only field the findings are drawn from.
+    shape : name -> float32 (n,)
+        The anatomy, pose and exposure.
+    branches : float32 (n, 2, 9, 4, 3, 2)
+        Standard normal deviates that shape the vessels of right and left lung.
+    seeds : one per film
+        For texture and noise.
     """
 
     labels: NDArray[np.int64] | NDArray[np.uint8]

@@ -29,8 +29,12 @@ _PIXELS_AT_ONCE = 1 << 16
 def render(films: Films, size: int, *, noise: bool = True, workers: int | None = None) -> NDArray[np.uint8]:
     """Films as uint8 (N, 1, size, size), 0 = black. A film's pixels do not depend on the others'.
 
-    noise : whether grain and clutter are added; without it the picture is the anatomy alone.
-    workers : threads; by default as many as there are cores, at most 4. Never changes a pixel.
+    Parameters
+    ----------
+    noise
+        Whether grain and clutter are added; without it the picture is the anatomy alone.
+    workers
+        Threads; by default as many as there are cores, at most 4. Never changes a pixel.
     """
     out = np.empty((len(films), 1, size, size), np.uint8)
     step = max(1, _PIXELS_AT_ONCE // (size * supersampling(size)) ** 2)
@@ -100,8 +104,10 @@ def _texture(streams: list[np.random.Generator], n: int) -> Array:
 
 
 def _stretch(grid: Array, first: NDArray[np.int64], weights: Array) -> Array:
-    """Interpolate (B, m, m) to (B, n, n) along both axes; sums of slices, as a matrix product may round otherwise
-    from one batch to the next."""
+    """Interpolate (B, m, m) to (B, n, n) along both axes.
+
+    Sums of slices, as a matrix product may round otherwise from one batch to the next.
+    """
     for _ in range(2):
         rows = weights[0][:, None] * grid[:, first]
         for k in range(1, len(weights)):
