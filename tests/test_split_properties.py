@@ -133,6 +133,24 @@ def test_no_more_patients_change_sides_than_it_takes(data: st.DataObject) -> Non
         assert (worth(moved, has), int((moved == part).sum())) == best
 
 
+@pytest.mark.parametrize(
+    ("part", "has", "instead"),
+    [
+        ([2, 1, 2, 0], ["1001", "0010", "0010", "0010"], (1, 5, 3)),
+        ([0, 1, 2, 1, 1], ["00011", "01101", "01110", "00010", "00100"], (4, 9, 4)),
+    ],
+)
+def test_train_comes_before_all_parts_together_and_these_before_test(
+    part: list[int], has: list[str], instead: tuple[int, int, int]
+) -> None:
+    """Two tables where what is wanted more costs what is wanted less; `instead` is what could be had in its place."""
+    carries = np.array([[mark == "1" for mark in marks] for marks in has])
+    every = [np.array(p) for p in itertools.product(range(3), repeat=len(part)) if len(set(p)) == 3]
+    worths = {worth(p, carries) for p in every}
+    assert instead in worths
+    assert worth(cover_classes(np.array(part), carries, n_parts=3), carries) == max(worths) > instead
+
+
 def test_only_the_first_patients_of_a_class_are_free_to_move(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a large table makes no large programme: here the first two of each of two classes."""
     monkeypatch.setattr(sys.modules[cover_classes.__module__], "FREE_PER_CLASS", 2)

@@ -149,6 +149,12 @@ def test_two_patients_cannot_be_split_in_three() -> None:
     assert sorted(map(len, parts.values())) == [1, 1, 1]
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3)])
+def test_no_image_at_all_cannot_be_split(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="cannot be split into 3 parts"):
+        split_by_patient([], np.zeros(shape, np.int64), seed=0)
+
+
 def test_names_and_labels_of_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="3 patients' names but 4 labels"):
         split_by_patient(["a", "b", "c"], np.zeros(4, int), seed=0)
