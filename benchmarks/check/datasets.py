@@ -36,10 +36,10 @@ class DatasetExam(Examination):
 
 
 def check_origin(exam: DatasetExam) -> None:
-    """licence and citation say where the images come from and what is allowed."""
-    for name in ("licence", "citation"):
-        said = getattr(exam.plugin, name, "")
-        expect(isinstance(said, str) and bool(said.strip()), f"{name} is {said!r}")
+    """licence says what is allowed with the images; citation names their paper, and is empty where there is none."""
+    licence, citation = (getattr(exam.plugin, name, None) for name in ("licence", "citation"))
+    expect(isinstance(licence, str) and bool(licence.strip()), f"licence is {licence!r}")
+    expect(isinstance(citation, str), f"citation is {citation!r}")
 
 
 def check_source(exam: DatasetExam) -> None:
