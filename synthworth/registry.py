@@ -234,3 +234,20 @@ def load_plugin_file(path: Path) -> None:
         del sys.modules[name]
         raise UserError(f"--plugin {path}: {type(error).__name__}: {error}") from error
     _PLUGIN_FILES[path] = name
+
+
+def config_of(plugin: Any, name: str) -> Any:
+    """The options' class of a plugin.
+
+    Raises
+    ------
+    UserError
+        When it has none.
+    """
+    config = getattr(plugin, "Config", None)
+    if not isinstance(config, type):
+        raise UserError(
+            f"{name} has no Config: a frozen dataclass of its options is part of the contract. python -m "
+            f"benchmarks.check {name} says what else is"
+        )
+    return config

@@ -13,7 +13,7 @@ from pages import OURS, PAGES, README, ROOT, SMOKE, blocks, call, commands, make
 
 NOT_RUN = {
     "python3 -m venv .venv": ".ci/run executes the README's test command in a fresh environment",
-    "pip install": ".ci/run, as above",
+    "pip install": "it installs this project anew; .ci/run and tox do",
     "pre-commit install": "it changes the clone it is called in",
     "tox": "it is what runs this test",
     "python -m data.download": "it fetches from the publishers; tests/test_download.py has a server of its own",
@@ -158,12 +158,13 @@ def test_every_result_on_a_page_says_where_it_comes_from() -> None:
 
 
 def test_the_guides_own_pytest_passes(workplace: Path) -> None:
-    for page in PAGES:
-        for name, code in marked(page, "test:", "python").items():
-            (workplace / name).write_text(code, encoding="utf-8")
-            done = call(f"python -m pytest -q -p no:cacheprovider {name}", workplace)
-            assert done.returncode == 0, done.stdout
-            assert re.search(r"^\d+ passed", done.stdout, re.M)
+    shown = {name: code for page in PAGES for name, code in marked(page, "test:", "python").items()}
+    assert shown
+    for name, code in shown.items():
+        (workplace / name).write_text(code, encoding="utf-8")
+        done = call(f"python -m pytest -q -p no:cacheprovider {name}", workplace)
+        assert done.returncode == 0, done.stdout
+        assert re.search(r"^\d+ passed", done.stdout, re.M)
 
 
 def test_the_short_plugin_of_the_guide_is_short() -> None:

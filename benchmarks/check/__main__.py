@@ -21,7 +21,7 @@ from data.registry import datasets
 from generators.registry import generators
 from synthworth.commands import FAILED, OK, guarded
 from synthworth.errors import UserError, unknown_name
-from synthworth.registry import Registry, import_target, load_plugin_file
+from synthworth.registry import Registry, config_of, import_target, load_plugin_file
 
 __all__ = ["CheckResult", "check_generator", "main"]
 
@@ -102,7 +102,7 @@ def parse(args: Sequence[str]) -> tuple[CheckOptions, Any, str, Any]:
         if rest:
             tyro.cli(CheckOptions, args=list(args), prog=PROG)  # says which flag it does not know, and ends
         return options, plugin, kind, None
-    tiny = getattr(plugin, "tiny_config", plugin.Config)
+    tiny = getattr(plugin, "tiny_config", None) or config_of(plugin, options.name)
     config = dataclasses.replace(tiny(), **implied)
     shape = dataclasses.make_dataclass("Own", [(FLAGS[kind], type(config))], frozen=True)
     own = tyro.cli(shape, args=rest, default=shape(config), prog=PROG)
@@ -112,13 +112,17 @@ def parse(args: Sequence[str]) -> tuple[CheckOptions, Any, str, Any]:
 def main(args: Sequence[str]) -> int:
     """Check one plugin and print a table of what was found."""
     options, plugin, kind, config = parse(args)
+    tasks = getattr(plugin, "tasks", ("single", "multi"))
+    multilabel = options.multi or "single" not in tasks
     results = check_plugin(
-        plugin, kind=kind, multilabel=options.multi, channels=options.channels, size=options.size, config=config
+        plugin, kind=kind, multilabel=multilabel, channels=options.channels, size=options.size, config=config
     )
     for result in results:
         print(f"{'pass' if result.passed else 'FAIL'}  {result.name:<14}{result.message}".rstrip())
         if not result.passed:
             print(f"{'':<20}expected: {result.expected}")
+    if kind in ("generator", "classifier") and {"single", "multi"} <= set(tasks) and not multilabel:
+        print("checked on images of one class each; --multi checks findings that co-occur")
     n_failed = sum(not r.passed for r in results)
     print(f"{kind} {options.name}: {len(results) - n_failed} of {len(results)} checks passed")
     return FAILED if n_failed else OK

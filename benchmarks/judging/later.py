@@ -81,8 +81,15 @@ def _beyond(metric: Metric) -> str | None:
 
 def _command(record: Mapping[str, Any], plugins: Sequence[Path]) -> str:
     """What completes a record: the command that made it, which finds all stages in the store."""
-    said = str(record["provenance"]["command"])
-    return " ".join([said, *(f"--plugin {plugin}" for plugin in plugins if str(plugin) not in said)])
+    words = str(record["provenance"]["command"]).split(" ")
+    if not plugins:
+        return " ".join(words)
+    if "--plugin" not in words:
+        return " ".join([*words, "--plugin", *map(str, plugins)])
+    begin = words.index("--plugin") + 1
+    end = next((k for k in range(begin, len(words)) if words[k].startswith("-")), len(words))
+    further = [str(plugin) for plugin in plugins if str(plugin) not in words[begin:end]]
+    return " ".join([*words[:end], *further, *words[end:]])
 
 
 def _null(record: Mapping[str, Any], part: str, metric: Metric, reason: Unavailable) -> list[Value]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from benchmarks.metrics.value import Direction, Value
-from synthworth.errors import Unavailable
+from synthworth.errors import Unavailable, UserError
 
 FEATURES = frozenset({"real", "fake", "logits"})
 """Evidence that an extractor gives: a metric that needs any of it is asked once for each extractor."""
@@ -137,13 +138,24 @@ class Metric:
         ------
         TypeError
             When the function gives something else than Values.
+        UserError
+            When a plugin's function raises anything but Unavailable.
         """
         there = {name: piece for name, piece in evidence.items() if piece is not None}
         lacking = [name for name in self.needs if name not in there]
         if lacking:
             n = next((len(there[name]) for name in SIZED if name in there), 0)
             return self.missing(f"needs {', '.join(lacking)}, which this run does not have", n)
-        found = self(**{name: there[name] for name in self.takes if name in there})
+        try:
+            found = self(**{name: there[name] for name in self.takes if name in there})
+        except Exception as error:
+            if str(getattr(self, "__module__", "")).startswith("benchmarks."):
+                raise
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            raise UserError(
+                f"metric {getattr(self, '__name__', '?')} raised {type(error).__name__}: {error} "
+                f"({where.filename}:{where.lineno}). Everything else is kept; mend it and give the command again"
+            ) from error
         return {name: self._named(name, value) for name, value in found.items()}
 
     def _named(self, name: str, value: Value) -> Value:

@@ -21,7 +21,7 @@ from data.mixing import Mode
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.errors import UserError, unknown_name
-from synthworth.registry import load_plugin_file
+from synthworth.registry import config_of, load_plugin_file
 from synthworth.work import Budget
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
@@ -280,7 +280,7 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
     of_gen = _by_name(preset, "generators", generator)
-    of_clf = _known(classifiers.get(classifier).Config, _by_name(preset, "classifiers", classifier))
+    of_clf = _known(config_of(classifiers.get(classifier), classifier), _by_name(preset, "classifiers", classifier))
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
     where = str(chosen.config) if chosen.config else f"preset {preset_name}"
     parts = {
@@ -291,7 +291,7 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     found = {}
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
-        found[part] = _layered(registry.get(name).Config, layers, where, f"{part}.")
+        found[part] = _layered(config_of(registry.get(name), name), layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
