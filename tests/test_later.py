@@ -288,3 +288,25 @@ def test_the_same_command_with_the_plugin_completes_the_record_and_trains_nothin
     assert {"mcc", "val_accuracy"} <= after["utility"].keys() - before["utility"].keys()
     assert after["cost"] == before["cost"], "the classifiers are those of the first run"
     assert "val_accuracy" in done.stdout
+
+
+def test_further_plugins_join_the_flag_that_the_command_has() -> None:
+    from benchmarks.judging.later import _command
+
+    def command(said: str, *plugins: str) -> str:
+        return _command({"provenance": {"command": said}}, [Path(plugin) for plugin in plugins])
+
+    assert command("run --plugin a.py b.py --ratio 1", "b.py", "c.py") == "run --plugin a.py b.py c.py --ratio 1"
+    assert command("run --plugin kappa.py", "a.py") == "run --plugin kappa.py a.py"
+    assert command("run --ratio 1", "a.py", "b.py") == "run --ratio 1 --plugin a.py b.py"
+
+
+def test_a_plugins_metric_that_raises_is_named_with_its_place() -> None:
+    from benchmarks.metrics.declare import declared
+    from synthworth.errors import UserError
+
+    def broken(*, truth: Any, scores: Any) -> dict[str, Any]:
+        return {"broken": 1 / 0}
+
+    with pytest.raises(UserError, match=r"metric broken raised ZeroDivisionError.*test_later\.py:\d+"):
+        declared("broken", broken).measure(truth=[0], scores=[[0.5]])

@@ -208,3 +208,12 @@ print("heavy:", sorted(set({HEAVY!r}) & set(sys.modules)))
     done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("heavy: []"), done.stdout[-300:]
+
+
+def test_a_plugin_without_options_is_named_in_one_line() -> None:
+    from synthworth.registry import config_of
+
+    class Bare: ...
+
+    with pytest.raises(UserError, match="bare has no Config: a frozen dataclass of its options"):
+        config_of(Bare, "bare")
