@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from benchmarks.statistics.crossed_trainings import Pooled
     from benchmarks.statistics.sampled import Sampled
 
+SETTING = (
+    "dataset", "data", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf", "train", "precision",
+    "seed", "seeds",
+)  # fmt: skip
+"""Fields of a RunSpec in which an arm and the real images alone that it is compared with agree."""
+
 
 def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Records of two or more trainings of one generator, otherwise alike, in the order of their seeds."""
@@ -36,8 +42,13 @@ def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | No
     ----------
     known : AUROC of arms that were judged just now, by run id; that of the others is made from their predictions.
     """
-    zero = next((e for e in entries if is_zero_line(e.spec)), None)
-    return [_sentence(group, zero, known or {}) for group in by_method(entries)]
+    return [_sentence(group, _zero_line(group[0], entries), known or {}) for group in by_method(entries)]
+
+
+def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
+    """Real images alone in the entry's own setting: records of several settings may lie in one folder."""
+    there = (e for e in entries if is_zero_line(e.spec) and all(e.spec[k] == entry.spec[k] for k in SETTING))
+    return next(there, None)
 
 
 def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sampled]) -> str:
