@@ -14,16 +14,12 @@ import tyro
 from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.report.tables import console
+from benchmarks.request.spec import SETTING
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.explain import explain_difference
 from benchmarks.verdicts.verdict import Kind, word_of
 from synthworth.commands import OK, guarded
 from synthworth.errors import Unavailable, UserError
-
-SHARED = ("dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
-          "classifier_version", "train", "precision")  # fmt: skip
-"""Settings in which two arms of one experiment agree: where they do not, the difference is not the images' alone."""
-
 
 SAID = {
     Kind.HELPS: "is BETTER than", Kind.HURTS: "is WORSE than", Kind.UNEQUAL: "is NOT COMPARED AT EQUAL COMPUTE with",
@@ -73,7 +69,7 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
         **found,
         "run_a": a.run_id,
         "run_b": b.run_id,
-        "differing": [name for name in SHARED if a.spec[name] != b.spec[name]],
+        "differing": [name for name in SETTING if a.spec[name] != b.spec[name]],
         "unequal": unequal(a.record["training"], b.record["training"]),
         "equivalence": equivalence(mine.minus(other), margin=margin),
     }

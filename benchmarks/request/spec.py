@@ -16,6 +16,12 @@ NONE = "none"
 N_BOOTSTRAP = 2000
 NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
 """Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
+SETTING = (
+    "dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
+    "classifier_version", "train", "precision",
+)  # fmt: skip
+"""Fields of a RunSpec in which two arms of one experiment agree: where they do not, a difference is not the images'
+doing alone."""
 ANALYSIS = 2
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 

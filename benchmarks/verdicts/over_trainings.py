@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
-from benchmarks.request.spec import NOT_THE_ARM, is_zero_line
+from benchmarks.request.spec import NOT_THE_ARM, SETTING, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.verdict import word_of
 from synthworth.errors import Unavailable
@@ -16,12 +16,6 @@ from synthworth.keys import digest
 if TYPE_CHECKING:
     from benchmarks.statistics.crossed_trainings import Pooled
     from benchmarks.statistics.sampled import Sampled
-
-SETTING = (
-    "dataset", "data", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf", "train", "precision",
-    "seed", "seeds",
-)  # fmt: skip
-"""Fields of a RunSpec in which an arm and the real images alone that it is compared with agree."""
 
 
 def by_method(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -47,7 +41,11 @@ def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | No
 
 def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     """Real images alone in the entry's own setting: records of several settings may lie in one folder."""
-    there = (e for e in entries if is_zero_line(e.spec) and all(e.spec[k] == entry.spec[k] for k in SETTING))
+    there = (
+        e
+        for e in entries
+        if is_zero_line(e.spec) and all(e.spec[k] == entry.spec[k] for k in (*SETTING, "seed", "seeds"))
+    )
     return next(there, None)
 
 
