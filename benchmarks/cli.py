@@ -17,6 +17,7 @@ COMMANDS = {
     "check": ("benchmarks.check.__main__", "prove that a plugin keeps its contract"),
     "show": ("benchmarks.show", "one record, in full"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
+    "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),
     "speed": ("benchmarks.speed.__main__", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),

@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> int:
     report.print_privacy(out, outcome.records)
     report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
     judged = report.judged(outcome.records, generator=o.generator)
-    report.print_comparisons(out, judged)
+    report.print_comparisons(out, [r if r in judged else report.against_none(r) for r in outcome.records])
     report.print_verdicts(out, judged)
     for line in by_val(outcome.records, generator=o.generator):
         out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)

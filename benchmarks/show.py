@@ -17,7 +17,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.store import Records
 from benchmarks.report.columns import fidelity_columns
 from benchmarks.report.footnotes import Notes
-from benchmarks.report.tables import console, number, print_places, print_verdicts, table
+from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
 from synthworth.commands import OK, guarded
 from synthworth.registry import load_plugin_file
@@ -113,11 +113,11 @@ def _short(number: float | None) -> str:
 
 
 def _print_comparisons(out: Any, record: dict[str, Any]) -> None:
-    made = table("AUROC, paired difference", ("against", "difference", "95 % interval", "sign-flip p"))
+    made = table("AUROC, paired difference", ("against", "difference", "95 % interval", P_TITLE))
     for control, row in record["comparisons"].items():
         made.add_row(
             escape(control), f"{row['difference']:+.4f}", f"[{row['low']:+.4f}, {row['high']:+.4f}]",
-            f"{row['p_value']:.3f}",
+            f"{row['p_interval']:.3f}",
         )  # fmt: skip
     if made.row_count:
         out.print(made)
@@ -148,7 +148,7 @@ def _signed(row: Mapping[str, Any] | None) -> str:
 
 
 def _print_counts(out: Any, record: dict[str, Any]) -> None:
-    made = table("training images by class", ("class", "real", "synthetic"))
+    made = table("training images by class", ("class", "real", record.get("added") or "added"))
     for name in record["classes"]:
         made.add_row(escape(name), *(str(record["counts"][kind][name]) for kind in ("real", "synthetic")))
     out.print(made)

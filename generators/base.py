@@ -27,7 +27,7 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`.
+    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called).
     """
 
     Config: ClassVar[type]
@@ -73,6 +73,7 @@ class BaseGenerator:
     is_control: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("single", "multi")
+    adds: ClassVar[str] = "synthetic"
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config

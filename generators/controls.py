@@ -79,6 +79,7 @@ class Duplicate(BaseGenerator):
     Config: ClassVar[type] = ControlConfig
     is_control: ClassVar[bool] = True
     trains: ClassVar[bool] = False
+    adds: ClassVar[str] = "copied"
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Keep the training images."""
@@ -134,6 +135,7 @@ class HoldoutReal(Duplicate):
     """
 
     needs_reserve: ClassVar[bool] = True
+    adds: ClassVar[str] = "further real"
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Keep the reserve; the training images are only checked.
@@ -159,6 +161,8 @@ class Jittered(Duplicate):
     What synthetic images add must be more than turning, shifting and re-exposing the real ones adds.
     """
 
+    adds: ClassVar[str] = "copied and augmented"
+
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Copies with the labels asked for, each changed by values of its own: uint8 (N, C, H, W)."""
         import torch
@@ -181,6 +185,8 @@ class LabelShuffle(Duplicate):
     Every row shows a class other than the one asked for, each of the others as often; where findings co-occur, an
     image with another of the training set's label vectors.
     """
+
+    adds: ClassVar[str] = "mislabelled"
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Images that do not show the labels asked for: uint8 (N, C, H, W)."""
@@ -206,6 +212,7 @@ class Noise(BaseGenerator):
     Config: ClassVar[type] = ControlConfig
     is_control: ClassVar[bool] = True
     trains: ClassVar[bool] = False
+    adds: ClassVar[str] = "noise"
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Measure mean and standard deviation of each channel over all training pixels."""

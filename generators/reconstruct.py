@@ -32,6 +32,7 @@ class Reconstruct(Duplicate):
 
     Config: ClassVar[type] = ReconstructConfig
     needs_generator: ClassVar[bool] = True
+    adds: ClassVar[str] = "reconstructed"
     config: ReconstructConfig
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:

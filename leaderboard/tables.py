@@ -211,7 +211,10 @@ def _row(standing: Standing, label: str) -> Row:
         value = record["cost"].get(name)
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {**record["comparisons"], **standing.against}
-    word, sentence = word_of_arm(comparisons), verdict(record["name"], comparisons)
+    how: dict[str, Any] = {"adjusted": standing.holm, "positive": record.get("positive_control")}
+    word = word_of_arm(comparisons, **how)
+    missing = record.get("not_compared", {}).get(NONE)
+    sentence = verdict(record["name"], comparisons, **how, missing=missing)
     in_order = {name: numbers[name] for name in NUMBERS}
     for name in added_columns():
         in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
@@ -248,7 +251,7 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
     row = standing.against.get(control)
     if row is None:
         return {name: Number(None, note=standing.missing[control]) for name in names}
-    p = Number(row["p_value"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
+    p = Number(row["p_interval"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
     adjusted = Number(standing.holm) if row["n_seeds"] > 1 else p
     found = Number(row["difference"], row["low"], row["high"], note=row["note"])
     return dict(zip(names, (found, p, adjusted), strict=True))

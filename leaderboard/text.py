@@ -25,10 +25,13 @@ HOW_TO_READ = """## How to read this
 - One table holds arms that can be compared: same real images, classifier, budget of optimiser steps and seeds.
 - **AUROC** is the mean over classifier seeds, on test. Brackets are 95 % intervals over seeds and patients.
 - **minus none** and **minus duplicate** are paired differences of AUROC: to real images alone, and to real images
-  drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is the exact sign-flip
-  p over seeds, which knows nothing of patients; **Holm p** is that of the interval (seeds and patients), adjusted for
-  all comparisons with none in the table.
-- **worth** is what one synthetic image did, in real images: 1 is as good as a further real image, 0 does nothing. It is
+  drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is that of the interval
+  (seeds and patients): below 0.05 where the interval excludes 0. **Holm p** is the same, adjusted for all comparisons
+  with none in the table.
+- **verdict**: `helps` and `hurts` are said where the Holm p is below 0.05; `by less than 0.01` where the difference is
+  smaller than the margin that makes none in use; `positive control not shown` where further real images were tried in
+  the same experiment and are not shown to help either.
+- **worth** is what one added image did, in real images: 1 is as good as a further real image, 0 does nothing. It is
   read off the learning curve of real images alone; an end that leaves the measured range is written `...`.
 - **rank** goes by AUROC. Arms share the rank of the arm that heads their group unless the paired interval of the
   difference to it excludes 0. FID and its like never rank: they do not tell what images are worth.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.statistics.interval import Interval, half_width, interval_p, mean_interval, sign_flip_p
+from benchmarks.statistics.interval import half_width, interval_p, mean_interval, sign_flip_p
 from benchmarks.statistics.quantile import one_sided_p, quantile
 from synthworth.errors import Unavailable
 
@@ -19,7 +19,8 @@ DRAWS = np.array([[0.4, 0.4, 0.1, 0.3], [0.2, 0.6, 0.1, 0.3], [0.3, 0.5, 0.1, 0.
 P = 5
 """Patients: resampled variances are multiplied by 5/4, to 1/30 (the mean's) and 1/60 (the contrasts')."""
 V_BETWEEN, V_PATIENTS = 7 / 300, 1 / 30
-V_REST = V_PATIENTS - 1 / 60 / (3 * 2)
+V_INTERACTION = 1 / 60 / (3 * 2)
+V_SEEDS = V_BETWEEN - V_INTERACTION
 
 
 def student(probability: float, freedom: float) -> float:
@@ -33,10 +34,11 @@ def fixed(values: np.ndarray, n: int = 40) -> np.ndarray:
 
 def test_the_variance_is_that_of_seeds_and_patients_less_what_would_be_counted_twice() -> None:
     found = half_width(VALUES, DRAWS, n_groups=P)
-    assert found.se**2 == pytest.approx(V_BETWEEN + V_REST)
+    assert found.se**2 == pytest.approx(V_SEEDS + V_PATIENTS)
+    assert found.se_interaction == pytest.approx(math.sqrt(V_INTERACTION))
     assert found.se_seeds == pytest.approx(math.sqrt(V_BETWEEN))
     assert found.se_patients == pytest.approx(math.sqrt(V_PATIENTS))
-    share = V_BETWEEN / (V_BETWEEN + V_REST)
+    share = V_SEEDS / (V_SEEDS + V_PATIENTS)
     assert np.array(found.parts) == pytest.approx(np.array([[share, 2], [1 - share, 4]]))
 
 
@@ -44,8 +46,8 @@ def test_the_variance_is_that_of_seeds_and_patients_less_what_would_be_counted_t
 def test_half_the_width_is_the_mean_of_cochrans_and_satterthwaites_quantile_times_the_standard_error(
     level: float,
 ) -> None:
-    v, tail = V_BETWEEN + V_REST, 0.5 + level / 2
-    w = V_BETWEEN / v
+    v, tail = V_SEEDS + V_PATIENTS, 0.5 + level / 2
+    w = V_SEEDS / v
     cochran = w * student(tail, 2) + (1 - w) * student(tail, 4)
     satterthwaite = student(tail, 1 / (w**2 / 2 + (1 - w) ** 2 / 4))
     found = half_width(VALUES, DRAWS, n_groups=P, level=level)
@@ -56,23 +58,48 @@ def test_half_the_width_is_the_mean_of_cochrans_and_satterthwaites_quantile_time
 def test_an_interval_reaches_as_far_to_both_sides_of_the_mean_and_is_at_95_per_cent() -> None:
     spread = half_width(VALUES, DRAWS, n_groups=P, level=0.95)
     found = mean_interval(VALUES, DRAWS, n_groups=P, seed=0)
-    expected = Interval(
-        0.3, 0.3 - spread.half, 0.3 + spread.half, spread.se_seeds, spread.se_patients, spread.quantile,
-        found.percentile,
-    )  # fmt: skip
-    assert found.estimate == pytest.approx(0.3)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert (found.se_seeds, found.se_patients) == (expected.se_seeds, expected.se_patients)
-    assert (found.quantile, found.note) == (expected.quantile, None)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.3, 0.3 - spread.half, 0.3 + spread.half))
+    assert (found.se_seeds, found.se_patients) == (spread.se_seeds, spread.se_patients)
+    assert (found.se_interaction, found.se) == (spread.se_interaction, spread.se)
+    assert (found.quantile, found.note) == (spread.quantile, None)
 
 
-def test_patients_that_move_every_seed_by_itself_add_nothing_to_the_variance_between_seeds() -> None:
-    """The contrasts' variance is larger than the mean's: the rest is 0, never below."""
+def test_what_single_patients_make_of_single_seeds_bounds_the_width_where_seeds_agree_by_luck() -> None:
+    """The contrasts' variance is larger than the mean's and than what the seeds came out apart."""
     draws = np.array([[0.5, -0.5, 0.0], [-0.5, 0.5, 0.0]])
     found = half_width(np.array([0.1, 0.3]), draws, n_groups=3)
-    assert found.se**2 == pytest.approx(0.02 / 2)
-    assert found.se_seeds == found.se
-    assert found.parts == ((1.0, 1.0), (0.0, 2.0))
+    interaction = 3 / 2 * (0.25 + 0.25) / (2 * 1)
+    assert found.se_interaction is not None and found.se_interaction**2 == pytest.approx(interaction)
+    assert found.se**2 == pytest.approx(interaction) and found.se_seeds == pytest.approx(0.1)
+    assert found.parts == ((0.0, 1.0), (1.0, 2.0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("noise", [0.0, 0.001, 0.01])
+def test_an_interval_is_never_narrower_than_its_patients_make_it(seed: int, noise: float) -> None:
+    rng = np.random.default_rng(seed)
+    patients, draws = 0.02 * rng.normal(size=300), 0.03 * rng.normal(size=(6, 300))
+    draws = draws + patients
+    found = half_width(0.7 + noise * rng.normal(size=6), draws, n_groups=50)
+    assert found.se >= found.se_patients * (1 - 1e-12)
+    assert found.half >= student(0.975, 49) * found.se_patients * (1 - 1e-12)
+
+
+def test_the_freedom_of_the_patients_can_be_less_than_their_number_says() -> None:
+    found = half_width(VALUES, DRAWS, n_groups=P, freedom=2.5)
+    assert np.array(found.parts)[:, 1] == pytest.approx([2, 2.5])
+    assert found.half > half_width(VALUES, DRAWS, n_groups=P).half
+    assert interval_p(VALUES, DRAWS, n_groups=P, freedom=2.5) > interval_p(VALUES, DRAWS, n_groups=P)
+
+
+def test_a_detectable_difference_is_found_in_four_of_five_experiments() -> None:
+    """Patients alone, 99 degrees of freedom: an estimate scatters by `se` around the truth, the width is known."""
+    rng = np.random.default_rng(0)
+    draws = 0.01 * rng.normal(size=(1, 4000))
+    spread = half_width(np.array([0.0]), draws, n_groups=100)
+    found = spread.detectable() + spread.se * rng.normal(size=20_000) > spread.half
+    assert found.mean() == pytest.approx(0.80, abs=0.01)
+    assert spread.detectable(power=0.5) == pytest.approx(spread.half)
 
 
 def test_one_seed_has_the_patients_alone_and_says_so() -> None:
@@ -93,7 +120,7 @@ def test_where_nothing_varies_the_interval_is_a_point() -> None:
 
 def test_two_patients_are_enough_for_an_interval_and_one_is_not() -> None:
     assert half_width(VALUES, DRAWS, n_groups=2).se_patients == pytest.approx(math.sqrt(2 * 2 / 75))
-    with pytest.raises(Unavailable, match="two patients or more; the test set has 1"):
+    with pytest.raises(Unavailable, match="two patients or more; those of the test set count as 1"):
         half_width(VALUES, DRAWS, n_groups=1)
 
 
@@ -106,7 +133,7 @@ def test_two_resamples_say_something_of_the_patients() -> None:
     """Their mean moves by 0.2 (variance 0.02), the contrasts by 0.2, -0.2 and 0 (0.04 in all)."""
     found = half_width(VALUES, DRAWS[:, :2], n_groups=P)
     assert found.se_patients**2 == pytest.approx(5 / 4 * 0.02)
-    assert found.se**2 == pytest.approx(V_BETWEEN + 5 / 4 * (0.02 - 0.04 / 6))
+    assert found.se**2 == pytest.approx(V_BETWEEN - 5 / 4 * 0.04 / 6 + 5 / 4 * 0.02)
 
 
 def test_seeds_alone_give_students_interval() -> None:
@@ -165,7 +192,7 @@ def test_a_one_sided_p_never_falls_below_one_in_a_million_millions() -> None:
 
 
 def test_the_p_of_an_interval_is_two_sided_whichever_way_the_mean_lies() -> None:
-    se = math.sqrt(V_BETWEEN + V_REST)
+    se = math.sqrt(V_SEEDS + V_PATIENTS)
     parts = half_width(VALUES, DRAWS, n_groups=P).parts
     expected = 2 * one_sided_p(0.3, se, parts)
     assert interval_p(VALUES, DRAWS, n_groups=P) == pytest.approx(expected)

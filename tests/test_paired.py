@@ -14,6 +14,7 @@ from benchmarks.statistics.equivalence import equivalence
 from benchmarks.statistics.interval import half_width, interval_p, mean_interval, sign_flip_p
 from benchmarks.statistics.multiple import holm
 from benchmarks.statistics.sampled import Sampled, mixed
+from benchmarks.statistics.support import Support
 from synthworth.errors import Unavailable
 
 GAINS = np.array([0.020, 0.021, 0.019, 0.022, 0.018, 0.024])
@@ -24,7 +25,9 @@ def sampled(values, draws=None, *, valid=None, n_patients: int = 50, **change) -
     values = np.asarray(values, dtype=float)
     draws = np.repeat(values[:, None], 200, axis=1) if draws is None else np.asarray(draws, dtype=float)
     valid = np.ones(draws.shape[1], bool) if valid is None else np.asarray(valid)
-    return dataclasses.replace(Sampled("auroc", values, draws, valid, n_patients, 3, "a design"), **change)
+    return dataclasses.replace(
+        Sampled("auroc", values, draws, valid, Support.equal(n_patients), 3, "a design"), **change
+    )
 
 
 def noisy(values, *, seed: int, n: int = 200, noise: float = 0.004) -> Sampled:
@@ -145,6 +148,7 @@ def test_a_comparison_holds_the_paired_difference_with_its_interval_and_both_p()
         p_value=sign_flip_p(apart.values, seed=3), verdict="helps", note=None, n_seeds=6, n_groups=50,
         n_replicates=150, n_incomplete=4, by_seed=tuple(apart.values), interval=interval,
         p_interval=interval_p(apart.values, apart.draws[:, :150], n_groups=50),
+        detectable=apart.spread(level=0.95).detectable(),
     )  # fmt: skip
 
 

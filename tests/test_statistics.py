@@ -17,6 +17,7 @@ from benchmarks.statistics.interval import half_width, interval_p, mean_interval
 from benchmarks.statistics.multiple import holm
 from benchmarks.statistics.resamples import Resamples, draw_counts
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from synthworth.errors import Unavailable
 
 
@@ -80,10 +81,10 @@ def test_every_resample_draws_as_many_patients_as_there_are():
 def test_resamples_without_a_class_are_counted_and_leave_it_out():
     scores, truth, groups = experiment(n_patients=20, k=2)
     truth[:, 1] = 0
-    truth[0, 1] = 1
+    truth[[0, -1], 1] = 1
     found = aurocs(scores, truth, groups, seed=3, n_replicates=300)
     lost = ~found["auroc[1]"].valid
-    assert 0.25 < lost.mean() < 0.5  # (1 - 1/20)^20 = 0.36
+    assert 0.06 < lost.mean() < 0.2  # (1 - 2/20)^20 = 0.12
     assert found["auroc"].n_incomplete == lost.sum()
     np.testing.assert_array_equal(found["auroc"].draws[:, lost], found["auroc[0]"].draws[:, lost])
     assert found["auroc[1]"].kept.shape[1] == (~lost).sum()
@@ -102,10 +103,10 @@ def test_a_class_that_the_test_set_lacks_is_left_out_with_its_reason():
 def test_a_resample_that_judges_no_class_is_left_out_and_is_not_called_incomplete():
     scores, truth, groups = experiment(n_patients=20, k=2)
     truth[:] = 0
-    truth[0] = 1
+    truth[[0, -1]] = 1
     found = aurocs(scores, truth, groups, seed=3, n_replicates=300)
     lost = ~found["auroc"].valid
-    assert 0.25 < lost.mean() < 0.5
+    assert 0.06 < lost.mean() < 0.2
     np.testing.assert_array_equal(lost, ~found["auroc[0]"].valid)
     assert not found["auroc"].draws[:, lost].any() and not found["auroc[0]"].draws[:, lost].any()
     assert found["auroc"].n_incomplete == 0
@@ -152,18 +153,25 @@ def test_what_does_not_fit_is_refused(shape, groups, n, reason):
         aurocs(np.zeros(shape), truth, range(groups), seed=0, n_replicates=n)
 
 
-def test_one_positive_and_one_negative_image_can_be_judged_while_both_are_drawn():
-    found = aurocs(np.array([[[0.6, 0.4], [0.3, 0.7]]]), np.array([0, 1]), ["a", "b"], seed=0, n_replicates=40)["auroc"]
-    np.testing.assert_array_equal(found.valid, (draw_counts(2, 40, seed=0) == 1).all(axis=0))
-    assert found.values.tolist() == [1.0]
-    assert (found.draws[0] == found.valid).all()
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_class_of_one_patient_on_a_side_is_not_judged_however_many_images_that_patient_has(side):
+    scores, truth, groups = experiment()
+    one = np.asarray(groups) == groups[0]
+    truth[:, 2] = one if side else ~one
+    found = aurocs(scores, truth, groups, seed=0, n_replicates=10, classes=("a", "b", "c"))
+    word = "positive" if side else "negative"
+    assert found["auroc"].left_out == (f"c (1 {word} patient: 2 are needed)",)
+    np.testing.assert_allclose(found["auroc"].values, (found["auroc[a]"].values + found["auroc[b]"].values) / 2)
+    two = one | (np.asarray(groups) == groups[-1])
+    truth[:, 2] = two if side else ~two
+    assert "auroc[c]" in aurocs(scores, truth, groups, seed=0, n_replicates=10, classes=("a", "b", "c"))
 
 
 def arm(values, *, noise: float = 0.001, design: str = "d", seed: int = 0) -> Sampled:
     """An arm whose macro AUROC over seeds is `values`."""
     point = np.asarray(values, dtype=float)
     draws = point[:, None] + np.random.default_rng(seed).normal(size=(1, 500)) * noise
-    return Sampled("auroc", point, draws, np.ones(500, bool), 100, 0, design)
+    return Sampled("auroc", point, draws, np.ones(500, bool), Support.equal(100), 0, design)
 
 
 BASE = np.array([0.80, 0.81, 0.79, 0.80, 0.82, 0.80])
@@ -250,7 +258,7 @@ def test_an_arm_interval_stays_within_zero_and_one():
     [
         (3, 1, 0, 0.0, 0.952),
         (6, 0, 8, 0.0, 0.948),
-        (3, 0, 0, 8.0, 0.950),
+        (3, 0, 0, 8.0, 0.975),
         (3, 0.5, 6, 4.0, 0.959),
         (6, 0.5, 6, 4.0, 0.950),
     ],
@@ -304,7 +312,7 @@ def test_the_p_of_an_interval_is_students_where_only_seeds_vary_or_only_patients
 
 def apart(values, draws) -> Sampled:
     """A paired difference on a test set of 100 patients."""
-    return Sampled("auroc", values, draws, np.ones(draws.shape[1], bool), 100, 0, "d")
+    return Sampled("auroc", values, draws, np.ones(draws.shape[1], bool), Support.equal(100), 0, "d")
 
 
 def test_equivalence_is_a_ninety_per_cent_interval_inside_the_margin():

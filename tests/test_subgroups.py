@@ -18,6 +18,7 @@ from benchmarks.show import print_subgroups
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from data.images import ImageSet, Split
 
 N = 600
@@ -216,7 +217,7 @@ def _flat(level: float, *, n_draws: int = 100, seed: int = 0, n_groups: int = 80
     rng = np.random.default_rng(seed)
     spread = sd * rng.standard_normal(n_draws)
     draws = np.tile(level + spread, (6, 1))
-    return Sampled("auroc", np.full(6, level), draws, np.ones(n_draws, bool), n_groups, 0, f"{seed}")
+    return Sampled("auroc", np.full(6, level), draws, np.ones(n_draws, bool), Support.equal(n_groups), 0, f"{seed}")
 
 
 def test_more_groups_make_the_interval_of_the_gap_wider() -> None:

@@ -19,6 +19,7 @@ from benchmarks.statistics.crossed_trainings import pool, variance
 from benchmarks.statistics.interval import half_width
 from benchmarks.statistics.quantile import one_sided_p, quantile
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from benchmarks.verdicts.over_trainings import by_method, entries_of, pooled_sentences
 from synthworth.errors import Unavailable
 
@@ -125,19 +126,35 @@ def moving(*, mean: float, training: float, seed: float, both: float) -> np.ndar
 
 def test_patients_add_their_variance_less_what_trainings_and_seeds_hold_of_it() -> None:
     """Over the three resamples a move of m has the variance m^2, and with three patients 3/2 m^2."""
-    values = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    values = 3 * np.array([[1.0, 1.0], [-1.0, -1.0]])
     found = variance(values, moving(mean=4, training=1, seed=2, both=1.5), n_groups=3)
-    assert found.patients == pytest.approx(1.5 * 16)
-    rest = 1.5 * (16 - (1 + 4 - 2.25))
-    assert found.total == pytest.approx(1 + rest)
-    assert np.array(found.parts) == pytest.approx(np.array([[1 / (1 + rest), 1], [0, 1], [rest / (1 + rest), 2]]))
-    assert variance(values, moving(mean=1, training=2, seed=0, both=0), n_groups=3).total == 1
+    patients, beyond = 1.5 * 16, 9 - 1.5 * (1 + 4 - 2.25)
+    assert found.patients == pytest.approx(patients)
+    assert found.total == pytest.approx(beyond + patients)
+    shares = beyond / (beyond + patients), patients / (beyond + patients)
+    assert np.array(found.parts) == pytest.approx(np.array([[shares[0], 1], [0, 1], [shares[1], 2]]))
+
+
+def test_trainings_that_agree_by_luck_do_not_narrow_what_patients_make_of_them() -> None:
+    """Trainings come out 1 apart; single patients move them apart by 6 already, and the mean by less."""
+    values = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    found = variance(values, moving(mean=1, training=2, seed=0, both=0), n_groups=3)
+    assert found.total == pytest.approx(1.5 * 4)
+    assert found.parts[0][0] == 0 and found.parts[2] == (1.0, 2.0)
+    few = variance(values, moving(mean=1, training=2, seed=0, both=0), n_groups=3, freedom=1.5)
+    assert few.parts[2] == (1.0, 1.5)
 
 
 def arms_of(values: np.ndarray, draws: np.ndarray, **change: Any) -> tuple[list[Sampled], Sampled]:
     """An arm for each row of values (G, S) and draws (G, S, N), and a control that is 0 throughout."""
     zero = Sampled(
-        "auroc", np.zeros(values.shape[1]), np.zeros(draws.shape[1:]), np.ones(draws.shape[2], bool), 60, 3, "d"
+        "auroc",
+        np.zeros(values.shape[1]),
+        np.zeros(draws.shape[1:]),
+        np.ones(draws.shape[2], bool),
+        Support.equal(60),
+        3,
+        "d",
     )
     control = dataclasses.replace(zero, **change)
     return [dataclasses.replace(control, values=v, draws=d) for v, d in zip(values, draws, strict=True)], control
@@ -160,7 +177,7 @@ def test_what_is_pooled_is_the_mean_with_the_interval_of_its_variance(n_seeds: i
         assert found.p_interval == pytest.approx(2 * one_sided_p(abs(found.difference), se, expected.parts))
         parts = (expected.trainings, expected.seeds, expected.patients)
         assert (found.se_trainings, found.se_seeds, found.se_patients) == pytest.approx(tuple(np.sqrt(parts)))
-        assert found.to_json() == dataclasses.asdict(found) | {"by_training": list(found.by_training)}
+        assert found.to_json() == dataclasses.asdict(found) | {"by_training": list(found.by_training), "collapsed": []}
 
 
 def test_an_interval_over_trainings_that_holds_zero_says_nothing() -> None:
@@ -174,9 +191,9 @@ def test_an_interval_over_trainings_that_holds_zero_says_nothing() -> None:
 
 def test_an_interval_over_trainings_needs_two_patients_and_two_seeds() -> None:
     values, draws = crossed(np.random.default_rng(1), g=2, s=2, training=0.05, seed=0.05)
-    assert pool(*arms_of(values, draws, n_patients=2)).n_groups == 2
+    assert pool(*arms_of(values, draws, support=Support.equal(2))).n_groups == 2
     with pytest.raises(Unavailable, match="two patients and two classifier seeds"):
-        pool(*arms_of(values, draws, n_patients=1))
+        pool(*arms_of(values, draws, support=Support.equal(1)))
     with pytest.raises(Unavailable, match="two patients and two classifier seeds"):
         pool(*arms_of(values[:, :1], draws[:, :1]))
 

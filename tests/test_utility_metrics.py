@@ -123,8 +123,8 @@ def test_a_class_that_val_lacks_has_no_threshold():
 def test_precision_is_undefined_when_nothing_is_called_positive():
     val_truth, val_scores = np.array([[0], [1]]), np.array([[0.1], [0.9]])
     found = operating_point(
-        truth=np.array([[0], [1]]),
-        scores=np.array([[0.2], [0.3]]),
+        truth=np.array([[0], [1], [1]]),
+        scores=np.array([[0.2], [0.3], [0.3]]),
         val_truth=val_truth,
         val_scores=val_scores,
     )

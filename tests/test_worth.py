@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from benchmarks.statistics.worth import Worth, isotonic_weights, measure_worth
 
 SIZES = (125, 250, 500, 1000, 2000)
@@ -24,7 +25,7 @@ def sampled(mean: float, *, rng: np.random.Generator, seeds: int = 6, patients: 
     values = mean + rng.normal(0, spread, seeds)
     own = rng.normal(0, spread / 4, (seeds, len(patients)))
     draws = values[:, None] + patients + own
-    return Sampled("auroc", values, draws, np.ones(len(patients), bool), 200, 0, "one design")
+    return Sampled("auroc", values, draws, np.ones(len(patients), bool), Support.equal(200), 0, "one design")
 
 
 def experiment(arm: float, *, seed: int, spread: float = 0.004, curve=height):
@@ -104,7 +105,15 @@ HALF = float(stats.t.ppf(0.975, 5)) * math.sqrt(1.2 / 6)
 
 def exact(mean: float, *, scatter: float = 0.0) -> Sampled:
     values = mean + scatter * SCATTER
-    return Sampled("auroc", values, np.repeat(values[:, None], 100, axis=1), np.ones(100, bool), 200, 0, "one design")
+    return Sampled(
+        "auroc",
+        values,
+        np.repeat(values[:, None], 100, axis=1),
+        np.ones(100, bool),
+        Support.equal(200),
+        0,
+        "one design",
+    )
 
 
 def valued(arm: float, curve: dict[int, float], *, scatter: float = 0.0, n_synthetic: int = 100) -> Worth:

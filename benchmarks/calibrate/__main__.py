@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
 
-from benchmarks.calibrate.simulate import DESIGNS, HARNESS, METHODS, Task, run_experiments, summarise
+from benchmarks.calibrate.design import DESIGNS
+from benchmarks.calibrate.judge import HARNESS, METHODS, Task, run_experiments
+from benchmarks.calibrate.summary import LUCK, summarise
+from benchmarks.calibrate.worth import WORTH_DESIGNS, WorthTask, run_worth, summarise_worth
 from benchmarks.statistics.word import MIN_SEEDS
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.workers import map_tasks, n_workers
 
-TARGETS = {"false_positives": (0.03, 0.07), "coverage": (0.93, 0.97)}
-"""Where the false-positive rate at 5 % and the coverage of a 95 % interval ought to lie."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TARGETS = {"false_positives": (0.03, 0.07), "coverage": (0.93, 0.97), "arm": (0.93, 0.97)}
+"""Where the rate of false verdicts at 5 % and the coverage of a 95 % interval, of a difference and of one arm's AUROC,
+ought to lie."""
 PART = 10
 """Experiments a task."""
 
@@ -69,36 +76,54 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     UserError
         For an unknown design, or numbers out of range.
     """
-    names = [design.name for design in DESIGNS]
+    names = [design.name for design in (*DESIGNS, *WORTH_DESIGNS)]
     unknown = sorted(set(options.only) - set(names))
     if unknown:
         raise UserError(f"no design {', '.join(unknown)}; there are {', '.join(names)}")
     if options.experiments < 2 or options.replicates < 2 or not 0 < options.gain < 0.19:
         raise UserError("--experiments and --replicates are 2 or more, and --gain lies between 0 and 0.19")
     chosen = [design for design in DESIGNS if design.name in (options.only or names)]
-    tasks = [
-        Task(design, tuple(range(start, min(start + PART, options.experiments))), options.gain, options.replicates,
-             options.seed)
-        for design in chosen
-        for start in range(0, options.experiments, PART)
-    ]  # fmt: skip
-    answers = map_tasks(
-        run_experiments, tasks, workers=n_workers(options.workers, device="cpu"), what="simulated experiments, tens"
-    )
-    rows: dict[str, list[dict[str, Any]]] = {design.name: [] for design in chosen}
-    for task, answer in zip(tasks, answers, strict=True):
-        rows[task.design.name] += answer
+    valued = [design for design in WORTH_DESIGNS if design.name in (options.only or names)]
+    parts = [
+        tuple(range(start, min(start + PART, options.experiments))) for start in range(0, options.experiments, PART)
+    ]
+    rows = _carried_out(
+        run_experiments,
+        [Task(design, part, options.gain, options.replicates, options.seed) for design in chosen for part in parts],
+        options, "simulated experiments, tens",
+    )  # fmt: skip
+    worths = _carried_out(
+        run_worth,
+        [WorthTask(design, part, options.replicates, options.seed) for design in valued for part in parts],
+        options, "simulated worths, tens",
+    )  # fmt: skip
     return {
         "settings": {k: getattr(options, k) for k in ("experiments", "replicates", "gain", "seed")},
         "targets": {name: list(ends) for name, ends in TARGETS.items()},
         "methods": METHODS,
-        "designs": [{**asdict(design), **summarise(rows[design.name])} for design in chosen],
+        "designs": [
+            {**asdict(design), "asked": options.experiments, **summarise(rows[design.name], margin=options.gain)}
+            for design in chosen
+        ],
+        "worth": [{**asdict(design), **summarise_worth(worths[design.name])} for design in valued],
     }
+
+
+def _carried_out(
+    work: Callable[[Any], list[dict[str, Any]]], tasks: Sequence[Any], options: CalibrateOptions, what: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of all tasks, by the name of their design."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    if tasks:
+        answers = map_tasks(work, tasks, workers=n_workers(options.workers, device="cpu"), what=what)
+        for task, answer in zip(tasks, answers, strict=True):
+            rows.setdefault(task.design.name, []).extend(answer)
+    return rows
 
 
 def missed(design: dict[str, Any]) -> list[str]:
     """The targets that the harness misses in a design; at fewer than `MIN_SEEDS` seeds it never says anything."""
-    told = {"coverage": design["methods"][HARNESS]["coverage"]}
+    told = {"coverage": design["methods"][HARNESS]["coverage"], "arm": design["arm"]["coverage"]}
     if design["n_seeds"] >= MIN_SEEDS:
         told["false_positives"] = design["verdicts"]["false"]
     return [name for name, value in told.items() if not TARGETS[name][0] <= value <= TARGETS[name][1]]
@@ -108,41 +133,80 @@ def print_tables(found: dict[str, Any]) -> None:
     """The verdicts of the harness by design, then each way to judge beside it."""
     from benchmarks.report.tables import console, table
 
-    def per_cent(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.1f} %"
-
     settings, designs = found["settings"], found["designs"]
     error = 100 * np.sqrt(0.05 * 0.95 / settings["experiments"])
     out, gain = console(), f"{settings['gain']:g}"
-    columns = ("design", "says helps or hurts", "95 % interval", f"helps, gain {gain}", "equivalent", "targets")
+    columns = (
+        "design", "says helps or hurts", "95 % interval", "of one arm (low, high)", f"helps, gain {gain}",
+        "would have shown (power)", "equivalent", "targets",
+    )  # fmt: skip
     made = table(f"verdicts over {settings['experiments']} experiments a design (+-{error:.1f} %)", columns)
     for d in designs:
         verdicts, equal = d["verdicts"], d["equivalence"]
         lacking = missed(d)
         made.add_row(
             d["name"],
-            per_cent(verdicts["false"]),
-            per_cent(d["methods"][HARNESS]["coverage"]),
-            per_cent(verdicts["power"]),
-            f"{per_cent(equal['true'])} / {per_cent(equal['false'])}",
+            _share(verdicts["false"]),
+            _share(d["methods"][HARNESS]["coverage"]),
+            f"{_share(d['arm']['coverage'])} ({_share(d['arm']['below'])}, {_share(d['arm']['above'])})",
+            _share(verdicts["power"]),
+            f"{d['detectable']['median']:.3f} ({_share(d['detectable']['power'])})",
+            f"{_share(equal['true'])} / {_share(equal['false'])}",
             f"missed: {', '.join(lacking)}" if lacking else "met",
         )
     out.print(made)
     out.print(
-        "says helps or hurts: where nothing differs. 95 % interval: holds the truth. equivalent: within "
-        f"+-{gain} at a true difference of 0 / of {gain} (at most 5 %).",
-        markup=False,
-    )
-    made = table("false positives of the other metrics' 95 % intervals", ("metric", *(d["name"] for d in designs)))
-    for metric in dict.fromkeys(name for d in designs for name in d["metrics"]):
-        made.add_row(metric, *(per_cent(d["metrics"].get(metric)) for d in designs))
+        "says helps or hurts: where nothing differs. 95 % interval: of the difference, holds the truth; of one arm's "
+        "AUROC likewise (in brackets: lies below it, above it). would have shown: the smallest difference that the "
+        "median experiment says, and how often it is shown (80 %). equivalent: "
+        f"within +-{gain} at a true difference of 0 / of {gain} (at most 5 %).",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    _print_luck(out, designs)
+    _print_worth(out, found["worth"])
+    metrics = tuple(dict.fromkeys(name for d in designs for name in d["metrics"]))
+    made = table("false verdicts of the other metrics' 95 % intervals", ("design", *metrics))
+    for d in designs:
+        made.add_row(d["name"], *(_share(d["metrics"].get(name)) for name in metrics))
     out.print(made)
-    for title, key in (("false positives", "false_positives"), ("coverage", "coverage"), ("power", "power")):
-        made = table(f"{title}, by what is taken for chance", ("method", *(d["name"] for d in designs)))
-        for method, name in found["methods"].items():
-            if any(d["methods"][method][key] is not None for d in designs):
-                made.add_row(name, *(per_cent(d["methods"][method][key]) for d in designs))
+    for title, key in (("false verdicts", "false_positives"), ("coverage", "coverage"), ("power", "power")):
+        made = table(f"{title}, by what is taken for chance", ("design", *found["methods"]))
+        for d in designs:
+            made.add_row(d["name"], *(_share(d["methods"][method][key]) for method in found["methods"]))
         out.print(made)
+    for method, said in found["methods"].items():
+        out.print(f"{method}: {said}", markup=False)
+
+
+def _print_luck(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
+    """False verdicts where the seeds agreed by luck, and where they did not."""
+    from benchmarks.report.tables import table
+
+    made = table(
+        "false verdicts, by how wide the interval would be without its bound (in standard errors of the patients)",
+        ("design", *LUCK),
+    )
+    for d in designs:
+        shown = (f"{100 * b['false']:.1f} % of {b['n']}" if b["n"] else "-" for b in d["luck"].values())
+        made.add_row(d["name"], *shown)
+    if designs:
+        out.print(made)
+
+
+def _print_worth(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
+    """Coverage of the worth, where it is known."""
+    from benchmarks.report.tables import table
+
+    made = table("worth, where it is known", ("design", "read off", "holds the truth", "both ends", "median"))
+    for d in designs:
+        median = "-" if d["median"] is None else f"{d['median']:.2f}"
+        made.add_row(d["name"], *(_share(d[name]) for name in ("said", "coverage", "closed")), median)
+    if designs:
+        out.print(made)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.calibrate.simulate import HARNESS
+from benchmarks.calibrate.judge import HARNESS
 from synthworth.artifacts import write_bytes
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PANELS = {
     "false_positives": ("False positives at 5 %", "share of null experiments called a difference"),
     "coverage": ("Coverage of the 95 % interval", "share of intervals that hold the truth"),
+    "arm": ("Coverage of one arm's AUROC", "share of intervals that hold the truth"),
     "power": ("Power at a true gain of {gain:g}", "share of experiments called a gain"),
 }
 HEIGHT = 0.7
@@ -34,7 +35,7 @@ def draw_calibration(file: Path, found: dict[str, Any]) -> None:
     designs, methods = found["designs"], list(found["methods"])
     colours = ["black", *sns.color_palette("colorblind", len(methods) - 1)]
     with sns.axes_style("whitegrid", {"axes.edgecolor": "0.6"}):
-        figure = Figure(figsize=(13, 1.6 + 0.8 * len(designs)), layout="constrained")
+        figure = Figure(figsize=(16, 1.6 + 0.62 * len(designs)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(PANELS), sharey=True)
         for axes, (key, (title, label)) in zip(panels, PANELS.items(), strict=True):
@@ -46,7 +47,7 @@ def draw_calibration(file: Path, found: dict[str, Any]) -> None:
             axes.set_xlabel(f"{label}, %")
             axes.grid(visible=False, axis="y")
             sns.despine(ax=axes, left=True)
-        panels[0].set_yticks(range(len(designs)), [fill(d["summary"], 26) for d in designs])
+        panels[0].set_yticks(range(len(designs)), [fill(d["summary"], 34) for d in designs])
         panels[0].set_ylim(len(designs) - 0.5, -0.5)
         for axes in panels:
             low, high = axes.get_xlim()
@@ -63,7 +64,10 @@ def draw_calibration(file: Path, found: dict[str, Any]) -> None:
 def _draw_method(
     axes: Axes, designs: list[dict[str, Any]], method: str, key: str, shift: float, colour: Any, names: dict[str, str]
 ) -> None:
-    rows = [(y, d["methods"][method][key], d) for y, d in enumerate(designs)]
+    if key == "arm":
+        rows = [(y, d["arm"]["coverage"] if method == HARNESS else None, d) for y, d in enumerate(designs)]
+    else:
+        rows = [(y, d["methods"][method][key], d) for y, d in enumerate(designs)]
     there = [(y, x, d) for y, x, d in rows if x is not None]
     x = np.array([value for _, value, _ in there])
     trials = np.array([d["n_experiments"] * (2 if key == "coverage" else 1) for _, _, d in there])

@@ -167,4 +167,4 @@ def _evaluate(
     for arm in arms:
         if find_complete(records, arm.spec) is None:
             publish_record(records, {**panel.record(arm), "audit": audited}, arm, panel)
-    return {run_id: sampled["auroc"] for run_id, sampled in panel.samples.items()}
+    return {run_id: sampled["auroc"] for run_id, sampled in panel.samples.items() if "auroc" in sampled}

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.judging.fidelity import Fidelity, class_consistency
 from benchmarks.judging.later import lacks_a_metric
+from benchmarks.judging.positive_control import positive_control
 from benchmarks.judging.privacy import Privacy
 from benchmarks.judging.subgroups import Subgroups
 from benchmarks.judging.utility import compare_arms, sample, utility, validation
@@ -25,6 +26,7 @@ from benchmarks.stages.experiment import Experiment
 from benchmarks.verdicts.equal_compute import describe_training, unequal
 from generators.registry import generators
 from synthworth.artifacts import read_json
+from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,8 @@ class Panel:
 
         spec, images, bench = arm.spec, self.experiment.images, self.experiment.bench
         fidelity = self.fidelity.of(arm) | class_consistency(bench, arm, self.judge)
-        comparisons = self.comparisons(arm)
+        comparisons, not_compared = self.comparisons(arm)
+        positive = positive_control(vars(spec), map(_described, self.arms), self.samples)
         return {
             "schema": SCHEMA,
             "status": "ok",
@@ -89,6 +92,7 @@ class Panel:
             "classes": list(images.train.classes),
             "is_control": is_control(spec),
             "counts": arm.counts,
+            "added": added(spec),
             "utility": _plain(utility(self.experiment, arm, self.samples[spec.run_id])),
             "validation": _plain(validation(self.experiment, arm)),
             "fidelity": _plain(fidelity),
@@ -96,8 +100,11 @@ class Panel:
             "privacy": _plain(self.privacy.of(arm)),
             "unavailable": {} if spec.is_real_only else self.fidelity.unavailable,
             "comparisons": comparisons,
+            "not_compared": not_compared,
+            "positive_control": positive,
+            "collapsed": list(self.collapsed(arm)),
             "worth": self.worth(arm),
-            "verdict": verdict(spec.name, comparisons),
+            "verdict": verdict(spec.name, comparisons, positive=positive, missing=not_compared.get(NONE)),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
             "calibration": describe_calibration(
@@ -110,14 +117,26 @@ class Panel:
             "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
         }
 
-    def comparisons(self, arm: Arm) -> dict[str, dict[str, Any]]:
-        """The arm against each of its controls, by the control's name."""
+    def comparisons(self, arm: Arm) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """The arm against each of its controls, by the control's name; and why it is not compared with others."""
         mine = self.training[arm.spec.run_id]
-        return {
-            control.spec.generator: compare_arms(self.experiment, arm, control, self.samples)
-            | {"unequal": unequal(mine, self.training[control.spec.run_id])}
-            for control in _controls_of(arm.spec, self.arms)
-        }
+        found: dict[str, dict[str, Any]] = {}
+        missing: dict[str, str] = {}
+        for control in _controls_of(arm.spec, self.arms):
+            try:
+                row = compare_arms(self.experiment, arm, control, self.samples)
+            except Unavailable as reason:
+                missing[control.spec.generator] = str(reason)
+            else:
+                found[control.spec.generator] = row | {"unequal": unequal(mine, self.training[control.spec.run_id])}
+        return found, missing
+
+    def collapsed(self, arm: Arm) -> tuple[int, ...]:
+        """The classifier seeds of an arm that collapsed, by number."""
+        from benchmarks.statistics.collapsed import collapsed
+
+        sampled = self.samples[arm.spec.run_id].get("auroc")
+        return () if sampled is None else collapsed(sampled.values.tolist())
 
     def worth(self, arm: Arm) -> dict[str, Any] | None:
         """An arm's worth in real images, where a learning curve was asked for and images were drawn."""
@@ -126,10 +145,10 @@ class Panel:
         if not arm.spec.curve or not arm.draws:
             return None
         points = [a for a in self.arms if a.spec.generator == NONE and a.spec.portion in (1.0, *arm.spec.curve)]
-        curve = [(len(a.train), self.samples[a.spec.run_id]["auroc"]) for a in points]
-        if len(curve) < 2:
+        mine = self.samples[arm.spec.run_id].get("auroc")
+        curve = [(len(a.train), it) for a in points if (it := self.samples[a.spec.run_id].get("auroc")) is not None]
+        if len(curve) < 2 or mine is None:
             return None
-        mine = self.samples[arm.spec.run_id]["auroc"]
         return measure_worth(mine, curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total).to_json()
 
 
@@ -140,6 +159,15 @@ def _plain(values: Mapping[str, Value]) -> dict[str, Any]:
 def is_control(spec: RunSpec) -> bool:
     """Whether the arm is there to be compared with, and is not itself judged."""
     return spec.generator in REMEDIES or bool(getattr(generators.get(spec.generator), "is_control", False))
+
+
+def _described(arm: Arm) -> dict[str, Any]:
+    return {"run_id": arm.spec.run_id, "name": arm.spec.name, "spec": vars(arm.spec)}
+
+
+def added(spec: RunSpec) -> str | None:
+    """What the images are that an arm adds: `synthetic`, `copied`, `further real`; None where it adds none."""
+    return None if spec.is_real_only else str(getattr(generators.get(spec.generator), "adds", "synthetic"))
 
 
 def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:

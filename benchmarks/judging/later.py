@@ -110,10 +110,10 @@ def _evidence(entry: Entry) -> list[dict[str, Any]]:
     if not file.is_file():
         raise Unavailable(f"{FILE} is missing beside the record")
     try:
-        scores, truth, _ = read_predictions(file, classes)
+        scores, truth, patients = read_predictions(file, classes)
     except ValueError as error:
         raise Unavailable(f"{FILE} cannot be used: {' '.join(str(error).split())}") from error
-    rows = [{"truth": truth, "scores": one, "classes": classes} for one in scores]
+    rows = [{"truth": truth, "scores": one, "classes": classes, "patients": patients} for one in scores]
     found, said = [auroc(**row)[AUROC.name].value for row in rows], entry.auroc
     if said is not None and (None in found or abs(np.mean(found) - said) > AGREEMENT):
         raise Unavailable(f"{FILE} does not hold the predictions that the record was made from")

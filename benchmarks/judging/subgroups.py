@@ -17,6 +17,7 @@ from benchmarks.statistics.compare import compare
 from benchmarks.statistics.interval import LEVEL, sign_flip_p
 from benchmarks.statistics.resamples import Resamples, n_threads
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -182,8 +183,9 @@ class Subgroups:
             valid = np.array([row[1] for row in rows[0]])  # (Q, 1 + B), the same for every seed
             seed, n = self.resamples.seed, self.resamples.n_replicates
             design = digest([attribute.name, group.name, *attribute.classes, seed, n])
-            macro = macro_of("auroc", draws, valid, self.resamples, design=design)
-            found[group.name] = replace(macro, n_patients=group.n_patients)
+            yes, who = questions[0].truth[np.ix_(group.rows, columns)], self.resamples.patient[group.rows]
+            support = Support.of(who, yes, attribute.classes)
+            found[group.name] = macro_of("auroc", draws, valid, support, seed, design=design)
         return found
 
 

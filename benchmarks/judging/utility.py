@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,12 @@ def sample(experiment: Experiment, arm: Arm) -> dict[str, Sampled]:
     test, val = experiment.images.test, experiment.images.val
     evidence = arm.test_scores, test.labels.numpy(), experiment.resamples
     val_truth, val_scores = val.labels.numpy(), arm.val_scores
+    try:
+        ranked = sample_auroc(*evidence, classes=test.classes)
+    except Unavailable:
+        ranked = {}  # the table of utility holds the null with its reason
     return (
-        sample_auroc(*evidence, classes=test.classes)
+        ranked
         | sample_utility(*evidence, thresholds=val_thresholds(val_truth, val_scores), classes=test.classes)
         | sample_calibrated(*evidence, val_truth=val_truth, val_scores=val_scores, classes=test.classes)
     )
@@ -50,6 +54,7 @@ def utility(experiment: Experiment, arm: Arm, sampled: Mapping[str, Sampled]) ->
             "val_truth": images.val.labels.numpy(),
             "val_scores": scores.val,
             "classes": images.test.classes,
+            "patients": images.test.groups,
         }
         found: dict[str, Value] = {}
         for _, metric in metrics_on({"truth", "scores"}):
@@ -71,7 +76,8 @@ def with_interval(value: Value, sampled: Sampled) -> Value:
     except Unavailable as reason:
         return replace(value, extra={**value.extra, "interval_note": str(reason)})
     extra = {**value.extra, "interval": "seeds and patients", "n_patients": sampled.n_patients}
-    return replace(value, low=found.low, high=found.high, extra=extra)
+    note = "; ".join(part for part in (value.note, sampled.support.note) if part) or None
+    return replace(value, low=found.low, high=found.high, note=note, extra=extra)
 
 
 def validation(experiment: Experiment, arm: Arm) -> dict[str, Value]:
@@ -80,41 +86,73 @@ def validation(experiment: Experiment, arm: Arm) -> dict[str, Value]:
 
     val = experiment.images.val
     truth = val.labels.numpy()
-    found = [measure(auroc, truth=truth, scores=s.val, classes=val.classes)["auroc"] for s in arm.scores]
+    found = [
+        measure(auroc, truth=truth, scores=s.val, classes=val.classes, patients=val.groups)["auroc"] for s in arm.scores
+    ]
     return {"auroc": mean_over_seeds(found)}
 
 
 def compare_arms(
     experiment: Experiment, arm: Arm, control: Arm, samples: Mapping[str, Mapping[str, Sampled]]
 ) -> dict[str, Any]:
-    """One arm against a control, as it stands in a record: plain JSON values.
-
-    The comparison of AUROC (`benchmarks.statistics.compare.Comparison`) and the control's run_id; under `metrics`
-    the paired difference in every other macro metric, under `equivalence` the two one-sided tests against the
-    margin of the arm's spec, under `delong` DeLong's p as a cross-check.
+    """One arm against a control, as it stands in a record: plain JSON values of `compare_sampled`, and its run_id.
 
     Parameters
     ----------
     samples : of `sample`, by run_id.
+
+    Raises
+    ------
+    Unavailable
+        As `compare_sampled`.
+    """
+    test = experiment.images.test
+    pair = [Judged(a.spec.name, samples[a.spec.run_id], a.test_scores) for a in (arm, control)]
+    found = compare_sampled(
+        *pair, truth=test.labels.numpy(), classes=test.classes, patients=test.groups, margin=arm.spec.margin
+    )
+    return {"run_id": control.spec.run_id, **found}
+
+
+class Judged(NamedTuple):
+    """An arm with what it is compared by."""
+
+    name: str
+    sampled: Mapping[str, Sampled]
+    scores: np.ndarray
+    """(S, N, K) on test."""
+
+
+def compare_sampled(
+    mine: Judged, other: Judged, *, truth: np.ndarray, classes: Sequence[str], patients: Sequence[str], margin: float
+) -> dict[str, Any]:
+    """One arm against another in everything: plain JSON values.
+
+    The comparison of AUROC (`benchmarks.statistics.compare.Comparison`); under `metrics` the paired difference in every
+    other macro metric, under `equivalence` the two one-sided tests against the margin, under `delong` DeLong's p as a
+    cross-check.
+
+    Raises
+    ------
+    Unavailable
+        When the test set can judge no class, or has too few patients for an interval.
     """
     from benchmarks.statistics.compare import compare, compare_metrics
     from benchmarks.statistics.delong import compare_delong
     from benchmarks.statistics.equivalence import equivalence
 
-    test = experiment.images.test
-    mine, other = (dict(samples[one.spec.run_id]) for one in (arm, control))
-    auroc, its = mine.pop("auroc"), other.pop("auroc")
+    if "auroc" not in mine.sampled or "auroc" not in other.sampled:
+        raise Unavailable("this test set has no class with two patients or more on both sides")
+    auroc, its = mine.sampled["auroc"], other.sampled["auroc"]
     try:
-        checked = compare_delong(
-            arm.test_scores, control.test_scores, test.labels.numpy(), classes=test.classes
-        ).to_json()
+        checked = compare_delong(mine.scores, other.scores, truth, classes=classes, patients=patients).to_json()
     except Unavailable as reason:
         checked = {"p_value": None, "note": str(reason)}
+    others = [{name: one for name, one in judged.sampled.items() if name != "auroc"} for judged in (mine, other)]
     return {
-        "run_id": control.spec.run_id,
-        **compare(auroc, its, name_a=arm.spec.name, name_b=control.spec.name).to_json(),
-        "metrics": compare_metrics(mine, other),
-        "equivalence": equivalence(auroc.minus(its), margin=arm.spec.margin),
+        **compare(auroc, its, name_a=mine.name, name_b=other.name).to_json(),
+        "metrics": compare_metrics(*others),
+        "equivalence": equivalence(auroc.minus(its), margin=margin),
         "delong": checked,
     }
 

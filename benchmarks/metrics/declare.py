@@ -18,7 +18,7 @@ PIXELS = frozenset({"real_images", "fake_images"})
 """Evidence of metrics that are asked once an arm, of the images themselves."""
 PREDICTIONS = frozenset({"truth", "scores"})
 """Evidence of metrics that are asked once a classifier."""
-STORED = PREDICTIONS | {"classes"}
+STORED = PREDICTIONS | {"classes", "patients"}
 """Evidence that a record keeps: what needs no more is computed from stored predictions."""
 SIDES = (("real", "fake"), ("real_images", "fake_images"))
 SIZED = ("fake", "logits", "fake_images", "truth")
@@ -132,7 +132,8 @@ class Metric:
         **evidence
             What a run offers: `real`, `fake` (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic
             images, Inception only), `seed`; `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels`
-            (int64 (N,) or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`.
+            (int64 (N,) or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`, `patients`
+            (of test).
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,13 @@ RATES = {
     "specificity": Quantity("specificity", "higher"),
 }
 ARGMAX_ACCURACY = Quantity("balanced_accuracy_argmax", "higher")
+SIDES = ("positive", "negative")
+NEEDED = {
+    "balanced_accuracy": SIDES, "precision": SIDES[:1], "recall": SIDES[:1], "f1": SIDES[:1], "specificity": SIDES[1:],
+}  # fmt: skip
+"""The sides of a class that each of `RATES` is a rate of."""
+LEAST_PATIENTS = 2
+"""Patients with, and patients without, a class below which the class is not judged: one says nothing of another."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,20 @@ class Problem:
     """(N, Q); a higher score says yes."""
     names: tuple[str, ...]
     """Q class names."""
+    patient: NDArray[np.intp]
+    """(N,) index of the patient of each image."""
+
+    def too_few(self, q: int) -> str | None:
+        """Why question `q` cannot be ranked on these patients, or None."""
+        return too_few(self.truth[:, q], self.patient)
 
 
-def one_vs_rest(truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> Problem:
+def one_vs_rest(
+    truth: ArrayLike,
+    scores: ArrayLike,
+    classes: Sequence[str] | None = None,
+    patients: Sequence[Any] | None = None,
+) -> Problem:
     """Cast either kind of labels into columns of yes-or-no questions.
 
     Parameters
@@ -47,6 +65,7 @@ def one_vs_rest(truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | No
     truth : int (N,) for one class an image, or 0/1 (N, K) for findings that co-occur.
     scores : (N, K) probabilities.
     classes : K names; `0`, `1`, ... when left out.
+    patients : the patient of each image; when left out, each image is a patient of its own.
 
     Returns
     -------
@@ -68,23 +87,32 @@ def one_vs_rest(truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | No
         raise ValueError(f"{len(names)} class names for {n_classes} columns of scores")
     if not np.isin(y, np.arange(n_classes) if y.ndim == 1 else (0, 1)).all():
         raise ValueError(f"truth holds labels other than {'0..' + str(n_classes - 1) if y.ndim == 1 else '0 and 1'}")
+    patient = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+    if len(patient) != len(y):
+        raise ValueError(f"{len(patient)} patients for {len(y)} images")
     if y.ndim == 2:
-        return Problem(y.astype(bool), s, names)
+        return Problem(y.astype(bool), s, names, patient)
     if n_classes == 2:
-        return Problem((y == 1)[:, None], s[:, 1:], names[1:])
-    return Problem(y[:, None] == np.arange(n_classes), s, names)
+        return Problem((y == 1)[:, None], s[:, 1:], names[1:], patient)
+    return Problem(y[:, None] == np.arange(n_classes), s, names, patient)
 
 
 @metric(AUROC)
-def auroc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
+def auroc(
+    *,
+    truth: ArrayLike,
+    scores: ArrayLike,
+    classes: Sequence[str] | None = None,
+    patients: Sequence[Any] | None = None,
+) -> dict[str, Value]:
     """Area under the ROC curve: `auroc` (macro) and `auroc[<class>]`, one class against the rest.
 
-    Ties count one half (Mann-Whitney). A class without positives or without negatives is null with a note, and
-    the macro is the mean over the others.
+    Ties count one half (Mann-Whitney). A class with fewer than `LEAST_PATIENTS` patients on a side is null with a
+    note, and the macro is the mean over the others.
 
     Parameters
     ----------
-    truth, scores, classes : as for `one_vs_rest`.
+    truth, scores, classes, patients : as for `one_vs_rest`.
 
     Raises
     ------
@@ -93,18 +121,24 @@ def auroc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None 
     """
     from sklearn.metrics import roc_auc_score
 
-    return _by_class(AUROC, roc_auc_score, one_vs_rest(truth, scores, classes))
+    return _by_class(AUROC, roc_auc_score, one_vs_rest(truth, scores, classes, patients))
 
 
 @metric(AUPRC)
-def auprc(*, truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None) -> dict[str, Value]:
+def auprc(
+    *,
+    truth: ArrayLike,
+    scores: ArrayLike,
+    classes: Sequence[str] | None = None,
+    patients: Sequence[Any] | None = None,
+) -> dict[str, Value]:
     """Average precision (area under the precision-recall curve, not interpolated): `auprc`, `auprc[<class>]`.
 
     Its floor is the prevalence, given in `extra` for each class. Missing classes as in `auroc`.
     """
     from sklearn.metrics import average_precision_score
 
-    return _by_class(AUPRC, average_precision_score, one_vs_rest(truth, scores, classes))
+    return _by_class(AUPRC, average_precision_score, one_vs_rest(truth, scores, classes, patients))
 
 
 def _by_class(
@@ -113,7 +147,7 @@ def _by_class(
     rows = []
     for q, name in enumerate(problem.names):
         yes = problem.truth[:, q]
-        reason = one_sided(yes)
+        reason = problem.too_few(q)
         if reason:
             rows.append(quantity.missing(reason, len(yes), label=name))
             continue
@@ -128,6 +162,23 @@ def one_sided(yes: NDArray[np.bool_]) -> str | None:
         return "no positive image"
     if yes.all():
         return "no negative image"
+    return None
+
+
+def too_few(yes: NDArray[np.bool_], patient: NDArray[np.intp], sides: Sequence[str] = SIDES) -> str | None:
+    """Why these images say nothing of other patients, or None.
+
+    Parameters
+    ----------
+    yes, patient : (N,): which images are positive, and the index of each one's patient.
+    sides : those that the number is of; a ranking is of both.
+    """
+    for side in sides:
+        n = len(np.unique(patient[yes if side == "positive" else ~yes]))
+        if n == 0:
+            return f"no {side} image"
+        if n < LEAST_PATIENTS:
+            return f"{n} {side} patient: {LEAST_PATIENTS} are needed"
     return None
 
 
@@ -202,15 +253,17 @@ def operating_point(
     val_truth: ArrayLike,
     val_scores: ArrayLike,
     classes: Sequence[str] | None = None,
+    patients: Sequence[Any] | None = None,
 ) -> dict[str, Value]:
     """Rates of `RATES` at thresholds chosen on val (Youden's J), per class and macro.
 
-    Each class is one question with its own threshold, which stands in `extra` of the class's values. Where every
-    image has one class, `balanced_accuracy_argmax` is also given: mean recall when the highest score decides.
+    Each class is one question with its own threshold, which stands in `extra` of the class's values. A rate of
+    fewer than `LEAST_PATIENTS` patients (`NEEDED` says of which side) is null. Where every image has one class,
+    `balanced_accuracy_argmax` is also given: mean recall when the highest score decides.
 
     Parameters
     ----------
-    truth, scores, classes : as for `one_vs_rest`.
+    truth, scores, classes, patients : as for `one_vs_rest`.
     val_truth, val_scores : the same of val.
 
     Raises
@@ -218,7 +271,7 @@ def operating_point(
     ValueError
         As `one_vs_rest`.
     """
-    test = one_vs_rest(truth, scores, classes)
+    test = one_vs_rest(truth, scores, classes, patients)
     val = one_vs_rest(val_truth, val_scores, classes)
     rows: dict[str, list[Value]] = {rate: [] for rate in RATES}
     for q, name in enumerate(test.names):
@@ -227,7 +280,7 @@ def operating_point(
     found = {name: macro(rate, rows[name]) for name, rate in RATES.items()}
     found |= {row.name: row for rate in RATES for row in rows[rate]}
     if np.ndim(truth) == 1:
-        found[ARGMAX_ACCURACY.name] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes)
+        found[ARGMAX_ACCURACY.name] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes, test.patient)
     return found
 
 
@@ -241,18 +294,25 @@ def _at_threshold(test: Problem, val: Problem, q: int, name: str) -> dict[str, V
     extra = {"threshold": threshold, **counts._asdict()}
     values = {}
     for rate, number in counts.rates().items():
-        value, note = (None, number) if isinstance(number, str) else (number, None)
+        few = too_few(test.truth[:, q], test.patient, NEEDED[rate])
+        note = few or (number if isinstance(number, str) else None)
+        value = None if note or isinstance(number, str) else number
         values[rate] = RATES[rate].value(value, n, label=name, note=note, extra=extra)
     return values
 
 
-def _argmax_accuracy(truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None) -> Value:
+def _argmax_accuracy(
+    truth: NDArray[np.integer],
+    scores: NDArray[np.floating],
+    classes: Sequence[str] | None,
+    patient: NDArray[np.intp],
+) -> Value:
     called = scores.argmax(axis=1)
     names = classes if classes is not None else [str(c) for c in range(scores.shape[1])]
     rows = []
     for c, name in enumerate(names):
         yes = truth == c
-        recall = float((called[yes] == c).mean()) if yes.any() else None
-        note = None if yes.any() else "no positive image"
+        note = too_few(yes, patient, NEEDED["recall"])
+        recall = None if note else float((called[yes] == c).mean())
         rows.append(ARGMAX_ACCURACY.value(recall, len(truth), label=name, note=note))
     return macro(ARGMAX_ACCURACY, rows)

@@ -13,12 +13,17 @@ from rich.table import Table
 
 from benchmarks.metrics.declare import PIXELS, PREDICTIONS
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
+from benchmarks.request.spec import NONE
 from benchmarks.verdicts.sentences import worth_sentence
 
 STAGES = {
     "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
     "classify": "train classifiers",
 }  # fmt: skip
+P_TITLE = "p (seeds and patients)"
+"""The one p beside an interval: below 0.05 where the interval excludes 0."""
+COMPARED = ("comparisons", "not_compared")
+"""Parts of a record that hold its comparisons by control."""
 MEASURED = ("fit", "pool", "features", "classify")
 
 
@@ -166,16 +171,24 @@ def _bare(value: Mapping[str, Any] | None) -> str:
 
 
 def print_comparisons(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """Every arm that is judged against each control: paired differences of AUROC."""
-    made = table("AUROC, paired differences", ("arm", "against", "difference", "95 % interval", "sign-flip p"), left=2)
+    """Every arm that is judged against each of its controls, and every other arm against real images alone."""
+    made = table("AUROC, paired differences", ("arm", "against", "difference", "95 % interval", P_TITLE), left=2)
     for record in records:
         for control, row in record["comparisons"].items():
             made.add_row(
                 escape(record["name"]), escape(control), f"{row['difference']:+.4f}",
-                f"[{row['low']:+.4f}, {row['high']:+.4f}]", f"{row['p_value']:.3f}",
+                f"[{row['low']:+.4f}, {row['high']:+.4f}]", f"{row['p_interval']:.3f}",
             )  # fmt: skip
+        for control, reason in record.get("not_compared", {}).items():
+            made.add_row(escape(record["name"]), escape(control), "null", escape(reason), "")
     if made.row_count:
         out.print(made)
+
+
+def against_none(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an arm that is not judged, with nothing but its difference to real images alone."""
+    kept = {part: {k: v for k, v in record.get(part, {}).items() if k == NONE} for part in COMPARED}
+    return {**record, **kept}
 
 
 def judged(records: Sequence[Mapping[str, Any]], *, generator: str | None = None) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ SETTING = (
 )  # fmt: skip
 """Fields of a RunSpec in which two arms of one experiment agree: where they do not, a difference is not the images'
 doing alone."""
-ANALYSIS = 2
+ANALYSIS = 3
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.metrics.utility import one_sided, one_vs_rest
+from benchmarks.metrics.utility import one_vs_rest, too_few
 from benchmarks.statistics.resamples import CHUNK, Resamples, accumulate, n_threads
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -37,14 +38,14 @@ def sample_auroc(
     Raises
     ------
     Unavailable
-        When no class has both positive and negative images.
+        When no class has two patients or more with and without it.
     ValueError
         For shapes that do not fit, or scores that are not finite.
     """
     stack = check_scores(scores, resamples)
     problems = [one_vs_rest(truth, one, classes) for one in stack]
     yes, names = problems[0].truth, problems[0].names
-    reasons = [one_sided(yes[:, q]) for q in range(len(names))]
+    reasons = [too_few(yes[:, q], resamples.patient) for q in range(len(names))]
     judged = [q for q, reason in enumerate(reasons) if reason is None]
     left_out = tuple(f"{name} ({why})" for name, why in zip(names, reasons, strict=True) if why)
     if not judged:
@@ -59,11 +60,13 @@ def sample_auroc(
     columns = np.stack([row[0] for row in done]).reshape(len(problems), len(judged), -1)  # (S, Q, 1 + B)
     valid = np.stack([row[1] for row in done[: len(judged)]])  # (Q, 1 + B), the same for every seed
     design = resamples.design(yes, names)
-    found = {"auroc": macro_of("auroc", columns, valid, resamples, design=design, left_out=left_out)}
+    support = Support.of(resamples.patient, yes[:, judged], [names[q] for q in judged])
+    found = {"auroc": macro_of("auroc", columns, valid, support, resamples.seed, design=design, left_out=left_out)}
     for k, q in enumerate(judged):
         one = Sampled(
-            "auroc", columns[:, k, 0], columns[:, k, 1:], valid[k, 1:], resamples.n_patients, resamples.seed,
-            digest([design, names[q]]), label=names[q],
+            "auroc", columns[:, k, 0], columns[:, k, 1:], valid[k, 1:],
+            Support.of(resamples.patient, yes[:, [q]], [names[q]]), resamples.seed, digest([design, names[q]]),
+            label=names[q],
         )  # fmt: skip
         found[one.name] = one
     return found
@@ -73,7 +76,8 @@ def macro_of(
     metric: str,
     columns: NDArray[np.float64],
     valid: NDArray[np.bool_],
-    resamples: Resamples,
+    support: Support,
+    seed: int,
     *,
     design: str,
     left_out: tuple[str, ...] = (),
@@ -92,8 +96,8 @@ def macro_of(
         values=np.ascontiguousarray(columns[:, :, 0]).mean(axis=1),
         draws=macro[:, 1:],
         valid=some,
-        n_patients=resamples.n_patients,
-        seed=resamples.seed,
+        support=support,
+        seed=seed,
         design=design,
         n_incomplete=int((some & ~all_of_them).sum()),
         left_out=left_out,

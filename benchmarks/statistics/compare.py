@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.statistics.interval import Interval, sign_flip_p
+from benchmarks.statistics.collapsed import collapsed_note
+from benchmarks.statistics.interval import LEVEL, Interval, sign_flip_p
 from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.word import Verdict, too_few_seeds, word_of_interval
 from synthworth.errors import Unavailable
@@ -37,6 +38,12 @@ class Comparison:
     interval: Interval
     p_interval: float
     """Two-sided p that belongs to the interval, for new seeds *and* new patients: below 0.05 where it excludes 0."""
+    detectable: float
+    """Smallest true difference that this test set and these seeds would have shown in 80 % of experiments."""
+    collapsed: tuple[str, ...] = ()
+    """Seeds of either arm that collapsed, a sentence an arm."""
+    support: str | None = None
+    """Few patients on a side, or one who dominates, in words; None where there is neither."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.
@@ -47,11 +54,11 @@ class Comparison:
             When a number is not finite.
         """
         row = asdict(self)
-        numbers = [self.difference, self.low, self.high, self.p_value, self.p_interval, *self.by_seed]
+        numbers = [self.difference, self.low, self.high, self.p_value, self.p_interval, self.detectable, *self.by_seed]
         numbers += self.interval.percentile
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"comparison of {self.a} with {self.b} holds a number that is not finite")
-        row["by_seed"] = list(self.by_seed)
+        row |= {"by_seed": list(self.by_seed), "collapsed": list(self.collapsed)}
         row["interval"]["percentile"] = list(self.interval.percentile)
         return row
 
@@ -95,6 +102,11 @@ def compare(a: Sampled, b: Sampled, *, name_a: str, name_b: str) -> Comparison:
         by_seed=tuple(float(d) for d in apart.values),
         interval=interval,
         p_interval=apart.p_interval(),
+        detectable=apart.spread(level=LEVEL).detectable(),
+        collapsed=tuple(
+            note for name, arm in ((name_a, a), (name_b, b)) if (note := collapsed_note(name, arm.values.tolist()))
+        ),
+        support=apart.support.note,
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.statistics.interval import LEVEL, sign_flip_p
+from benchmarks.statistics.collapsed import collapsed_note
+from benchmarks.statistics.interval import LEVEL, POWER, sign_flip_p
 from benchmarks.statistics.quantile import Parts, one_sided_p, quantile
 from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.word import Verdict, word_of_interval
@@ -43,10 +44,16 @@ class Pooled:
     se_seeds: float
     se_patients: float
     quantile: float
+    detectable: float
+    """Smallest true difference that these trainings, seeds and patients would have shown in 80 % of experiments."""
+    collapsed: tuple[str, ...] = ()
+    """Seeds of any arm that collapsed, a sentence an arm."""
+    support: str | None = None
+    """Few patients on a side, or one who dominates, in words."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "by_training": list(self.by_training)}
+        return {**asdict(self), "by_training": list(self.by_training), "collapsed": list(self.collapsed)}
 
 
 @dataclass(frozen=True)
@@ -60,31 +67,37 @@ class Variance:
     parts: Parts
 
 
-def variance(values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: int) -> Variance:
+def variance(
+    values: NDArray[np.float64], draws: NDArray[np.float64], *, n_groups: float, freedom: float | None = None
+) -> Variance:
     """Variance of the mean of G trainings x S seeds on P patients, all three crossed and random.
 
-        V = max(A + B - C, A, B) + max(V_patients - a - b + c, 0)
+        V = max(V_between - V_interaction, 0) + max(V_patients, V_interaction)
+        V_between = max(A + B - C, A, B),  V_interaction = a + b - c
 
     A = var of the G means over seeds / G, B = var of the S means over trainings / S, C = mean square of what is left
     in the G x S table / (G S): A and B both hold that interaction (Searle, Casella & McCulloch 1992, section 4.2).
     V_patients is the variance of the resampled grand mean; a, b and c are A, B and C of the resampled deviations:
-    A, B and C hold the interactions with patients already. With G = 1 this is `interval.half_width`'s variance.
+    A, B and C hold the interactions with patients already. The first term, in proportion to A and B, has G - 1 and
+    S - 1 degrees of freedom. With G = 1 this is `interval.half_width`'s variance, and for the same reason never below
+    that of the patients.
 
     Parameters
     ----------
     values : (G, S) on the test set itself.
     draws : (G, S, N) on resamples of the patients.
+    n_groups, freedom : as for `benchmarks.statistics.interval.mean_interval`.
     """
     a, b, c = (float(part[0]) for part in _crossed(values[:, :, None]))
     between = max(a + b - c, a, b)
     unbiased = n_groups / (n_groups - 1)
     moved_a, moved_b, moved_c = _crossed(draws - draws.mean(axis=2, keepdims=True))
-    resampled = unbiased * float((moved_a + moved_b - moved_c).sum()) / (draws.shape[2] - 1)
+    interaction = max(unbiased * float((moved_a + moved_b - moved_c).sum()) / (draws.shape[2] - 1), 0.0)
     v_patients = unbiased * float(draws.mean(axis=(0, 1)).var(ddof=1))
-    rest = max(v_patients - resampled, 0.0)
-    total = between + rest
-    scale = between / (a + b) if a + b else 0.0
-    freedoms = (len(values) - 1.0, values.shape[1] - 1.0, n_groups - 1.0)
+    beyond, rest = max(between - interaction, 0.0), max(v_patients, interaction)
+    total = beyond + rest
+    scale = beyond / (a + b) if a + b else 0.0
+    freedoms = (len(values) - 1.0, values.shape[1] - 1.0, n_groups - 1.0 if freedom is None else freedom)
     shares = (scale * a / total, scale * b / total, rest / total) if total else (0.0, 0.0, 1.0)
     return Variance(total, a, b, v_patients, tuple(zip(shares, freedoms, strict=True)))
 
@@ -117,13 +130,19 @@ def pool(arms: Sequence[Sampled], control: Sampled) -> Pooled:
         raise ValueError("one training says nothing of another: two or more are pooled")
     if any(not arm.pairs_with(control) for arm in arms):
         raise ValueError("the trainings cannot be paired: they need one test set, root seed and number of seeds")
-    if control.n_patients < 2 or control.n_seeds < 2:
+    if control.support.effective < 2 or control.n_seeds < 2:
         raise Unavailable("an interval over trainings needs two patients and two classifier seeds or more")
     apart = [arm.minus(control) for arm in arms]
     values = np.stack([one.values for one in apart])
-    found = variance(values, np.stack([one.kept for one in apart]), n_groups=control.n_patients)
+    found = variance(
+        values,
+        np.stack([one.kept for one in apart]),
+        n_groups=control.support.effective,
+        freedom=control.support.freedom,
+    )
     estimate, se = float(values.mean()), math.sqrt(found.total)
     q = quantile(0.5 + LEVEL / 2, found.parts)
+    named = [("the control", control), *((f"training {k}", arm) for k, arm in enumerate(arms))]
     low, high = estimate - q * se, estimate + q * se
     return Pooled(
         difference=estimate,
@@ -140,4 +159,7 @@ def pool(arms: Sequence[Sampled], control: Sampled) -> Pooled:
         se_seeds=math.sqrt(found.seeds),
         se_patients=math.sqrt(found.patients),
         quantile=q,
+        detectable=(q + quantile(POWER, found.parts)) * se,
+        collapsed=tuple(note for name, arm in named if (note := collapsed_note(name, arm.values.tolist()))),
+        support=control.support.note,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.utility import one_sided, one_vs_rest
+from benchmarks.metrics.utility import one_vs_rest
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -74,7 +74,14 @@ def components(scores: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[flo
     return auroc, (placement - auroc) * weight
 
 
-def compare_delong(a: ArrayLike, b: ArrayLike, truth: ArrayLike, *, classes: Sequence[str] | None = None) -> DeLong:
+def compare_delong(
+    a: ArrayLike,
+    b: ArrayLike,
+    truth: ArrayLike,
+    *,
+    classes: Sequence[str] | None = None,
+    patients: Sequence[Any] | None = None,
+) -> DeLong:
     """Paired test of two arms' macro AUROC.
 
     The macro's parts are the mean over the classes of theirs, so the covariance between classes is in it. Over the
@@ -86,6 +93,7 @@ def compare_delong(a: ArrayLike, b: ArrayLike, truth: ArrayLike, *, classes: Seq
     ----------
     a, b : scores (S, N, K) of each arm.
     truth : (N,) or (N, K).
+    patients : the patient of each image: they decide which classes are judged, and nothing else.
 
     Raises
     ------
@@ -97,11 +105,11 @@ def compare_delong(a: ArrayLike, b: ArrayLike, truth: ArrayLike, *, classes: Seq
         raise ValueError(f"scores {one.shape} and {other.shape} cannot be paired: both are (S, N, K)")
     difference, parts, n_terms = 0.0, np.zeros(one.shape[1]), 0
     for mine, its in zip(one, other, strict=True):
-        left, right = one_vs_rest(truth, mine, classes), one_vs_rest(truth, its, classes)
+        left, right = one_vs_rest(truth, mine, classes, patients), one_vs_rest(truth, its, classes)
         for q in range(len(left.names)):
-            yes = left.truth[:, q]
-            if one_sided(yes) is not None:
+            if left.too_few(q) is not None:
                 continue
+            yes = left.truth[:, q]
             (auroc_a, of_a), (auroc_b, of_b) = components(left.scores[:, q], yes), components(right.scores[:, q], yes)
             difference, n_terms = difference + auroc_a - auroc_b, n_terms + 1
             parts += of_a - of_b

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.statistics.quantile import one_sided_p
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import FEW
 from benchmarks.statistics.word import MIN_SEEDS
 
 MARGIN = 0.01
@@ -27,8 +28,9 @@ def equivalence(apart: Sampled, *, margin: float = MARGIN) -> dict[str, Any]:
 
     Returns
     -------
-    margin, low, high, p_value, equivalent, sentence. As with the verdict, fewer than `MIN_SEEDS` seeds never say
-    equivalent.
+    margin, low, high, p_value, equivalent, few, sentence. As with the verdict, fewer than `MIN_SEEDS` seeds never say
+    equivalent. Nor do fewer than `FEW` patients on a side (their number is in `few`): two arms that rank five patients
+    right do not scatter, and would look alike whatever they are.
 
     Raises
     ------
@@ -42,8 +44,10 @@ def equivalence(apart: Sampled, *, margin: float = MARGIN) -> dict[str, Any]:
     estimate, n_seeds, spread = apart.mean, apart.n_seeds, apart.spread(level=LEVEL)
     low, high = estimate - spread.half, estimate + spread.half
     p = one_sided_p(margin - abs(estimate), spread.se, spread.parts)
-    equivalent = n_seeds >= MIN_SEEDS and -margin < low and high < margin
-    found = {"margin": margin, "low": low, "high": high, "p_value": p, "equivalent": equivalent}
+    side = apart.support.smallest_side
+    few = side if side is not None and side < FEW else None
+    equivalent = n_seeds >= MIN_SEEDS and few is None and -margin < low and high < margin
+    found = {"margin": margin, "low": low, "high": high, "p_value": p, "equivalent": equivalent, "few": few}
     return {**found, "sentence": sentence(found, n_seeds=n_seeds)}
 
 
@@ -52,4 +56,6 @@ def sentence(found: dict[str, Any], *, n_seeds: int) -> str:
     if found["equivalent"]:
         return f"EQUIVALENT within +-{found['margin']:g}"
     reason = f" (screening: {n_seeds} seeds)" if n_seeds < MIN_SEEDS else ""
+    if not reason and found.get("few") is not None:
+        reason = f" ({found['few']} patients on the smaller side)"
     return f"not shown to be equivalent within +-{found['margin']:g}{reason}"

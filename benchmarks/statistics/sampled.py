@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.statistics.interval import Interval, Spread, half_width, interval_p, mean_interval
+from benchmarks.statistics.interval import LEVEL, Interval, Spread, half_width, interval_p, mean_interval
+from benchmarks.statistics.one_arm import has_model, score_interval
+from benchmarks.statistics.support import Support
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Sampled:
     """(S, B): of each seed on each resample; 0 where `valid` is False."""
     valid: NDArray[np.bool_]
     """(B,): whether the resample defines it for every seed."""
-    n_patients: int
+    support: Support
+    """The patients that it rests on."""
     seed: int
     """What the resamples are derived from."""
     design: str
@@ -49,6 +52,11 @@ class Sampled:
     def name(self) -> str:
         """As in the table of utility: `f1` (the macro), or `f1[effusion]`."""
         return self.metric if self.label is None else f"{self.metric}[{self.label}]"
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return self.support.n
 
     @property
     def n_seeds(self) -> int:
@@ -96,11 +104,14 @@ class Sampled:
             values=self.values - other.values,
             draws=self.draws - other.draws,
             valid=self.valid & other.valid,
-            n_patients=min(self.n_patients, other.n_patients),
+            support=self.support.weaker(other.support),
         )
 
     def interval(self) -> Interval:
-        """Mean over the seeds with its 95 % interval over seeds and patients, cut at the ends of its range.
+        """Mean over the seeds with its 95 % interval over seeds and patients, within its range.
+
+        A ranking or a rate has `benchmarks.statistics.one_arm.score_interval`; a mean like the Brier score has
+        `difference_interval`, cut at the ends of its range.
 
         Raises
         ------
@@ -109,17 +120,19 @@ class Sampled:
         """
         found = self.difference_interval()
         low, high = max(found.low, 0.0), min(found.high, HIGHEST.get(self.metric, 1.0))
+        if has_model(self.metric, self.support):
+            low, high = score_interval(self.metric, self.mean, self.spread(level=LEVEL), self.support)
         return replace(found, low=low, high=high)
 
     def difference_interval(self) -> Interval:
-        """The same without cutting: for a difference, which has no end at 0.
+        """The symmetric interval of `mean_interval`: for a difference, which has no end at 0.
 
         Raises
         ------
         Unavailable
             As `interval`.
         """
-        return mean_interval(self.values, self.kept, n_groups=self.n_patients, seed=self.seed)
+        return mean_interval(self.values, self.kept, **self._patients, seed=self.seed)
 
     def p_interval(self) -> float:
         """Two-sided p that belongs to `difference_interval`: below 0.05 where it excludes 0.
@@ -129,7 +142,7 @@ class Sampled:
         Unavailable
             As `interval`.
         """
-        return interval_p(self.values, self.kept, n_groups=self.n_patients)
+        return interval_p(self.values, self.kept, **self._patients)
 
     def spread(self, *, level: float) -> Spread:
         """Half the width of the interval at any level, and what it is made of.
@@ -139,7 +152,11 @@ class Sampled:
         Unavailable
             As `interval`.
         """
-        return half_width(self.values, self.kept, n_groups=self.n_patients, level=level)
+        return half_width(self.values, self.kept, **self._patients, level=level)
+
+    @property
+    def _patients(self) -> dict[str, float]:
+        return {"n_groups": self.support.effective, "freedom": self.support.freedom}
 
 
 def mixed(weights: NDArray[np.float64], parts: Sequence[Sampled]) -> Sampled:

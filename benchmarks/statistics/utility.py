@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.calibration import no_probabilities, temper
-from benchmarks.metrics.utility import one_sided, one_vs_rest, youden_threshold
+from benchmarks.metrics.utility import NEEDED, SIDES, one_sided, one_vs_rest, too_few, youden_threshold
 from benchmarks.statistics.auroc import check_scores
+from benchmarks.statistics.one_arm import MEANS
 from benchmarks.statistics.resamples import Resamples, n_threads
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.support import Support
 from benchmarks.statistics.weighted import (
     Column,
     average_precision,
@@ -84,18 +86,31 @@ def sample_utility(
     problems = [one_vs_rest(labels, one, classes) for one in stack]
     yes, names = problems[0].truth, problems[0].names
     all_names = tuple(classes) if classes is not None else tuple(str(c) for c in range(stack.shape[2]))
+    every = marks_of(labels, n_classes=stack.shape[2]).astype(bool)
+    judged = {sides: _judged(yes, resamples, sides) for sides in {SIDES, *NEEDED.values()}}
+    chosen = _judged(every, resamples, NEEDED["recall"])
 
     def measure(s: int) -> dict[Label, Column]:
-        found = _ranked(problems[s].scores, yes, names, resamples)
+        found = _ranked(problems[s].scores, yes, names, resamples, judged[SIDES])
         found |= _probable(labels, stack[s], all_names, resamples)
         if labels.ndim == 1:
             label = ("balanced_accuracy_argmax", None)
-            found[label] = _with_macro(label[0], all_names, recalls_of_first_choice(labels, stack[s], resamples))[label]
+            recalls = _only(recalls_of_first_choice(labels, stack[s], resamples), chosen)
+            found[label] = _with_macro(label[0], all_names, recalls)[label]
         if thresholds is not None:
-            found |= _decided(problems[s].scores, yes, thresholds[s], names, resamples)
+            found |= _decided(problems[s].scores, yes, thresholds[s], names, resamples, judged)
         return found
 
-    return _by_name(measure, len(problems), resamples, resamples.design(yes, names))
+    def support(metric: str, label: str | None) -> Support:
+        if metric in MEANS:
+            return Support.of(resamples.patient)
+        told, said, usable = yes, names, judged[NEEDED.get(metric, SIDES)]
+        if metric == "balanced_accuracy_argmax":
+            told, said, usable = every, all_names, chosen
+        rows = [q for q in np.flatnonzero(usable) if label in (None, said[q])]
+        return Support.of(resamples.patient, told[:, rows], [said[q] for q in rows])
+
+    return _by_name(measure, len(problems), resamples, resamples.design(yes, names), support)
 
 
 def sample_calibrated(
@@ -132,11 +147,26 @@ def sample_calibrated(
             found |= _with_macro(name, classes if labels.ndim == 2 else (), table)
         return found
 
-    return _by_name(measure, len(tempered), resamples, resamples.design(yes, tuple(classes)))
+    design = resamples.design(yes, tuple(classes))
+    return _by_name(measure, len(tempered), resamples, design, lambda metric, label: Support.of(resamples.patient))
+
+
+def _judged(yes: NDArray[np.bool_], resamples: Resamples, sides: Sequence[str]) -> NDArray[np.bool_]:
+    """(Q,): which classes have patients enough on these sides."""
+    return np.array([too_few(one, resamples.patient, sides) is None for one in yes.T])
+
+
+def _only(table: Column, classes: NDArray[np.bool_]) -> Column:
+    """The rows (Q, 1 + B) of these classes; the others are not defined."""
+    return Column(table.draws, table.valid & classes[:, None])
 
 
 def _by_name(
-    measure: Callable[[int], Mapping[Label, Column]], n_seeds: int, resamples: Resamples, design: str
+    measure: Callable[[int], Mapping[Label, Column]],
+    n_seeds: int,
+    resamples: Resamples,
+    design: str,
+    support: Callable[[str, str | None], Support],
 ) -> dict[str, Sampled]:
     """What `measure` gives for each seed, seeds together; what some seed lacks is left out."""
     with ThreadPoolExecutor(n_threads()) as pool:
@@ -148,8 +178,9 @@ def _by_name(
         valid: NDArray[np.bool_] = np.stack([c.valid for c in columns]).min(axis=0)
         if valid[0]:
             one = Sampled(
-                metric, draws[:, 0], draws[:, 1:], valid[1:], resamples.n_patients, resamples.seed, design, label=label
-            )
+                metric, draws[:, 0], draws[:, 1:], valid[1:], support(metric, label), resamples.seed, design,
+                label=label,
+            )  # fmt: skip
             table[one.name] = one
     return table
 
@@ -168,11 +199,15 @@ def _with_macro(metric: str, names: Sequence[str], table: Column) -> dict[Label,
 
 
 def _ranked(
-    scores: NDArray[np.float64], yes: NDArray[np.bool_], names: Sequence[str], resamples: Resamples
+    scores: NDArray[np.float64],
+    yes: NDArray[np.bool_],
+    names: Sequence[str],
+    resamples: Resamples,
+    judged: NDArray[np.bool_],
 ) -> dict[Label, Column]:
     columns = [average_precision(scores[:, q], yes[:, q], resamples) for q in range(len(names))]
     table = Column(np.stack([c.draws for c in columns]), np.stack([c.valid for c in columns]))
-    return _with_macro("auprc", names, table)
+    return _with_macro("auprc", names, _only(table, judged))
 
 
 def _of_probabilities(truth: NDArray[Any], scores: NDArray[np.float64], resamples: Resamples) -> dict[str, Column]:
@@ -202,10 +237,14 @@ def _decided(
     thresholds: NDArray[np.float64],
     names: Sequence[str],
     resamples: Resamples,
+    judged: Mapping[tuple[str, ...], NDArray[np.bool_]],
 ) -> dict[Label, Column]:
-    """The rates at this seed's thresholds (Q,); a class without a threshold has none."""
+    """The rates at this seed's thresholds (Q,).
+
+    None of a class without a threshold, or with too few patients on a side that the rate is of: `judged` (Q,) by side.
+    """
     chosen = np.isfinite(thresholds)
     found: dict[Label, Column] = {}
     for rate, table in rates(yes, scores >= np.where(chosen, thresholds, np.inf), resamples).items():
-        found |= _with_macro(rate, names, Column(table.draws, table.valid & chosen[:, None]))
+        found |= _with_macro(rate, names, _only(table, judged[NEEDED[rate]] & chosen))
     return found

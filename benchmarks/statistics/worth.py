@@ -55,6 +55,9 @@ class Worth:
     high: float | None
     note: str
     curve: tuple[CurvePoint, ...]
+    advice: str = ""
+    """What would make it readable, where it is not: a number, or an end of its interval, that the curve does not reach.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -96,12 +99,17 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         for n, i, f in zip(sizes, (r.interval() for _, r in points), fitted, strict=True)
     )
     rise = points[-1][1].minus(points[0][1]).difference_interval()
+    ends_at_arm = sizes[-1] <= n_real
     if rise.low <= 0:
         note = (
             f"real images alone gain {rise.estimate:+.4f} [{rise.low:+.4f}, {rise.high:+.4f}] from {sizes[0]} to "
             f"{sizes[-1]}: the curve is not shown to rise, and nothing can be read off it"
         )
-        return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown)
+        advice = (
+            "Measure points further apart, beyond the arm's own real images (--curve 0.125 2), with more steps or on "
+            "a larger test set"
+        )
+        return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown, advice)
     estimate, where = _invert(arm.mean, sizes, fitted)
     grid = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), GRID))
     if estimate is not None:
@@ -122,7 +130,18 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         "beyond the curve": f"better than {sizes[-1]} real images, the most that were measured",
         "below the curve": f"worse than {sizes[0]} real images, the fewest that were measured",
     }[where]
-    return _answer(n_real, n_synthetic, where, estimate, low, high, note, shown)
+    return _answer(n_real, n_synthetic, where, estimate, low, high, note, shown, _advice(where, low, high, ends_at_arm))
+
+
+def _advice(where: Where, low: float | None, high: float | None, ends_at_arm: bool) -> str:
+    """What to measure where the curve leaves the number or an end of its interval open; empty where it does not."""
+    said = []
+    if where == "beyond the curve" or high is None:
+        end = "The curve ends at the arm's own real images" if ends_at_arm else "The curve ends too early to say more"
+        said.append(f"{end}: add points beyond them (--curve 2 4), which takes real images that no arm trains on")
+    if where == "below the curve" or low is None:
+        said.append("Add a smaller point (--curve 0.125) to close it below")
+    return "; ".join(said)
 
 
 def _answer(
@@ -134,9 +153,10 @@ def _answer(
     high: float | None,
     note: str,
     curve: tuple[CurvePoint, ...],
+    advice: str = "",
 ) -> Worth:
     worth, worth_low, worth_high = (None if x is None else (x - n_real) / n_synthetic for x in (n, low, high))
-    return Worth(n_real, n_synthetic, where, n, low, high, worth, worth_low, worth_high, note, curve)
+    return Worth(n_real, n_synthetic, where, n, low, high, worth, worth_low, worth_high, note, curve, advice)
 
 
 def isotonic_weights(heights: NDArray[np.float64]) -> NDArray[np.float64]:

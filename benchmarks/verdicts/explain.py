@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.request.spec import NONE
 from benchmarks.statistics.word import MIN_SEEDS, Verdict, side_of_zero, too_few_seeds, word_of_interval
-from benchmarks.verdicts.sentences import worth_sentence
+from benchmarks.verdicts.sentences import control_sentence, doubts, p_text, power_sentence, worth_sentence
 from benchmarks.verdicts.verdict import Kind, word_of_arm
 
 Record = Mapping[str, Any]
@@ -36,7 +36,7 @@ def _what_was_trained(record: Record) -> Iterator[str]:
     real, synthetic = (sum(record["counts"][kind].values()) for kind in ("real", "synthetic"))
     yield (
         f"{record['name']}: {spec['seeds']} classifiers ({spec['classifier']}), each trained on {real} real and "
-        f"{synthetic} synthetic images of {spec['dataset']}."
+        f"{synthetic} {record.get('added', 'added')} images of {spec['dataset']}."
     )
     steps = sorted(set(training["steps"]))
     budget = spec["train"]["steps"]
@@ -66,7 +66,7 @@ def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Itera
         total = abs(row["high"] - row["low"]) / 2 / parts["quantile"] if parts["quantile"] else 0.0
         yield (
             f"  standard error {total:.4f}: {parts['se_seeds']:.4f} from the choice of seeds; which patients are in "
-            f"test moves the mean by {parts['se_patients']:.4f}"
+            f"test moves the mean by {parts['se_patients']:.4f}{_interaction(parts)}"
         )
     yield (
         f"  95 % interval {row['difference']:+.4f} -/+ {parts['quantile']:.2f} standard errors = "
@@ -75,25 +75,29 @@ def explain_difference(name: str, control: str, row: Mapping[str, Any]) -> Itera
     n = row["n_seeds"]
     if n > 1:
         yield f"  exact sign-flip over the {n} seeds: p = {row['p_value']:.3f} (smallest possible: {2 / 2**n:.3f})"
-        yield f"  it asks of new seeds on the same patients; for new patients as well: p {_p(row['p_interval'])}"
+        yield f"  it asks of new seeds on the same patients; for new patients as well: p {p_text(row['p_interval'])}"
     if row.get("unequal"):
         yield f"  not at equal compute: {row['unequal']}"
     for sentence in _further(row):
         yield f"  {sentence}"
 
 
+def _interaction(parts: Mapping[str, Any]) -> str:
+    shared = parts.get("se_interaction")
+    return "" if shared is None else f"; {shared:.4f}, what single seeds make of single patients, is in both"
+
+
 def _further(row: Mapping[str, Any]) -> Iterator[str]:
     delong, equivalence = row.get("delong"), row.get("equivalence")
     if delong and delong.get("p_value") is not None:
-        yield f"DeLong, which takes films as independent and knows one model: p {_p(delong['p_value'])}"
+        yield f"DeLong, which takes films as independent and knows one model: p {p_text(delong['p_value'])}"
     if equivalence:
         yield f"two one-sided tests: {equivalence['sentence']}"
+    if sentence := power_sentence(row):
+        yield sentence
+    yield from doubts(row)
     if row["note"]:
         yield f"note: {row['note']}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.0005 else f"= {value:.3f}"
 
 
 def _side(row: Mapping[str, Any]) -> str:
@@ -105,7 +109,7 @@ def _side(row: Mapping[str, Any]) -> str:
 
 
 def _the_word(record: Record) -> Iterator[str]:
-    word = word_of_arm(record["comparisons"])
+    word = word_of_arm(record["comparisons"], positive=record.get("positive_control"))
     yield f"VERDICT  {record['verdict']}"
     if word.kind is Kind.NOT_COMPARED:
         yield "  because real images alone are not among --controls."
@@ -124,6 +128,10 @@ def _the_word(record: Record) -> Iterator[str]:
     else:
         yield "  NO DIFFERENCE SHOWN, because the interval of the difference to real images alone holds 0. That is not"
         yield "  evidence of equality: what lies inside the interval is possible."
+    if word.below is not None:
+        yield f"  The difference itself is smaller than {word.below:g}, the margin below which it makes none in use."
+    if sentence := control_sentence(record.get("positive_control")):
+        yield f"  {sentence}"
     if sentence := worth_sentence(record):
         yield f"WORTH    {sentence}"
 
@@ -140,7 +148,7 @@ def _what_to_doubt(record: Record) -> Iterator[str]:
         doubts.append("this is one training of the generator; --generator-seed 0 1 2 gives a verdict over several")
     left = (record.get("privacy") or {}).get("n_without_copies")
     if left and left["value"] is not None and left["value"] < left["n"] and not record["is_control"]:
-        copies = f"{left['n'] - left['value']:.0f} of {left['n']} synthetic images are near-copies of training images"
+        copies = f"{left['n'] - left['value']:.0f} of {left['n']} added images are near-copies of training images"
         doubts.append(f"{copies}; --without-copies shows what is left without them")
     doubts += record["audit"]["warnings"]
     if doubts:

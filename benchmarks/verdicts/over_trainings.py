@@ -9,6 +9,7 @@ from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.request.spec import NOT_THE_ARM, SETTING, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
+from benchmarks.verdicts.sentences import doubts, power_sentence
 from benchmarks.verdicts.verdict import word_of
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
@@ -61,7 +62,10 @@ def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sa
         return f"{name}: {reason}"
     differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
     word = word_of({**found.to_json(), "unequal": next(filter(None, differing), None)})
-    return f"{word.loud}. {name}: {_numbers(found)}"
+    row = found.to_json()
+    further = [text for text in (power_sentence(row), *doubts(row)) if text]
+    said = f"{word.loud}. {name}: {_numbers(found)}"
+    return f"{said}. {' '.join(further)}" if further else said
 
 
 def _aurocs(group: Sequence[Entry], zero: Entry, known: Mapping[str, Sampled]) -> tuple[list[Sampled], Sampled]:

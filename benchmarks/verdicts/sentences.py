@@ -1,30 +1,69 @@
-"""The sentences in which a difference and a worth are told, the same wherever they are printed."""
+"""The sentences in which a difference, a worth and a doubt are told, the same wherever they are printed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from benchmarks.statistics.word import too_few_seeds
 
 
 def difference_sentence(row: Mapping[str, Any]) -> str:
-    """`AUROC +0.0123 [+0.0010, +0.0236], p = 0.031`, of a comparison as a record holds it."""
-    p = f", p = {row['p_value']:.3f}" if row["n_seeds"] > 1 else ""
+    """`AUROC +0.0123 [+0.0010, +0.0236], p = 0.031`, of a comparison as a record holds it.
+
+    The p is that of the interval, over seeds and patients: below 0.05 where the interval excludes 0.
+    """
+    p = f", p {p_text(row['p_interval'])}" if row["n_seeds"] > 1 else ""
     return f"AUROC {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]{p}"
 
 
+def p_text(value: float) -> str:
+    """`= 0.031`, or `< 0.001`."""
+    return "< 0.001" if value < 0.0005 else f"= {value:.3f}"
+
+
+def power_sentence(row: Mapping[str, Any]) -> str:
+    """The smallest difference that would have been shown; empty where fewer seeds than it takes show nothing."""
+    if row.get("detectable") is None or too_few_seeds(row["n_seeds"]):
+        return ""
+    return (
+        f"This test set and these seeds would have shown a difference of {row['detectable']:.3f} in four of five "
+        "experiments."
+    )
+
+
+def control_sentence(positive: Mapping[str, Any] | None) -> str:
+    """That the positive control did not come out; empty where it did, was not run, or has too few seeds to."""
+    if positive is None or positive["shown"] is not False:
+        return ""
+    return (
+        f"POSITIVE CONTROL NOT SHOWN TO HELP: {positive['name']}, further real images, {difference_sentence(positive)} "
+        "against real images alone. What they do not show, added images of any kind could not have shown here."
+    )
+
+
+def doubts(row: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on what a comparison rests on: few patients, one who dominates, a collapsed seed."""
+    for seeds in row.get("collapsed") or ():
+        yield f"{seeds[0].upper()}{seeds[1:]}."
+    if row.get("support"):
+        yield f"{row['support'][0].upper()}{row['support'][1:]}."
+
+
 def worth_sentence(record: Mapping[str, Any]) -> str:
-    """What an arm's synthetic images were worth in real ones, in a line; empty where no curve was measured."""
+    """What an arm's added images were worth in real ones, in a line; empty where no curve was measured."""
     worth = record.get("worth")
     if not worth:
         return ""
     asked = f"{worth['n_synthetic']} added images beside {worth['n_real']} real ones"
     low, high = (("..." if x is None else f"{x:.2f}") for x in (worth["low"], worth["high"]))
+    advice = f". {worth['advice']}" if worth.get("advice") else ""
     if worth["where"] == "on a flat curve":
-        return f"{record['name']}: not to be said ({worth['note']})"
+        return f"{record['name']}: not to be said ({worth['note']}){advice}"
     if worth["worth"] is None:
         said = f"{worth['where']} ({worth['note']})"
-        return f"{record['name']}: {asked}: {said}; each was worth [{low}, {high}] real images"
+        return f"{record['name']}: {asked}: {said}; each was worth [{low}, {high}] real images{advice}"
     return (
         f"{record['name']}: {asked} did what {worth['n_equivalent']:.0f} real images do: each was worth "
-        f"{worth['worth']:.2f} [{low}, {high}] real images"
+        f"{worth['worth']:.2f} [{low}, {high}] real images{advice}"
     )

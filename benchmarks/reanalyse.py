@@ -1,0 +1,83 @@
+"""Old records in today's statistics: `python -m benchmarks.reanalyse --results DIR --out DIR`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from benchmarks.judging.again import Finished, judge_again
+from benchmarks.records.predictions import Entry
+from benchmarks.records.store import RECORD, WORTH, Records
+from benchmarks.records.upgrade import SCHEMA
+from benchmarks.report.tables import console
+from benchmarks.request.spec import ANALYSIS
+from synthworth.commands import OK, guarded
+from synthworth.errors import UserError
+
+
+@dataclass(frozen=True)
+class ReanalyseOptions:
+    """Judge finished records again by today's statistics, from their stored predictions; nothing is trained."""
+
+    out: Path
+    """Folder that takes the new records; the old ones stay as they are."""
+    results: Path = Path("results/runs")
+    """Folder of the records. A record that is compared with others needs them in the same folder."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Read, judge, write, and say which verdicts begin with another word."""
+    options = tyro.cli(ReanalyseOptions, args=list(args), prog="python -m benchmarks.reanalyse")
+    records, written = Records(options.results), Records(options.out)
+    if options.out.resolve() == options.results.resolve():
+        raise UserError(f"--out {options.out} is the folder of the records; name another, so that the old ones stay")
+    found = [r for r in records if r["status"] == "ok" and r["schema"] == SCHEMA]
+    if not found:
+        raise UserError(f"no finished record in {options.results.resolve()}; name the folder with --results")
+    out, entries = console(), [Entry(r, records.path(r["run_id"])) for r in found]
+    finished = []
+    for entry in entries:
+        try:
+            finished.append((entry, Finished.of(entry)))
+        except ValueError as reason:
+            out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
+    every = [one for _, one in finished]
+    changed = 0
+    for entry, one in finished:
+        record = judge_again(one, every)
+        written.write(record, _companions(entry.folder, record))
+        if (was := _word(entry.record)) != (now := _word(record)):
+            changed += 1
+            out.print(f"{record['name']} ({one.spec['dataset']}): {was} -> {now}", markup=False, soft_wrap=True)
+    out.print(f"{len(finished)} records in analysis {ANALYSIS} in {options.out}; {changed} verdicts changed their word")
+    return OK
+
+
+def _word(record: Any) -> str:
+    """What a verdict begins with."""
+    return str(record["verdict"]).partition(".")[0]
+
+
+def _companions(folder: Path, record: Any) -> dict[str, Any]:
+    """What stands beside a record, copied; the picture of the worth is drawn again."""
+    from benchmarks.report.figures.worth import draw_worth
+
+    files: dict[str, Any] = {
+        file.name: lambda to, file=file: shutil.copyfile(file, to)
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name not in (RECORD, WORTH)
+    }
+    if record["worth"]:
+        auroc, name = record["utility"]["auroc"], record["name"]
+        files[WORTH] = lambda to: draw_worth(to, record["worth"], auroc, name=name)
+    return files
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

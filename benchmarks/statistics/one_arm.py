@@ -1,0 +1,111 @@
+"""The interval of one arm's number, where the width depends on the number itself: an AUROC near 1, a rate near 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from benchmarks.statistics.interval import Spread
+    from benchmarks.statistics.support import Support
+
+    Model = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """Variance, up to a factor, of an estimate whose true value is in 0..1."""
+
+GRID = 4001
+"""Values in 0..1 at which the interval is looked for."""
+PRIOR = 2.0
+"""Degrees of freedom that the model's variance counts as, beside those of the test set's own."""
+POSITIVES = frozenset({"recall", "precision", "f1", "auprc"})
+"""Rates that are limited by the patients with the finding."""
+MEANS = frozenset({"brier", "brier_calibrated", "ece", "ece_calibrated"})
+"""Numbers that are no ranking and no rate: their width has no known shape."""
+
+
+def score_interval(metric: str, estimate: float, spread: Spread, support: Support) -> tuple[float, float]:
+    """The true values in 0..1 that an estimate does not contradict: a score interval (Wilson 1927).
+
+    A symmetric interval asks how far the estimate strays if the truth lies where the estimate is. Near 1 that is the
+    wrong place: the truth is likelier to lie below, where estimates scatter more. So every value t is asked in turn,
+    with the variance that it would give:
+
+        |estimate - t| <= q sqrt(r h(t)),  r = (d V + 2 h(e)) / (d + 2) / h(e)
+
+    h is the variance that so many patients give by a model (`variance_model`), and serves for its shape in t. V, q and
+    d are the combined variance, quantile and degrees of freedom of the patients as everywhere
+    (`benchmarks.statistics.interval.half_width`), e the estimate, kept half a pair of images away from 0 and 1. The
+    model counts as two degrees of freedom: with many patients V alone speaks, and with five who are all ranked right
+    (V = 0) the interval is not a point.
+
+    Coverage of 95 % intervals by simulation: `python -m benchmarks.calibrate`. The symmetric interval covers 81 to
+    90 % at an AUROC of .95 to .995.
+
+    Parameters
+    ----------
+    metric : `auroc`, or a rate of `benchmarks.metrics.utility`.
+    estimate : in 0..1.
+    spread : at the level of the interval.
+    support : with sides.
+
+    Returns
+    -------
+    low, high : within 0..1 and around the estimate.
+    """
+    h = variance_model(metric, support)
+    pairs = max(float(min(m * n for m, n in support.sides)), 1.0)
+    inside = np.array([(estimate * pairs + 0.5) / (pairs + 1)])
+    model = float(h(inside)[0])
+    freedom, variance = support.freedom, spread.se**2
+    factor = (freedom * variance + PRIOR * model) / (freedom + PRIOR) / model
+    grid = np.unique(np.append(np.linspace(0.0, 1.0, GRID), estimate))
+    holds = np.flatnonzero(np.abs(grid - estimate) <= spread.quantile * np.sqrt(factor * h(grid)) + 1e-12)
+    low, high = float(grid[holds[0]]), float(grid[holds[-1]])
+    return min(low, estimate), max(high, estimate)
+
+
+def has_model(metric: str, support: Support) -> bool:
+    """Whether `score_interval` applies: a ranking or a rate, with sides."""
+    return metric not in MEANS and bool(support.sides)
+
+
+def variance_model(metric: str, support: Support) -> Model:
+    """The variance of an estimate from so many patients with one image each, as a function of the true value t.
+
+    AUROC: with scores that are normal with equal variance on both sides,
+
+        h(t) = (t (1 - t) + (m + n - 2) c(t)) / (m n),  c(t) = P(X < z, Y < z) - t^2,  z = quantile of t
+
+    for m and n patients on the two sides; X and Y standard normal with correlation 1/2 are two pairs that share an
+    image, so both sides have one c. (Hanley & McNeil 1982 take exponential scores, with another c for each side.) A
+    rate: t (1 - t) / k, k the patients of its side. Several classes: the mean of them, taken as independent.
+
+    Parameters
+    ----------
+    support : with sides.
+    """
+    m, n = np.array(support.sides, dtype=np.float64).T
+    if metric == "auroc":
+        pairs, shared = float((1 / (m * n)).mean()), float(((m + n - 2) / (m * n)).mean())
+        return lambda t: (t * (1 - t) * pairs + _shared(t) * shared) / len(m)
+    if metric == "specificity":
+        weight = float((1 / n).mean())
+    elif metric in POSITIVES:
+        weight = float((1 / m).mean())
+    else:  # a mean of two rates, one of each side
+        weight = float((1 / m + 1 / n).mean()) / 4
+    return lambda t: t * (1 - t) * weight / len(m)
+
+
+def _shared(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """c(t) of `variance_model`, never below 0: by Owen's T, P(X < z, Y < z) = t - 2 T(z, sqrt(1 / 3))."""
+    from scipy.special import owens_t
+    from scipy.stats import norm
+
+    z = norm.ppf(np.clip(t, 1e-12, 1 - 1e-12))
+    found: NDArray[np.float64] = np.maximum(t - 2 * owens_t(z, np.sqrt(1 / 3)) - t**2, 0.0)
+    return found
