@@ -27,7 +27,8 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called).
+    `tasks = ("single", "multi")`, `version_of(config) = version` (see `BaseGenerator.version_of`), `adds = "synthetic"`
+    (what the images that it draws are called).
     """
 
     Config: ClassVar[type]
@@ -77,6 +78,18 @@ class BaseGenerator:
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """The version of what these options make: `version`, or more where a mend changed some options' results alone.
+
+        It is what keys hold, so that what was stored of the other options is found again.
+
+        Parameters
+        ----------
+        config : a `Config`.
+        """
+        return cls.version
 
     def require(self, train: ImageSet) -> None:
         """Refuse what this generator cannot learn from, before anything starts.

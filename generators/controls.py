@@ -165,17 +165,15 @@ class Jittered(Duplicate):
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Copies with the labels asked for, each changed by values of its own: uint8 (N, C, H, W)."""
-        import torch
-
         from data.augment import find_augmentation
         from synthworth.devices import isolated_randomness
-        from synthworth.images import to_unit
+        from synthworth.images import from_levels, to_unit
 
         images, change = super().sample(labels, seed=seed), find_augmentation("strong")
         for row in range(len(images)):
             with isolated_randomness(seed_from(seed, "jitter", row)):
                 changed = change(to_unit(images[row : row + 1]))
-            images[row] = changed[0].mul(255).round().to(torch.uint8)
+            images[row : row + 1] = from_levels(changed.mul(255))
         return images
 
 
@@ -233,11 +231,13 @@ class Noise(BaseGenerator):
         """Noise for each label: uint8 (N, C, H, W), clamped to 0..255."""
         import torch
 
+        from synthworth.images import from_levels
+
         images = torch.empty((len(labels), *self.shape), dtype=torch.uint8)
         mean = torch.from_numpy(self.mean).float()[:, None, None]
         std = torch.from_numpy(self.std).float()[:, None, None]
         for rows, noise in draw_chunks(len(labels), self.shape, seed=seed, chunk=1024):
-            images[rows] = (noise * std + mean).round().clamp(0, 255).to(torch.uint8)
+            images[rows] = from_levels(noise * std + mean)
         return images
 
     def save(self, folder: Path) -> None:

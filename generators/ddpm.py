@@ -11,7 +11,7 @@ from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.conditioning import ConditionConfig, Conditioner, make_conditioner
 from generators.noise import draw_chunks
-from generators.options import AdamWConfig
+from generators.options import N_STEPS, AdamWConfig
 from generators.saving import Shape
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Prediction = Literal["epsilon", "v_prediction"]
 Schedule = Literal["linear", "squaredcos_cap_v2"]
 SamplerKind = Literal["ddpm", "ddim", "dpmsolver++"]
+FEW_STEPS: Mapping[Schedule, int] = {"linear": 4, "squaredcos_cap_v2": 32}
+"""Sampling steps up to which one stride after pure noise still shows an image (see `generators.diffusion`)."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,18 @@ class DDPM(BaseGenerator):
     conditioner: Conditioner
     noise_shape: tuple[int, ...]
     denoiser: nn.Module
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """One more than `version` where `ddpm` or `ddim` takes other steps than it did up to that version.
+
+        It does where the steps do not divide 1,000, and where they were so few that under epsilon prediction they began
+        at a step that showed an image (`generators.diffusion.Sampler`).
+        """
+        n = config.sampling_steps
+        few = FEW_STEPS[config.schedule] if config.prediction == "epsilon" else 0
+        otherwise = config.sampler != "dpmsolver++" and (n <= few or N_STEPS % n)
+        return cls.version + bool(otherwise)
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

@@ -6,23 +6,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from generators.options import N_STEPS
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 
-N_STEPS = 1000
 SMALLEST_LOG_SNR = -5.1
-"""Half the log of signal over noise below which DPM-Solver++ under epsilon prediction does not start: the last steps of
-the cosine schedule hold no signal to divide by (Lu 2022)."""
+"""Half the log of signal over noise below which a step counts as one without signal: the last steps of the cosine
+schedule hold none to divide by (Lu 2022)."""
+MOST_SIGNAL = 0.05
+"""How much more of the image (sqrt(a_t)) than the last step the step may hold that pure noise is passed off as."""
+ALMOST_NONE = 2.0**-24
+"""What stands for a_t = 0 where a sampler divides by it, as in diffusers' schedulers with `rescale_betas_zero_snr`."""
 
 
 def make_noising(schedule: str, prediction: str, *, betas: Sequence[float] | None = None) -> DDPMScheduler:
     """The forward process of 1,000 steps.
 
-    Linear (Ho 2020) or cosine (Nichol & Dhariwal 2021), or the `betas` that a pretrained network learned with.
+    Linear (Ho 2020) or cosine (Nichol & Dhariwal 2021), or the `betas` that a pretrained network learned with, as many
+    steps as there are. They may end in pure noise (beta 1, Lin 2024).
+
+    Raises
+    ------
+    UserError
+        For `betas` outside 0..1, a first one of 1, or none.
     """
     return DDPMScheduler(**_process(schedule, prediction, betas))
 
@@ -30,6 +40,13 @@ def make_noising(schedule: str, prediction: str, *, betas: Sequence[float] | Non
 def _process(schedule: str, prediction: str, betas: Sequence[float] | None) -> dict[str, Any]:
     known = {"beta_schedule": schedule} if betas is None else {"trained_betas": list(betas)}
     n_steps = N_STEPS if betas is None else len(betas)
+    if betas is not None:
+        wrong = [beta for t, beta in enumerate(betas) if not (0.0 <= beta <= 1.0 and (t or beta < 1.0))]
+        if wrong or not betas:
+            raise UserError(
+                "--gen.pretrained: betas are shares of noise, one a step, from 0 to 1 and below 1 at first; of the "
+                f"scheduler's {len(betas)}, {len(wrong)} are not" + (f", {wrong[0]:g} for one" if wrong else "")
+            )
     return {"num_train_timesteps": n_steps, "prediction_type": prediction, **known}
 
 
@@ -55,11 +72,14 @@ def denoising_loss(
 
 
 class Sampler:
-    """From noise to images in `n_steps` of the 1,000 steps; diffusers' schedulers do the arithmetic.
+    """From noise to images in `n_steps` of the process's steps, each to the next of an explicit list.
 
-    Under v prediction the steps start at pure noise (Lin 2024, "trailing"); under epsilon prediction, which says
-    nothing about the image there, one stride after it (`ddpm`, `ddim`), or where signal begins (`dpmsolver++`). Steps
-    of `dpmsolver++` are equal in the log of signal over noise (Lu 2022), those of the others in time.
+    diffusers' schedulers do the arithmetic of `ddpm` and `dpmsolver++`. That of `ddim` is here: diffusers' takes the
+    step after t to be t - 1000 // n, which it is only where n divides 1,000.
+
+    Under v prediction the steps start at pure noise (Lin 2024, "trailing"). Under epsilon prediction, which says
+    nothing about the image there, they start one stride after it or where signal begins (`_equal_in_time`). Steps of
+    `dpmsolver++` are equal in the log of signal over noise (Lu 2022), those of the others in time.
 
     Parameters
     ----------
@@ -68,12 +88,13 @@ class Sampler:
     guidance : classifier-free guidance scale (Ho & Salimans 2022), e = e_absent + g (e_given - e_absent). 1 costs one
         pass a step, any other two.
     clip : bound of the denoised image at every step, as pixels have one (1.0) and latents have not (None).
-    betas : of a pretrained network, in the place of `schedule`.
+    betas : of a pretrained network, in the place of `schedule`. They may end in pure noise.
 
     Raises
     ------
     UserError
-        For more steps than the process has, or fewer than 1.
+        For more steps than the process has (than it has steps with a signal, for `dpmsolver++` under epsilon), fewer
+        than 1, and betas as in `make_noising`.
     """
 
     def __init__(
@@ -89,20 +110,18 @@ class Sampler:
     ) -> None:
         self.kind, self.prediction, self.guidance, self.clip = kind, prediction, guidance, clip
         process = _process(schedule, prediction, betas)
-        if not 1 <= n_steps <= process["num_train_timesteps"]:
-            raise UserError(f"{n_steps} sampling steps were asked for: 1 to {process['num_train_timesteps']} can be")
-        spacing = "trailing" if prediction == "v_prediction" else "leading"
-        self.spaced: dict[str, Any] = {"num_inference_steps": n_steps}
-        self.scheduler: Any
-        if kind == "ddpm":
-            self.scheduler = DDPMScheduler(**process, clip_sample=False, timestep_spacing=spacing)
-        elif kind == "ddim":
-            self.scheduler = DDIMScheduler(**process, clip_sample=False, timestep_spacing=spacing)
-        elif kind == "dpmsolver++":
-            self.scheduler = DPMSolverMultistepScheduler(**process)
-            self.spaced = {"timesteps": _equal_in_snr(self.scheduler, n_steps, from_noise=prediction == "v_prediction")}
-        else:
-            raise UserError(f"no sampler named {kind!r}. Available: ddpm, ddim, dpmsolver++")
+        if kind not in SPACED:
+            raise UserError(f"no sampler named {kind!r}. Available: {', '.join(SPACED)}")
+        self.scheduler: Any = (
+            DPMSolverMultistepScheduler(**process)
+            if kind == "dpmsolver++"
+            else DDPMScheduler(**process, clip_sample=False)
+        )
+        divides = kind == "dpmsolver++" or prediction == "epsilon"
+        alphas = self.scheduler.alphas_cumprod = _safe(self.scheduler.alphas_cumprod, from_zero=divides)
+        if not 1 <= n_steps <= len(alphas):
+            raise UserError(f"{n_steps} sampling steps were asked for: 1 to {len(alphas)} can be")
+        self.steps = SPACED[kind](alphas, n_steps, from_noise=prediction == "v_prediction")
 
     def __call__(
         self, net: Callable[..., Tensor], noise: Tensor, condition: Tensor, *, seed: int, rows: slice
@@ -118,14 +137,13 @@ class Sampler:
         """
         x, n = noise, len(noise)
         every = torch.ones(n, dtype=torch.bool, device=x.device)
-        extra: dict[str, Any] = {}
-        if self.kind == "ddpm":
-            extra["generator"] = [
-                torch.Generator().manual_seed(seed_from(seed, "sampler", row))
-                for row in range(*rows.indices(rows.stop))
-            ]
-        self.scheduler.set_timesteps(**self.spaced)
-        for t in self.scheduler.timesteps.tolist():
+        generators = [
+            torch.Generator().manual_seed(seed_from(seed, "sampler", row))
+            for row in range(*rows.indices(rows.stop))
+            if self.kind == "ddpm"
+        ]
+        self.scheduler.set_timesteps(timesteps=self.steps)
+        for t, following in zip(self.steps, [*self.steps[1:], None], strict=True):
             steps = torch.full((n,), t, dtype=torch.int64, device=x.device)
             predicted = net(x, steps, condition).float()
             if self.guidance != 1.0:
@@ -133,8 +151,22 @@ class Sampler:
                 predicted = without + self.guidance * (predicted - without)
             if self.clip is not None:
                 predicted = self._clipped(predicted, x, t)
-            x = self.scheduler.step(predicted, t, x, **extra).prev_sample
+            if self.kind == "ddim":
+                x = self._ddim(predicted, x, t, following)
+            else:
+                x = self.scheduler.step(predicted, t, x, generator=generators or None).prev_sample
         return x
+
+    def _ddim(self, predicted: Tensor, x: Tensor, t: int, following: int | None) -> Tensor:
+        """Song 2021, eq. 12 with eta = 0: x' = a' x0 + s' e where x = a x0 + s e; after the last step, a' = 1."""
+        a2 = self.scheduler.alphas_cumprod[t]
+        a2_next = torch.ones(()) if following is None else self.scheduler.alphas_cumprod[following]
+        a, s = a2**0.5, (1 - a2) ** 0.5
+        if self.prediction == "epsilon":
+            clean, noise = (x - s * predicted) / a, predicted
+        else:
+            clean, noise = a * x - s * predicted, a * predicted + s * x
+        return a2_next**0.5 * clean + (1 - a2_next) ** 0.5 * noise
 
     def _clipped(self, predicted: Tensor, x: Tensor, t: int) -> Tensor:
         """The prediction whose denoised image stays within +-clip: x0 = (x - s e) / a, or a x - s v; back likewise."""
@@ -147,11 +179,57 @@ class Sampler:
         return (a * x - clean) / s
 
 
-def _equal_in_snr(scheduler: DPMSolverMultistepScheduler, n_steps: int, *, from_noise: bool) -> list[int]:
+def _safe(alphas: Tensor, *, from_zero: bool) -> Tensor:
+    """The products a_t up to the first that holds no signal at all, float32, without those that nobody can divide by.
+
+    That step (a_t = 0) is given `ALMOST_NONE` of a signal, and always less than the step before it. One without noise
+    (a_t = 1) is given as little noise.
+
+    Parameters
+    ----------
+    from_zero : whether the sampler divides by a_t; the others take it as it is.
+    """
+    alphas = alphas[: int((alphas > 0).sum()) + 1].clamp(max=1.0 - ALMOST_NONE)
+    if from_zero and alphas[-1] == 0:
+        alphas[-1] = min(ALMOST_NONE, float(alphas[-2]) / 4)
+    return alphas
+
+
+def _log_snr(alphas: Tensor) -> Tensor:  # float32 (T,) -> float64 (T,)
+    """Half the log of signal over noise, log(sqrt(a_t)) - log(sqrt(1 - a_t)), as DPM-Solver++ has it."""
+    return (torch.log(alphas.sqrt()) - torch.log((1 - alphas).sqrt())).double()
+
+
+def _last_with_signal(alphas: Tensor) -> int:
+    return max(int((_log_snr(alphas) >= SMALLEST_LOG_SNR).sum()) - 1, 0)
+
+
+def _equal_in_time(alphas: Tensor, n_steps: int, *, from_noise: bool) -> list[int]:
+    """Steps, noisiest first, equally spaced in time as nearly as whole steps can be.
+
+    From noise: T k / n for k = n .. 1, rounded, less 1 ("trailing"). Otherwise T k / n for k = n - 1 .. 0, rounded
+    down ("leading" with its true stride). A few wide strides would then begin where an image shows (at t = 0 for
+    n = 1); where the first step holds more than `MOST_SIGNAL` they trail from the last step with a signal.
+
+    Parameters
+    ----------
+    alphas : the products a_t, (T,).
+    """
+    end = len(alphas)
+    if not from_noise:
+        leading = [end * k // n_steps for k in reversed(range(n_steps))]
+        if alphas[leading[0]].sqrt() - alphas[-1].sqrt() <= MOST_SIGNAL:
+            return leading
+        end = _last_with_signal(alphas) + 1
+    return [round(end * k / n_steps) - 1 for k in range(n_steps, 0, -1)]
+
+
+def _equal_in_snr(alphas: Tensor, n_steps: int, *, from_noise: bool) -> list[int]:
     """Steps, noisiest first, whose half log signal-to-noise ratios are as equally spaced as whole steps can be.
 
     Parameters
     ----------
+    alphas : the products a_t, (T,).
     from_noise : begin at the last step of all, instead of at the last that holds a signal.
 
     Raises
@@ -159,15 +237,23 @@ def _equal_in_snr(scheduler: DPMSolverMultistepScheduler, n_steps: int, *, from_
     UserError
         When there are not so many.
     """
-    log_snr = scheduler.lambda_t.double()
-    last = int((log_snr >= SMALLEST_LOG_SNR).nonzero().max())
+    log_snr, last = _log_snr(alphas), _last_with_signal(alphas)
+    end = len(alphas) - 1 if from_noise else last
+    if n_steps > end + 1:
+        raise UserError(
+            f"dpmsolver++ cannot take {n_steps} steps: under epsilon prediction it begins where signal does, and that "
+            f"leaves {end + 1} of {len(alphas)}; ask for fewer, 25 for instance"
+        )
     wanted = torch.linspace(float(log_snr[0]), float(log_snr[last]), n_steps, dtype=torch.float64)
     steps: list[int] = []
-    for value in wanted:  # from clean to noisy; two of them are never the same step
+    for k, value in enumerate(wanted):  # from clean to noisy; two are never the same step, and the rest has room
         nearest = int((log_snr - value).abs().argmin())
-        steps.append(max(nearest, steps[-1] + 1) if steps else nearest)
-    if steps[-1] > last:
-        raise UserError(f"dpmsolver++ cannot take {n_steps} steps that differ; ask for fewer, 25 for instance")
+        room = max(last, n_steps - 1) - (n_steps - 1 - k)
+        steps.append(min(max(nearest, steps[-1] + 1) if steps else nearest, room))
     if from_noise or n_steps == 1:
-        steps[-1] = len(log_snr) - 1 if from_noise else last
+        steps[-1] = end
     return steps[::-1]
+
+
+SPACED = {"ddpm": _equal_in_time, "ddim": _equal_in_time, "dpmsolver++": _equal_in_snr}
+"""How the steps of each kind of sampler are spaced."""

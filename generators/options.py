@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from synthworth.keys import NOT_IDENTITY
 
+N_STEPS = 1000
+"""Steps of the forward process of diffusion, but for a pretrained network's."""
+
 
 @dataclass(frozen=True)
 class BatchConfig:

@@ -49,6 +49,12 @@ class PerClass(BaseGenerator):
                 cls.Config = cls.inner.Config  # type: ignore[attr-defined]
 
     @classmethod
+    def version_of(cls, config: Any) -> int:
+        """Its version, raised by as much as the inner generator raises its own for these options."""
+        of = getattr(cls.inner, "version_of", None)
+        return cls.version + (of(config) - cls.inner.version if of else 0)  # type: ignore[attr-defined]
+
+    @classmethod
     def tiny_config(cls) -> Any:
         """The inner generator's."""
         tiny = getattr(cls.inner, "tiny_config", None)

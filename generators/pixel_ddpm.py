@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
+from generators.options import N_STEPS
 from generators.padding import cut_signed, pad_signed
 from generators.pretrained import identify, require_identity
 from generators.saving import read_model, write_model
@@ -62,6 +63,16 @@ class PixelDDPM(DDPM):
     version: ClassVar[int] = 1
     bound: ClassVar[float | None] = 1.0
     config: PixelDDPMConfig
+
+    @classmethod
+    def version_of(cls, config: PixelDDPMConfig) -> int:
+        """As `DDPM.version_of`; of a pretrained network, whose betas are not known here, all but 1,000 steps of it.
+
+        Its betas may end in pure noise, of which `dpmsolver++` once made NaN.
+        """
+        if config.pretrained_id:
+            return cls.version + (config.sampler == "dpmsolver++" or config.sampling_steps != N_STEPS)
+        return super().version_of(config)
 
     @classmethod
     def tiny_config(cls) -> PixelDDPMConfig:

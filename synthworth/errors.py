@@ -23,7 +23,11 @@ class Unavailable(Exception):
 
 
 class Diverged(Exception):
-    """Training produced a loss that is not finite; the message names the step and the last good checkpoint."""
+    """A network gave numbers that are not finite.
+
+    In training the loss was; the message names the step and the last good checkpoint. In drawing the images were; the
+    message counts them. Either way the arm is recorded as failed, and the others go on.
+    """
 
 
 def unknown_name(kind: str, name: str, available: Iterable[str]) -> UserError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synthworth.errors import Diverged
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -36,10 +38,51 @@ def to_signed(images: Tensor) -> Tensor:  # uint8 (N, C, H, W) 0..255 -> float32
 
 
 def from_signed(images: Tensor) -> Tensor:  # float (N, C, H, W), about -1..1 -> uint8 0..255
-    """Clamp to -1..1 and round to bytes; the inverse of `to_signed` (every byte value comes back)."""
+    """Clamp to -1..1 and round to bytes; the inverse of `to_signed` (every byte value comes back).
+
+    Raises
+    ------
+    Diverged
+        When an image holds NaN or infinity, which would be black or white.
+    """
     import torch
 
+    require_finite(images)
     return images.float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().to(torch.uint8)
+
+
+def from_levels(images: Tensor) -> Tensor:  # float (N, C, H, W), about 0..255 -> uint8
+    """Round grey levels to bytes and clamp to 0..255.
+
+    Raises
+    ------
+    Diverged
+        When an image holds NaN or infinity.
+    """
+    import torch
+
+    require_finite(images)
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+def require_finite(images: Tensor) -> None:
+    """Refuse floats that cannot become bytes.
+
+    Parameters
+    ----------
+    images : float (N, ...).
+
+    Raises
+    ------
+    Diverged
+        When one is NaN or infinite; the message counts the images that hold it.
+    """
+    finite = images.isfinite()
+    if finite.all():
+        return
+    each = finite.reshape(len(images), -1).all(1) if images.ndim > 1 else finite.reshape(1, -1).all(1)
+    held = "NaN" if images.isnan().any() else "infinity"
+    raise Diverged(f"{int((~each).sum())} of {len(each)} images hold {held}: what made them diverged")
 
 
 def to_unit(images: Tensor) -> Tensor:  # uint8 (N, C, H, W) 0..255 -> float32, 0..1
@@ -61,4 +104,4 @@ def resize(images: Tensor, size: int) -> Tensor:  # uint8 (N, C, H, W) -> uint8 
     floats = torch.nn.functional.interpolate(
         images.float(), (size, size), mode="bilinear", antialias=True, align_corners=False
     )
-    return floats.round_().clamp_(0, 255).to(torch.uint8)
+    return from_levels(floats)

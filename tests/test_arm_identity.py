@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.job.plan import specs_of
+from benchmarks.request.options import parse
 from benchmarks.request.spec import ANALYSIS, NONE, RunSpec, normalise, real_only
 from data.mixing import Demand
+from generators.per_class import PerClass
+from generators.pixel_ddpm import PixelDDPM, PixelDDPMConfig
+from generators.registry import generators
 from synthworth.keys import digest
 
 Make = Callable[..., RunSpec]
@@ -96,3 +101,37 @@ def test_a_control_made_of_a_fitted_generator_names_its_arm(make_spec: Make) -> 
     inner = {"of_generator": "gmvae", "config": {"width": 8}, "version": 3}
     arm = make_spec(generator="reconstruct", gen=inner, generator_version=1).fitted_on()
     assert arm == make_spec(generator="gmvae", gen={"width": 8}, generator_version=3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "raised"),
+    [
+        (["--preset", "quick", "--generator", "pixel_ddpm"], 1),  # ddim in 15 steps
+        (["--preset", "quick", "--generator", "latent_ddpm", "--controls", "none", "reconstruct"], 0),
+        (["--preset", "standard", "--generator", "pixel_ddpm"], 0),
+        (["--preset", "standard", "--generator", "latent_ddpm", "--gen.sampling-steps", "60"], 1),
+        (["--preset", "full", "--generator", "pixel_ddpm"], 0),
+        (["--preset", "quick", "--generator", "dcgan"], 0),
+    ],
+)
+def test_only_options_that_draw_otherwise_than_before_have_another_version(flags: list[str], raised: int) -> None:
+    specs = {spec.generator: spec for spec in specs_of(parse(flags, prog="run"), fingerprint="", precision="fp32")}
+    spec = specs[flags[3]]
+    assert spec.generator_version == generators.get(spec.generator).version + raised
+    if "reconstruct" in specs:
+        assert specs["reconstruct"].fitted_on() == dataclasses.replace(specs["reconstruct"], **{
+            name: getattr(spec, name) for name in ("generator", "gen", "generator_version")
+        })  # fmt: skip
+
+
+def test_a_generator_of_one_class_each_has_the_versions_of_the_inner_one() -> None:
+    class PerFilm(PerClass):
+        inner = PixelDDPM
+        version = 3
+
+    class Plain(PerClass):
+        inner = type("Inner", (), {"version": 2, "Config": PixelDDPMConfig})
+
+    few, usual = PixelDDPMConfig(sampling_steps=3), PixelDDPMConfig()
+    assert [PerFilm.version_of(c) for c in (usual, few)] == [3, 4]
+    assert [Plain.version_of(c) for c in (usual, few)] == [2, 2]

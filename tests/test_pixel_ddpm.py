@@ -178,6 +178,20 @@ def test_a_pretrained_pipeline_is_fine_tuned_saved_and_loaded(
     assert torch.equal(loaded.sample(train.labels[:4], seed=2), drawn)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_a_network_whose_betas_end_in_pure_noise_is_fine_tuned_and_drawn_from(
+    prediction: str, train: ImageSet, tmp_path: Path
+) -> None:
+    scheduler = DDPMScheduler(40, prediction_type=prediction, rescale_betas_zero_snr=True)
+    DDPMPipeline(make_unet(), scheduler).save_pretrained(tmp_path / "pipeline", safe_serialization=True)
+    model = fit(tuned(tmp_path / "pipeline"), train, tmp_path)
+    assert model.process["betas"][-1] == 1.0
+    for sampler, n in (("dpmsolver++", 15), ("ddim", 3), ("ddim", 40), ("ddpm", 40)):
+        model.config = dataclasses.replace(model.config, sampler=sampler, sampling_steps=n)  # type: ignore[arg-type]
+        drawn = model.sample(train.labels[:3], seed=2)
+        assert drawn.float().std() > 16
+
+
 def test_before_any_step_labels_change_nothing_of_a_pretrained_network(pipeline: Path) -> None:
     train = make_images(multilabel=False, channels=3, size=16)
     from generators.conditioning import make_conditioner

@@ -66,6 +66,17 @@ def test_the_first_of_several_windows_counts(tmp_path) -> None:
     assert one[0, 0] == 0 and one[-1, -1] == 255 and 120 < RAMP[(one > 126) & (one < 129)].mean() / 8 < 130
 
 
+@pytest.mark.parametrize(
+    "more", [{"RescaleSlope": "NaN"}, {"RescaleSlope": "1e308"}, {"RescaleSlope": 1, "RescaleIntercept": "Infinity"}]
+)
+def test_a_film_whose_header_makes_no_numbers_is_not_black(tmp_path, more) -> None:
+    with (
+        np.errstate(invalid="ignore", over="ignore"),
+        pytest.raises(UserError, match=r"a.dcm: its header's numbers .* make no brightness of its pixels"),
+    ):
+        shown(film(tmp_path / "a.dcm", RAMP, **{"RescaleIntercept": 0, **more}))
+
+
 def lut(data: list[int], *, first: int, bits: int) -> Dataset:
     item = Dataset()
     item.LUTDescriptor, item.LUTData = [len(data), first, bits], data

@@ -125,11 +125,16 @@ def _drawn(request: Request, name: str) -> dict[str, Any]:
                 f"--generator latent_ddpm --controls none duplicate {name}"
             )
         of = generators.get(o.generator)
-        gen = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}
+        gen = {"of_generator": o.generator, "version": _version(of, request.gen), "config": plain(request.gen)}
         return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
     config = request.gen if name == o.generator else cls.Config()
     budget = o.fit if getattr(cls, "trains", True) else None
-    return {"gen": plain(config), "generator_version": cls.version, "fit": budget}
+    return {"gen": plain(config), "generator_version": _version(cls, config), "fit": budget}
+
+
+def _version(cls: Any, config: Any) -> int:
+    """The version of a generator with these options."""
+    return int(cls.version_of(config) if hasattr(cls, "version_of") else cls.version)
 
 
 def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:

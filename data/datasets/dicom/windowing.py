@@ -57,6 +57,8 @@ def to_uint8(
     values = np.arange(low, low + len(counts), dtype=np.int32)
     seen = _without_padding(counts, values, header)
     shown = _table(values, seen, header, windowing)
+    if not np.isfinite(shown).all():
+        raise ValueError("its header's numbers (rescale, window) make no brightness of its pixels, but NaN or infinity")
     if header.PhotometricInterpretation == "MONOCHROME1":
         shown = 1 - shown
     table = np.round(255 * shown).astype(np.uint8)
