@@ -33,6 +33,7 @@ CAPTIONS = {
     "benchmarks.list": "what there is",
     "benchmarks.show": "one record in full",
     "benchmarks.compare": "two runs, paired",
+    "benchmarks.reanalyse": "old records anew",
     "benchmarks.job": "a request from end to end",
     "benchmarks.check": "is the contract kept?",
     "benchmarks.calibrate": "are the statistics right?",

@@ -231,6 +231,7 @@ class Lab:
             "classes": list(self.test.classes),
             "is_control": spec.generator in ("none", "duplicate"),
             "counts": {"real": {"a": 3, "b": 3, "c": 3}, "synthetic": {"a": 2, "b": 1, "c": 1}},
+            "added": "synthetic",
             "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
             "comparisons": comparisons,

@@ -11,7 +11,18 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.calibrate.__main__ import TARGETS, CalibrateOptions, calibrate, main, missed
-from benchmarks.calibrate.simulate import DESIGNS, HARNESS, METHODS, Design, Task, run_experiments, simulate, summarise
+from benchmarks.calibrate.design import DESIGNS, Design, simulate
+from benchmarks.calibrate.judge import HARNESS, METHODS, Task, run_experiments
+from benchmarks.calibrate.summary import LUCK, summarise
+from benchmarks.calibrate.worth import (
+    N_REAL,
+    N_SYNTHETIC,
+    WORTH_DESIGNS,
+    WorthTask,
+    run_worth,
+    simulate_arms,
+    summarise_worth,
+)
 from synthworth.errors import UserError
 
 COMMITTED = Path(__file__).resolve().parent.parent / "results" / "reference" / "calibration.json"
@@ -21,12 +32,53 @@ SMALL = Design("small", "a test set that a test can afford", n_patients=40, n_fi
 @pytest.mark.parametrize("design", DESIGNS, ids=[d.name for d in DESIGNS])
 def test_a_simulated_arm_has_the_auroc_that_its_design_says(design):
     """Mean over many seeds and patients; 60 seeds leave a standard error of about .004 where they differ much."""
-    many = dataclasses.replace(design, n_patients=2000, n_films=6000, n_seeds=60)
+    positive = 1800 * bool(design.n_positive)
+    many = dataclasses.replace(design, n_patients=2000, n_films=6000, n_seeds=60, n_positive=positive, dominant=0.0)
     made = simulate(many, gain=0.05, seed=1)
     found = [np.mean([roc_auc_score(made.truth, p[:, 1]) for p in arm]) for arm in made.scores]
-    assert found == pytest.approx([0.80, 0.80, 0.85], abs=0.02)
-    assert found[2] - found[0] == pytest.approx(0.05, abs=0.02)
+    levels = [many.truth(level) for level in (many.auroc, many.auroc, many.better(0.05))]
+    assert found == pytest.approx(levels, abs=0.045 if design.collapse else 0.025)
+    assert found[2] - found[0] == pytest.approx(levels[2] - levels[0], abs=0.05 if design.collapse else 0.02)
     assert made.truth.mean() == pytest.approx(design.prevalence, abs=0.03)
+
+
+def test_the_edges_of_a_design_are_there():
+    few = simulate(dataclasses.replace(SMALL, n_positive=3), gain=0.02, seed=0)
+    assert few.truth.sum() == 3
+    dominated = simulate(dataclasses.replace(SMALL, dominant=0.5), gain=0.02, seed=0)
+    assert np.bincount(dominated.patients).max() == 45 and len(np.unique(dominated.patients)) == 40
+    rounded = simulate(dataclasses.replace(SMALL, decimals=1), gain=0.02, seed=0)
+    assert len(np.unique(rounded.scores[..., 1])) <= 11
+    fallen = simulate(dataclasses.replace(SMALL, collapse=0.5, n_films=2000, n_seeds=20), gain=0.02, seed=0)
+    aurocs = np.array([roc_auc_score(fallen.truth, p[:, 1]) for p in fallen.scores[0]])
+    assert 3 <= (aurocs < 0.6).sum() <= 17 and (aurocs > 0.7).any()
+    assert dataclasses.replace(SMALL, collapse=0.5).truth(0.8) == pytest.approx(0.65)
+
+
+def test_an_experiment_that_cannot_be_judged_has_no_row():
+    lonely = dataclasses.replace(SMALL, n_positive=1)
+    assert run_experiments(Task(lonely, (0, 1), 0.02, 200, 0)) == []
+
+
+@pytest.mark.parametrize("design", WORTH_DESIGNS, ids=[d.name for d in WORTH_DESIGNS])
+def test_the_arm_that_is_valued_stands_on_the_curve_where_its_worth_says(design):
+    layout = dataclasses.replace(design.layout, n_patients=2000, n_films=6000, n_seeds=40)
+    scores, truth, _ = simulate_arms(dataclasses.replace(design, layout=layout), seed=0)
+    found = [np.mean([roc_auc_score(truth, p[:, 1]) for p in arm]) for arm in scores]
+    sizes = [*design.sizes, N_REAL + design.worth * N_SYNTHETIC]
+    assert found == pytest.approx([design.auroc(n) for n in sizes], abs=0.02)
+    assert np.polyfit(np.log2(design.sizes), found[:-1], 1)[0] == pytest.approx(design.per_doubling, abs=0.01)
+
+
+def test_a_worth_that_is_known_is_measured_and_its_interval_holds_it():
+    design = dataclasses.replace(WORTH_DESIGNS[0], per_doubling=0.06)
+    rows = run_worth(WorthTask(design, (0, 1, 2), 200, 0))
+    assert all(row["said"] for row in rows)
+    found = summarise_worth(rows)
+    assert found["n_experiments"] == 3 and found["coverage"] >= 2 / 3
+    assert found["median"] == pytest.approx(0.5, abs=0.4)
+    flat = summarise_worth([{"said": False, "worth": None, "closed": False, "holds": True}])
+    assert (flat["said"], flat["coverage"], flat["median"]) == (0.0, None, None)
 
 
 def test_films_of_a_patient_resemble_each_other_and_every_patient_has_one():
@@ -55,6 +107,10 @@ def test_a_summary_counts_what_was_said():
             "metrics": {"f1": verdict == "helps"},
             "intervals": {m: (low, high) for m in METHODS if m != "sign_flip"},
             "significant": dict.fromkeys(METHODS, not low <= 0 <= high),
+            "gained": truth != 0,
+            "arm": {"below": verdict == "helps", "above": False},
+            "luck": 0.7 if verdict == "helps" else 2.0,
+            "detectable": 0.012,
         }
 
     rows = [
@@ -63,7 +119,13 @@ def test_a_summary_counts_what_was_said():
         row(0.02, "helps", 0.01, 0.03),
         row(0.02, "hurts", -0.03, -0.01),
     ]
-    found = summarise(rows)
+    found = summarise(rows, margin=0.02)
+    assert summarise(rows, margin=0.03)["equivalence"]["false"] is None
+    assert found["arm"] == {"coverage": 0.5, "below": 0.5, "above": 0.0}
+    assert found["luck"]["below 0.8"] == {"n": 1, "false": 1.0}
+    assert found["luck"]["1 or more"] == {"n": 1, "false": 0.0}
+    assert found["luck"]["0.8 to 1"] == {"n": 0, "false": None} and list(found["luck"]) == list(LUCK)
+    assert found["detectable"] == {"median": 0.012, "power": 1.0}
     assert found["verdicts"] == {"false": 0.5, "power": 0.5, "wrong_way": 0.5}
     assert found["equivalence"] == {"true": 0.5, "false": 0.0}
     assert found["methods"][HARNESS] == {"false_positives": 0.5, "power": 0.5, "coverage": 0.5}
@@ -74,12 +136,15 @@ def test_a_summary_counts_what_was_said():
 
 def test_the_command_writes_json_and_picture_and_prints_the_tables(tmp_path, capsys):
     out = tmp_path / "made" / "calibration.json"
-    args = ["--experiments", "4", "--replicates", "20", "--only", "6 seeds", "3 seeds", "--out", str(out)]
+    args = ["--experiments", "4", "--replicates", "20", "--only", "6 seeds", "3 seeds", "worth 1, steep"]
+    args += ["--out", str(out)]
     assert main(args) == 0
     said = capsys.readouterr().out
-    assert "says helps or hurts" in said and "sign-flip test over the seeds" in said
+    assert "where nothing differs" in said and "sign-flip test over the seeds" in said
     found = json.loads(out.read_text())
     assert [d["name"] for d in found["designs"]] == ["6 seeds", "3 seeds"]
+    assert [d["name"] for d in found["worth"]] == ["worth 1, steep"]
+    assert "worth, where it is known" in said and "without its bound" in said
     assert found["designs"][1]["verdicts"]["false"] == 0  # screening says nothing
     for design in found["designs"]:
         rates = [x for method in design["methods"].values() for x in method.values() if x is not None]
@@ -95,7 +160,10 @@ def test_a_wrong_request_is_refused(change):
 
 def test_a_target_is_missed_outside_its_ends_and_screening_has_none_for_verdicts():
     def design(false: float, coverage: float, n_seeds: int = 6) -> dict:
-        return {"n_seeds": n_seeds, "verdicts": {"false": false}, "methods": {HARNESS: {"coverage": coverage}}}
+        return {
+            "n_seeds": n_seeds, "verdicts": {"false": false}, "methods": {HARNESS: {"coverage": coverage}},
+            "arm": {"coverage": 0.95},
+        }  # fmt: skip
 
     assert missed(design(0.05, 0.95)) == []
     assert missed(design(0.02, 0.98)) == ["coverage", "false_positives"]

@@ -28,7 +28,7 @@ def record(comparisons: dict[str, Any], **change: Any) -> dict[str, Any]:
     return {
         "name": "vae add 1", "verdict": "THE VERDICT", "comparisons": comparisons, "is_control": False, "worth": None,
         "spec": {"seeds": 6, "classifier": "resnet18", "dataset": "phantom", "train": {"steps": 5}, "generator": "vae"},
-        "counts": {"real": {"a": 4, "b": 5}, "synthetic": {"a": 1, "b": 2}},
+        "counts": {"real": {"a": 4, "b": 5}, "synthetic": {"a": 1, "b": 2}}, "added": "synthetic",
         "training": {"steps": [5, 5], "images_seen": [320, 320], "stopped": ["steps", "steps"]},
         "utility": {"auroc": {"value": 0.75, "low": 0.7, "high": 0.8, "note": None, "extra": {"per_seed": [0.7, 0.8]}}},
         "audit": {"warnings": []}, **change,
@@ -234,7 +234,7 @@ def test_one_training_a_clock_and_the_audit_are_reasons_to_doubt() -> None:
 @pytest.mark.parametrize(
     ("left", "control", "told"),
     [
-        ({"value": 3.0, "n": 4}, False, "1 of 4 synthetic images are near-copies of training images"),
+        ({"value": 3.0, "n": 4}, False, "1 of 4 added images are near-copies of training images"),
         ({"value": 4.0, "n": 4}, False, None),
         ({"value": None, "n": 4}, False, None),
         ({"value": 3.0, "n": 4}, True, None),
@@ -254,7 +254,7 @@ def test_near_copies_are_a_reason_to_doubt_a_generator(
 
 
 def test_a_difference_has_a_p_from_two_seeds_on() -> None:
-    assert difference_sentence(row(0.01, 0.05, n_seeds=2)) == "AUROC +0.0300 [+0.0100, +0.0500], p = 0.031"
+    assert difference_sentence(row(0.01, 0.05, n_seeds=2)) == "AUROC +0.0300 [+0.0100, +0.0500], p = 0.041"
     assert difference_sentence(row(-0.05, -0.01, n_seeds=1)) == "AUROC -0.0300 [-0.0500, -0.0100]"
 
 

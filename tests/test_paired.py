@@ -142,12 +142,12 @@ def test_a_comparison_holds_the_paired_difference_with_its_interval_and_both_p()
     a, b = noisy(0.8 + GAINS, seed=0), noisy([0.80, 0.81, 0.79, 0.80, 0.82, 0.80], seed=1)
     a = dataclasses.replace(a, n_incomplete=4, valid=np.arange(200) < 150)
     found, apart = compare(a, b, name_a="ddpm", name_b="none"), a.minus(b)
-    interval = mean_interval(apart.values, apart.draws[:, :150], n_groups=50, seed=3)
+    interval = mean_interval(apart.values, apart.kept, n_groups=50, seed=3)
     assert found == Comparison(
         a="ddpm", b="none", difference=interval.estimate, low=interval.low, high=interval.high,
         p_value=sign_flip_p(apart.values, seed=3), verdict="helps", note=None, n_seeds=6, n_groups=50,
         n_replicates=150, n_incomplete=4, by_seed=tuple(apart.values), interval=interval,
-        p_interval=interval_p(apart.values, apart.draws[:, :150], n_groups=50),
+        p_interval=interval_p(apart.values, apart.kept, n_groups=50),
         detectable=apart.spread(level=0.95).detectable(),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.metrics.declare import PIXELS, PREDICTIONS
+from benchmarks.metrics.declare import PIXELS
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
 from benchmarks.verdicts.sentences import worth_sentence
@@ -67,7 +67,7 @@ def print_arms(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         found = {metric: value_of(record["utility"], metric) for metric in columns}
         made.add_row(escape(record["name"]), *map(number, found.values()))
-        notes |= {v["note"]: None for m in added_names(PREDICTIONS) if (v := found[m]) and v["value"] is None}
+        notes |= {v["note"]: None for v in found.values() if v and v["value"] is None}
     out.print(made)
     for note in notes:
         out.print(f"null: {escape(note)}", soft_wrap=True)
@@ -193,8 +193,9 @@ def against_none(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def judged(records: Sequence[Mapping[str, Any]], *, generator: str | None = None) -> list[Mapping[str, Any]]:
     """The arms a verdict is printed for: those of the generator asked for, else all that are no control."""
-    asked = [r for r in records if r["spec"]["generator"] == generator and r["comparisons"]]
-    return asked or [r for r in records if not r["is_control"]] or [r for r in records if r["comparisons"]]
+    tried = [r for r in records if any(r.get(part) for part in COMPARED)]
+    asked = [r for r in tried if r["spec"]["generator"] == generator]
+    return asked or [r for r in records if not r["is_control"]] or tried
 
 
 def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:

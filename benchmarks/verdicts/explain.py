@@ -21,7 +21,9 @@ def explain(record: Record) -> Iterator[str]:
     """Lines of plain text; an empty one between paragraphs."""
     yield from _what_was_trained(record)
     if not record["comparisons"]:
-        yield "It was compared with nothing, so there is no verdict to explain."
+        reasons = dict.fromkeys(record.get("not_compared", {}).values())
+        said = f" ({'; '.join(reasons)})" if reasons else ""
+        yield f"It was compared with nothing{said}, so there is no verdict to explain."
         return
     for control, row in record["comparisons"].items():
         yield ""
