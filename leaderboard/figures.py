@@ -49,8 +49,8 @@ def draw_figures(table: Table, out: Path) -> tuple[Drawn, ...]:
     kinds: tuple[tuple[str, str, Callable[[Table], Figure | None]], ...] = (
         ("forest", "difference to real images alone", draw_forest),
         ("quality", "quality against usefulness", draw_quality),
-        ("ratio", "gain by ratio of synthetic to real images", draw_ratio),
-        ("worth", "worth of a synthetic image in real images", draw_worth),
+        ("ratio", "gain by ratio of added to real images", draw_ratio),
+        ("worth", "worth of an added image in real images", draw_worth),
     )
     drawn = []
     for kind, title, draw in kinds:
@@ -84,7 +84,7 @@ def draw_forest(table: Table) -> Figure | None:
         text = f"{number.value:+.3f} [{number.low:+.3f}, {number.high:+.3f}]"
         axes.text(1.03, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     reason = too_few_seeds(table.setting["seeds"])
-    note = f"screening only: {reason}" if reason else "green helps, red hurts, dark no difference shown"
+    note = f"screening only: {reason}" if reason else "green helps, red hurts (after Holm), dark no difference shown"
     if any(row.word.kind is Kind.UNEQUAL for row in rows):
         note += ", grey unequal compute"
     _title(figure, table, "What every arm gains over real images alone", f"{note}; open squares are controls")
@@ -268,12 +268,12 @@ def draw_ratio(table: Table) -> Figure | None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
     axes.minorticks_off()
-    axes.set_xlabel("ratio: synthetic images for each real one (log scale)", fontsize=9)
+    axes.set_xlabel("ratio: added images for each real one (log scale)", fontsize=9)
     axes.set_ylabel("AUROC minus that of real images alone", fontsize=9)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.01), handlelength=2.6)
     notes = [f"{left_out} further lines are in the table alone"] if left_out else []
-    _title(figure, table, "How many synthetic images?", "bars are 95 % intervals; open squares are controls", *notes)
+    _title(figure, table, "How many added images?", "bars are 95 % intervals; open squares are controls", *notes)
     return figure
 
 
@@ -311,7 +311,7 @@ def draw_worth(table: Table) -> Figure | None:
     if not rows:
         return None
     found = {row.standing.entry.run_id: row.standing.entry.record["worth"] for row in rows}
-    figure, axes = _lines(rows, table, "real images that one synthetic image was worth (95 % interval)")
+    figure, axes = _lines(rows, table, "real images that one added image was worth (95 % interval)")
     ends = [x for w in found.values() for x in (w["worth"], w["low"], w["high"]) if x is not None] + [0.0, 1.0]
     low, high = min(ends), max(ends)
     reach = 0.08 * (high - low)
@@ -323,7 +323,7 @@ def draw_worth(table: Table) -> Figure | None:
         _draw_one_worth(axes, place, row, worth, (low - 0.7 * reach, high + 0.7 * reach))
         axes.text(1.03, place, _worth_text(worth), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     _title(
-        figure, table, "What a synthetic image was worth in real images",
+        figure, table, "What an added image was worth in real images",
         "0: nothing; 1 (dashed): a real image; arrows leave the measured learning curve; open squares are controls",
     )  # fmt: skip
     return figure

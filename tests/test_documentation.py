@@ -136,6 +136,18 @@ def test_every_field_of_a_spec_and_of_a_record_is_described(tmp_path: Path) -> N
     assert not missing, "fields that docs/architecture.md does not name"
 
 
+def test_every_rule_of_the_protocol_names_a_test_that_there_is() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    table = page.partition("## Which test holds which rule")[2]
+    rules = re.findall(r"^(\d+)\. \*\*", page, re.MULTILINE)
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", table, re.MULTILINE))
+    assert rules == [str(n) for n in range(1, len(rules) + 1)] == list(rows)
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", table)
+    assert len(named) >= len(rules)
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {test}"
+
+
 def test_every_environment_variable_is_described() -> None:
     sources = [file for file in texts() if file.suffix == ".py" and file.parent.name != "tests"]
     used = {name for file in sources for name in re.findall(r"SYNTHWORTH_[A-Z]+", file.read_text(encoding="utf-8"))}

@@ -249,3 +249,18 @@ def test_pooled_points_share_their_block_and_others_keep_their_own() -> None:
         isotonic_weights(heights),
         [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], third, third, third, [0, 0, 0, 0, 0, 1]],
     )
+
+
+def test_a_worth_with_an_open_end_says_which_point_would_close_it() -> None:
+    arm = exact(0.85)
+    ends_at_arm = measure_worth(arm, [(100, exact(0.7)), (400, exact(0.8))], n_real=400, n_synthetic=400)
+    assert ends_at_arm.where == "beyond the curve"
+    assert ends_at_arm.advice.startswith("The curve ends at the arm's own real images: a point beyond (--curve 2)")
+    further = measure_worth(arm, [(100, exact(0.7)), (800, exact(0.8))], n_real=400, n_synthetic=400)
+    assert further.advice.startswith("The curve ends at 800 real images: a point beyond (--curve 4)")
+    below = measure_worth(exact(0.6), [(100, exact(0.7)), (800, exact(0.8))], n_real=400, n_synthetic=400)
+    assert below.advice == "A smaller point (--curve 0.125) would close it below"
+    inside = measure_worth(exact(0.75), [(100, exact(0.7)), (800, exact(0.8))], n_real=400, n_synthetic=400)
+    assert inside.where == "on the curve" and inside.advice == ""
+    flat = measure_worth(exact(0.8), [(100, exact(0.8)), (800, exact(0.8))], n_real=400, n_synthetic=400)
+    assert flat.where == "on a flat curve" and "Measure points further apart" in flat.advice

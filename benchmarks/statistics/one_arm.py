@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     Model = Callable[[NDArray[np.float64]], NDArray[np.float64]]
     """Variance, up to a factor, of an estimate whose true value is in 0..1."""
 
-GRID = 4001
-"""Values in 0..1 at which the interval is looked for."""
+GRID = 1001
+"""Values between the estimate and a limit, among which the end of the interval is looked for first."""
 PRIOR = 2.0
 """Degrees of freedom that the model's variance counts as, beside those of the test set's own."""
 POSITIVES = frozenset({"recall", "precision", "f1", "auprc"})
@@ -62,10 +62,23 @@ def score_interval(metric: str, estimate: float, spread: Spread, support: Suppor
     model = float(h(inside)[0])
     freedom, variance = support.freedom, spread.se**2
     factor = (freedom * variance + PRIOR * model) / (freedom + PRIOR) / model
-    grid = np.unique(np.append(np.linspace(0.0, 1.0, GRID), estimate))
-    holds = np.flatnonzero(np.abs(grid - estimate) <= spread.quantile * np.sqrt(factor * h(grid)) + 1e-12)
-    low, high = float(grid[holds[0]]), float(grid[holds[-1]])
-    return min(low, estimate), max(high, estimate)
+
+    def beyond(t: NDArray[np.float64]) -> NDArray[np.float64]:  # above 0 where t is contradicted
+        return np.abs(t - estimate) - spread.quantile * np.sqrt(factor * h(t))
+
+    return _end(beyond, estimate, 0.0), _end(beyond, estimate, 1.0)
+
+
+def _end(beyond: Model, estimate: float, limit: float) -> float:
+    """Where the interval around the estimate ends on the way to a limit, 0 or 1; the limit, if nowhere before."""
+    from scipy.optimize import brentq
+
+    path = np.linspace(estimate, limit, GRID)
+    out = np.flatnonzero(beyond(path) > 0)
+    if not len(out):
+        return limit
+    ends = path[out[0] - 1], path[out[0]]
+    return float(brentq(lambda t: float(beyond(np.array([t]))[0]), *ends))
 
 
 def has_model(metric: str, support: Support) -> bool:

@@ -99,7 +99,6 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         for n, i, f in zip(sizes, (r.interval() for _, r in points), fitted, strict=True)
     )
     rise = points[-1][1].minus(points[0][1]).difference_interval()
-    ends_at_arm = sizes[-1] <= n_real
     if rise.low <= 0:
         note = (
             f"real images alone gain {rise.estimate:+.4f} [{rise.low:+.4f}, {rise.high:+.4f}] from {sizes[0]} to "
@@ -130,17 +129,31 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         "beyond the curve": f"better than {sizes[-1]} real images, the most that were measured",
         "below the curve": f"worse than {sizes[0]} real images, the fewest that were measured",
     }[where]
-    return _answer(n_real, n_synthetic, where, estimate, low, high, note, shown, _advice(where, low, high, ends_at_arm))
+    return _answer(
+        n_real,
+        n_synthetic,
+        where,
+        estimate,
+        low,
+        high,
+        note,
+        shown,
+        _advice(where, low, high, largest=int(sizes[-1]), n_real=n_real),
+    )
 
 
-def _advice(where: Where, low: float | None, high: float | None, ends_at_arm: bool) -> str:
+def _advice(where: Where, low: float | None, high: float | None, *, largest: int, n_real: int) -> str:
     """What to measure where the curve leaves the number or an end of its interval open; empty where it does not."""
     said = []
     if where == "beyond the curve" or high is None:
-        end = "The curve ends at the arm's own real images" if ends_at_arm else "The curve ends too early to say more"
-        said.append(f"{end}: add points beyond them (--curve 2 4), which takes real images that no arm trains on")
+        end = "the arm's own" if largest <= n_real else f"{largest}"
+        further = max(2, 2 * round(largest / n_real))
+        said.append(
+            f"The curve ends at {end} real images: a point beyond (--curve {further}) would say more, and takes real "
+            "images that no arm trains on"
+        )
     if where == "below the curve" or low is None:
-        said.append("Add a smaller point (--curve 0.125) to close it below")
+        said.append("A smaller point (--curve 0.125) would close it below")
     return "; ".join(said)
 
 

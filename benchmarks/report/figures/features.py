@@ -61,7 +61,7 @@ def draw_features(
     share = components.explained_variance_ratio_
     axes.set_xlabel(f"first principal component ({share[0]:.0%} of the real variance)")
     axes.set_ylabel(f"second ({share[1]:.0%})")
-    said = f"median distance from this plane: train {away[0]}, held out {away[1]}, synthetic {away[2]}"
+    said = f"median distance from this plane: train {away[0]}, held out {away[1]}, added {away[2]}"
     axes.set_title(f"features of {space}\n{said}", loc="left", fontsize=10)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
