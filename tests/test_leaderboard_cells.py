@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from benchmarks.records.store import Records
+from benchmarks.verdicts.verdict import Kind, word_of_arm
 from leaderboard.tables import Number
 from leaderboard.text import cell, markdown
 
@@ -73,3 +74,36 @@ def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
     text = markdown(lab.tables())
     assert "0.50 [0.12, ...]" in text
     assert "no learning curve was measured" in text
+
+
+def test_the_word_of_a_table_is_the_one_that_survives_holms_correction(lab: Any) -> None:
+    """One arm whose interval alone excludes 0 by a little, among thirty that change nothing."""
+    lab.run("none", 1.0)
+    found = None
+    for quality in (1.02, 1.03, 1.04, 1.05, 1.06, 1.08):
+        arm = lab.run("good", quality, jitter=9, gen={"quality": quality})
+        if 0.002 < arm["comparisons"]["none"]["p_interval"] < 0.05:
+            found = arm
+    assert found is not None and word_of_arm(found["comparisons"]).kind is Kind.HELPS
+    for k in range(30):
+        lab.run("idle", 1.0, jitter=20 + k, gen={"k": k})
+    (table,) = lab.tables()
+    row = next(r for r in table.rows if r.standing.entry.run_id == found["run_id"])
+    assert row.standing.holm is not None and row.standing.holm >= 0.05
+    assert row.verdict == "no difference shown"
+    assert "after Holm's correction" in row.sentence
+
+
+def test_a_positive_control_that_failed_is_in_the_row_and_in_the_sentence(lab: Any) -> None:
+    lab.run("none", 1.0)
+    arm = lab.run("idle", 1.0, jitter=3)
+    failed = {
+        "name": "holdout_real add 0.5", "run_id": "x", "shown": False, "difference": -0.07, "low": -0.17, "high": 0.03,
+        "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
+    }  # fmt: skip
+    folder = Records(lab.folder).path(arm["run_id"])
+    (folder / "record.json").write_text(json.dumps({**arm, "positive_control": failed}))
+    (table,) = lab.tables()
+    row = next(r for r in table.rows if r.standing.entry.run_id == arm["run_id"])
+    assert row.verdict == "no difference shown (positive control not shown)"
+    assert "POSITIVE CONTROL NOT SHOWN TO HELP: holdout_real add 0.5" in row.sentence

@@ -76,7 +76,9 @@ def test_holm_gives_no_word_to_an_interval_that_holds_zero_or_to_screening() -> 
     assert word_of(row(0.01, 0.03, n_seeds=3), adjusted=0.001).kind is Kind.SCREENING
 
 
-@pytest.mark.parametrize(("low", "high", "below"), [(0.001, 0.009, 0.01), (0.002, 0.02, None), (-0.009, -0.001, 0.01)])
+@pytest.mark.parametrize(
+    ("low", "high", "below"), [(0.001, 0.009, 0.01), (0.002, 0.02, None), (-0.009, -0.001, 0.01), (-0.03, -0.01, None)]
+)
 def test_a_difference_below_the_margin_is_marked(low: float, high: float, below: float | None) -> None:
     word = word_of(row(low, high, equivalence={"margin": 0.01, "equivalent": False}))
     assert word.below == below
