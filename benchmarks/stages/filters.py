@@ -28,7 +28,7 @@ EXTRACTOR = "efficientnet_lite0"
 CONFIDENCE, FAR = 0.5, 0.95
 MOST_SHARDS = 8
 """Shards drawn at most for each one that would do without filters."""
-VERSION = 2
+VERSION = 3
 
 
 EVIDENCE = {
