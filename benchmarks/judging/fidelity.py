@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CONSISTENCY_AUROC = Quantity("class_consistency_auroc", "higher")
 CONSISTENCY = Quantity("class_consistency", "higher")
+MIN_JUDGED = 10
+"""Fewest synthetic images whose labels are judged."""
 DIGITS = 6  # of the numbers by class, which are many
 
 
@@ -200,11 +202,10 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     """Whether a classifier trained on real images alone sees in a synthetic image the label that was asked for.
 
     `class_consistency_auroc` ranks (macro AUROC of the judge's scores against the labels asked for);
-    `class_consistency`, one class an image, is the balanced accuracy of its first choice, chance 1 / K.
+    `class_consistency`, one class an image, is the balanced accuracy of its first choice, chance 1 / K: over the
+    classes that were asked for, and the note names the others. Null with a note below `MIN_JUDGED` images.
     """
-    from sklearn.metrics import balanced_accuracy_score
-
-    from benchmarks.metrics.utility import auroc
+    from benchmarks.metrics.utility import argmax_accuracy, auroc
     from classifiers.registry import classifiers
 
     if arm.pool is None:
@@ -214,13 +215,15 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
         reason = "needs the real-only arm as judge: have `none` among --controls"
         return {CONSISTENCY_AUROC.name: CONSISTENCY_AUROC.missing(reason, n)}
     folder = judge.scores[0].folder / "model"
+    if n < MIN_JUDGED:
+        reason = f"needs {MIN_JUDGED} images; there are {n}"
+        asked = (CONSISTENCY_AUROC, CONSISTENCY) if arm.pool.labels.ndim == 1 else (CONSISTENCY_AUROC,)
+        return {q.name: q.missing(reason, n) for q in asked}
     scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
     truth = arm.pool.labels.numpy()
     ranked = auroc(truth=truth, scores=scores, classes=arm.pool.classes)["auroc"]
-    name = CONSISTENCY_AUROC.name
-    found = {name: replace(ranked, name=name, metric=name)}
+    found = {CONSISTENCY_AUROC: ranked}
     if truth.ndim == 1:
-        first = float(balanced_accuracy_score(truth, scores.argmax(axis=1)))
-        chance = {"chance": 1 / len(arm.pool.classes)}
-        found[CONSISTENCY.name] = CONSISTENCY.value(first, n, extra=chance)
-    return found
+        first = argmax_accuracy(truth, scores, arm.pool.classes)
+        found[CONSISTENCY] = replace(first, extra={"chance": 1 / len(arm.pool.classes)})
+    return {q.name: replace(value, name=q.name, metric=q.name) for q, value in found.items()}

@@ -238,7 +238,7 @@ def operating_point(
     found = {name: macro(rate, rows[name]) for name, rate in RATES.items()}
     found |= {row.name: row for rate in RATES for row in rows[rate]}
     if np.ndim(truth) == 1:
-        found[ARGMAX_ACCURACY.name] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes)
+        found[ARGMAX_ACCURACY.name] = argmax_accuracy(np.asarray(truth), np.asarray(scores), classes)
     return found
 
 
@@ -257,7 +257,14 @@ def _at_threshold(test: Problem, val: Problem, q: int, name: str) -> dict[str, V
     return values
 
 
-def _argmax_accuracy(truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None) -> Value:
+def argmax_accuracy(truth: NDArray[np.integer], scores: NDArray[np.floating], classes: Sequence[str] | None) -> Value:
+    """`balanced_accuracy_argmax`: mean recall over the classes that there are, when the highest score decides.
+
+    Parameters
+    ----------
+    truth : int (N,).
+    scores : (N, K); of equal scores the first class decides.
+    """
     called = scores.argmax(axis=1)
     names = classes if classes is not None else [str(c) for c in range(scores.shape[1])]
     rows = []

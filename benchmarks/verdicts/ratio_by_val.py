@@ -15,8 +15,8 @@ ROUNDING = 1e-12
 def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
     """A line for each set of arms of `generator` that differ in ratio alone, two or more: which one val chooses.
 
-    Real images alone (ratio 0) may be chosen as well. Of equal AUROCs the lowest ratio, which takes the fewest synthetic
-    images. Nothing is chosen where an AUROC on val is missing.
+    Real images alone (ratio 0) may be chosen as well. Of equal AUROCs the lowest ratio is chosen. Nothing is chosen
+    where an AUROC on val is missing.
     """
     zero = next((r for r in records if is_zero_line(r["spec"])), None)
     groups: dict[tuple[Any, ...], list[Record]] = {}

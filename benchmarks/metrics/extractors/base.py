@@ -135,7 +135,9 @@ class Extractor:
         if (shape, batch) not in self._even:
             noise = torch.randint(0, 256, (1, *shape), dtype=torch.uint8, generator=generator(0))
             answers = [part for part in self._answer(noise.repeat(batch, 1, 1, 1)) if part is not None]
-            self._even[shape, batch] = all(np.array_equal(part, part[:1].repeat(batch, axis=0), equal_nan=True) for part in answers)
+            self._even[shape, batch] = all(
+                np.array_equal(part, part[:1].repeat(batch, axis=0), equal_nan=True) for part in answers
+            )
         return self._even[shape, batch]
 
     def resized(self, images: Tensor) -> Tensor:
