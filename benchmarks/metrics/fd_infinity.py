@@ -85,7 +85,7 @@ def fd_infinity(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed:
     )
 
 
-FD_INFINITY = Quantity("fd_infinity", "lower", alias="fid_infinity")
+FD_INFINITY = Quantity("fd_infinity", "lower", alias="fid_infinity", moves_with_n=False)
 
 
 @metric(FD_INFINITY)

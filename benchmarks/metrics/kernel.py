@@ -104,7 +104,7 @@ def _sum_kernel(
     return total
 
 
-KD = Quantity("kd", "lower", title="KD", alias="kid")
+KD = Quantity("kd", "lower", title="KD", alias="kid", moves_with_n=False)
 
 
 @metric(KD, minimum_n=MIN_N, by_class=True)

@@ -106,12 +106,13 @@ def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor, margin: float) 
 
 
 QUANTITIES = (
-    Quantity("manifold_precision", "higher", title="precision"),
+    Quantity("manifold_precision", "higher", title="precision", moves_with_n=False),
     Quantity("manifold_recall", "higher", title="recall"),
-    Quantity("density", "higher"),
+    Quantity("density", "higher", moves_with_n=False),
     Quantity("coverage", "higher"),
 )
-"""In the order of `PRDC`."""
+"""In the order of `PRDC`. Precision and density ask each fake point alone; the balls of recall shrink, and those that
+coverage counts fill, with more fake points."""
 
 
 @metric(*QUANTITIES, minimum_n=MIN_N, by_class=True)

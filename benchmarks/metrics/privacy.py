@@ -301,9 +301,7 @@ class Attack:
         draws = []
         for start in range(0, n_replicates, step):
             n = min(step, n_replicates - start)
-            nearer, farther = (
-                rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64) for k, rng in sides
-            )
+            nearer, farther = (rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64) for k, rng in sides)
             draws.append(self._auroc(nearer, farther, share))
         low, high = np.quantile(np.concatenate(draws), (0.025, 0.975))
         return float(low), float(high)

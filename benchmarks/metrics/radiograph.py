@@ -188,7 +188,8 @@ def some(images: Tensor, *, seed: int, most: int = MOST) -> Tensor:
     return images[np.sort(rows)]
 
 
-SSIM, LPIPS = Quantity("ssim_within", "lower"), Quantity("lpips_within", "higher")
+SSIM = Quantity("ssim_within", "lower", moves_with_n=False)
+LPIPS = Quantity("lpips_within", "higher", moves_with_n=False)
 
 
 @metric(SSIM)

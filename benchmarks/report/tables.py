@@ -83,7 +83,10 @@ def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, 
 
 
 def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor."""
+    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor.
+
+    Where the floor stands on fewer images, a row between the two has what moves with n, of as many of the arm's images.
+    """
     columns = fidelity_columns()
     made = table("fidelity to real train images", ("arm", "features", "n", *columns.values()), left=2)
     notes: dict[str, None] = {}
@@ -93,14 +96,18 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
             made.add_row(escape(record["name"]), escape(extractor), str(n), *map(_bare, found.values()))
             floors = {c: v and v["extra"].get("floor") for c, v in found.items()}
             if any(f is not None for f in floors.values()):
-                floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
-                shown = ("" if f is None else f"{f:.4g}" for f in floors.values())
-                made.add_row("  real test images", "", floor_n, *shown, style="dim")
-            notes |= {v["note"]: None for v in found.values() if v is not None and v["value"] is None}
+                floor_n = next(f for v in found.values() if v and (f := v["extra"].get("floor_n")) is not None)
+                if floor_n < n:
+                    fewer = [v and v["extra"].get("at_floor_n") for v in found.values()]
+                    if any(f is not None for f in fewer):
+                        made.add_row("  as many of the arm's", "", str(floor_n), *map(_short, fewer), style="dim")
+                    notes |= {_floor_note(any(f is not None for f in fewer)): None}
+                made.add_row("  real test images", "", str(floor_n), *map(_short, floors.values()), style="dim")
+            notes |= {f"null: {v['note']}": None for v in found.values() if v is not None and v["value"] is None}
     if made.row_count:
         out.print(made)
     for note in notes:
-        out.print(f"null: {escape(note)}")
+        out.print(escape(note), soft_wrap=True)
     for record in records:
         lines = ("class_consistency", "class_consistency_auroc", *added_names(PIXELS))
         seen = {n: v for n, v in record["fidelity"].items() if v["metric"] in lines}
@@ -108,6 +115,18 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
                 for n, v in seen.items())  # fmt: skip
         if seen:
             out.print(escape(f"{record['name']}: {', '.join(said)}"))
+
+
+def _floor_note(measured_again: bool) -> str:
+    """What is said of a floor that stands on fewer images than the arm's numbers."""
+    why = "real test images are fewer than the arm's, and FD and its like move with their number"
+    if measured_again:
+        return f"{why}: compare the floor with the row above it"
+    return f"{why}: only KD, precision, density and FD at infinity compare with it"
+
+
+def _short(number: float | None) -> str:
+    return "" if number is None else f"{number:.4g}"
 
 
 def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:

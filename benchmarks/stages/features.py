@@ -29,6 +29,10 @@ class Features:
     logits: np.ndarray | None
     extractor: str
 
+    def take(self, rows: np.ndarray) -> Features:
+        """Those of some images."""
+        return Features(self.features[rows], None if self.logits is None else self.logits[rows], self.extractor)
+
 
 def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[[], Tensor]) -> Features:
     """Features of the image set named by `key`, computed once a kind of device.
