@@ -98,13 +98,13 @@ def test_the_inception_score_of_sure_and_even_answers_is_the_number_of_classes()
 def test_ties_and_copies_count_as_in_the_package_of_the_authors(kind, k):
     """Whole numbers, so that the package's distances are exact too, and many pairs are as far apart as a radius."""
     rng = np.random.default_rng(k)
-    real = rng.integers(0, 4, (80, 3))
+    real = rng.integers(-3, 4, (80, 3))
     fake = {
         "copies": real[rng.permutation(80)],
-        "a lattice": rng.integers(0, 4, (60, 3)),
+        "a lattice": rng.integers(-3, 4, (60, 3)),
         "twins": np.repeat(real[:20], 3, axis=0),
         "copies of one image": np.repeat(real[:1], 60, axis=0),
-        "far from the origin": rng.integers(0, 4, (60, 3)) + 1000,
+        "far from the origin": rng.integers(-3, 4, (60, 3)) + 1000,
     }[kind]
     if kind == "far from the origin":
         real = real + 1000

@@ -111,13 +111,13 @@ def test_of_a_record_without_that_row_the_table_says_what_does_not_compare(fidel
 
 @pytest.mark.parametrize("name", ["fd", "kd", "prdc"])
 def test_what_is_declared_to_stand_still_does_not_move_with_n(name: str) -> None:
-    """Means over 30 draws of a narrower law, 60 and 240 images against 300: those that move do, the others do not."""
+    """Means over 30 draws of one law, 60 and 240 images against 300: those that move do, the others do not."""
     rng = np.random.default_rng(0)
     found: dict[str, dict[int, list[float]]] = {}
     for _ in range(30):
-        real = rng.normal(size=(300, 8))
+        real = rng.normal(size=(300, 32))
         for n in (60, 240):
-            for value in metric_named(name).measure(real=real, fake=0.7 * rng.normal(size=(n, 8)), seed=0).values():
+            for value in metric_named(name).measure(real=real, fake=rng.normal(size=(n, 32)), seed=0).values():
                 found.setdefault(value.name, {}).setdefault(n, []).append(value.value)
     for quantity in METRICS.get(name).quantities:
         few, many = (np.array(found[quantity.name][n]) for n in (60, 240))

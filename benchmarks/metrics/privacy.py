@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.frechet import check_features
-from benchmarks.metrics.near_copies import are_copies, chance, copy_bound, copy_interval, share_interval
+from benchmarks.metrics.near_copies import COPY, are_copies, chance, copy_bound, copy_interval, share_interval
 from benchmarks.metrics.neighbours import centre_of
 from benchmarks.metrics.value import Value
 from data.images import pixel_digests
@@ -187,7 +187,7 @@ class Reference:
         own = float(are_copies(held_out, bound).mean())
         extra = {"bound": bound, "quantile": chance(len(held_out)), "held_out": own, "n_held_out": len(held_out)}
         note = None
-        if chance(len(held_out)) > chance(99):
+        if chance(len(held_out)) > COPY:
             note = (
                 f"of fresh real images {chance(len(held_out)):.1%} are near-copies by chance: {len(held_out)} held-out "
                 "images tell no less, 99 tell 1 %"

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.metrics.declare import PIXELS, PREDICTIONS
+from benchmarks.metrics.near_copies import COPY
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.verdicts.sentences import worth_sentence
 
@@ -140,7 +141,8 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
 def privacy_sentence(record: Mapping[str, Any]) -> str:
     """Copy rate and membership attack in the first space of a record; empty where nothing was drawn.
 
-    That space is the features, where there are any. With intervals and, in brackets, what real test images come to.
+    That space is the features, where there are any. With intervals and, in brackets, what real test images come to, and
+    what share of real images is a near-copy by chance where that is more than one in a hundred.
     """
     privacy = record.get("privacy") or {}
     space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
@@ -150,7 +152,10 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
     def said(metric: str) -> str:
         value = next(v for v in privacy.values() if (v["metric"], v["features"]) == (metric, space))
         floor = value["extra"].get("floor")
-        return number(value) + ("" if floor is None else f" (real {floor:.3f})")
+        said = [] if floor is None else [f"real {floor:.3f}"]
+        if (chance := value["extra"].get("quantile", COPY)) > COPY:  # too few held-out images to tell 1 %
+            said.append(f"chance {chance:.3f}")
+        return number(value) + (f" ({', '.join(said)})" if said else "")
 
     exact = privacy["exact_copy_rate"]["value"]
     return (
