@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.judging.privacy import closest
 from benchmarks.metrics.near_copies import COPY, copy_bound
-from benchmarks.metrics.privacy import EXPOSED, Attack, Near, Reference, exact_copies, pixel_vectors
+from benchmarks.metrics.privacy import EXPOSED, Attack, Near, Reference, exact_copies, expanded_tail, pixel_vectors
 from synthworth.errors import Unavailable
 
 DIM = 8
@@ -194,14 +195,21 @@ def test_the_attack_goes_by_every_member_and_every_outsider():
     assert value.low < expected < value.high
 
 
-def test_the_interval_of_the_attack_holds_a_half_where_there_are_many_members_and_few_outsiders():
-    held = dict.fromkeys(("membership_auroc", "membership_auroc_exposed"), 0)
-    for seed in range(40):
-        members, outsiders, fresh = points(300, 10 + 3 * seed), points(60, 11 + 3 * seed), points(60, 12 + 3 * seed)
-        found = Reference(members, outsiders, patients(300, "t"), patients(60, "v")).measure(fresh, seed=seed)
+@pytest.mark.parametrize("n", [20, 60])
+def test_intervals_hold_a_half_where_there_are_many_members_and_few_outsiders(n):
+    """Of 200 repetitions 93 to 97 % did, and with plain percentiles 90 % of those with 20 outsiders of 10 patients."""
+    held = dict.fromkeys(("membership_auroc", "proximity_auroc"), 0)
+    for seed in range(60):
+        members, outsiders, fresh = points(200, 10 + 3 * seed), points(n, 11 + 3 * seed), points(60, 12 + 3 * seed)
+        found = Reference(members, outsiders, patients(200, "t"), patients(n, "v")).measure(fresh, seed=seed)
         for name in held:
             held[name] += found[name].low <= 0.5 <= found[name].high
-    assert min(held.values()) >= 35, held
+    assert min(held.values()) >= 54, held
+
+
+def test_percentiles_over_few_patients_are_expanded_to_students_t():
+    assert expanded_tail(10) == pytest.approx(stats.norm.cdf(-2.2622 * (10 / 9) ** 0.5), abs=1e-5)
+    assert expanded_tail(100_000) == pytest.approx(0.025, abs=1e-5)
 
 
 def test_features_that_are_one_vector_or_hold_nan_say_nothing(reference):

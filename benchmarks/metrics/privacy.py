@@ -289,10 +289,12 @@ class Attack:
         nearer, farther = (np.ones((groups.max() + 1, 1)) for groups in (self.nearer_groups, self.farther_groups))
         return float(self._auroc(nearer, farther, share)[0])
 
-    def interval(
-        self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES
-    ) -> tuple[float, float]:  # 95 %, percentiles of a bootstrap over the patients of either side
-        """Lower and upper end."""
+    def interval(self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES) -> tuple[float, float]:
+        """Lower and upper end, 95 %, of a bootstrap over the patients of either side.
+
+        Percentiles, expanded for the P patients of the smaller side to those of Student's t (Hesterberg 2015): plain
+        ones are too narrow by about t / 1.96 * sqrt(P / (P - 1)), and held the truth in 90 % with ten patients.
+        """
         sides = [
             (int(groups.max()) + 1, np.random.default_rng(seed_from(seed, side)))
             for side, groups in (("nearer", self.nearer_groups), ("farther", self.farther_groups))
@@ -303,7 +305,8 @@ class Attack:
             n = min(step, n_replicates - start)
             nearer, farther = (rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64) for k, rng in sides)
             draws.append(self._auroc(nearer, farther, share))
-        low, high = np.quantile(np.concatenate(draws), (0.025, 0.975))
+        tail = expanded_tail(min(n for n, _ in sides))
+        low, high = np.quantile(np.concatenate(draws), (tail, 1 - tail))
         return float(low), float(high)
 
     @cached_property
@@ -329,6 +332,13 @@ class Attack:
         yes, no = sides
         beyond = no.sum(axis=0) - no.cumsum(axis=0)
         return np.asarray((yes * (beyond + no / 2)).sum(axis=0) / (yes.sum(axis=0) * no.sum(axis=0)))
+
+
+def expanded_tail(n: int) -> float:
+    """The tail probability, below .025, at which percentiles over n (2 or more) patients hold the truth in 95 %."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)))
 
 
 def _nearest(points: Tensor, others: Tensor) -> Near:
