@@ -82,15 +82,24 @@ def _print_metrics(out: Any, record: dict[str, Any]) -> None:
     for part in ("utility", "fidelity", "privacy"):
         made, notes = table(part, ("metric", "value", "n", "better", "floor", "note")), Notes()
         for name, value in record.get(part, {}).items():
-            floor = value["extra"].get("floor")
             made.add_row(
                 escape(name), number(value, 4), str(value["n"]), value["direction"],
-                "" if floor is None else f"{floor:.4g}", f"({notes.mark(value['note'])})" if value["note"] else "",
+                _floor(value), f"({notes.mark(value['note'])})" if value["note"] else "",
             )  # fmt: skip
         if made.row_count:
             out.print(made)
         for note, mark in notes.marks.items():
             out.print(f"({mark}) {note}", markup=False, soft_wrap=True)
+
+
+def _floor(value: dict[str, Any]) -> str:
+    """`4.1`; where it stands on fewer images `4.1 @624`, and what the arm has at as many: `4.1 @624 (arm 9.7)`."""
+    extra = value["extra"]
+    if extra.get("floor") is None:
+        return ""
+    fewer = f" @{extra['floor_n']}" if extra["floor_n"] != value["n"] else ""
+    beside = f" (arm {extra['at_floor_n']:.4g})" if extra.get("at_floor_n") is not None else ""
+    return f"{extra['floor']:.4g}{fewer}{beside}"
 
 
 def _print_by_class(out: Any, record: dict[str, Any]) -> None:
@@ -104,6 +113,10 @@ def _print_by_class(out: Any, record: dict[str, Any]) -> None:
             floors = (_short(row[f"{m}_floor"]) for m in shown)
             made.add_row("  real test images", str(row["floor_n"]), "", *floors, style="dim")
         out.print(made)
+        if any(row["floor_n"] < row["n"] for row in rows.values()):
+            out.print(
+                "where real test images of a class are fewer, only KD, precision and density compare", soft_wrap=True
+            )
         for note in dict.fromkeys(row["note"] for row in rows.values() if row["note"]):
             out.print(f"null: {note}", markup=False)
 

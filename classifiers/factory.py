@@ -84,7 +84,7 @@ class TimmClassifier:
     """
 
     Config: ClassVar[type] = Config
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = Config() if config is None else config

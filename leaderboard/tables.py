@@ -45,6 +45,8 @@ class Number:
     n: int | None = None
     floor: float | None = None
     floor_n: int | None = None
+    at_floor_n: float | None = None
+    """The value of as many images as the floor stands on, where these are fewer than n."""
     note: str | None = None
 
 
@@ -269,7 +271,12 @@ def _distance(record: Mapping[str, Any], fields: Mapping[str, str]) -> Number:
         note = "the real-real floor could not be measured"
     if note is None and record["spec"]["extractor_precision"] == "bf16":
         note = f"features in bf16 ({value['features']}): not to be compared with fp32"
-    return Number(value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), note=note)
+    if note is None and floor is not None and extra["floor_n"] < value["n"] and extra.get("at_floor_n") is None:
+        note = "the floor stands on fewer images than the distance, which makes it larger: the two do not compare"
+    return Number(
+        value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), at_floor_n=extra.get("at_floor_n"),
+        note=note,
+    )  # fmt: skip
 
 
 def _said(word: Word, spec: Mapping[str, Any]) -> str:

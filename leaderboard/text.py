@@ -36,7 +36,8 @@ HOW_TO_READ = """## How to read this
 - **rank** goes by AUROC. Arms share the rank of the arm that heads their group unless the paired interval of the
   difference to it excludes 0. FID and its like never rank: they do not tell what images are worth.
 - **FID** and **FD** (lower is closer to the real training images) are written `value @n (floor value @n)`: n images,
-  and the same distance of n real test images. Compare numbers only at the same n.
+  and the same distance of n real test images. Compare numbers only at the same n: where test has fewer images than the
+  arm, `arm value @n` is the distance of as many of the arm's images, to be read against the floor.
 - **class consistency**: how well a classifier trained on real images alone sees the label that was asked for.
 - **fit s** and **s per 1,000 images** are wall seconds on the machine named above the table.
 - **Quality and usefulness**, below a table: Spearman's rank correlation of each fidelity number with the gain in AUROC
@@ -139,6 +140,8 @@ def cell(name: str, number: Number, mark: Any) -> str:
     sign = "+" if name.startswith("vs_") else ""
     if name in FIDELITY:
         floor = "null" if number.floor is None else f"{number.floor:.4g} @{number.floor_n}"
+        if number.at_floor_n is not None:
+            floor += f", arm {number.at_floor_n:.4g} @{number.floor_n}"
         return f"{number.value:.4g} @{number.n} (floor {floor}){tail}"
     if name in ("fit_seconds", "draw_seconds_per_1000"):
         return f"{number.value:.1f}{tail}"
@@ -198,6 +201,7 @@ def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, An
             flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
         if name in FIDELITY:
             flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
+            flat[f"{name}_at_floor_n"] = number.at_floor_n
     gaps, gap_notes = _gaps(record, attributes)
     flat |= gaps
     notes: dict[str, list[str]] = {}

@@ -46,6 +46,15 @@ def test_without_real_images_alone_val_chooses_among_the_others() -> None:
     assert line.startswith("val chooses vae add 0.5: AUROC 0.7500 on val (vae add 1 0.7200)")
 
 
+def test_of_ratios_that_are_equal_on_val_but_for_rounding_the_lowest_is_chosen() -> None:
+    below, above = (0.3 + 0.2 + 0.1) / 3, (0.1 + 0.2 + 0.3) / 3
+    assert below < above, "one mean, summed in two orders"
+    (line,) = by_val([arm("vae add 1", 1, above), arm("vae add 0.5", 0.5, below)], generator="vae")
+    assert line.startswith("val chooses vae add 0.5: ")
+    (line,) = by_val([arm("vae add 0.5", 0.5, 0.2), arm("vae add 1", 1, 0.2 + 1e-9)], generator="vae")
+    assert line.startswith("val chooses vae add 1: ")
+
+
 def test_an_auroc_that_test_cannot_give_is_null() -> None:
     chosen = arm("vae add 0.5", 0.5, 0.75)
     chosen["utility"]["auroc"]["value"] = None

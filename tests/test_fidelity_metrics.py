@@ -66,9 +66,7 @@ def test_too_few_images_give_null_with_a_note_that_counts_them():
             assert "200 real and 20 synthetic" in str(value.note)
 
 
-@pytest.mark.parametrize(
-    "bad", [np.zeros((60, 3)), np.full((60, 4), np.nan), np.zeros(60)], ids=["other D", "NaN", "one axis"]
-)
+@pytest.mark.parametrize("bad", [np.zeros((60, 3)), np.zeros(60)], ids=["other D", "one axis"])
 def test_features_that_do_not_fit_are_refused(bad):
     with pytest.raises(ValueError, match="features"):
         frechet.frechet_distance(real=np.zeros((60, 4)), fake=bad)

@@ -43,9 +43,9 @@ def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(r
 
 
 def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_python: Run, tmp_path: Path) -> None:
-    done = run_python(*SMALL, "--generator", "holdout_real", "--filters", "no_copies")
+    done = run_python(*SMALL, "--data.n-val", "18", "--generator", "holdout_real", "--filters", "no_copies")
     assert done.returncode == 2, done.stderr
-    assert "--filters no_copies: needs 100 held-out real images; there are 60 in val. Use a larger" in done.stderr
+    assert "--filters no_copies: needs 20 held-out real images; there are 18 in val. Use a larger" in done.stderr
     assert not list(tmp_path.glob("results/runs/*/record.json"))
 
 

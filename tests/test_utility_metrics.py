@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -108,6 +110,31 @@ def test_youden_separates_what_can_be_separated():
     yes = np.array([False, False, True, True])
     assert youden_threshold(yes, np.array([0.1, 0.2, 0.7, 0.9])) == 0.7
     assert np.isfinite(youden_threshold(yes, np.array([0.9, 0.7, 0.2, 0.1])))
+
+
+def test_of_thresholds_with_equal_j_the_highest_is_taken_whatever_rounding_says():
+    """65 with and 13 without: J = 21 / 65 = 273 / 845 both at .3345 (21 hits, no alarm) and at .3047 (56 and 7)."""
+    assert 21 / 65 - 0 / 13 < 56 / 65 - 7 / 13, "equal, but for rounding"
+    positives = [0.9] * 20 + [0.3345] + [0.31] * 34 + [0.3047] + [0.01] * 9
+    scores = np.array(positives + [0.32] * 7 + [0.05] * 6)
+    yes = np.arange(78) < 65
+    assert youden_threshold(yes, scores) == 0.3345
+    shuffled = np.random.default_rng(0).permutation(78)
+    assert youden_threshold(yes[shuffled], scores[shuffled]) == 0.3345
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_threshold_is_the_highest_of_those_that_are_best_in_fractions(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 120))
+    yes, scores = rng.random(n) < 0.4, rng.integers(0, 30, n) / 29
+    yes[:2] = True, False
+    table = []
+    for t in sorted(set(scores.tolist()), reverse=True):
+        called = scores >= t
+        hits, alarms = (Fraction(int(called[side].sum()), int(side.sum())) for side in (yes, ~yes))
+        table.append((hits - alarms, t))
+    assert youden_threshold(yes, scores) == max(table)[1]
 
 
 def test_a_class_that_val_lacks_has_no_threshold():

@@ -68,7 +68,12 @@ def check_features(exam: ExtractorExam) -> None:
 
 
 def check_rows(exam: ExtractorExam) -> None:
-    """The features of an image do not depend on the others in its batch."""
+    """An image has the same features, to the bit, wherever it stands; in batches of another size, to rounding."""
+    turned = exam.apart(exam.extractor.extract(exam.images.flip(0)).features[::-1])
+    expect(turned == 0, f"features of the same images in another order lie {turned:.2g} apart")
+    few = exam.extractor.extract(exam.images[-3:]).features
+    alone = float(np.abs(few - exam.features[-3:]).max())
+    expect(alone == 0, f"features of 3 images and of the same 3 among {N} lie {alone:.2g} apart")
     apart = exam.apart(exam.extractor.extract(exam.images, batch=3).features)
     expect(apart <= ROUNDING, f"features in batches of 3 and of {N} lie {apart:.2g} apart")
 

@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 CONSISTENCY_AUROC = Quantity("class_consistency_auroc", "higher")
 CONSISTENCY = Quantity("class_consistency", "higher")
+MIN_JUDGED = 10
+"""Fewest synthetic images whose labels are judged."""
 DIGITS = 6  # of the numbers by class, which are many
 
 
 class Fidelity:
-    """Distances of synthetic images to the real train split, each beside its real-real floor."""
+    """Distances of synthetic images to the real train split, each beside its real-real floor.
+
+    The floor is that of as many real test images as the arm drew, so that the two compare. Where test has fewer, the
+    floor stands on all of test, and what moves with n (`Quantity.moves_with_n`) is measured a second time, on as many
+    of the arm's images (`at_floor_n`): that number is the one to compare with the floor.
+    """
 
     def __init__(self, bench: Bench, images: Images, spec: RunSpec) -> None:
         self.bench, self.images, self.seed, self.precision = bench, images, spec.seed, spec.extractor_precision
@@ -63,14 +70,16 @@ class Fidelity:
         if arm.pool is None:
             return {}
         n, n_floor = len(arm.pool), min(len(arm.pool), len(self.images.test))
+        rows = self._drawn_rows(n, n_floor) if n_floor < n else None
         values: list[Value] = []
         with Progress(f"fidelity of {arm.spec.name}", len(self.extractors) + len(self.unavailable) + 1) as bar:
             for name, extractor in self.extractors.items():
-                floor = self._floor(name, n_floor)
-                for metric, found in self._measure(name, self.drawn(name, arm)):
+                floor, drawn = self._floor(name, n_floor), self.drawn(name, arm)
+                fewer = {} if rows is None else _flat(self._measure(name, drawn.take(rows), moving=True))
+                for metric, found in self._measure(name, drawn):
                     for key, value in found.items():
                         named = metric.on_features(value, **self._on(name, str(extractor.id)))
-                        values.append(self._with_floor(named, floor.get(key)))
+                        values.append(self._with_floor(named, floor.get(key), fewer.get(key)))
                 bar.advance()
             for name, reason in self.unavailable.items():
                 for metric in applicable(logits=EXTRACTORS.get(name).gives_logits):
@@ -79,7 +88,10 @@ class Fidelity:
                 bar.advance()
             floor = self._pixel_floor(n_floor)
             found = self._measure_pixels(arm.pool.images, arm.pool.labels)
-            values += [self._with_floor(value, floor.get(key)) for key, value in found.items()]
+            fewer = {}
+            if rows is not None:
+                fewer = self._measure_pixels(arm.pool.images[rows], arm.pool.labels[rows], moving=True)
+            values += [self._with_floor(value, floor.get(key), fewer.get(key)) for key, value in found.items()]
             bar.advance()
         return {value.name: value for value in values}
 
@@ -116,21 +128,23 @@ class Fidelity:
             found[extractor.id] = rows
         return found
 
-    def _measure(self, extractor: str, fake: Features) -> list[tuple[Metric, dict[str, Value]]]:
+    def _measure(
+        self, extractor: str, fake: Features, *, moving: bool = False
+    ) -> list[tuple[Metric, dict[str, Value]]]:
+        """Every metric of an extractor's features; with `moving` only what moves with n."""
         evidence = {
             "real": self.features(extractor, "train").features,
             "fake": fake.features,
             "logits": fake.logits,
             "seed": seed_from(self.seed, "fidelity", extractor),
         }
-        return [(metric, metric.measure(**evidence)) for metric in applicable(logits=fake.logits is not None)]
+        asked = applicable(logits=fake.logits is not None)
+        return [(m, _moving(m, m.measure(**evidence)) if moving else m.measure(**evidence))
+                for m in asked if _moves(m) or not moving]  # fmt: skip
 
     def _measure_floor(self, extractor: str, n: int) -> dict[str, Value]:
         """The same distances for n real test images in the place of the synthetic ones."""
-        test, rows = self.features(extractor, "test"), self.test_rows(n)
-        logits = None if test.logits is None else test.logits[rows]
-        found = self._measure(extractor, Features(test.features[rows], logits, test.extractor))
-        return {name: value for _, values in found for name, value in values.items()}
+        return _flat(self._measure(extractor, self.features(extractor, "test").take(self.test_rows(n))))
 
     def test_rows(self, n: int) -> np.ndarray:
         """The real test images that stand in the place of n synthetic ones.
@@ -141,7 +155,11 @@ class Fidelity:
         """
         return np.random.default_rng(seed_from(self.seed, "floor", n)).permutation(len(self.images.test))[:n]
 
-    def _measure_pixels(self, images: Tensor, labels: Tensor) -> dict[str, Value]:
+    def _drawn_rows(self, n: int, fewer: int) -> np.ndarray:
+        """Which of n synthetic images stand beside a floor of `fewer`: int (fewer,), in their own order."""
+        return np.sort(np.random.default_rng(seed_from(self.seed, "at the floor's n", n)).permutation(n)[:fewer])
+
+    def _measure_pixels(self, images: Tensor, labels: Tensor, *, moving: bool = False) -> dict[str, Value]:
         evidence = {
             "real_images": self.images.train.images,
             "fake_images": images,
@@ -152,7 +170,9 @@ class Fidelity:
         }
         found: dict[str, Value] = {}
         for _, metric in metrics_on(PIXELS):
-            found |= metric.measure(**evidence)
+            if _moves(metric) or not moving:
+                values = metric.measure(**evidence)
+                found |= _moving(metric, values) if moving else values
         return found
 
     def _measure_pixel_floor(self, n: int) -> dict[str, Value]:
@@ -174,7 +194,7 @@ class Fidelity:
         real = self.features(extractor, "train").features[showing(train.labels, k)]
         return self._measure_class(extractor, real, self.features(extractor, "test").features[rows])
 
-    def _with_floor(self, value: Value, floor: Value | None) -> Value:
+    def _with_floor(self, value: Value, floor: Value | None, fewer: Value | None) -> Value:
         extra = {
             **value.extra,
             "reference": "train",
@@ -183,7 +203,22 @@ class Fidelity:
             "floor_split": "test",
             "floor_n": None if floor is None else floor.n,
         }
+        if fewer is not None:
+            extra["at_floor_n"] = fewer.value
         return replace(value, extra=extra)
+
+
+def _flat(found: list[tuple[Metric, dict[str, Value]]]) -> dict[str, Value]:
+    return {name: value for _, values in found for name, value in values.items()}
+
+
+def _moves(metric: Metric) -> bool:
+    return any(quantity.moves_with_n for quantity in metric.quantities)
+
+
+def _moving(metric: Metric, values: dict[str, Value]) -> dict[str, Value]:
+    """Those of its values that move with n."""
+    return {name: value for name, value in values.items() if metric.quantity(value.metric).moves_with_n}
 
 
 def applicable(*, logits: bool) -> list[Metric]:
@@ -200,11 +235,10 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     """Whether a classifier trained on real images alone sees in a synthetic image the label that was asked for.
 
     `class_consistency_auroc` ranks (macro AUROC of the judge's scores against the labels asked for);
-    `class_consistency`, one class an image, is the balanced accuracy of its first choice, chance 1 / K.
+    `class_consistency`, one class an image, is the balanced accuracy of its first choice, chance 1 / K: over the
+    classes that were asked for, and the note names the others. Null with a note below `MIN_JUDGED` images.
     """
-    from sklearn.metrics import balanced_accuracy_score
-
-    from benchmarks.metrics.utility import auroc
+    from benchmarks.metrics.utility import argmax_accuracy, auroc
     from classifiers.registry import classifiers
 
     if arm.pool is None:
@@ -214,13 +248,15 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
         reason = "needs the real-only arm as judge: have `none` among --controls"
         return {CONSISTENCY_AUROC.name: CONSISTENCY_AUROC.missing(reason, n)}
     folder = judge.scores[0].folder / "model"
+    if n < MIN_JUDGED:
+        reason = f"needs {MIN_JUDGED} images; there are {n}"
+        asked = (CONSISTENCY_AUROC, CONSISTENCY) if arm.pool.labels.ndim == 1 else (CONSISTENCY_AUROC,)
+        return {q.name: q.missing(reason, n) for q in asked}
     scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
     truth = arm.pool.labels.numpy()
     ranked = auroc(truth=truth, scores=scores, classes=arm.pool.classes)["auroc"]
-    name = CONSISTENCY_AUROC.name
-    found = {name: replace(ranked, name=name, metric=name)}
+    found = {CONSISTENCY_AUROC: ranked}
     if truth.ndim == 1:
-        first = float(balanced_accuracy_score(truth, scores.argmax(axis=1)))
-        chance = {"chance": 1 / len(arm.pool.classes)}
-        found[CONSISTENCY.name] = CONSISTENCY.value(first, n, extra=chance)
-    return found
+        first = argmax_accuracy(truth, scores, arm.pool.classes)
+        found[CONSISTENCY] = replace(first, extra={"chance": 1 / len(arm.pool.classes)})
+    return {q.name: replace(value, name=q.name, metric=q.name) for q, value in found.items()}

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.judging.fidelity import Fidelity
 from benchmarks.metrics.declare import Quantity
-from benchmarks.metrics.privacy import QUANTITIES, Near, Reference, are_copies, exact_copies, pixel_vectors
+from benchmarks.metrics.near_copies import are_copies
+from benchmarks.metrics.privacy import QUANTITIES, Near, Reference, exact_copies, pixel_vectors
 from benchmarks.metrics.value import IN_PIXELS, Value
 from benchmarks.request.filters import without_copies
 from benchmarks.stages.arm import Arm
@@ -84,7 +85,9 @@ class Privacy:
                 found |= {value.name: value for value in missing}
                 continue
             vectors = self._drawn(space, arm)
-            near = self._near[arm.spec.run_id, space] = reference.nearest_member(vectors)
+            near = reference.nearest_member(vectors)
+            if np.isfinite(near.distance).all():
+                self._near[arm.spec.run_id, space] = near
             floor = self._floor(space, n_floor)
             for key, value in reference.measure(vectors, seed=self._seed(space), near=near).items():
                 placed = self._in_space(value, space)
@@ -180,9 +183,11 @@ class Privacy:
     def _without_copies(self, arm: Arm) -> Value:
         n = len(arm.pool or ())
         near = self._near.get((arm.spec.run_id, self.spaces[0]))
-        if self.extractor != EXTRACTOR or near is None:
+        if self.extractor != EXTRACTOR:
             reason = f"the filter looks at features of {EXTRACTOR}, which this run does not have"
             return N_WITHOUT_COPIES.missing(reason, n)
+        if near is None:
+            return N_WITHOUT_COPIES.missing("there are no distances to training images: see copy_rate", n)
         try:
             bound = self._reference(self.spaces[0]).bound
         except Unavailable as reason:

@@ -32,6 +32,8 @@ MIN_IMAGES = 50
 """Fewest images of a group that is judged."""
 MIN_SIDE = 5
 """Fewest patients with, and fewest without, a class in a group for the class to be judged there."""
+DIGITS = 12
+"""Decimals of an AUROC: what lies beyond is rounding of a sum, and does not say which group is best."""
 UNSTATED = ("", "unknown", "nan", "none")
 
 
@@ -248,7 +250,7 @@ def measure_gap(mine: Mapping[str, Sampled], other: Mapping[str, Sampled] | None
 
 def _extremes(*arms: Mapping[str, Sampled]) -> tuple[str, str]:
     """Best and worst group on the mean of the arms; of equal ones the first is best and the last worst."""
-    means = {name: sum(arm[name].mean for arm in arms) for name in arms[0]}
+    means = {name: round(sum(arm[name].mean for arm in arms), DIGITS) for name in arms[0]}
     return max(means, key=lambda name: means[name]), min(reversed(means), key=lambda name: means[name])
 
 

@@ -37,6 +37,9 @@ class Quantity:
     """Heading of its column in a table; `name` when left out."""
     alias: str | None = None
     """Its name in the literature, on features that earn it (`Extractor.literature_in`): FID in Inception's."""
+    moves_with_n: bool = True
+    """Whether it comes out otherwise, on average, of fewer images of the same law, as a Frechet distance does. Two such
+    numbers compare at one n alone. False for what is unbiased at any n."""
 
     @property
     def heading(self) -> str:

@@ -57,9 +57,9 @@ def fd_infinity(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed:
     Raises
     ------
     Unavailable
-        With fewer than `minimum(D)` images on a side.
+        With fewer than `minimum(D)` images on a side, or features that are not finite.
     ValueError
-        For different D, or features that are not finite.
+        For different D.
     """
     check_features(real=real, fake=fake, minimum=1)
     least = minimum(real.shape[1])
@@ -85,7 +85,7 @@ def fd_infinity(*, real: NDArray[np.floating], fake: NDArray[np.floating], seed:
     )
 
 
-FD_INFINITY = Quantity("fd_infinity", "lower", alias="fid_infinity")
+FD_INFINITY = Quantity("fd_infinity", "lower", alias="fid_infinity", moves_with_n=False)
 
 
 @metric(FD_INFINITY)

@@ -39,9 +39,9 @@ def frechet_distance(*, real: NDArray[np.floating], fake: NDArray[np.floating]) 
     Raises
     ------
     Unavailable
-        With fewer than two images on a side.
+        With fewer than two images on a side, or a feature that is not finite.
     ValueError
-        For different D, or for a feature that is not finite.
+        For different D.
     """
     check_features(real=real, fake=fake, minimum=2)
     mean_r, x = _centred_factor(real)
@@ -68,14 +68,18 @@ def check_features(*, real: NDArray[np.floating], fake: NDArray[np.floating], mi
     Raises
     ------
     Unavailable
-        With fewer rows than `minimum`.
+        With fewer rows than `minimum`, or a feature that is not finite.
     ValueError
-        For anything else.
+        For other shapes.
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features must be (N, D) and (M, D), not {real.shape} and {fake.shape}")
-    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
-        raise ValueError("features hold NaN or infinity: the extractor or its images are broken")
+    broken = [int((~np.isfinite(side).all(axis=1)).sum()) for side in (real, fake)]
+    if any(broken):
+        raise Unavailable(
+            f"features of {broken[0]} of {len(real)} real and {broken[1]} of {len(fake)} synthetic images hold NaN or "
+            "infinity: the extractor is broken"
+        )
     if min(len(real), len(fake)) < minimum:
         raise Unavailable(f"needs {minimum} images a side; there are {len(real)} real and {len(fake)} synthetic")
 

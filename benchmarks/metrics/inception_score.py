@@ -42,15 +42,17 @@ def inception_score(*, logits: NDArray[np.floating], seed: int, splits: int = SP
     Raises
     ------
     Unavailable
-        With fewer images than splits.
+        With fewer images than splits, or for logits that are not finite.
     ValueError
-        For logits that are not finite (N, K).
+        For logits that are not (N, K).
     """
-    if logits.ndim != 2 or not np.isfinite(logits).all():
-        raise ValueError(f"logits must be finite (N, K), not {logits.shape}")
+    if logits.ndim != 2:
+        raise ValueError(f"logits must be (N, K), not {logits.shape}")
+    if broken := int((~np.isfinite(logits).all(axis=1)).sum()):
+        raise Unavailable(f"logits of {broken} of {len(logits)} images hold NaN or infinity: the extractor is broken")
     if len(logits) < splits:
         raise Unavailable(f"needs an image in each of {splits} splits; there are {len(logits)}")
-    from scipy.special import log_softmax
+    from scipy.special import log_softmax, logsumexp
 
     n = len(logits)
     order = canonical_order(logits)[np.random.default_rng(seed_from(seed, "inception score")).permutation(n)]
@@ -58,8 +60,8 @@ def inception_score(*, logits: NDArray[np.floating], seed: int, splits: int = SP
     scores = []
     for part in range(splits):
         chunk = log_p[part * n // splits : (part + 1) * n // splits]
-        p = np.exp(chunk)
-        divergence = (p * (chunk - np.log(p.mean(axis=0)))).sum(axis=1)
+        log_mean = logsumexp(chunk, axis=0) - np.log(len(chunk))  # finite where every p is too small for a float
+        divergence = (np.exp(chunk) * (chunk - log_mean)).sum(axis=1)
         scores.append(float(np.exp(divergence.mean())))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 

@@ -54,9 +54,9 @@ def kernel_distance(
     Raises
     ------
     Unavailable
-        With fewer than four images on a side.
+        With fewer than four images on a side, or features that are not finite.
     ValueError
-        For features of different D or not finite, or a `subset_size` larger than a set.
+        For features of different D, or a `subset_size` larger than a set.
     """
     check_features(real=real, fake=fake, minimum=4)
     smaller = min(len(real), len(fake))
@@ -104,7 +104,7 @@ def _sum_kernel(
     return total
 
 
-KD = Quantity("kd", "lower", title="KD", alias="kid")
+KD = Quantity("kd", "lower", title="KD", alias="kid", moves_with_n=False)
 
 
 @metric(KD, minimum_n=MIN_N, by_class=True)

@@ -8,8 +8,9 @@ import numpy as np
 
 from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.frechet import check_features
-from benchmarks.metrics.neighbours import exact_squared, nearest, squared_distances
+from benchmarks.metrics.neighbours import centre_of, exact_squared, nearest, squared_distances
 from benchmarks.metrics.value import Value
+from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,8 @@ def prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) 
     - density: number of real balls around a fake point, divided by k, averaged over the fake points; coverage:
       share of real balls that hold a fake point (Naeem et al. 2020, equations 2 and 3).
 
+    Balls are open, as in the authors' package `prdc`: what lies exactly on the edge is outside.
+
     A collapsed set has precision near 1 and recall near 0, over-wide noise the reverse.
 
     Distances come from float32 matrix products in chunks; radii, and every pair too close to a radius for
@@ -49,19 +52,22 @@ def prdc(*, real: NDArray[np.floating], fake: NDArray[np.floating], k: int = K) 
     Raises
     ------
     Unavailable
-        When a set has not more than k points.
+        When a set has not more than k points, for features that are not finite, or where every real point has k twins:
+        no real ball then has an inside, and all four would be 0 even of copies.
     ValueError
-        For features of different D or not finite, or k below 1.
+        For features of different D, or k below 1.
     """
     if k < 1:
         raise ValueError(f"k must be 1 or more, not {k}")
     check_features(real=real, fake=fake, minimum=k + 1)
     import torch
 
-    centre = np.asarray(real, dtype=np.float64).mean(axis=0)  # near the origin float32 cancels less
+    centre = centre_of(real)  # near the origin float32 cancels less
     x = torch.from_numpy(np.asarray(real, dtype=np.float64) - centre)
     y = torch.from_numpy(np.asarray(fake, dtype=np.float64) - centre)
     radius_x, radius_y = _squared_radii(x, k), _squared_radii(y, k)
+    if not radius_x.any():
+        raise Unavailable(f"every real image has {k} others with the same features: no ball around one has an inside")
     in_some_real = torch.zeros(len(y), dtype=torch.bool)
     in_some_fake = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
@@ -100,12 +106,13 @@ def _below(squared: Tensor, limit: Tensor, a: Tensor, b: Tensor, margin: float) 
 
 
 QUANTITIES = (
-    Quantity("manifold_precision", "higher", title="precision"),
+    Quantity("manifold_precision", "higher", title="precision", moves_with_n=False),
     Quantity("manifold_recall", "higher", title="recall"),
-    Quantity("density", "higher"),
+    Quantity("density", "higher", moves_with_n=False),
     Quantity("coverage", "higher"),
 )
-"""In the order of `PRDC`."""
+"""In the order of `PRDC`. Precision and density ask each fake point alone; the balls of recall shrink, and those that
+coverage counts fill, with more fake points."""
 
 
 @metric(*QUANTITIES, minimum_n=MIN_N, by_class=True)

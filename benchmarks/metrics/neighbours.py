@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 CHUNK = 1 << 23  # distances held at once (32 MiB)
@@ -19,6 +22,23 @@ class Neighbours(NamedTuple):
     """float64 (N, k): squared Euclidean distances."""
     index: Tensor
     """int64 (N, k): rows of the other set."""
+
+
+def centre_of(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Where to move the origin before distances are taken: the mean, rounded to float32.
+
+    Taking a float32 from float32 features leaves a float64 without rounding (unless one is 2^29 times the other), so
+    pairs that are equally far apart stay so.
+
+    Parameters
+    ----------
+    points : (N, D).
+
+    Returns
+    -------
+    (D,)
+    """
+    return np.asarray(points, dtype=np.float64).mean(axis=0).astype(np.float32).astype(np.float64)
 
 
 def nearest(points: Tensor, others: Tensor, *, k: int = 1, same: bool = False) -> Neighbours:

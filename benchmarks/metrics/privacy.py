@@ -11,6 +11,8 @@ import numpy as np
 
 from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.frechet import check_features
+from benchmarks.metrics.near_copies import COPY, are_copies, chance, copy_bound, copy_interval, share_interval
+from benchmarks.metrics.neighbours import centre_of
 from benchmarks.metrics.value import Value
 from data.images import pixel_digests
 from synthworth.errors import Unavailable
@@ -20,16 +22,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-MIN_N = 50
-"""Fewest images of each kind."""
-MIN_OUTSIDERS = 100
-"""Fewest held-out images for the copy rate: its bound is their 1 % quantile."""
-COPY = 0.01
-"""Share of held-out real images that count as near-copies, by chance: what every copy rate is read against."""
+MIN_N = 20
+"""Fewest images of each kind: every number has an interval, which is wide where images are few."""
+MIN_PATIENTS = 10
+"""Fewest patients of either side: intervals resample them, and of fewer they come out too narrow."""
 EXPOSED = 0.2
 """Share of members and of outsiders, the ones nearest to a synthetic image, that the second attack is judged on."""
+MIN_EXPOSED = 10
+"""Fewest images in that share of either side."""
 N_REPLICATES = 500
-CHUNK = 100  # replicates worked on at once
+CHUNK = 100  # replicates worked on at once, at most
+CELLS = 1 << 22  # counts held at once (32 MiB)
 SIDE = 32  # that images are averaged down to before pixels are compared
 
 NN_DISTANCE = Quantity("nn_distance", "higher")
@@ -66,9 +69,10 @@ class Reference:
     Raises
     ------
     Unavailable
-        With fewer than `MIN_N` of either.
+        With fewer than `MIN_N` images or `MIN_PATIENTS` patients of either, vectors that are not finite, or members
+        that all have one vector.
     ValueError
-        For vectors of different D or not finite, or groups that do not fit.
+        For vectors of different D, or groups that do not fit.
     """
 
     members: NDArray[np.floating]
@@ -85,10 +89,18 @@ class Reference:
         for vectors, groups in ((self.members, self.member_groups), (self.outsiders, self.outsider_groups)):
             if len(vectors) != len(groups):
                 raise ValueError(f"{len(vectors)} vectors but {len(groups)} patients")
+        patients = len(set(self.member_groups)), len(set(self.outsider_groups))
+        if min(patients) < MIN_PATIENTS:
+            raise Unavailable(
+                f"needs {MIN_PATIENTS} patients with training and with held-out images; there are {patients[0]} and "
+                f"{patients[1]}"
+            )
+        if (self.members == self.members[:1]).all():
+            raise Unavailable("all training images have the same features: distances between them say nothing")
 
     @cached_property
     def _centre(self) -> NDArray[np.float64]:
-        return np.asarray(self.members.mean(0, dtype=np.float64))
+        return centre_of(self.members)
 
     def _points(self, vectors: NDArray[np.floating]) -> Tensor:
         import torch
@@ -125,10 +137,13 @@ class Reference:
         Returns
         -------
         `nn_distance`, `copy_rate`, `auth_pct`, `proximity_auroc`, `membership_auroc`, `membership_auroc_exposed`; null
-        with a note below `MIN_N`.
+        with a note below `MIN_N`, and for vectors that are not finite.
         """
-        if len(synthetic) < MIN_N:
-            reason = f"needs {MIN_N} synthetic images; there are {len(synthetic)}"
+        try:
+            check_features(real=self.members[:1], fake=synthetic, minimum=0)
+            if len(synthetic) < MIN_N:
+                raise Unavailable(f"needs {MIN_N} synthetic images; there are {len(synthetic)}")
+        except Unavailable as reason:
             return {q.name: q.missing(reason, len(synthetic)) for q in QUANTITIES}
         found = near or self.nearest_member(synthetic)
         values = [
@@ -138,38 +153,47 @@ class Reference:
         return {value.name: value for value in values}
 
     def _distance(self, near: Near) -> Value:
-        """Median distance to the nearest member, quantiles of it and of the outsiders' in `extra`."""
+        """Median distance to the nearest member, quantiles of it and of the outsiders' in `extra`.
+
+        The interval goes from one order statistic to another: as many lie below the true median as heads in n tosses.
+        """
+        from scipy.stats import binom
+
         shares = (0.01, 0.05, 0.5, 0.95)
         quantiles = {
             name: dict(zip(map(str, shares), np.quantile(distance, shares).tolist(), strict=True))
             for name, distance in (("synthetic", near.distance), ("held_out", self.outsider_to_member.distance))
         }
         extra = {"quantiles": quantiles, "n_held_out": len(self.outsiders)}
-        return NN_DISTANCE.value(float(np.median(near.distance)), len(near.distance), extra=extra)
+        n, ordered = len(near.distance), np.sort(near.distance)
+        outside = int(binom.ppf(0.025, n, 0.5))
+        low, high = float(ordered[outside - 1]), float(ordered[n - outside])
+        return NN_DISTANCE.value(float(np.median(ordered)), n, low=low, high=high, extra=extra)
 
     def _copies(self, near: Near, seed: int) -> Value:
-        """Share of synthetic images nearer to a member than 99 % of the outsiders are.
+        """Share of synthetic images that are near-copies: nearer to a member than the `copy_bound` of the outsiders.
 
-        The interval resamples the outsiders' patients, which moves the bound, and the synthetic images.
+        The share of fresh real images that are so by chance stands in `extra` as `quantile`; the interval is
+        `copy_interval`.
         """
-        n = len(near.distance)
+        n, held_out = len(near.distance), self.outsider_to_member.distance
         try:
             bound = self.bound
         except Unavailable as reason:
             return COPY_RATE.missing(reason, n)
-        rng = np.random.default_rng(seed_from(seed, "copy rate"))
-        patient = _numbered(self.outsider_groups)
-        rows = [np.flatnonzero(patient == p) for p in range(patient.max() + 1)]
-        rates = np.empty(N_REPLICATES)
-        for replicate in range(N_REPLICATES):
-            drawn = np.concatenate([rows[p] for p in rng.integers(len(rows), size=len(rows))])
-            moved = float(np.quantile(self.outsider_to_member.distance[drawn], COPY))
-            rates[replicate] = rng.binomial(n, are_copies(near.distance, moved).mean()) / n
-        low, high = np.quantile(rates, (0.025, 0.975))
-        copies = are_copies(near.distance, bound)
-        own = float(are_copies(self.outsider_to_member.distance, bound).mean())
-        extra = {"bound": bound, "quantile": COPY, "held_out": own, "n_held_out": len(self.outsiders)}
-        return COPY_RATE.value(float(copies.mean()), n, low=float(low), high=float(high), extra=extra)
+        low, high = copy_interval(
+            near.distance, held_out, _numbered(self.outsider_groups), seed=seed_from(seed, "copy rate")
+        )
+        own = float(are_copies(held_out, bound).mean())
+        extra = {"bound": bound, "quantile": chance(len(held_out)), "held_out": own, "n_held_out": len(held_out)}
+        note = None
+        if chance(len(held_out)) > COPY:
+            note = (
+                f"of fresh real images {chance(len(held_out)):.1%} are near-copies by chance: {len(held_out)} held-out "
+                "images tell no less, 99 tell 1 %"
+            )
+        share = float(are_copies(near.distance, bound).mean())
+        return COPY_RATE.value(share, n, low=low, high=high, note=note, extra=extra)
 
     def _authentic(self, near: Near) -> Value:
         """AuthPct: per cent of synthetic images farther from their nearest member than it is from its own nearest.
@@ -180,8 +204,9 @@ class Reference:
         al. 2023.) 0 where all are copies. Its value for fresh real images is not 50 (see its floor).
         """
         own = self._to_other_members(near.index)
-        share = float((own < near.distance).mean())
-        return AUTH_PCT.value(100 * share, len(near.distance))
+        n, farther = len(near.distance), int((own < near.distance).sum())
+        low, high = share_interval(farther, n)
+        return AUTH_PCT.value(100 * farther / n, n, low=100 * low, high=100 * high)
 
     def _to_other_members(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """Distance of the members at `index` to their nearest other member."""
@@ -214,28 +239,31 @@ class Reference:
         The attacker goes by minus the distance to the nearest synthetic image (the full black box of Chen et al. 2020,
         "GAN-Leaks").
 
-        As many members as outsiders, drawn by `seed`. A pool of n images can hold copies of at most n members: where
-        it copies a share p of them the AUROC over all is p + (1 - p) / 2, and no pool gets above `ceiling`.
-        `membership_auroc_exposed` therefore judges the fifth of the members against the fifth of the outsiders
-        that lie nearest to a synthetic image. Both sides are cut alike, so it too is 0.5 for an attacker who
-        knows nothing, and 1 as soon as that share of the members is copied.
+        All members against all outsiders. A pool of n images can hold copies of at most n members: where it copies a
+        share p of them the AUROC is p + (1 - p) / 2, and no pool gets above `ceiling`. `membership_auroc_exposed`
+        therefore judges the fifth of the members against the fifth of the outsiders that lie nearest to a synthetic
+        image. Both sides are cut alike, so it too is 0.5 for an attacker who knows nothing, and 1 as soon as that share
+        of the members is copied. Intervals resample the patients of either side.
         """
-        n_side = min(len(self.members), len(self.outsiders))
-        rows = np.sort(np.random.default_rng(seed_from(seed, "members")).permutation(len(self.members))[:n_side])
-        cols = np.sort(np.random.default_rng(seed_from(seed, "outsiders")).permutation(len(self.outsiders))[:n_side])
+        n_members, n_held_out = len(self.members), len(self.outsiders)
         pool = self._points(synthetic)
         attack = Attack(
-            _nearest(self._members[rows], pool).distance,
-            _nearest(self._points(self.outsiders[cols]), pool).distance,
-            _numbered([self.member_groups[i] for i in rows]),
-            _numbered([self.outsider_groups[i] for i in cols]),
+            _nearest(self._members, pool).distance,
+            _nearest(self._points(self.outsiders), pool).distance,
+            _numbered(self.member_groups),
+            _numbered(self.outsider_groups),
         )
         values = []
         for quantity, share in ((MEMBERSHIP, 1.0), (EXPOSED_MEMBERSHIP, EXPOSED)):
+            if share < 1 and share * min(n_members, n_held_out) < MIN_EXPOSED:
+                least = f"needs {MIN_EXPOSED / share:.0f} training and held-out images"
+                reason = f"{least}, of which {share:.0%} are judged; there are {n_members} and {n_held_out}"
+                values.append(quantity.missing(reason, len(synthetic)))
+                continue
             low, high = attack.interval(seed=seed_from(seed, "membership"), share=share)
-            copied = min(1.0, len(synthetic) / len(self.members) / share)
+            copied = min(1.0, len(synthetic) / n_members / share)
             extra = {
-                "n_members": n_side, "n_held_out": n_side, "share": share, "interval": "patients",
+                "n_members": n_members, "n_held_out": n_held_out, "share": share, "interval": "patients",
                 "ceiling": copied + (1 - copied) / 2,
             }  # fmt: skip
             auroc = attack.auroc(share=share)
@@ -261,20 +289,24 @@ class Attack:
         nearer, farther = (np.ones((groups.max() + 1, 1)) for groups in (self.nearer_groups, self.farther_groups))
         return float(self._auroc(nearer, farther, share)[0])
 
-    def interval(
-        self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES
-    ) -> tuple[float, float]:  # 95 %, percentiles of a bootstrap over the patients of either side
-        """Lower and upper end."""
-        rng = np.random.default_rng(seed)
+    def interval(self, *, seed: int, share: float = 1.0, n_replicates: int = N_REPLICATES) -> tuple[float, float]:
+        """Lower and upper end, 95 %, of a bootstrap over the patients of either side.
+
+        Percentiles, expanded for the P patients of the smaller side to those of Student's t (Hesterberg 2015): plain
+        ones are too narrow by about t / 1.96 * sqrt(P / (P - 1)), and held the truth in 90 % with ten patients.
+        """
+        sides = [
+            (int(groups.max()) + 1, np.random.default_rng(seed_from(seed, side)))
+            for side, groups in (("nearer", self.nearer_groups), ("farther", self.farther_groups))
+        ]
+        step = max(1, min(CHUNK, CELLS // self._levels[1]))
         draws = []
-        for start in range(0, n_replicates, CHUNK):
-            n = min(CHUNK, n_replicates - start)
-            nearer, farther = (
-                rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64)
-                for k in (self.nearer_groups.max() + 1, self.farther_groups.max() + 1)
-            )
+        for start in range(0, n_replicates, step):
+            n = min(step, n_replicates - start)
+            nearer, farther = (rng.multinomial(k, np.full(k, 1 / k), size=n).T.astype(np.float64) for k, rng in sides)
             draws.append(self._auroc(nearer, farther, share))
-        low, high = np.quantile(np.concatenate(draws), (0.025, 0.975))
+        tail = expanded_tail(min(n for n, _ in sides))
+        low, high = np.quantile(np.concatenate(draws), (tail, 1 - tail))
         return float(low), float(high)
 
     @cached_property
@@ -302,29 +334,11 @@ class Attack:
         return np.asarray((yes * (beyond + no / 2)).sum(axis=0) / (yes.sum(axis=0) * no.sum(axis=0)))
 
 
-def copy_bound(held_out: NDArray[np.float64]) -> float:
-    """Distance below which an image is a near-copy of a training image: see `are_copies`.
+def expanded_tail(n: int) -> float:
+    """The tail probability, below .025, at which percentiles over n (2 or more) patients hold the truth in 95 %."""
+    from scipy.stats import norm, t
 
-    The bound is the 1 % quantile of `held_out`, so that one in a hundred fresh real images counts as a near-copy, by
-    chance.
-
-    Parameters
-    ----------
-    held_out : (M,) distances of held-out real images to their nearest training image.
-
-    Raises
-    ------
-    Unavailable
-        With fewer than `MIN_OUTSIDERS`.
-    """
-    if len(held_out) < MIN_OUTSIDERS:
-        raise Unavailable(f"needs {MIN_OUTSIDERS} held-out real images; there are {len(held_out)}")
-    return float(np.quantile(held_out, COPY))
-
-
-def are_copies(distance: NDArray[np.float64], bound: float) -> NDArray[np.bool_]:
-    """Whether each is nearer than `bound`; distance 0 always is."""
-    return np.asarray((distance < bound) | (distance == 0))
+    return float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)))
 
 
 def _nearest(points: Tensor, others: Tensor) -> Near:

@@ -21,6 +21,8 @@ MIN_N = 50
 MOST = 5000
 """Images of a set that are looked at; of a larger one, as many drawn by `seed`."""
 N_PAIRS, N_LPIPS_PAIRS = 500, 200
+MIN_PAIRS = 20
+"""Fewest pairs that a mean over pairs stands on."""
 CANNY = (50, 100)
 """Lower and upper bound on the gradient, in grey levels (L1 norm of 3 x 3 Sobel), of an edge."""
 STATISTICS = {
@@ -125,6 +127,21 @@ def pairs_by_class(labels: NDArray[np.integer], n_pairs: int, *, seed: int) -> d
     return found
 
 
+def enough_pairs(labels: NDArray[np.integer], n_pairs: int, *, seed: int) -> dict[int, NDArray[np.int64]]:
+    """`pairs_by_class`, or the reason why they are too few.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than `MIN_PAIRS` in all.
+    """
+    pairs = pairs_by_class(labels, n_pairs, seed=seed)
+    there = sum(map(len, pairs.values()))
+    if there < MIN_PAIRS:
+        raise Unavailable(f"needs {MIN_PAIRS} pairs of images with one label; {len(labels)} images make {there}")
+    return pairs
+
+
 def unrank(number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pair i < j of number j (j - 1) / 2 + i."""
     high = np.floor((1 + np.sqrt(1 + 8 * number.astype(np.float64))) / 2).astype(np.int64)
@@ -171,7 +188,8 @@ def some(images: Tensor, *, seed: int, most: int = MOST) -> Tensor:
     return images[np.sort(rows)]
 
 
-SSIM, LPIPS = Quantity("ssim_within", "lower"), Quantity("lpips_within", "higher")
+SSIM = Quantity("ssim_within", "lower", moves_with_n=False)
+LPIPS = Quantity("lpips_within", "higher", moves_with_n=False)
 
 
 @metric(SSIM)
@@ -181,16 +199,17 @@ def measure_ssim(
     """`ssim_within`: mean SSIM of random pairs of synthetic images with one label, averaged over the labels.
 
     Lower is more diverse; a set that has collapsed comes near 1. To be read against the same number of real images
-    (its floor): far below it is noise, not diversity. (SSIM, not MS-SSIM, whose five scales need 161 pixels.)
+    (its floor): far below it is noise, not diversity. Null with a note with fewer than `MIN_PAIRS`. (SSIM, not MS-SSIM,
+    whose five scales need 161 pixels.)
 
     Parameters
     ----------
     classes : names of the means by label, where an image has one class.
     """
     n = len(fake_images)
-    pairs = pairs_by_class(fake_labels, N_PAIRS, seed=seed)
-    if fake_images.shape[-1] < WINDOW or not pairs:
-        raise Unavailable(f"needs images of {WINDOW} pixels a side and two images with one label")
+    if fake_images.shape[-1] < WINDOW:
+        raise Unavailable(f"needs images of {WINDOW} pixels a side, not {fake_images.shape[-1]}")
+    pairs = enough_pairs(fake_labels, N_PAIRS, seed=seed)
     means = {}
     for k, rows in pairs.items():
         a, b = to_grey(fake_images[rows[:, 0]]), to_grey(fake_images[rows[:, 1]])
@@ -208,7 +227,7 @@ def measure_lpips(
     """`lpips_within`: mean LPIPS (Zhang et al. 2018, AlexNet) of random pairs of synthetic images with one label.
 
     Higher is more diverse. To be read against the same number of real images. Null with a note without AlexNet's
-    weights (nothing is downloaded), and without two images of one label.
+    weights (nothing is downloaded), and with fewer than `MIN_PAIRS`.
     """
     import torch
 
@@ -217,9 +236,7 @@ def measure_lpips(
 
     if find_weights() is None:
         raise Unavailable(f"LPIPS needs AlexNet's weights: put {FILE_NAMES[0]} into the folder SYNTHWORTH_WEIGHTS")
-    pairs = pairs_by_class(fake_labels, N_LPIPS_PAIRS, seed=seed)
-    if not pairs:
-        raise Unavailable("needs two images with one label")
+    pairs = enough_pairs(fake_labels, N_LPIPS_PAIRS, seed=seed)
     net = load_lpips(None, device=device)
     means = []
     with torch.inference_mode():

@@ -196,20 +196,31 @@ def macro(quantity: Quantity, rows: Sequence[Value]) -> Value:
 def youden_threshold(yes: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     """The score t that maximises J = sensitivity + specificity - 1 of the rule `score >= t` (Youden 1950).
 
-    Among equal maxima the highest t, the fewest alarms.
+    J is compared in whole counts, tp n_neg - fp n_pos, which is J n_pos n_neg: as a difference of two rates, equal J
+    differ by rounding, and rounding would choose. Among equal maxima the highest t, the fewest alarms.
+
+    Parameters
+    ----------
+    yes, scores : (N,)
+
+    Returns
+    -------
+    One of the scores.
 
     Raises
     ------
     Unavailable
         When there is no positive or no negative image to choose on.
     """
-    from sklearn.metrics import roc_curve
-
     reason = one_sided(yes)
     if reason:
         raise Unavailable(f"{reason} in val to choose a threshold on")
-    false_alarms, hits, thresholds = roc_curve(yes, scores, drop_intermediate=False)
-    return float(thresholds[1 + np.argmax((hits - false_alarms)[1:])])  # the first is infinite: never say yes
+    levels, level = np.unique(-scores, return_inverse=True)  # the highest score first
+    hits = np.bincount(level.reshape(-1), weights=yes, minlength=len(levels)).cumsum().astype(np.int64)
+    called = np.bincount(level.reshape(-1), minlength=len(levels)).cumsum()
+    n_pos = int(yes.sum())
+    n_neg = len(yes) - n_pos
+    return float(-levels[np.argmax(hits * n_neg - (called - hits) * n_pos)])  # the first of equal maxima
 
 
 class Counts(NamedTuple):
@@ -280,7 +291,7 @@ def operating_point(
     found = {name: macro(rate, rows[name]) for name, rate in RATES.items()}
     found |= {row.name: row for rate in RATES for row in rows[rate]}
     if np.ndim(truth) == 1:
-        found[ARGMAX_ACCURACY.name] = _argmax_accuracy(np.asarray(truth), np.asarray(scores), classes, test.patient)
+        found[ARGMAX_ACCURACY.name] = argmax_accuracy(np.asarray(truth), np.asarray(scores), classes, test.patient)
     return found
 
 
@@ -301,12 +312,21 @@ def _at_threshold(test: Problem, val: Problem, q: int, name: str) -> dict[str, V
     return values
 
 
-def _argmax_accuracy(
+def argmax_accuracy(
     truth: NDArray[np.integer],
     scores: NDArray[np.floating],
     classes: Sequence[str] | None,
-    patient: NDArray[np.intp],
+    patient: NDArray[np.intp] | None = None,
 ) -> Value:
+    """`balanced_accuracy_argmax`: mean recall over the classes that there are, when the highest score decides.
+
+    Parameters
+    ----------
+    truth : int (N,).
+    scores : (N, K); of equal scores the first class decides.
+    patient : (N,) index of the patient of each image; each image is one of its own when left out.
+    """
+    patient = np.arange(len(truth)) if patient is None else patient
     called = scores.argmax(axis=1)
     names = classes if classes is not None else [str(c) for c in range(scores.shape[1])]
     rows = []

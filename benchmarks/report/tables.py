@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.metrics.declare import PIXELS
+from benchmarks.metrics.near_copies import COPY
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
 from benchmarks.verdicts.sentences import worth_sentence
@@ -88,7 +89,10 @@ def fidelity_rows(record: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, 
 
 
 def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor."""
+    """Fidelity of every arm that drew images, and below it the same numbers of real test images: the floor.
+
+    Where the floor stands on fewer images, a row between the two has what moves with n, of as many of the arm's images.
+    """
     columns = fidelity_columns()
     made = table("fidelity to real train images", ("arm", "features", "n", *columns.values()), left=2)
     notes: dict[str, None] = {}
@@ -98,14 +102,18 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
             made.add_row(escape(record["name"]), escape(extractor), str(n), *map(_bare, found.values()))
             floors = {c: v and v["extra"].get("floor") for c, v in found.items()}
             if any(f is not None for f in floors.values()):
-                floor_n = next(str(v["extra"]["floor_n"]) for v in found.values() if v and "floor_n" in v["extra"])
-                shown = ("" if f is None else f"{f:.4g}" for f in floors.values())
-                made.add_row("  real test images", "", floor_n, *shown, style="dim")
-            notes |= {v["note"]: None for v in found.values() if v is not None and v["value"] is None}
+                floor_n = next(f for v in found.values() if v and (f := v["extra"].get("floor_n")) is not None)
+                if floor_n < n:
+                    fewer = [v and v["extra"].get("at_floor_n") for v in found.values()]
+                    if any(f is not None for f in fewer):
+                        made.add_row("  as many of the arm's", "", str(floor_n), *map(_short, fewer), style="dim")
+                    notes |= {_floor_note(any(f is not None for f in fewer)): None}
+                made.add_row("  real test images", "", str(floor_n), *map(_short, floors.values()), style="dim")
+            notes |= {f"null: {v['note']}": None for v in found.values() if v is not None and v["value"] is None}
     if made.row_count:
         out.print(made)
     for note in notes:
-        out.print(f"null: {escape(note)}")
+        out.print(escape(note), soft_wrap=True)
     for record in records:
         lines = ("class_consistency", "class_consistency_auroc", *added_names(PIXELS))
         seen = {n: v for n, v in record["fidelity"].items() if v["metric"] in lines}
@@ -113,6 +121,18 @@ def print_fidelity(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
                 for n, v in seen.items())  # fmt: skip
         if seen:
             out.print(escape(f"{record['name']}: {', '.join(said)}"))
+
+
+def _floor_note(measured_again: bool) -> str:
+    """What is said of a floor that stands on fewer images than the arm's numbers."""
+    why = "real test images are fewer than the arm's, and FD and its like move with their number"
+    if measured_again:
+        return f"{why}: compare the floor with the row above it"
+    return f"{why}: only KD, precision, density and FD at infinity compare with it"
+
+
+def _short(number: float | None) -> str:
+    return "" if number is None else f"{number:.4g}"
 
 
 def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
@@ -126,7 +146,8 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
 def privacy_sentence(record: Mapping[str, Any]) -> str:
     """Copy rate and membership attack in the first space of a record; empty where nothing was drawn.
 
-    That space is the features, where there are any. With intervals and, in brackets, what real test images come to.
+    That space is the features, where there are any. With intervals and, in brackets, what real test images come to, and
+    what share of real images is a near-copy by chance where that is more than one in a hundred.
     """
     privacy = record.get("privacy") or {}
     space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
@@ -136,7 +157,10 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
     def said(metric: str) -> str:
         value = next(v for v in privacy.values() if (v["metric"], v["features"]) == (metric, space))
         floor = value["extra"].get("floor")
-        return number(value) + ("" if floor is None else f" (real {floor:.3f})")
+        said = [] if floor is None else [f"real {floor:.3f}"]
+        if (chance := value["extra"].get("quantile", COPY)) > COPY:  # too few held-out images to tell 1 %
+            said.append(f"chance {chance:.3f}")
+        return number(value) + (f" ({', '.join(said)})" if said else "")
 
     exact = privacy["exact_copy_rate"]["value"]
     return (

@@ -15,6 +15,9 @@ from synthworth.artifacts import read_array, write_array
 if TYPE_CHECKING:
     from torch import Tensor
 
+VERSION = 2
+"""Of the features of one image: raised whenever their bits change."""
+
 # -- features -----------------------------------------------------------------------------------------------------
 
 
@@ -26,9 +29,17 @@ class Features:
     logits: np.ndarray | None
     extractor: str
 
+    def take(self, rows: np.ndarray) -> Features:
+        """Those of some images."""
+        return Features(self.features[rows], None if self.logits is None else self.logits[rows], self.extractor)
+
 
 def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[[], Tensor]) -> Features:
-    """Features of the image set named by `key`, computed once."""
+    """Features of the image set named by `key`, computed once a kind of device.
+
+    A CPU and a GPU differ by float noise: features of the two are never beside each other, or a copy would lie off its
+    original.
+    """
 
     def make(out: Path, _: Path) -> None:
         found = extractor.extract(pictures())
@@ -36,7 +47,10 @@ def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[
         if found.logits is not None:
             write_array(out / "logits.npy", found.logits)
 
-    identity = {"images": key, "extractor": extractor.id, "weights": extractor.weights_sha256}
+    identity = {
+        "images": key, "extractor": extractor.id, "weights": extractor.weights_sha256, "version": VERSION,
+        "device": bench.device.partition(":")[0],
+    }  # fmt: skip
     folder = bench.keep("features", identity, make).folder
     logits = folder / "logits.npy"
     return Features(read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.privacy import are_copies, copy_bound, exact_copies
+from benchmarks.metrics.near_copies import are_copies, copy_bound
+from benchmarks.metrics.privacy import exact_copies
 from benchmarks.request.filters import FILTERS
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.stages.arm import Arm
@@ -28,7 +29,7 @@ EXTRACTOR = "efficientnet_lite0"
 CONFIDENCE, FAR = 0.5, 0.95
 MOST_SHARDS = 8
 """Shards drawn at most for each one that would do without filters."""
-VERSION = 2
+VERSION = 3
 
 
 EVIDENCE = {
@@ -70,7 +71,9 @@ def near(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
 
 
 def no_copies(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
-    """Not nearer to a training image than 99 % of the real val images are.
+    """Not nearer to a training image than 99 % of real val images are; where there are few, than any of them.
+
+    See `benchmarks.metrics.near_copies.copy_bound`, which also says how few are too few.
 
     Returns
     -------
@@ -192,9 +195,12 @@ class Sieve:
         """Distance of each to the nearest training image, float64 (n,)."""
         import torch
 
-        from benchmarks.metrics.neighbours import nearest
+        from benchmarks.metrics.frechet import check_features
+        from benchmarks.metrics.neighbours import centre_of, nearest
 
-        centre = self._train_features.mean(0, dtype=np.float64)
+        check_features(real=self._train_features, fake=features, minimum=0)
+
+        centre = centre_of(self._train_features)
         points, train = (torch.from_numpy(f - centre) for f in (features, self._train_features))
         return nearest(points, train).squared[:, 0].sqrt().numpy()
 

@@ -8,12 +8,15 @@ from typing import Any
 from benchmarks.request.spec import is_zero_line
 
 Record = Mapping[str, Any]
+ROUNDING = 1e-12
+"""AUROCs on val that lie no farther apart are equal: whole counts over whole counts, but for the sum over seeds."""
 
 
 def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
     """A line for each set of arms of `generator` that differ in ratio alone, two or more: which one val chooses.
 
-    Real images alone (ratio 0) may be chosen as well. Nothing is chosen where an AUROC on val is missing.
+    Real images alone (ratio 0) may be chosen as well. Of equal AUROCs the lowest ratio is chosen. Nothing is chosen
+    where an AUROC on val is missing.
     """
     zero = next((r for r in records if is_zero_line(r["spec"])), None)
     groups: dict[tuple[Any, ...], list[Record]] = {}
@@ -34,7 +37,8 @@ def _line(arms: Sequence[Record]) -> str:
     missing = next((arm for arm, value in found if value is None), None)
     if missing is not None:
         return f"no ratio is chosen: AUROC on val of {missing['name']}: {missing['validation']['auroc']['note']}"
-    best, value = max(found, key=lambda pair: pair[1])
+    highest = max(value for _, value in found)
+    best, value = next(pair for pair in found if pair[1] >= highest - ROUNDING)
     others = ", ".join(f"{arm['name']} {x:.4f}" for arm, x in found if arm is not best)
     test = best["utility"]["auroc"]["value"]
     on_test = "null" if test is None else f"{test:.4f}"

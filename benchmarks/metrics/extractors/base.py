@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from synthworth.devices import autocast
+from synthworth.devices import autocast, generator
 from synthworth.images import check_batch, to_rgb
 from synthworth.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+
+BATCH = 32
+"""Images that go through a network at once: always as many, so that none is summed in another order than its copy."""
 
 
 class Extracted(NamedTuple):
@@ -53,6 +57,7 @@ class Extractor:
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, not {precision!r}")
         self.device, self.precision, self.channels_last = device, precision, channels_last
+        self._even: dict[tuple[tuple[int, ...], int], bool] = {}
 
     @classmethod
     def is_at_hand(cls) -> bool:
@@ -80,10 +85,14 @@ class Extractor:
         net = self.build().eval().requires_grad_(False).to(self.device)
         return net.to(memory_format=torch.channels_last) if self.channels_last else net
 
-    def extract(self, images: Tensor, *, batch: int = 32) -> Extracted:
+    def extract(self, images: Tensor, *, batch: int = BATCH) -> Extracted:
         """Features of uint8 (N, 1 or 3, H, W) images, which may be a memory map; grey is repeated to RGB.
 
-        The result does not depend on `batch` but for float noise.
+        Equal images have features of equal bits, wherever they stand and whatever they stand beside, in one call or in
+        several of one `batch`: a copy lies at distance 0 from its original. The same image in a batch of another size
+        is summed in another order and differs by float noise (1e-5). So the network sees full batches alone: the last
+        one is filled up with its own images, whose answers are dropped. Where even a full batch answers differently at
+        its places (`_is_even`), images go through the network one by one.
 
         Raises
         ------
@@ -95,6 +104,8 @@ class Extractor:
         check_batch(images)
         if batch < 1:
             raise ValueError(f"batch must be 1 or more, not {batch}")
+        if not len(images):
+            raise ValueError("there are no images to extract features from")
         features, logits = [], []
         with (
             Progress(f"features {self.id}", len(images), unit="img") as bar,
@@ -102,16 +113,32 @@ class Extractor:
             autocast(self.device, self.precision),
             _true_fp32(self.device),
         ):
-            for start in range(0, len(images), batch):
-                part = to_rgb(images[start : start + batch].to(self.device))
-                found, scores = self.forward(self.net, part)
-                features.append(found.float().cpu().numpy())
+            full = batch if self._is_even(tuple(images.shape[1:]), batch) else 1
+            for start in range(0, len(images), full):
+                part = images[start : start + full].contiguous()
+                found, scores = self._answer(part[torch.arange(full) % len(part)])
+                features.append(found[: len(part)])
                 if scores is not None:
-                    logits.append(scores.float().cpu().numpy())
+                    logits.append(scores[: len(part)])
                 bar.advance(len(part))
-        if not features:
-            raise ValueError("there are no images to extract features from")
         return Extracted(np.concatenate(features), np.concatenate(logits) if logits else None)
+
+    def _answer(self, images: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """What the network says of one batch, uint8 (n, 1 or 3, H, W): (n, D), and (n, 1008) or None."""
+        found, scores = self.forward(self.net, to_rgb(images.to(self.device)))
+        return found.float().cpu().numpy(), None if scores is None else scores.float().cpu().numpy()
+
+    def _is_even(self, shape: tuple[int, ...], batch: int) -> bool:
+        """Whether one picture of noise has the same bits at every place of a full batch: asked once a shape."""
+        import torch
+
+        if (shape, batch) not in self._even:
+            noise = torch.randint(0, 256, (1, *shape), dtype=torch.uint8, generator=generator(0))
+            answers = [part for part in self._answer(noise.repeat(batch, 1, 1, 1)) if part is not None]
+            self._even[shape, batch] = all(
+                np.array_equal(part, part[:1].repeat(batch, axis=0), equal_nan=True) for part in answers
+            )
+        return self._even[shape, batch]
 
     def resized(self, images: Tensor) -> Tensor:
         """uint8 (n, 3, H, W) -> float32 (n, 3, size, size), 0..255: antialiased bilinear, not rounded to bytes."""
