@@ -11,12 +11,12 @@ from typing import Any
 
 import tyro
 
-from benchmarks.judging.again import Finished, judge_again
 from benchmarks.records.predictions import Entry
 from benchmarks.records.store import RECORD, WORTH, Records
 from benchmarks.records.upgrade import SCHEMA
 from benchmarks.report.tables import console
 from benchmarks.request.spec import ANALYSIS
+from benchmarks.verdicts.again import Finished, judge_again
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 
