@@ -33,7 +33,8 @@ class Config:
     pretrained: bool = False
     """Begin with timm's ImageNet weights, fetched from its hub. A replaced stem is not pre-trained."""
     weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
-    """Begin with the weights in this file (timm's names; .safetensors or a state dict), not the hub's."""
+    """Begin with the weights in this file (timm's names, under any prefix; safetensors or torch's format), not the
+    hub's. Everything but the head, and a stem that is replaced, must be in it."""
     weights_sha256: str = ""
     """Of the weights file: filled in from it, checked against it where given, and in the key in its place."""
     batch_size: int = 64

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from classifiers.config import Config
-from classifiers.stems import fit_stem, resolve_stem
+from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
@@ -34,26 +34,50 @@ def create_network(config: Config, *, channels: int, size: int, n_classes: int, 
     """
     import timm
 
-    options: dict[str, Any] = {}
-    if config.weights is not None:
-        options = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": read_weights(config.weights)}}
-    elif config.pretrained:
-        options = {"pretrained": True}
+    from safetensors import SafetensorError
+
+    fetched = config.pretrained and config.weights is None
     try:
         model: nn.Module = timm.create_model(
-            config.arch, num_classes=n_classes, in_chans=channels, drop_rate=config.dropout, **options
+            config.arch, num_classes=n_classes, in_chans=channels, drop_rate=config.dropout, pretrained=fetched
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        if not options:
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        if not fetched:
             raise
         reason = str(error).strip().partition("\n")[0]
-        where, advice = "timm's hub", "give them as a file: --clf.weights"
-        if config.weights is not None:
-            where, advice = str(config.weights), "check the file"
-        message = f"weights of {config.arch} cannot be had from {where} ({reason}); {advice}"
+        message = f"weights of {config.arch} cannot be had from timm's hub ({reason}); give them as a file: --clf.weights"
         raise UserError(message) from error
+    first = first_convolution(model)
+    published = model.get_submodule(first)
     fit_stem(model, stem, size)
+    if config.weights is not None:
+        is_fresh = model.get_submodule(first) is not published
+        fill(model, config.weights, arch=config.arch, first=f"{first}.weight", stem_is_fresh=is_fresh)
     return model
+
+
+def fill(model: nn.Module, file: Path, *, arch: str, first: str, stem_is_fresh: bool) -> None:
+    """Put the weights of a file into a network, all but the head, which is for other classes.
+
+    Parameters
+    ----------
+    first : name of the first convolution's weight, which is fitted to the channels of the images.
+    stem_is_fresh : that convolution has replaced the published one: it stays as it is, unless the file holds one of
+        its shape.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or anything else of the network is not in it.
+    """
+    from synthworth.training.weight_files import read_weights
+    from synthworth.training.weights import load_weights
+
+    described: Any = model.pretrained_cfg
+    load_weights(
+        model, read_weights(file, what="--clf.weights"), where=f"--clf.weights {file}", network=arch,
+        fresh=[f"{described['classifier']}."], replaced=[first] if stem_is_fresh else [], first=[first],
+    )  # fmt: skip
 
 
 def origin(model: nn.Module, config: Config) -> str:
@@ -64,17 +88,6 @@ def origin(model: nn.Module, config: Config) -> str:
         return "random"
     hub: Any = model.pretrained_cfg
     return f"{hub['architecture']}.{hub['tag']}"
-
-
-def read_weights(file: Path) -> dict[str, Any]:
-    """Named tensors from a .safetensors file or from torch's format, never unpickling anything else."""
-    if file.suffix == ".safetensors":
-        return read_tensors(file)
-    import torch
-
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    inner = state.get("state_dict", state)
-    return dict(inner)
 
 
 class TimmClassifier:

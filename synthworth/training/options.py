@@ -8,6 +8,7 @@ from typing import Any
 
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
+from synthworth.training.weight_files import require_file
 
 
 def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -> None:
@@ -40,11 +41,9 @@ def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     Raises
     ------
     UserError
-        When there is no such file, or it is another than wanted.
+        When there is no such file, it is a folder, or another than wanted.
     """
-    if not file.is_file():
-        raise UserError(f"{option} {file}: no such file")
-    found = file_sha256(file)
+    found = file_sha256(require_file(file, what=option))
     if wanted not in ("", found):
         raise UserError(f"{option} {file} has sha256 {found}, not {wanted} as asked")
     return found
