@@ -45,7 +45,9 @@ def create_network(config: Config, *, channels: int, size: int, n_classes: int, 
         if not fetched:
             raise
         reason = str(error).strip().partition("\n")[0]
-        message = f"weights of {config.arch} cannot be had from timm's hub ({reason}); give them as a file: --clf.weights"
+        message = (
+            f"weights of {config.arch} cannot be had from timm's hub ({reason}); give them as a file: --clf.weights"
+        )
         raise UserError(message) from error
     first = first_convolution(model)
     published = model.get_submodule(first)

@@ -86,7 +86,11 @@ WRAPPED: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "without counters": lambda state: {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")},
     "without a head": lambda state: {k: v for k, v in state.items() if not k.startswith("fc.")},
     "a head of other classes": lambda state: {**state, "fc.weight": torch.zeros(5, 9), "fc.bias": torch.zeros(5)},
-    "a head of layers": lambda state: {**state, "fc.0.weight": torch.zeros(5, 9), "projector.weight": torch.zeros(2, 2)},
+    "a head of layers": lambda state: {
+        **state,
+        "fc.0.weight": torch.zeros(5, 9),
+        "projector.weight": torch.zeros(2, 2),
+    },
     "half precision": lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
 }
 

@@ -164,9 +164,7 @@ def _without_prefix(
     return {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
 
 
-def _refuse_missing(
-    required: Mapping[str, Tensor], named: Mapping[str, Tensor], *, where: str, network: str
-) -> None:
+def _refuse_missing(required: Mapping[str, Tensor], named: Mapping[str, Tensor], *, where: str, network: str) -> None:
     missing = [name for name in required if name not in named]
     if missing:
         raise UserError(
