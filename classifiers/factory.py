@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from classifiers.training import Eye
 
+LARGE = 1024
+"""Side of images that every stem fits, in pixels."""
 WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
 
 
@@ -33,7 +35,6 @@ def create_network(config: Config, *, channels: int, size: int, n_classes: int, 
         When pre-trained weights cannot be had, or the images are too small for the stem.
     """
     import timm
-
     from safetensors import SafetensorError
 
     fetched = config.pretrained and config.weights is None
@@ -112,6 +113,35 @@ class TimmClassifier:
         """The smallest options that still do everything: for `benchmarks.check`."""
         return Config(stem="imagenet", batch_size=8, n_evaluations=2, augment="none")
 
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a file of weights that does not fill the network, before any image is prepared.
+
+        Parameters
+        ----------
+        fetch : whether timm's hub may be asked.
+        channels, size : of the images to come, None where they are not known yet.
+
+        Raises
+        ------
+        UserError
+            For what is missing, damaged or another network's.
+        """
+        from synthworth.devices import isolated_randomness
+
+        self._require_weights()
+        if self.config.weights is None and not (self.config.pretrained and fetch):
+            return
+        side, stem = size or LARGE, self.config.stem
+        if stem == "auto":
+            stem = resolve_stem(stem, size) if size else "half"  # unlike imagenet, half takes a file without its stem
+        with isolated_randomness(0):
+            create_network(self.config, channels=channels or 1, size=side, n_classes=2, stem=stem)
+
+    def _require_weights(self) -> None:
+        """Refuse weights that nobody says the place of."""
+        if self.config.weights_sha256 and self.config.weights is None:
+            raise UserError(f"weights of sha256 {self.config.weights_sha256} are asked for; give --clf.weights")
+
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
 
@@ -127,8 +157,7 @@ class TimmClassifier:
 
         check_val(mix, val)
         config = self.config
-        if config.weights_sha256 and config.weights is None:
-            raise UserError(f"weights of sha256 {config.weights_sha256} are asked for; give --clf.weights")
+        self._require_weights()
         channels, size = int(mix.images.shape[1]), int(mix.images.shape[-1])
         stem = resolve_stem(config.stem, size)
         with isolated_randomness(seed_from(seed, "weights")):

@@ -27,7 +27,7 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`.
+    `tasks = ("single", "multi")`. And an optional method, `check_files` of `BaseGenerator`.
     """
 
     Config: ClassVar[type]
@@ -76,6 +76,22 @@ class BaseGenerator:
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse weights and other files that the options name and that cannot be used. Here: there are none.
+
+        The harness asks before any image is prepared.
+
+        Parameters
+        ----------
+        fetch : whether what lies on a hub may be fetched; without, it is not looked at.
+        channels, size : of the images to come, None where they are not known yet.
+
+        Raises
+        ------
+        UserError
+            For what is missing, damaged or another's.
+        """
 
     def require(self, train: ImageSet) -> None:
         """Refuse what this generator cannot learn from, before anything starts.

@@ -54,6 +54,12 @@ class PerClass(BaseGenerator):
         tiny = getattr(cls.inner, "tiny_config", None)
         return tiny() if tiny else cls.Config()
 
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """What the inner generator refuses; see `BaseGenerator`."""
+        check = getattr(self.inner(self.config), "check_files", None)
+        if check is not None:
+            check(fetch=fetch, channels=channels, size=size)
+
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Fit a model to every class in turn, each in a folder of its own below the work's; a second call goes on.
 

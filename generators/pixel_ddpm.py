@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
 from generators.padding import cut_signed, pad_signed
-from generators.pretrained import identify, require_identity
+from generators.places import identify, is_fetched, require_identity
 from generators.saving import read_model, write_model
 from synthworth.artifacts import read_json, write_json
+from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 from synthworth.work import FitReport, Work
 
@@ -68,6 +69,25 @@ class PixelDDPM(DDPM):
         """The smallest network that does everything, for the contract test."""
         return PixelDDPMConfig(widths=(8, 16), patch=2, batch=8, sampling_steps=3, sampler="ddpm")
 
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a pretrained network that cannot be used, and conditions; see `BaseGenerator`."""
+        from generators.pretrained import check_unet
+
+        super().check_files(fetch=fetch, channels=channels, size=size)
+        self._require_pretrained()
+        c, told = self.config, self.config.condition
+        if c.pretrained and (fetch or not is_fetched(c.pretrained)):
+            width = {"multilabel": told.token_width, "embedding": told.embedding_shape[1]}.get(told.kind)
+            check_unet(c.pretrained, channels=channels, size=size, kind=told.kind, width=width)
+
+    def _require_pretrained(self) -> None:
+        """Refuse a pretrained network that is another than the key says, or that nobody says the place of."""
+        c = self.config
+        if c.pretrained_id and not c.pretrained:
+            raise UserError(f"the network {c.pretrained_id} is asked for; say with --gen.pretrained where it is")
+        if c.pretrained:
+            require_identity(c.pretrained, c.pretrained_id, what="--gen.pretrained")
+
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps.
 
@@ -81,8 +101,7 @@ class PixelDDPM(DDPM):
 
         self.require(train)
         c, budget = self.config, work.budget
-        if c.pretrained:
-            require_identity(c.pretrained, c.pretrained_id, what="--gen.pretrained")
+        self._require_pretrained()
         self._refuse_sampling()
         trainer = self._begin(train, seed=seed, work=work)
         source = trainer.near(train.images)

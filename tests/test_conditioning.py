@@ -14,7 +14,7 @@ from benchmarks.check.checks import make_images
 from data.images import ImageSet, Split
 from generators.conditioning import ConditionConfig, Conditioner, TextBank, make_conditioner
 from generators.matching import rows_showing
-from generators.pretrained import locate
+from generators.places import locate
 from synthworth.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -75,14 +75,14 @@ def _open(file: Path) -> tuple[Any, str]:
     with file.open("rb") as handle:
         head = handle.read(64)
     if not head:
-        return {}, "is empty"
+        return {}, "cannot be read: it is empty"
     text = head.lstrip().lower()
     if text.startswith(b"version https://git-lfs"):
-        return {}, "is a pointer of Git LFS, not the file itself (git lfs pull fetches it)"
+        return {}, "cannot be read: it is a pointer of Git LFS, not the file itself (git lfs pull fetches it)"
     if text.startswith(b"<"):
-        return {}, "is a web page (HTML or XML), no weights"
+        return {}, "cannot be read: it is a web page (HTML or XML)"
     if text.startswith((b"{", b"[")):
-        return {}, "is JSON, no weights"
+        return {}, "cannot be read: it is JSON, no weights"
     if head[8:9] == b"{" and not zipfile.is_zipfile(file):
         return _open_safetensors(file)
     return _open_torch(file)
@@ -102,11 +102,12 @@ def _open_torch(file: Path) -> tuple[Any, str]:
     import torch
 
     try:
-        return torch.load(file, map_location="cpu", weights_only=True), ""
+        with file.open("rb") as handle:  # of a path, torch would go by the suffix
+            return torch.load(handle, map_location="cpu", weights_only=True), ""
     except pickle.UnpicklingError as error:
         needs = NEEDS.search(str(error))
         if needs is None:
-            return {}, f"is no weights file of torch or safetensors ({_first_line(error)})"
+            return {}, "cannot be read: it is no weights file of torch or safetensors, or damaged"
         return {}, (
             f"holds {needs[1]} beside tensors, which is not unpickled here: where you trust the file, keep its state "
             "dict alone with torch.save(model.state_dict(), FILE)"

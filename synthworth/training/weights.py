@@ -168,7 +168,7 @@ def _refuse_missing(required: Mapping[str, Tensor], named: Mapping[str, Tensor],
     missing = [name for name in required if name not in named]
     if missing:
         raise UserError(
-            f"{where} does not fill {network}: {missing_of(missing, len(required))}. Give the weights of {network}, whole"
+            f"{where} does not fill {network}: {missing_of(missing, len(required))}. Give all weights of {network}"
         )
 
 
