@@ -65,13 +65,13 @@ class Config:
     def __post_init__(self) -> None:
         find_augmentation(self.augment)
         in_range = {
-            "batch_size": self.batch_size >= 2,
-            "learning_rate": self.learning_rate > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "dropout": 0 <= self.dropout < 1,
-            "blend_alpha": self.blend_alpha > 0,
-            "n_evaluations": self.n_evaluations >= 1,
+            "batch_size": (self.batch_size >= 2, "2 or more (batch norm needs two images)"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more and below 1"),
+            "dropout": (0 <= self.dropout < 1, "0 or more and below 1"),
+            "blend_alpha": (self.blend_alpha > 0, "above 0"),
+            "n_evaluations": (self.n_evaluations >= 1, "1 or more"),
         }
         require_ranges(self, in_range, prefix="--clf.")
         if self.arch not in ARCHITECTURES:

@@ -17,6 +17,7 @@ from generators.saving import read_model, write_model
 from generators.vae import VAE
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
+from synthworth.training.options import require_ranges
 from synthworth.work import Budget, FitReport, Work
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class LatentDDPMConfig(DDPMConfig):
     """Residual blocks of the MLP."""
 
     def __post_init__(self) -> None:
+        require_ranges(self, self.ranges(), prefix="--gen.")
         if self.autoencoder and not self.autoencoder_id:
             object.__setattr__(self, "autoencoder_id", identify(self.autoencoder, what=FLAG))
 

@@ -14,6 +14,7 @@ from generators.saving import read_model, write_model
 from synthworth.artifacts import read_json, write_json
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class PixelDDPMConfig(DDPMConfig):
     """sha256 of that folder's files, or "hub:" and the id; filled in, and in the key in its place."""
 
     def __post_init__(self) -> None:
+        require_ranges(self, self.ranges(), prefix="--gen.")
         if self.pretrained and not self.pretrained_id:
             object.__setattr__(self, "pretrained_id", identify(self.pretrained, what="--gen.pretrained"))
 

@@ -138,13 +138,24 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     Raises
     ------
     UserError
-        For a class without a training image.
+        For a class without a training image, and for an arm whose ratio comes to no synthetic image at all: it would
+        train on real images alone under the generator's name.
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
         raise UserError(
             f"no training image shows {', '.join(empty)} (dataset {specs[0].dataset}, {len(images.train)} training "
             "images). Raise --real-fraction, or leave the class out"
+        )
+    n = len(images.train)
+    for spec in specs:
+        if spec.is_real_only or images.demand(spec).total:
+            continue
+        if round(spec.ratio * n):
+            raise UserError("--mode balance adds nothing here: every class has as many images. Choose another --mode")
+        raise UserError(
+            f"--ratio {spec.ratio:g} of {n} training images comes to 0 synthetic images; 1 image is a ratio of "
+            f"{1 / n:.3g}, and ratio 0 asks for real images alone"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,7 +107,7 @@ def _open_torch(file: Path) -> tuple[Any, str]:
             return torch.load(handle, map_location="cpu", weights_only=True), ""
     except pickle.UnpicklingError as error:
         needs = NEEDS.search(str(error))
-        if needs is None:
+        if needs is None or not _may_exist(needs[1]):
             return {}, "cannot be read: it is no weights file of torch or safetensors, or damaged"
         return {}, (
             f"holds {needs[1]} beside tensors, which is not unpickled here: where you trust the file, keep its state "
@@ -114,6 +115,12 @@ def _open_torch(file: Path) -> tuple[Any, str]:
         )
     except Exception as error:  # which error torch makes of foreign bytes depends on the bytes
         return {}, f"cannot be read by torch: it is cut short, damaged or another format ({_first_line(error)})"
+
+
+def _may_exist(name: str) -> bool:
+    """Whether there can be a type of that name: half a name is what a file that was cut short ends with."""
+    module, _, own = name.rpartition(".")
+    return module not in sys.modules or hasattr(sys.modules[module], own)
 
 
 def _first_line(error: Exception) -> str:
