@@ -17,6 +17,8 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 """Of the pictures that CLIP learned from."""
 FILES = ("*.json", "*.safetensors", "*.txt")
 FLAG = "--gen.condition.clip"
+TOKENIZER = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+"""Files that a tokenizer can be read from: these, or those."""
 MODEL_TYPES = ("clip", "clip_text_model", "clip_vision_model")
 BATCH = 64
 
@@ -145,6 +147,11 @@ def _variant(folder: Path) -> str | None:
 def _load_tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER):
+        wanted = " or ".join(" and ".join(names) for names in TOKENIZER)
+        raise UserError(
+            f"{FLAG}: {folder} holds no tokenizer of CLIP: there is no {wanted}"
+        )  # transformers makes one up
     try:
         return CLIPTokenizer.from_pretrained(folder)
     except Exception as error:  # as above

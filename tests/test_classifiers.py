@@ -309,7 +309,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path):
         ({"arch": "resnet81"}, "Did you mean 'resnet18'"),
         ({"arch": "vit_tiny_patch16_224"}, "no ResNet or DenseNet"),
         ({"augment": "flip"}, "no augmentation named 'flip'"),
-        ({"batch_size": 1}, "--clf.batch-size 1"),
+        ({"batch_size": 1}, "--clf.batch-size 1 was asked for, which is out of range: 2 or more"),
         ({"learning_rate": 0.0}, "--clf.learning-rate"),
         ({"learning_rate": float("nan")}, "--clf.learning-rate"),
         ({"dropout": 1.0}, "--clf.dropout"),
