@@ -372,3 +372,24 @@ def test_a_ratio_that_comes_to_no_image_is_refused_before_anything_is_trained(
         assert "of 60 training images comes to 0 synthetic images; 1 image is a ratio of 0.0167" in said
         assert {path.relative_to(tmp_path / "home/home/artifacts").parts[0] for path in written
                 if "artifacts" in path.parts} == {"data"}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"<html>Sign in</html>", b"", b"PK\3\4 cut short"])
+@pytest.mark.parametrize("which", ["inception", "torchxrayvision", "lpips"])
+def test_damaged_weights_of_what_images_are_measured_with_are_refused_first(
+    which: str, content: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from benchmarks.metrics.extractors import inception, xrv
+    from generators.perceptual import FILE_NAMES
+
+    names = {"inception": inception.FILE_NAMES[0], "torchxrayvision": xrv.FILE_NAME, "lpips": FILE_NAMES[0]}
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / names[which]).write_bytes(content)
+    monkeypatch.setenv("SYNTHWORTH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    more = () if which == "lpips" else (which,)
+    code, said, written = run(capsys, monkeypatch, tmp_path / "home", "--generator", "noise", "--extractors", *more)
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert (code, len(errors), written) == (WRONG, 1, [])
+    assert names[which] in errors[0]
+    assert "Put " in errors[0] or "Fetch it again" in errors[0] or "Convert it" in errors[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.request.options import Request
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
@@ -33,6 +34,19 @@ def check_outside_files(request: Request, dataset: Any, *, generator: bool = Tru
     for plugin, config in asked:
         if hasattr(plugin, "check_files"):
             plugin(config).check_files(fetch=not o.dry_run, channels=channels, size=size)
+    _check_measures(o.extractors)
+
+
+def _check_measures(extractors: Sequence[str]) -> None:
+    """Refuse damaged weights of what the images are measured with, of those that are on this machine."""
+    from generators.perceptual import find_weights, load_lpips
+
+    for name in extractors:
+        kind = EXTRACTORS.get(name)
+        if hasattr(kind, "check_files") and kind.is_at_hand():
+            kind().check_files()
+    if find_weights() is not None:
+        load_lpips(None)
 
 
 def check_what_is_to_be_trained(bench: Bench, request: Request, dataset: Any, arms: Sequence[Arm]) -> None:

@@ -57,6 +57,10 @@ class EfficientNetLite0(Extractor):
         """sha256 of the package's weights file."""
         return file_sha256(self._file())
 
+    def check_files(self) -> None:
+        """Refuse a damaged weights file."""
+        self.build()
+
     def build(self) -> nn.Module:
         """The network of the package, its padding set for `size`, batch norms folded.
 

@@ -82,6 +82,10 @@ class TorchXRayVision(Extractor):
         """sha256 of the weights file."""
         return file_sha256(self.weights)
 
+    def check_files(self) -> None:
+        """Refuse a damaged weights file."""
+        self.build()
+
     def build(self) -> nn.Module:
         """DenseNet-121 of torchvision with one input channel and no classifier.
 
