@@ -109,6 +109,11 @@ class TimmClassifier:
         self._facts: dict[str, Any] = {}
 
     @classmethod
+    def version_of(cls, config: Config) -> int:
+        """`version`, and one more with weights of a file: before, names that did not match were left random."""
+        return cls.version + bool(config.weights_sha256)
+
+    @classmethod
     def tiny_config(cls) -> Config:
         """The smallest options that still do everything: for `benchmarks.check`."""
         return Config(stem="imagenet", batch_size=8, n_evaluations=2, augment="none")

@@ -27,7 +27,8 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`. And an optional method, `check_files` of `BaseGenerator`.
+    `tasks = ("single", "multi")`. Optional methods: `check_files` and `version_of` of
+    `BaseGenerator`.
     """
 
     Config: ClassVar[type]
@@ -76,6 +77,11 @@ class BaseGenerator:
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """The version that stands in the key of a fit with this Config: `version`, where nothing else is said."""
+        return cls.version
 
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse weights and other files that the options name and that cannot be used. Here: there are none.

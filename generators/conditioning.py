@@ -341,9 +341,10 @@ def check_condition(config: ConditionConfig, *, fetch: bool) -> None:
     UserError
         As `make_conditioner`, and for whatever is missing or damaged.
     """
-    make_conditioner(config, n_classes=2, multilabel=False)
-    if config.source is None:
+    if config.kind in ("label", "multilabel"):
         return
+    make_conditioner(config, n_classes=2, multilabel=False)
+    assert config.source is not None  # make_conditioner refuses
     require_identity(config.source, config.source_id, what=config.flag)
     if config.kind == "embedding":
         from generators.embeddings import open_embeddings

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
@@ -139,6 +139,13 @@ class LatentDDPM(DDPM):
             "extraction_seconds": round(extracting, 3),
         }
         return join_reports([first, report_of(second, batch=self.config.batch)], label="stage", first=1, facts=facts)
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, and one more with weights from elsewhere: before, what a file lacked was left random."""
+        return cls.version + bool(
+            config.autoencoder_id or config.condition.source_id or config.first_stage.encoder_sha256
+        )
 
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse a published autoencoder, or weights of an own one, that cannot be used; see `BaseGenerator`."""

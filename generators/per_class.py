@@ -54,6 +54,12 @@ class PerClass(BaseGenerator):
         tiny = getattr(cls.inner, "tiny_config", None)
         return tiny() if tiny else cls.Config()
 
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, raised as the inner generator's is by this Config."""
+        inner: Any = cls.inner
+        return cls.version + (inner.version_of(config) - inner.version if hasattr(inner, "version_of") else 0)
+
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """What the inner generator refuses; see `BaseGenerator`."""
         check = getattr(self.inner(self.config), "check_files", None)

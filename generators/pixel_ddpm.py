@@ -71,6 +71,11 @@ class PixelDDPM(DDPM):
         """The smallest network that does everything, for the contract test."""
         return PixelDDPMConfig(widths=(8, 16), patch=2, batch=8, sampling_steps=3, sampler="ddpm")
 
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, and one more with a pretrained network or CLIP: before, what a file lacked was left random."""
+        return cls.version + bool(config.pretrained_id or config.condition.source_id)
+
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse a pretrained network that cannot be used, and conditions; see `BaseGenerator`."""
         from generators.pretrained import check_unet

@@ -103,12 +103,16 @@ class VAEFamily(BaseGenerator):
         local = Path(own, f"{TAGS[c.encoder]}.safetensors") if own else None
         return local if local is not None and local.is_file() else "hub"
 
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, and one more with weights of an encoder: before, what a file lacked was left random."""
+        return cls.version + bool(config.encoder_sha256 or config.encoder_pretrained)
+
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse weights of the encoder or of LPIPS that cannot be used; see `BaseGenerator`."""
         c = self.config
         self._require_weights()
-        weights = self._encoder_weights()
-        if isinstance(weights, Path):
+        if c.encoder != "resnet" and isinstance(weights := self._encoder_weights(), Path):
             from generators.nets.encoders import TAGS, read_encoder
 
             read_encoder(TAGS[c.encoder], weights)

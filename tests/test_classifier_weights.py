@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from benchmarks.job.plan import specs_of
+from benchmarks.request.options import parse
 from classifiers.config import Config
 from classifiers.factory import TimmClassifier, create_network
 from data.images import ImageSet, Split
@@ -281,3 +283,11 @@ def test_torchvisions_old_names_of_a_densenet_are_read(tmp_path: Path) -> None:
     model = loaded(tmp_path / "old.pth", arch="densenet121", channels=1)
     assert torch.equal(model.features.denseblock2.denselayer3.conv2.weight, torch.ones(32, 128, 3, 3))
     assert torch.equal(model.features.conv0.weight, torch.full((64, 1, 7, 7), 3.0))
+
+
+def test_trainings_from_weights_that_may_never_have_been_loaded_are_not_believed(write: Callable[..., Path]) -> None:
+    assert TimmClassifier.version_of(Config()) == TimmClassifier.version
+    assert TimmClassifier.version_of(Config(weights=write())) == TimmClassifier.version + 1
+    named = ["--clf.weights", str(write())]
+    specs = [specs_of(parse(flags, prog="t"), fingerprint="f", precision="fp32")[0] for flags in ([], named)]
+    assert [spec.classifier_version for spec in specs] == [TimmClassifier.version, TimmClassifier.version + 1]

@@ -18,6 +18,7 @@ from benchmarks.request.options import parse
 from benchmarks.run import main
 from generators.first_stage import PublishedAutoencoder
 from generators.nets.labels import ConditionSpec
+from generators.pixel_ddpm import PixelDDPM, PixelDDPMConfig
 from generators.pretrained import check_unet, load_unet
 from synthworth.commands import WRONG, guarded
 from synthworth.devices import isolated_randomness
@@ -276,6 +277,7 @@ def test_a_folder_takes_the_place_of_a_systems_hub_id(pipeline: Path, tmp_path: 
     plain = parse(["--generator", "pixel_ddpm", "--gen.pretrained", str(pipeline)], prog="t").gen
     assert ours.pretrained_id == plain.pretrained_id
     assert len(ours.pretrained_id) == 64
+    assert PixelDDPM.version_of(ours) == PixelDDPM.version + 1 == PixelDDPM.version_of(PixelDDPMConfig()) + 1
     clip = ["--config", "cxr_diffusion_text", "--gen.condition.clip", str(pipeline)]
     assert parse(clip, prog="t").gen.condition.source_id == ours.pretrained_id
     other = tmp_path / "other.pth"

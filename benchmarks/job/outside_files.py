@@ -34,7 +34,8 @@ def check_outside_files(request: Request, dataset: Any, *, generator: bool = Tru
     for plugin, config in asked:
         if hasattr(plugin, "check_files"):
             plugin(config).check_files(fetch=not o.dry_run, channels=channels, size=size)
-    _check_measures(o.extractors)
+    if not o.dry_run:
+        _check_measures(o.extractors)
 
 
 def _check_measures(extractors: Sequence[str]) -> None:
@@ -44,7 +45,7 @@ def _check_measures(extractors: Sequence[str]) -> None:
     for name in extractors:
         kind = EXTRACTORS.get(name)
         if hasattr(kind, "check_files") and kind.is_at_hand():
-            kind().check_files()
+            kind(device="cpu").check_files()
     if find_weights() is not None:
         load_lpips(None)
 

@@ -87,7 +87,7 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
         "data_version": datasets.get(o.dataset).version,
         "fingerprint": fingerprint,
         "classifier": o.classifier,
-        "classifier_version": classifiers.get(o.classifier).version,
+        "classifier_version": version_of(classifiers.get(o.classifier), request.clf),
         "mode": o.mode,
         "real_fraction": o.real_fraction,
         "patients_per_class": o.patients_per_class,
@@ -125,11 +125,17 @@ def _drawn(request: Request, name: str) -> dict[str, Any]:
                 f"--generator latent_ddpm --controls none duplicate {name}"
             )
         of = generators.get(o.generator)
-        gen = {"of_generator": o.generator, "version": of.version, "config": plain(request.gen)}
+        gen = {"of_generator": o.generator, "version": version_of(of, request.gen), "config": plain(request.gen)}
         return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
     config = request.gen if name == o.generator else cls.Config()
     budget = o.fit if getattr(cls, "trains", True) else None
-    return {"gen": plain(config), "generator_version": cls.version, "fit": budget}
+    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget}
+
+
+def version_of(plugin: Any, config: Any) -> int:
+    """The version that stands in a key: the plugin's, or what it says of this Config (its optional `version_of`)."""
+    found: int = plugin.version_of(config) if hasattr(plugin, "version_of") else plugin.version
+    return found
 
 
 def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
