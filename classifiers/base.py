@@ -22,6 +22,11 @@ class Classifier(Protocol):
     ----------
     Config : frozen dataclass of the options, every field documented; architecture and augmentation are in it.
     version : raised whenever the same Config would learn something else.
+
+    Notes
+    -----
+    An optional method, `check_files(fetch=, channels=, size=)`: asked before any image is prepared, it raises
+    `UserError` for weights that the options name and that cannot be used (`TimmClassifier` has one).
     """
 
     Config: ClassVar[type]

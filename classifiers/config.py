@@ -33,7 +33,8 @@ class Config:
     pretrained: bool = False
     """Begin with timm's ImageNet weights, fetched from its hub. A replaced stem is not pre-trained."""
     weights: Path | None = field(default=None, metadata=NOT_IDENTITY)
-    """Begin with the weights in this file (timm's names; .safetensors or a state dict), not the hub's."""
+    """Begin with the weights in this file (timm's names, under any prefix; safetensors or torch's format), not the
+    hub's. Everything but the head, and a stem that is replaced, must be in it."""
     weights_sha256: str = ""
     """Of the weights file: filled in from it, checked against it where given, and in the key in its place."""
     batch_size: int = 64
@@ -64,13 +65,13 @@ class Config:
     def __post_init__(self) -> None:
         find_augmentation(self.augment)
         in_range = {
-            "batch_size": self.batch_size >= 2,
-            "learning_rate": self.learning_rate > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "dropout": 0 <= self.dropout < 1,
-            "blend_alpha": self.blend_alpha > 0,
-            "n_evaluations": self.n_evaluations >= 1,
+            "batch_size": (self.batch_size >= 2, "2 or more (batch norm needs two images)"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more and below 1"),
+            "dropout": (0 <= self.dropout < 1, "0 or more and below 1"),
+            "blend_alpha": (self.blend_alpha > 0, "above 0"),
+            "n_evaluations": (self.n_evaluations >= 1, "1 or more"),
         }
         require_ranges(self, in_range, prefix="--clf.")
         if self.arch not in ARCHITECTURES:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from classifiers.config import Config
-from classifiers.stems import fit_stem, resolve_stem
+from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from classifiers.training import Eye
 
+LARGE = 1024
+"""Side of images that every stem fits, in pixels."""
 WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
 
 
@@ -33,27 +35,52 @@ def create_network(config: Config, *, channels: int, size: int, n_classes: int, 
         When pre-trained weights cannot be had, or the images are too small for the stem.
     """
     import timm
+    from safetensors import SafetensorError
 
-    options: dict[str, Any] = {}
-    if config.weights is not None:
-        options = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": read_weights(config.weights)}}
-    elif config.pretrained:
-        options = {"pretrained": True}
+    fetched = config.pretrained and config.weights is None
     try:
         model: nn.Module = timm.create_model(
-            config.arch, num_classes=n_classes, in_chans=channels, drop_rate=config.dropout, **options
+            config.arch, num_classes=n_classes, in_chans=channels, drop_rate=config.dropout, pretrained=fetched
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        if not options:
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        if not fetched:
             raise
         reason = str(error).strip().partition("\n")[0]
-        where, advice = "timm's hub", "give them as a file: --clf.weights"
-        if config.weights is not None:
-            where, advice = str(config.weights), "check the file"
-        message = f"weights of {config.arch} cannot be had from {where} ({reason}); {advice}"
+        message = (
+            f"weights of {config.arch} cannot be had from timm's hub ({reason}); give them as a file: --clf.weights"
+        )
         raise UserError(message) from error
+    first = first_convolution(model)
+    published = model.get_submodule(first)
     fit_stem(model, stem, size)
+    if config.weights is not None:
+        is_fresh = model.get_submodule(first) is not published
+        fill(model, config.weights, arch=config.arch, first=f"{first}.weight", stem_is_fresh=is_fresh)
     return model
+
+
+def fill(model: nn.Module, file: Path, *, arch: str, first: str, stem_is_fresh: bool) -> None:
+    """Put the weights of a file into a network, all but the head, which is for other classes.
+
+    Parameters
+    ----------
+    first : name of the first convolution's weight, which is fitted to the channels of the images.
+    stem_is_fresh : that convolution has replaced the published one: it stays as it is, unless the file holds one of
+        its shape.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or anything else of the network is not in it.
+    """
+    from synthworth.training.weight_files import read_weights
+    from synthworth.training.weights import load_weights
+
+    described: Any = model.pretrained_cfg
+    load_weights(
+        model, read_weights(file, what="--clf.weights"), where=f"--clf.weights {file}", network=arch,
+        fresh=[f"{described['classifier']}."], replaced=[first] if stem_is_fresh else [], first=[first],
+    )  # fmt: skip
 
 
 def origin(model: nn.Module, config: Config) -> str:
@@ -64,17 +91,6 @@ def origin(model: nn.Module, config: Config) -> str:
         return "random"
     hub: Any = model.pretrained_cfg
     return f"{hub['architecture']}.{hub['tag']}"
-
-
-def read_weights(file: Path) -> dict[str, Any]:
-    """Named tensors from a .safetensors file or from torch's format, never unpickling anything else."""
-    if file.suffix == ".safetensors":
-        return read_tensors(file)
-    import torch
-
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    inner = state.get("state_dict", state)
-    return dict(inner)
 
 
 class TimmClassifier:
@@ -93,9 +109,43 @@ class TimmClassifier:
         self._facts: dict[str, Any] = {}
 
     @classmethod
+    def version_of(cls, config: Config) -> int:
+        """`version`, and one more with weights of a file: before, names that did not match were left random."""
+        return cls.version + bool(config.weights_sha256)
+
+    @classmethod
     def tiny_config(cls) -> Config:
         """The smallest options that still do everything: for `benchmarks.check`."""
         return Config(stem="imagenet", batch_size=8, n_evaluations=2, augment="none")
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a file of weights that does not fill the network, before any image is prepared.
+
+        Parameters
+        ----------
+        fetch : whether timm's hub may be asked.
+        channels, size : of the images to come, None where they are not known yet.
+
+        Raises
+        ------
+        UserError
+            For what is missing, damaged or another network's.
+        """
+        from synthworth.devices import isolated_randomness
+
+        self._require_weights()
+        if self.config.weights is None and not (self.config.pretrained and fetch):
+            return
+        side, stem = size or LARGE, self.config.stem
+        if stem == "auto":
+            stem = resolve_stem(stem, size) if size else "half"  # unlike imagenet, half takes a file without its stem
+        with isolated_randomness(0):
+            create_network(self.config, channels=channels or 1, size=side, n_classes=2, stem=stem)
+
+    def _require_weights(self) -> None:
+        """Refuse weights that nobody says the place of."""
+        if self.config.weights_sha256 and self.config.weights is None:
+            raise UserError(f"weights of sha256 {self.config.weights_sha256} are asked for; give --clf.weights")
 
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
@@ -112,8 +162,7 @@ class TimmClassifier:
 
         check_val(mix, val)
         config = self.config
-        if config.weights_sha256 and config.weights is None:
-            raise UserError(f"weights of sha256 {config.weights_sha256} are asked for; give --clf.weights")
+        self._require_weights()
         channels, size = int(mix.images.shape[1]), int(mix.images.shape[-1])
         stem = resolve_stem(config.stem, size)
         with isolated_randomness(seed_from(seed, "weights")):

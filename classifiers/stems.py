@@ -56,18 +56,28 @@ def fit_stem(model: nn.Module, stem: str, size: int) -> None:
         return
     stride = 1 if stem == "small" else 2
     if isinstance(model, DenseNet):
-        model.features.conv0 = _first_convolution(model.features.conv0, stride)
+        model.features.conv0 = _fresh_convolution(model.features.conv0, stride)
         model.features.pool0 = nn.Identity()
         return
     first = model.get_submodule("conv1")
     if isinstance(first, nn.Sequential):
-        first[0] = _first_convolution(first[0], stride)
+        first[0] = _fresh_convolution(first[0], stride)
     else:
-        model.add_module("conv1", _first_convolution(first, stride))
+        model.add_module("conv1", _fresh_convolution(first, stride))
     model.add_module("maxpool", nn.Identity())
 
 
-def _first_convolution(old: nn.Module, stride: int) -> nn.Module:
+def first_convolution(model: nn.Module) -> str:
+    """Name of the module that a timm ResNet or DenseNet begins with."""
+    from timm.models.densenet import DenseNet
+    from torch import nn
+
+    if isinstance(model, DenseNet):
+        return "features.conv0"
+    return "conv1.0" if isinstance(model.get_submodule("conv1"), nn.Sequential) else "conv1"
+
+
+def _fresh_convolution(old: nn.Module, stride: int) -> nn.Module:
     from torch import nn
 
     if not isinstance(old, nn.Conv2d):

@@ -70,6 +70,10 @@ class BaseDataset:
         """Make every split. Called once; the result is cached on disk."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its images are made")
 
+    def foretold(self) -> tuple[int | None, int | None]:
+        """Channels and side of the images, where the options say so before `prepare`; None where they do not."""
+        return None, None
+
     def further(self, n: int) -> ImageSet | None:
         """At least `n` further real images (split `reserve`) of patients in no other split.
 

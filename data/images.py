@@ -190,6 +190,10 @@ def check_labels(labels: Tensor, *, n_classes: int) -> None:
     """Raise unless labels are int64 (N,) in 0..K-1 or uint8 (N, K) of zeros and ones."""
     import torch
 
+    from synthworth.images import from_array
+
+    if not isinstance(labels, torch.Tensor):
+        raise TypeError(f"labels must be a tensor, not {type(labels).__name__}{from_array(labels)}")
     if labels.ndim == 1 and labels.dtype == torch.int64:
         if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
             raise ValueError(f"labels run {int(labels.min())}..{int(labels.max())} but there are {n_classes} classes")

@@ -27,8 +27,8 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`, `version_of(config) = version` (see `BaseGenerator.version_of`), `adds = "synthetic"`
-    (what the images that it draws are called).
+    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called). Optional methods:
+    `check_files` and `version_of` of `BaseGenerator`.
     """
 
     Config: ClassVar[type]
@@ -90,6 +90,22 @@ class BaseGenerator:
         config : a `Config`.
         """
         return cls.version
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse weights and other files that the options name and that cannot be used. Here: there are none.
+
+        The harness asks before any image is prepared.
+
+        Parameters
+        ----------
+        fetch : whether what lies on a hub may be fetched; without, it is not looked at.
+        channels, size : of the images to come, None where they are not known yet.
+
+        Raises
+        ------
+        UserError
+            For what is missing, damaged or another's.
+        """
 
     def require(self, train: ImageSet) -> None:
         """Refuse what this generator cannot learn from, before anything starts.

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.images import ImageSet, require_train
 from generators.matching import require_alike, rows_showing
-from generators.pretrained import identify, require_identity
+from generators.places import identify, is_fetched, require_identity
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, digest, seed_from
@@ -327,6 +327,33 @@ def make_conditioner(config: ConditionConfig, *, n_classes: int, multilabel: boo
         "embedding": FileBank,
     }  # fmt: skip
     return kinds[config.kind](config, n_classes=n_classes, multilabel=multilabel)
+
+
+def check_condition(config: ConditionConfig, *, fetch: bool) -> None:
+    """Refuse CLIP or a file of embeddings that cannot be used, before there are images.
+
+    Parameters
+    ----------
+    fetch : whether what lies on the hub may be fetched; without, it is not looked at.
+
+    Raises
+    ------
+    UserError
+        As `make_conditioner`, and for whatever is missing or damaged.
+    """
+    if config.kind in ("label", "multilabel"):
+        return
+    make_conditioner(config, n_classes=2, multilabel=False)
+    assert config.source is not None  # make_conditioner refuses
+    require_identity(config.source, config.source_id, what=config.flag)
+    if config.kind == "embedding":
+        from generators.embeddings import open_embeddings
+
+        open_embeddings(Path(config.source))
+    elif fetch or not is_fetched(config.source):
+        from generators.clip import check_clip
+
+        check_clip(config.clip, pictures=config.kind == "clip_vision")
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from data.images import ImageSet
 from generators.base import BaseGenerator
-from generators.conditioning import ConditionConfig, Conditioner, make_conditioner
+from generators.conditioning import ConditionConfig, Conditioner, check_condition, make_conditioner
 from generators.noise import draw_chunks
 from generators.options import N_STEPS, AdamWConfig
 from generators.saving import Shape
@@ -91,6 +91,10 @@ class DDPM(BaseGenerator):
         super().__init__(config)
         c = self.config
         self.process: dict[str, Any] = {"schedule": c.schedule, "prediction": c.prediction, "betas": None}
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse CLIP or embeddings that cannot be used; see `BaseGenerator`."""
+        check_condition(self.config.condition, fetch=fetch)
 
     def _refuse_sampling(self) -> None:
         """Refuse what could not be drawn from, before anything is trained."""

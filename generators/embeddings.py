@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthworth.errors import UserError
+from synthworth.training.weight_files import require_file
 
 
 def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -> np.ndarray:
@@ -30,15 +32,7 @@ def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -
     UserError
         When the file is missing, of another kind or damaged, lacks an id, or holds an embedding of another shape.
     """
-    if not file.is_file():
-        raise UserError(f"{file}: no such file of embeddings")
-    readers: dict[str, Callable[[Path], tuple[set[str], Callable[[str], Any]]]] = {
-        ".npz": _open_npz,
-        ".parquet": _open_parquet,
-    }
-    if file.suffix.lower() not in readers:
-        raise UserError(f"{file} is neither .npz nor .parquet")
-    there, read = readers[file.suffix.lower()](file)
+    there, read = open_embeddings(file)
     lacking = [name for name in ids if name not in there]
     if lacking:
         raise UserError(
@@ -46,7 +40,7 @@ def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -
         )
     found = np.empty((len(ids), *shape), dtype=np.float32)
     for row, name in enumerate(ids):
-        one = np.asarray(read(name), dtype=np.float32)
+        one = _read_one(read, name, file)
         if one.shape not in (shape, (shape[0] * shape[1],)):
             raise UserError(
                 f"the embedding of {name!r} in {file} has shape {one.shape}, and {shape} was asked for; set "
@@ -56,14 +50,46 @@ def read_embeddings(file: Path, ids: Sequence[str], *, shape: tuple[int, int]) -
     return found
 
 
+def open_embeddings(file: Path) -> tuple[set[str], Callable[[str], Any]]:
+    """The ids of a file of embeddings, and what reads the one of an id; see `read_embeddings`.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, a folder, of another kind or damaged.
+    """
+    found = require_file(file, what="--gen.condition.embeddings")
+    readers: dict[str, Callable[[Path], tuple[set[str], Callable[[str], Any]]]] = {
+        ".npz": _open_npz,
+        ".parquet": _open_parquet,
+    }
+    if found.suffix.lower() not in readers:
+        raise UserError(f"{file} is neither .npz nor .parquet")
+    return readers[found.suffix.lower()](found)
+
+
+def _read_one(read: Callable[[str], Any], name: str, file: Path) -> np.ndarray:
+    try:
+        return np.asarray(read(name), dtype=np.float32)
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"the embedding of {name!r} in {file} cannot be read ({reason}). Write the file again"
+        ) from error
+
+
 def _open_npz(file: Path) -> tuple[set[str], Callable[[str], Any]]:
     if not zipfile.is_zipfile(file):
-        raise UserError(f"{file} is not an .npz")
-    arrays = np.load(file, allow_pickle=False)
-    if set(arrays.files) != {"ids", "embeddings"}:
-        return set(arrays.files), arrays.__getitem__
-    at = {str(name): row for row, name in enumerate(arrays["ids"])}
-    values = arrays["embeddings"]
+        raise UserError(f"{file} is not an .npz, or cut short")
+    try:
+        arrays = np.load(file, allow_pickle=False)
+        if set(arrays.files) != {"ids", "embeddings"}:
+            return set(arrays.files), arrays.__getitem__
+        at = {str(name): row for row, name in enumerate(arrays["ids"])}
+        values = arrays["embeddings"]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{file} cannot be read ({reason}). Write it again, as plain arrays") from error
     if len(values) != len(at):
         raise UserError(f"{file} holds {len(values)} embeddings of {len(at)} ids")
     return set(at), lambda name: values[at[name]]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from generators.diffusers_folder import DiffusersFolder
 from generators.padding import cut_signed, pad_signed
-from generators.pretrained import DiffusersFolder
 from generators.vae import VAEConfig
 from synthworth.errors import UserError
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLAG = "--gen.autoencoder"
-FILES = tuple(f"{folder}{name}" for folder in ("", "vae/") for name in ("config.json", "*.safetensors"))
+FILES = tuple(
+    f"{folder}{name}"
+    for folder in ("", "vae/")
+    for name in ("config.json", "*.safetensors", "*.safetensors.index*.json")
+)
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,6 @@ class PublishedAutoencoder:
         self.factor = 2 ** (len(net.config["block_out_channels"]) - 1)
         self.padded = -(-size // self.factor) * self.factor
         self.scale, self.shift = net.config["scaling_factor"], net.config["shift_factor"] or 0.0
-        if channels not in (1, self.repeats):
-            raise UserError(
-                f"{FLAG}: this one works on images of {self.repeats} channels, and the training images have {channels}"
-            )
 
     @classmethod
     def open(cls, where: str, *, channels: int, size: int, device: str) -> Self:
@@ -122,10 +122,18 @@ class PublishedAutoencoder:
         Raises
         ------
         UserError
-            When nothing can be read there, it is no AutoencoderKL, or it does not fit the images.
+            When nothing can be read there, it is no AutoencoderKL or not all of one, or it does not fit the images.
         """
-        found = DiffusersFolder.find(where, part="vae", kinds=("AutoencoderKL",), patterns=FILES, what=FLAG)
-        return cls(found.load(), channels=channels, size=size, device=device)
+        from synthworth.devices import isolated_randomness
+
+        with isolated_randomness(0):  # it draws initial weights
+            net = _find(where, channels).load()
+        return cls(net, channels=channels, size=size, device=device)
+
+    @classmethod
+    def check(cls, where: str, *, channels: int | None) -> None:
+        """Refuse whatever `open` would; `channels` of the images, None where they are not known."""
+        _find(where, channels).check()
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -158,3 +166,18 @@ class PublishedAutoencoder:
     def save(self, folder: Path) -> None:
         """Write it as diffusers does: a configuration and safetensors."""
         self.net.save_pretrained(folder, safe_serialization=True)
+
+
+def _find(where: str, channels: int | None) -> DiffusersFolder:
+    """The folder of an AutoencoderKL of images with so many channels, or of any where they are None."""
+    found = DiffusersFolder.find(where, part="vae", kinds=("AutoencoderKL",), patterns=FILES, what=FLAG)
+    repeats = found.config["in_channels"]
+    if channels not in (None, 1, repeats):
+        raise UserError(
+            f"{FLAG}: this one works on images of {repeats} channels, and the training images have {channels}"
+        )
+    if found.config["out_channels"] != repeats:
+        raise UserError(
+            f"{FLAG}: this one makes {found.config['out_channels']} channels of {repeats}; an autoencoder is needed"
+        )
+    return found

@@ -71,17 +71,17 @@ class GANConfig(BatchConfig):
 
     def __post_init__(self) -> None:
         in_range = {
-            "noise": self.noise >= 1,
-            "width": self.width >= 1,
-            "max_width": self.max_width >= 1,
-            "auxiliary": self.auxiliary >= 0,
-            "batch": self.batch >= 2,
-            "lr": self.lr > 0,
-            "critic_lr": self.critic_lr > 0,
-            "beta1": 0 <= self.beta1 < 1,
-            "ema": self.ema is None or 0 <= self.ema < 1,
-            "sample_batch": self.sample_batch >= 1,
-            "augment": len(set(self.augment)) == len(self.augment),
+            "noise": (self.noise >= 1, "1 or more"),
+            "width": (self.width >= 1, "1 or more"),
+            "max_width": (self.max_width >= 1, "1 or more"),
+            "auxiliary": (self.auxiliary >= 0, "0 or more"),
+            "batch": (self.batch >= 2, "2 or more (batch norm needs two images)"),
+            "lr": (self.lr > 0, "above 0"),
+            "critic_lr": (self.critic_lr > 0, "above 0"),
+            "beta1": (0 <= self.beta1 < 1, "0 or more and below 1"),
+            "ema": (self.ema is None or 0 <= self.ema < 1, "0 or more and below 1, or None"),
+            "sample_batch": (self.sample_batch >= 1, "1 or more"),
+            "augment": (len(set(self.augment)) == len(self.augment), "each at most once"),
         }
         require_ranges(self, in_range, prefix="--gen.")
 

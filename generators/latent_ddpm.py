@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
-from generators.pretrained import identify, require_identity
+from generators.places import identify, is_fetched, require_identity
 from generators.saving import read_model, write_model
 from generators.vae import VAE
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
+from synthworth.training.options import require_ranges
 from synthworth.work import Budget, FitReport, Work
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class LatentDDPMConfig(DDPMConfig):
     """Residual blocks of the MLP."""
 
     def __post_init__(self) -> None:
+        require_ranges(self, self.ranges(), prefix="--gen.")
         if self.autoencoder and not self.autoencoder_id:
             object.__setattr__(self, "autoencoder_id", identify(self.autoencoder, what=FLAG))
 
@@ -138,12 +140,34 @@ class LatentDDPM(DDPM):
         }
         return join_reports([first, report_of(second, batch=self.config.batch)], label="stage", first=1, facts=facts)
 
-    def _refuse(self, work: Work) -> None:
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """As `DDPM.version_of`, and one more with weights from elsewhere: before, what a file lacked was left random."""
+        return super().version_of(config) + bool(
+            config.autoencoder_id or config.condition.source_id or config.first_stage.encoder_sha256
+        )
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a published autoencoder, or weights of an own one, that cannot be used; see `BaseGenerator`."""
+        super().check_files(fetch=fetch, channels=channels, size=size)
+        self._require_autoencoder()
+        c = self.config
+        if not c.autoencoder:
+            VAE(c.first_stage).check_files(fetch=fetch, channels=channels, size=size)
+        elif fetch or not is_fetched(c.autoencoder):
+            PublishedAutoencoder.check(c.autoencoder, channels=channels)
+
+    def _require_autoencoder(self) -> None:
+        """Refuse an autoencoder that is another than the key says, or that nobody says the place of."""
         c = self.config
         if c.autoencoder_id and not c.autoencoder:
             raise UserError(f"the autoencoder {c.autoencoder_id} is asked for; say with {FLAG} where it is")
         if c.autoencoder:
             require_identity(c.autoencoder, c.autoencoder_id, what=FLAG)
+
+    def _refuse(self, work: Work) -> None:
+        self._require_autoencoder()
+        c = self.config
         if not c.autoencoder_id and work.budget.steps < 2:
             raise UserError("latent_ddpm trains two stages: a budget of 1 step was asked for, at least 2 are needed")
         if not 0 < c.first_stage_share < 1:

@@ -32,3 +32,14 @@ class AdamWConfig(BatchConfig):
     """Steps of linear warm-up; at most a tenth of the training."""
     clip: float = 1.0
     """Largest norm of a step's gradient."""
+
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each of these options is in range, and the range; for `require_ranges`."""
+        return {
+            "batch": (self.batch >= 1, "1 or more"),
+            "accumulate": (self.accumulate >= 1, "1 or more"),
+            "sample_batch": (self.sample_batch >= 1, "1 or more"),
+            "lr": (self.lr > 0, "above 0"),
+            "warmup": (self.warmup >= 0, "0 or more"),
+            "clip": (self.clip > 0, "above 0"),
+        }

@@ -49,16 +49,22 @@ class PerClass(BaseGenerator):
                 cls.Config = cls.inner.Config  # type: ignore[attr-defined]
 
     @classmethod
-    def version_of(cls, config: Any) -> int:
-        """Its version, raised by as much as the inner generator raises its own for these options."""
-        of = getattr(cls.inner, "version_of", None)
-        return cls.version + (of(config) - cls.inner.version if of else 0)  # type: ignore[attr-defined]
-
-    @classmethod
     def tiny_config(cls) -> Any:
         """The inner generator's."""
         tiny = getattr(cls.inner, "tiny_config", None)
         return tiny() if tiny else cls.Config()
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, raised as the inner generator's is by this Config."""
+        inner: Any = cls.inner
+        return cls.version + (inner.version_of(config) - inner.version if hasattr(inner, "version_of") else 0)
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """What the inner generator refuses; see `BaseGenerator`."""
+        check = getattr(self.inner(self.config), "check_files", None)
+        if check is not None:
+            check(fetch=fetch, channels=channels, size=size)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Fit a model to every class in turn, each in a folder of its own below the work's; a second call goes on.

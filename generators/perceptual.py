@@ -48,20 +48,17 @@ def read_convolutions(file: Path) -> dict[str, Tensor]:
     UserError
         When the file is not there, or is anything else.
     """
-    import pickle
-
     import torch
+    from torchvision.models import alexnet
 
-    if not file.is_file():
-        raise UserError(f"--gen.perceptual-weights {file}: no such file; {HOW_TO}")
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
-        raise UserError(f"AlexNet weights {file}: not a file of tensors; {HOW_TO}") from error
-    kept = {k: v for k, v in state.items() if k.startswith("features.")} if isinstance(state, dict) else {}
-    if len(kept) != 10:
-        raise UserError(f"AlexNet weights {file}: not a state dict with torchvision's names; {HOW_TO}")
-    return kept
+    from synthworth.training.weight_files import read_weights
+    from synthworth.training.weights import match_weights
+
+    with torch.device("meta"):
+        whole = alexnet(weights=None).state_dict()
+    wanted = {name: tensor for name, tensor in whole.items() if name.startswith("features.")}
+    found = read_weights(file, what="AlexNet weights", advice=HOW_TO[0].upper() + HOW_TO[1:])
+    return match_weights(wanted, found, where=f"AlexNet weights {file}", network="torchvision's AlexNet")
 
 
 def fetch() -> dict[str, Tensor]:
@@ -99,10 +96,9 @@ def load_lpips(weights: Path | None, *, device: Any = "cpu") -> LPIPS:
     UserError
         When weights are nowhere, or those found without being named are not torchvision's.
     """
-    import torch
-
     from generators.nets.lpips import LPIPS
     from synthworth.devices import isolated_randomness
+    from synthworth.training.weight_files import read_weights
 
     found = weights or find_weights()
     convolutions = read_convolutions(found) if found else fetch()
@@ -112,7 +108,7 @@ def load_lpips(weights: Path | None, *, device: Any = "cpu") -> LPIPS:
     if package is None or package.origin is None:
         raise UserError("LPIPS needs its linear layers, which come with a package: pip install lpips")
     own = Path(package.origin).with_name("weights") / "v0.1" / "alex.pth"
-    linear = torch.load(own, map_location="cpu", weights_only=True)
+    linear = read_weights(own, what="LPIPS's linear layers", advice="Install lpips again")
     with isolated_randomness(0):
         net = LPIPS()
     net.load(convolutions, linear)

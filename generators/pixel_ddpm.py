@@ -10,10 +10,12 @@ from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
 from generators.options import N_STEPS
 from generators.padding import cut_signed, pad_signed
-from generators.pretrained import identify, require_identity
+from generators.places import identify, is_fetched, require_identity
 from generators.saving import read_model, write_model
 from synthworth.artifacts import read_json, write_json
+from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class PixelDDPMConfig(DDPMConfig):
     """sha256 of that folder's files, or "hub:" and the id; filled in, and in the key in its place."""
 
     def __post_init__(self) -> None:
+        require_ranges(self, self.ranges(), prefix="--gen.")
         if self.pretrained and not self.pretrained_id:
             object.__setattr__(self, "pretrained_id", identify(self.pretrained, what="--gen.pretrained"))
 
@@ -65,19 +68,37 @@ class PixelDDPM(DDPM):
     config: PixelDDPMConfig
 
     @classmethod
-    def version_of(cls, config: PixelDDPMConfig) -> int:
-        """As `DDPM.version_of`; of a pretrained network, whose betas are not known here, all but 1,000 steps of it.
-
-        Its betas may end in pure noise, of which `dpmsolver++` once made NaN.
-        """
-        if config.pretrained_id:
-            return cls.version + (config.sampler == "dpmsolver++" or config.sampling_steps != N_STEPS)
-        return super().version_of(config)
-
-    @classmethod
     def tiny_config(cls) -> PixelDDPMConfig:
         """The smallest network that does everything, for the contract test."""
         return PixelDDPMConfig(widths=(8, 16), patch=2, batch=8, sampling_steps=3, sampler="ddpm")
+
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """As `DDPM.version_of`, and one more with a pretrained network or CLIP.
+
+        Before, what a file lacked was left random; and a network's own betas may end in pure noise, of which
+        `dpmsolver++` made NaN.
+        """
+        return super().version_of(config) + bool(config.pretrained_id or config.condition.source_id)
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a pretrained network that cannot be used, and conditions; see `BaseGenerator`."""
+        from generators.pretrained import check_unet
+
+        super().check_files(fetch=fetch, channels=channels, size=size)
+        self._require_pretrained()
+        c, told = self.config, self.config.condition
+        if c.pretrained and (fetch or not is_fetched(c.pretrained)):
+            width = {"multilabel": told.token_width, "embedding": told.embedding_shape[1]}.get(told.kind)
+            check_unet(c.pretrained, channels=channels, size=size, kind=told.kind, width=width)
+
+    def _require_pretrained(self) -> None:
+        """Refuse a pretrained network that is another than the key says, or that nobody says the place of."""
+        c = self.config
+        if c.pretrained_id and not c.pretrained:
+            raise UserError(f"the network {c.pretrained_id} is asked for; say with --gen.pretrained where it is")
+        if c.pretrained:
+            require_identity(c.pretrained, c.pretrained_id, what="--gen.pretrained")
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps.
@@ -92,8 +113,7 @@ class PixelDDPM(DDPM):
 
         self.require(train)
         c, budget = self.config, work.budget
-        if c.pretrained:
-            require_identity(c.pretrained, c.pretrained_id, what="--gen.pretrained")
+        self._require_pretrained()
         self._refuse_sampling()
         trainer = self._begin(train, seed=seed, work=work)
         source = trainer.near(train.images)

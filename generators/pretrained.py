@@ -1,175 +1,25 @@
-"""Pretrained networks: where they lie, and how a diffusion UNet is fitted to other channels and conditions."""
+"""A pretrained diffusion UNet: what it learned with, and how it is fitted to other channels and conditions."""
 
 from __future__ import annotations
 
-import functools
-import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthworth.artifacts import read_json
+from generators.diffusers_folder import SAVE_WHOLE, DiffusersFolder, read_settings
 from synthworth.errors import UserError
-from synthworth.keys import file_sha256, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from generators.nets.labels import ConditionSpec
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = tuple(
     f"{folder}{name}"
     for folder in ("", "unet/", "scheduler/")
     for name in ("config.json", "scheduler_config.json", "diffusion_pytorch_model*.safetensors*")
 )
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
-
-
-def is_offline() -> bool:
-    """Whether `SYNTHWORTH_OFFLINE` or `HF_HUB_OFFLINE` forbids fetching."""
-    return any(os.environ.get(name, "") not in ("", "0") for name in ("SYNTHWORTH_OFFLINE", "HF_HUB_OFFLINE"))
-
-
-def identify(where: str | Path, *, what: str) -> str:
-    """What stands for weights or a file in a key.
-
-    Returns
-    -------
-    sha256 of a file, or of all JSON and safetensors of a folder with their names; "hub:" and the id for what lies on
-    the hub.
-
-    Raises
-    ------
-    UserError
-        When there is none.
-    """
-    path = Path(where).expanduser()
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.suffix in (".json", ".safetensors", ".txt") and f.is_file())
-    elif isinstance(where, str) and HUB_ID.fullmatch(where):
-        return f"hub:{where}"
-    else:
-        raise UserError(f"{what} {str(where)!r}: there is no such file or folder, nor can it be a hub id (owner/name)")
-    stats = [(file, file.stat()) for file in files]
-    return sha256_of(
-        f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n"
-        for file, stat in stats
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _sha256(file: Path, size: int, changed: int) -> str:
-    """sha256 of a file, read once while size and time of change stay."""
-    return file_sha256(file)
-
-
-def require_identity(where: str | Path, wanted: str, *, what: str) -> None:
-    """Refuse what is no longer what the key says.
-
-    Raises
-    ------
-    UserError
-        When `where` is not `wanted` (`identify`).
-    """
-    found = identify(where, what=what)
-    if found != wanted:
-        raise UserError(f"{what} {where} is {found}, and {wanted} was asked for")
-
-
-def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
-    """The folder that a path or hub id means.
-
-    Parameters
-    ----------
-    name : path or hub id.
-    patterns : the files of a hub id that are fetched, once.
-
-    Raises
-    ------
-    UserError
-        When there is no such folder, or the hub cannot be reached or has no such id; at once where fetching is
-        forbidden (`is_offline`).
-    """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if not HUB_ID.fullmatch(name):
-        raise UserError(f"{what} {name!r}: there is no such folder, nor can it be a hub id (owner/name)")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    offline = is_offline()
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=offline, etag_timeout=5))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = "fetching is forbidden (SYNTHWORTH_OFFLINE, HF_HUB_OFFLINE)" if offline else str(error).splitlines()[0]
-        raise UserError(f"{what} {name} is not on this machine and cannot be fetched: {why}. Give a folder") from error
-
-
-@dataclass(frozen=True)
-class DiffusersFolder:
-    """Where a network of diffusers lies: in `folder`, or, of a pipeline, in `home` below it.
-
-    Parameters
-    ----------
-    config : the network's, as JSON has it.
-    what : the flag that it was asked for with.
-    """
-
-    folder: Path
-    home: Path
-    config: dict[str, Any]
-    what: str
-
-    @classmethod
-    def find(cls, name: str, *, part: str, kinds: Sequence[str], patterns: Sequence[str], what: str) -> DiffusersFolder:
-        """The folder that a path or hub id means (`locate`).
-
-        Parameters
-        ----------
-        part : of a pipeline, as `vae`.
-        kinds : classes of diffusers, one of which it must be.
-
-        Raises
-        ------
-        UserError
-            When there is no such folder, it is none of diffusers, holds another kind of network, or no safetensors.
-        """
-        folder = locate(name, patterns=patterns, what=what)
-        home = folder / part if (folder / part).is_dir() else folder
-        if not (home / "config.json").is_file():
-            where = f"there is no config.json in it, nor in {part}/"
-            raise UserError(f"{what}: {folder} is no folder of diffusers: {where}")
-        config = read_json(home / "config.json")
-        if config.get("_class_name") not in kinds:
-            raise UserError(
-                f"{what}: {home} holds a {config.get('_class_name')}; what is needed is {' or '.join(kinds)}"
-            )
-        if not list(home.glob("*.safetensors")):
-            raise UserError(f"{what}: {home} holds no safetensors; other formats are not read")
-        return cls(folder, home, config, what)
-
-    def load(self, **options: Any) -> Any:
-        """The network with its weights.
-
-        Raises
-        ------
-        UserError
-            When they cannot be read.
-        """
-        import diffusers
-
-        kind = getattr(diffusers, self.config["_class_name"])
-        try:
-            return kind.from_pretrained(self.home, use_safetensors=True, low_cpu_mem_usage=False, **options)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"{self.what}: the weights in {self.home} cannot be read ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -199,17 +49,41 @@ def load_unet(name: str, *, channels: int, size: int, spec: ConditionSpec) -> Pr
     Raises
     ------
     UserError
-        When there is no safetensors file, another kind of network, one that works at another size, predicts something
-        else or cannot be told the condition.
+        When there is no safetensors file, it does not hold all of the network, or the network is of another kind, works
+        at another size, predicts something else or cannot be told the condition.
     """
-    found = DiffusersFolder.find(name, part="unet", kinds=UNETS, patterns=FILES, what="--gen.pretrained")
-    _refuse(found.config, found.home, channels=channels, size=size, spec=spec)
+    found = _find(name, channels=channels, size=size, kind=spec.kind, width=spec.width)
     kind = found.config["_class_name"]
-    unet = found.load(class_embed_type="identity" if kind == "UNet2DModel" else None, num_class_embeds=None)
+    unet = found.load(**_told(kind))
     _fit_channels(unet, channels)
     betas, prediction = _read_scheduler(found.folder)
     kept = {k: v for k, v in unet.config.items() if not k.startswith("_")}
     return Pretrained(unet, {"_class_name": kind, **kept}, betas, prediction)
+
+
+def check_unet(name: str, *, channels: int | None, size: int | None, kind: str, width: int | None) -> None:
+    """Refuse whatever `load_unet` would, as far as it can be known before there are images.
+
+    Parameters
+    ----------
+    channels, size : of the images, None where they are not known.
+    kind : of the condition.
+    width : of its tokens, None where it is not known.
+    """
+    found = _find(name, channels=channels, size=size, kind=kind, width=width)
+    _read_scheduler(found.folder)
+    found.check(**_told(found.config["_class_name"]))
+
+
+def _find(name: str, *, channels: int | None, size: int | None, kind: str, width: int | None) -> DiffusersFolder:
+    found = DiffusersFolder.find(name, part="unet", kinds=UNETS, patterns=FILES, what="--gen.pretrained")
+    _refuse(found.config, found.home, channels=channels, size=size, kind=kind, width=width)
+    return found
+
+
+def _told(kind: str) -> dict[str, Any]:
+    """How a UNet is told our condition: an embedding of its own classes gives way to ours."""
+    return {"class_embed_type": "identity" if kind == "UNet2DModel" else None, "num_class_embeds": None}
 
 
 def rebuild(config: dict[str, Any]) -> nn.Module:
@@ -227,37 +101,67 @@ def side_of(config: dict[str, Any], size: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def _refuse(config: dict[str, Any], home: Path, *, channels: int, size: int, spec: ConditionSpec) -> None:
-    kind, side = config["_class_name"], config.get("sample_size")
-    if side not in (None, side_of(config, size)):
+def _refuse(
+    config: dict[str, Any], home: Path, *, channels: int | None, size: int | None, kind: str, width: int | None
+) -> None:
+    network, side = config["_class_name"], _side(config["sample_size"], home)
+    if size is not None and side not in (None, side_of(config, size)):
         raise UserError(
             f"--gen.pretrained: {home} works at {side} px and the images have {size}; prepare the dataset at {side}"
         )
-    if {config["in_channels"], config["out_channels"], channels} - {1, 3}:
+    if {config["in_channels"], config["out_channels"], channels} - {1, 3, None}:
         raise UserError(
             f"--gen.pretrained: {home} maps {config['in_channels']} channels to {config['out_channels']}; a network of "
             "grey (1) or RGB (3) images is needed"
         )
-    if (kind == "UNet2DModel") != (spec.kind == "label"):
-        right = "label" if kind == "UNet2DModel" else "multilabel, clip_text, clip_vision or embedding"
-        raise UserError(f"--gen.pretrained: {home} is a {kind}, which can be told condition {right}, not {spec.kind}")
-    if spec.kind != "label" and config["cross_attention_dim"] != spec.width:
+    if (network == "UNet2DModel") != (kind == "label"):
+        right = "label" if network == "UNet2DModel" else "multilabel, clip_text, clip_vision or embedding"
+        raise UserError(f"--gen.pretrained: {home} is a {network}, which can be told condition {right}, not {kind}")
+    if kind != "label" and width is not None and config["cross_attention_dim"] != width:
         raise UserError(
             f"--gen.pretrained: {home} attends to tokens of width {config['cross_attention_dim']}, and those of "
-            f"condition {spec.kind} have {spec.width}"
+            f"condition {kind} have {width}"
         )
 
 
+def _side(given: Any, home: Path) -> int | None:
+    """The side that a UNet works at, of a number or a pair of equal ones; None where its configuration leaves it open.
+
+    Raises
+    ------
+    UserError
+        For a network of oblong images.
+    """
+    sides = set(given) if isinstance(given, (list, tuple)) and given else {given}
+    if len(sides) > 1:
+        shape = " x ".join(map(str, given))
+        raise UserError(f"--gen.pretrained: {home} works at {shape} px; images here are square. Give another network")
+    (side,) = sides
+    return side
+
+
 def _read_scheduler(folder: Path) -> tuple[tuple[float, ...] | None, str | None]:
-    """Betas and prediction type of the scheduler beside a UNet."""
+    """Betas and prediction type of the scheduler beside a UNet.
+
+    Raises
+    ------
+    UserError
+        When it has none, as those of flow matching and EDM, is none that diffusers knows, or predicts something else.
+    """
     from diffusers import DDPMScheduler
 
     files = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     file = next((f for f in files if f.is_file()), None)
     if file is None:
         return None, None
+    settings = read_settings(file, what="--gen.pretrained")
+    _require_betas(settings, file)
     known = set(DDPMScheduler().config)
-    scheduler = DDPMScheduler(**{k: v for k, v in read_json(file).items() if k in known and not k.startswith("_")})
+    try:
+        scheduler = DDPMScheduler(**{k: v for k, v in settings.items() if k in known and not k.startswith("_")})
+    except (TypeError, ValueError, LookupError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"--gen.pretrained: {file} describes no schedule of noise ({reason}). {SAVE_WHOLE}") from error
     prediction = scheduler.config["prediction_type"]
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(
@@ -266,13 +170,23 @@ def _read_scheduler(folder: Path) -> tuple[tuple[float, ...] | None, str | None]
     return tuple(scheduler.betas.tolist()), prediction
 
 
+def _require_betas(settings: dict[str, Any], file: Path) -> None:
+    """Refuse a scheduler without betas: its network learned another process than diffusion in discrete steps."""
+    has_betas = settings.get("trained_betas") is not None or settings.get("beta_schedule") is not None
+    if not has_betas or settings.get("use_flow_sigmas"):
+        raise UserError(
+            f"--gen.pretrained: {file} is of a {settings.get('_class_name', 'scheduler')} without betas (flow matching "
+            "or EDM, say), and what is fine-tuned here learned a schedule of betas (DDPM). Give such a network"
+        )
+
+
 def _fit_channels(unet: Any, channels: int) -> None:
     """Make the first and last convolution of a UNet take and give `channels` (see `load_unet`)."""
+    from synthworth.training.weights import fit_channels
+
     n_in, n_out = unet.conv_in.in_channels, unet.conv_out.out_channels
     if n_in != channels:
-        weight = unet.conv_in.weight
-        weight = weight.sum(1, keepdim=True) if channels == 1 else weight.repeat(1, 3, 1, 1) / 3
-        unet.conv_in = _replaced(unet.conv_in, weight, unet.conv_in.bias)
+        unet.conv_in = _replaced(unet.conv_in, fit_channels(unet.conv_in.weight, channels), unet.conv_in.bias)
     if n_out != channels:
         weight, bias = unet.conv_out.weight, unet.conv_out.bias
         if channels == 1:

@@ -25,7 +25,7 @@ class VAEConfig(FamilyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_ranges(self, {"rank": self.rank >= 0})
+        require_ranges(self, {"rank": (self.rank >= 0, "0 or more")})
 
 
 class VAE(VAEFamily):

@@ -103,6 +103,31 @@ class VAEFamily(BaseGenerator):
         local = Path(own, f"{TAGS[c.encoder]}.safetensors") if own else None
         return local if local is not None and local.is_file() else "hub"
 
+    @classmethod
+    def version_of(cls, config: Any) -> int:
+        """`version`, and one more with weights of an encoder: before, what a file lacked was left random."""
+        return cls.version + bool(config.encoder_sha256 or config.encoder_pretrained)
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse weights of the encoder or of LPIPS that cannot be used; see `BaseGenerator`."""
+        c = self.config
+        self._require_weights()
+        if c.encoder != "resnet" and isinstance(weights := self._encoder_weights(), Path):
+            from generators.nets.encoders import TAGS, read_encoder
+
+            read_encoder(TAGS[c.encoder], weights)
+        if c.perceptual and c.perceptual_weights is not None:
+            from generators.perceptual import read_convolutions
+
+            read_convolutions(c.perceptual_weights)
+
+    def _require_weights(self) -> None:
+        """Refuse weights that the key names and nobody says the place of."""
+        for name in ("encoder", "perceptual"):
+            known = getattr(self.config, f"{name}_sha256")
+            if known and getattr(self.config, f"{name}_weights") is None:
+                raise UserError(f"{name} weights of sha256 {known} are asked for; give {name}_weights")
+
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, then measure on train what drawing needs.
 
@@ -118,6 +143,7 @@ class VAEFamily(BaseGenerator):
         from synthworth.training.networks import count_parameters
 
         self.require(train)
+        self._require_weights()
         self.shape, c = Shape.of(train), self.config
         trainer = Trainer(work, seed=seed, batch=c.batch, accumulate=c.accumulate)
         self.device = str(trainer.device)

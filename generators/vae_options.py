@@ -78,14 +78,19 @@ class FamilyConfig(AdamWConfig):
 
     def __post_init__(self) -> None:
         ranges = {
-            "latent_size": self.latent_size >= 1, "latent_channels": self.latent_channels >= 1,
-            "patch": self.patch >= 1 and self.patch & (self.patch - 1) == 0,
-            "widths": bool(self.widths) and min(self.widths) >= 1, "blocks": self.blocks >= 1,
-            "transition": self.transition >= 0, "label_width": self.label_width >= 1, "beta": self.beta >= 0,
-            "perceptual": self.perceptual >= 0, "lr": self.lr > 0, "ema": 0 <= self.ema < 1,
-            "kernel_width": self.kernel_width >= 0,
-        }  # fmt: skip
-        require_ranges(self, ranges)
+            "latent_size": (self.latent_size >= 1, "1 or more"),
+            "latent_channels": (self.latent_channels >= 1, "1 or more"),
+            "patch": (self.patch >= 1 and self.patch & (self.patch - 1) == 0, "a power of 2 (1, 2, 4, ...)"),
+            "widths": (bool(self.widths) and min(self.widths) >= 1, "one number or more, each 1 or more"),
+            "blocks": (self.blocks >= 1, "1 or more"),
+            "transition": (self.transition >= 0, "0 or more"),
+            "label_width": (self.label_width >= 1, "1 or more"),
+            "beta": (self.beta >= 0, "0 or more"),
+            "perceptual": (self.perceptual >= 0, "0 or more"),
+            "ema": (0 <= self.ema < 1, "0 or more and below 1"),
+            "kernel_width": (self.kernel_width >= 0, "0 or more"),
+        }
+        require_ranges(self, ranges | self.ranges())
         if self.kernel_width and self.latent == "vector":
             raise UserError(
                 f"kernel_width {self.kernel_width} smooths a spatial latent, and latent is vector: change one"

@@ -18,6 +18,8 @@ from synthworth.errors import UserError
 from synthworth.keys import digest, plain
 
 MANIFEST = "manifest.json"
+MADE_HERE = "Delete it to have it made again"
+"""What to do about a damaged file that this suite made; of a file from elsewhere it would be bad advice."""
 T = TypeVar("T")
 
 
@@ -237,8 +239,12 @@ def write_json(file: Path, value: Any) -> None:
     write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def read_json(file: Path) -> Any:
+def read_json(file: Path, *, advice: str = MADE_HERE) -> Any:
     """Read JSON.
+
+    Parameters
+    ----------
+    advice : what to do about a file that is none. That it is made again is true of this suite's own files alone.
 
     Raises
     ------
@@ -247,8 +253,8 @@ def read_json(file: Path) -> Any:
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{file} is not JSON ({error}). Delete it to have it made again") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not JSON ({error}). {advice}") from error
 
 
 def from_json(kind: type[T], values: Any) -> T:
@@ -310,7 +316,17 @@ def write_tensors(file: Path, tensors: Mapping[str, Any]) -> None:
 
 
 def read_tensors(file: Path) -> dict[str, Any]:
-    """Read named tensors from a safetensors file; they live on the CPU."""
+    """Read named tensors that `write_tensors` wrote; they live on the CPU.
+
+    Raises
+    ------
+    UserError
+        When the file is damaged; the message names it.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(file)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise UserError(f"{file} is damaged ({error}). Delete the folder it lies in to have it made again") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from synthworth.errors import Diverged
 
 if TYPE_CHECKING:
@@ -25,11 +27,16 @@ def check_batch(images: Tensor, *, what: str = "images") -> None:
     import torch
 
     if not isinstance(images, torch.Tensor):
-        raise TypeError(f"{what} must be a uint8 tensor, not {type(images).__name__}")
+        raise TypeError(f"{what} must be a uint8 tensor, not {type(images).__name__}{from_array(images)}")
     if images.dtype != torch.uint8:
         raise TypeError(f"{what} must be a uint8 tensor, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{what} must be (N, C, H, W) with C 1 or 3, not {tuple(images.shape)}")
+
+
+def from_array(value: object) -> str:
+    """How to make a tensor of a numpy array, in words; "" for anything else."""
+    return ": torch.from_numpy makes one of it" if isinstance(value, np.ndarray) else ""
 
 
 def to_signed(images: Tensor) -> Tensor:  # uint8 (N, C, H, W) 0..255 -> float32, -1..1

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clip_files import WIDTH, write_clip
 
 from benchmarks.check.checks import make_images
 from data.images import ImageSet, Split
 from generators.conditioning import ConditionConfig, Conditioner, TextBank, make_conditioner
 from generators.matching import rows_showing
-from generators.pretrained import locate
+from generators.places import locate
 from synthworth.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WIDTH, LENGTH = 12, 16
-
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny CLIP with random weights: text, vision and tokenizer, as its folder would lie on disk."""
+    """A tiny CLIP with random weights."""
     pytest.importorskip("transformers", reason="the extra `clip` is not installed")
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
-
-    from synthworth.devices import isolated_randomness
-
-    folder = tmp_path_factory.mktemp("clip")
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>", "an</w>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\na n</w>\n")
-    tokenizer = CLIPTokenizer.from_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    narrow = {"hidden_size": WIDTH, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = {**narrow, "vocab_size": len(words), "max_position_embeddings": 64, "projection_dim": WIDTH,
-            "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}  # fmt: skip
-    vision = {**narrow, "image_size": LENGTH, "patch_size": 8, "projection_dim": WIDTH}
-    with isolated_randomness(0):
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
-    model.save_pretrained(folder, safe_serialization=True)
-    return folder
+    return write_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What generators share: noise by row, and padding."""
+"""What generators share: noise by row, padding, and options that are out of range."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import torch
 
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
+from generators.registry import generators
+from synthworth.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,3 +28,13 @@ def test_padding_is_inverted_byte_for_byte(size: int, padded: int) -> None:
     larger = pad_signed(images, padded)
     assert larger.shape == (3, 1, padded, padded)
     assert torch.equal(cut_signed(larger, size), images)
+
+
+TRAINED = sorted(name for name in generators.names() if hasattr(generators.get(name).Config(), "batch"))
+
+
+@pytest.mark.parametrize("option", ["batch", "sample_batch", "lr"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_option_out_of_range_is_refused_with_its_range(name: str, option: str) -> None:
+    with pytest.raises(UserError, match=rf"{option.replace('_', '.')} 0 was asked for, which is out of range: \S"):
+        generators.get(name).Config(**{option: 0})

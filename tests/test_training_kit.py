@@ -162,19 +162,23 @@ class Options:
 @pytest.mark.parametrize(
     ("fits", "prefix", "says"),
     [
-        ({"learning_rate": False, "batch": False}, "--gen.", "--gen.learning-rate -1.0 was asked for"),
-        ({"learning_rate": True, "batch": False}, "--clf.", "--clf.batch 0 was asked for"),
-        ({"learning_rate": False}, "", "learning_rate -1.0 was asked for, which is out of range"),
+        ((False, False), "--gen.", "--gen.learning-rate -1.0 was asked for, which is out of range: above 0"),
+        ((True, False), "--clf.", "--clf.batch 0 was asked for, which is out of range: 2 or more"),
+        ((False, True), "", "learning_rate -1.0 was asked for, which is out of range: above 0"),
     ],
 )
-def test_the_first_option_out_of_range_is_named_as_its_flag(fits: dict[str, bool], prefix: str, says: str) -> None:
+def test_the_first_option_out_of_range_is_named_as_its_flag_with_the_range(
+    fits: tuple[bool, bool], prefix: str, says: str
+) -> None:
     with pytest.raises(UserError) as refused:
-        require_ranges(Options(), fits, prefix=prefix)
-    assert str(refused.value).startswith(says)
+        require_ranges(
+            Options(), {"learning_rate": (fits[0], "above 0"), "batch": (fits[1], "2 or more")}, prefix=prefix
+        )
+    assert str(refused.value) == says
 
 
 def test_options_in_range_pass() -> None:
-    require_ranges(Options(), {"learning_rate": True, "batch": True})
+    require_ranges(Options(), {"learning_rate": (True, "any"), "batch": (True, "any")})
 
 
 def test_a_weights_file_is_known_by_its_sha256(tmp_path: Path) -> None:

@@ -162,11 +162,27 @@ class Payload:
 
 def test_nothing_in_a_file_of_encoder_weights_is_executed(tmp_path: Path) -> None:
     torch.save({"state_dict": Payload(tmp_path / "executed")}, tmp_path / "own.pth")
-    with pytest.raises(UserError, match="cannot be had"):
+    with pytest.raises(UserError, match="which is not unpickled here"):
         TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "own.pth")
     assert not (tmp_path / "executed").exists()
-    with pytest.raises(UserError, match="cannot be had"):
+    with pytest.raises(UserError, match="no such file"):
         TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "absent.safetensors")
+
+
+def test_an_encoder_with_half_its_weights_is_refused_and_one_under_a_prefix_is_read(tmp_path: Path) -> None:
+    import timm
+
+    with torch.device("meta"):
+        shapes = timm.create_model("densenet121").state_dict()
+    whole = {f"model.{k}": torch.full(v.shape, 0.5).to(v.dtype) for k, v in shapes.items() if "classifier" not in k}
+    torch.save({"state_dict": whole}, tmp_path / "own.pth")
+    net = TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "own.pth").net
+    assert all(bool((t == 0.5).all()) for t in net.state_dict().values() if t.is_floating_point())
+    lacking = {k: v for k, v in whole.items() if "denseblock1.denselayer1." not in k}
+    torch.save(lacking, tmp_path / "own.pth")
+    says = r"10 of 604 tensors are missing, features\.denseblock1\.denselayer1\.norm1\.weight for one"
+    with pytest.raises(UserError, match=says):
+        TimmEncoder("densenet121", factor=2, frozen=True, weights=tmp_path / "own.pth")
 
 
 def test_the_transition_layer_has_the_width_asked_for() -> None:
@@ -242,10 +258,10 @@ def test_weights_that_are_not_alexnets_are_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SYNTHWORTH_WEIGHTS", str(tmp_path))
     file = tmp_path / FILE_NAMES[0]
     file.write_bytes(b"anything")
-    with pytest.raises(UserError, match="not a file of tensors"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_lpips(None)
     torch.save({"features.0.weight": torch.zeros(1)}, file)
-    with pytest.raises(UserError, match="torchvision's names"):
+    with pytest.raises(UserError, match="9 of 10 tensors are missing"):
         load_lpips(None)
 
 

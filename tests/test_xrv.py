@@ -150,14 +150,14 @@ def test_a_pickle_in_the_place_of_tensors_is_refused_and_does_not_run(content, t
         torch.save({"a": Trap(str(tmp_path / "mark"))}, file)
     else:
         file.write_text("please log in" if content == "text" else "")
-    with pytest.raises(UserError, match=r"not a safetensors file[^\n]*never run here[^\n]*$"):
+    with pytest.raises(UserError, match=r"(cannot be read|not unpickled here)[^\n]*never run here[^\n]*$"):
         TorchXRayVision(weights=file).extract(films(1))
     assert not (tmp_path / "mark").exists()
 
 
 def test_weights_of_another_network_are_refused(state, tmp_path) -> None:
     save_file({k: v for k, v in state.items() if "denseblock4" not in k}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match=r"other\.safetensors: not those of densenet121-res224-all \([^\n]*$"):
+    with pytest.raises(UserError, match=r"160 of 604 tensors are missing, features\.denseblock4[^\n]*$"):
         TorchXRayVision(weights=tmp_path / "other.safetensors").build()
 
 

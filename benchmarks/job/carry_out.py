@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
     check_classes,
     expected_rows,
@@ -110,6 +111,8 @@ def carry_out(request: Request) -> Outcome:
     precision = resolve_precision(o.precision, bench.device)
     expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
+    if folder is None:
+        check_outside_files(request, dataset)
     if o.dry_run and folder is None:
         outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
         return outcome
@@ -121,6 +124,8 @@ def carry_out(request: Request) -> Outcome:
     experiment = Experiment(bench, folder, dataset, specs[0])
     arms = [Arm(spec, experiment.images) for spec in specs]
     check_classes(experiment.images, specs)
+    if not all(found.values()):
+        check_what_is_to_be_trained(bench, request, dataset, arms)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
     for line in unused_options(bench, request, specs):
         logger.warning("%s", line)

@@ -87,7 +87,7 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
         "data_version": datasets.get(o.dataset).version,
         "fingerprint": fingerprint,
         "classifier": o.classifier,
-        "classifier_version": classifiers.get(o.classifier).version,
+        "classifier_version": version_of(classifiers.get(o.classifier), request.clf),
         "mode": o.mode,
         "real_fraction": o.real_fraction,
         "patients_per_class": o.patients_per_class,
@@ -125,16 +125,17 @@ def _drawn(request: Request, name: str) -> dict[str, Any]:
                 f"--generator latent_ddpm --controls none duplicate {name}"
             )
         of = generators.get(o.generator)
-        gen = {"of_generator": o.generator, "version": _version(of, request.gen), "config": plain(request.gen)}
+        gen = {"of_generator": o.generator, "version": version_of(of, request.gen), "config": plain(request.gen)}
         return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
     config = request.gen if name == o.generator else cls.Config()
     budget = o.fit if getattr(cls, "trains", True) else None
-    return {"gen": plain(config), "generator_version": _version(cls, config), "fit": budget}
+    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget}
 
 
-def _version(cls: Any, config: Any) -> int:
-    """The version of a generator with these options."""
-    return int(cls.version_of(config) if hasattr(cls, "version_of") else cls.version)
+def version_of(plugin: Any, config: Any) -> int:
+    """The version that stands in a key: the plugin's, or what it says of this Config (its optional `version_of`)."""
+    found: int = plugin.version_of(config) if hasattr(plugin, "version_of") else plugin.version
+    return found
 
 
 def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
@@ -143,13 +144,24 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     Raises
     ------
     UserError
-        For a class without a training image.
+        For a class without a training image, and for an arm whose ratio comes to no synthetic image at all: it would
+        train on real images alone under the generator's name.
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
         raise UserError(
             f"no training image shows {', '.join(empty)} (dataset {specs[0].dataset}, {len(images.train)} training "
             "images). Raise --real-fraction, or leave the class out"
+        )
+    n = len(images.train)
+    for spec in specs:
+        if spec.is_real_only or images.demand(spec).total:
+            continue
+        if round(spec.ratio * n):
+            raise UserError("--mode balance adds nothing here: every class has as many images. Choose another --mode")
+        raise UserError(
+            f"--ratio {spec.ratio:g} of {n} training images comes to 0 synthetic images; 1 image is a ratio of "
+            f"{1 / n:.3g}, and ratio 0 asks for real images alone"
         )
 
 

@@ -330,6 +330,9 @@ def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, pref
 def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "") -> Any:
     """A Config from plain values, each brought to its field's type as a flag would be.
 
+    It holds what was asked for. What it fills in by itself (the id of a hub's weights, the sha256 of a file) is taken
+    out again: a flag may yet name other weights, and tyro builds the Config anew once the flags are read.
+
     Raises
     ------
     UserError
@@ -343,7 +346,12 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
         if name not in known:
             raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
         ready[name] = _typed(hints[name], value, where, prefix + name)
-    return config(**ready)
+    made = config(**ready)
+    defaults = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
+    for name, asked in (defaults | ready).items():
+        if getattr(made, name) != asked:
+            object.__setattr__(made, name, asked)
+    return made
 
 
 def _typed(hint: Any, value: Any, where: str, name: str) -> Any:

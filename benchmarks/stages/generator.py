@@ -21,6 +21,7 @@ from generators.registry import generators
 from synthworth.artifacts import Made, read_array, read_json, write_array, write_bytes, write_json
 from synthworth.devices import repeatable
 from synthworth.errors import UserError
+from synthworth.images import from_array
 from synthworth.keys import digest, seed_from
 from synthworth.processes import run_together
 from synthworth.progress import Progress
@@ -132,6 +133,8 @@ def draw_pool(experiment: Experiment, arm: Arm) -> SyntheticSet | None:
 
 
 def _draw_shard(experiment: Experiment, spec: RunSpec, fit: Path, loaded: list[Any], stream: str, number: int) -> Path:
+    import torch
+
     bench, images = experiment.bench, experiment.images
 
     def make(out: Path, _: Path) -> None:
@@ -140,6 +143,10 @@ def _draw_shard(experiment: Experiment, spec: RunSpec, fit: Path, loaded: list[A
         seed = spec.shard_seed(stream, number)
         labels = stream_labels(images.train, stream, spec.shard, seed=seed_from(seed, "labels"))
         drawn: Tensor = loaded[0].sample(labels, seed=seed)
+        if not isinstance(drawn, torch.Tensor):
+            raise UserError(
+                f"{spec.generator} drew a {type(drawn).__name__}; the contract asks for a tensor{from_array(drawn)}"
+            )
         expected = (len(labels), *images.train.images.shape[1:])
         if tuple(drawn.shape) != expected or str(drawn.dtype) != "torch.uint8":
             raise UserError(

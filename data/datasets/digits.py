@@ -40,6 +40,10 @@ class Digits(BaseDataset):
     licence = "CC BY 4.0"
     citation = "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI repository, 1998"
 
+    def foretold(self) -> tuple[int, int]:
+        """Digits are grey and square."""
+        return 1, self.config.size
+
     def build(self) -> Mapping[Split, ImageSet]:
         """Scale 0..16 to 0..255, enlarge, and split.
 

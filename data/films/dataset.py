@@ -101,6 +101,10 @@ class FilmDataset(BaseDataset):
             raise UserError(f"{len(missing)} of {len(table)} films are missing, first {missing[0]}")
         return {"files": digest_stats(table.ids, stats), "table": sha256_of(pieces)}
 
+    def foretold(self) -> tuple[int | None, int | None]:
+        """As the options bring every film to; None for films that keep their size."""
+        return self.config.channels, self.config.size
+
     def build(self) -> Mapping[Split, ImageSet]:
         """Every split in memory, by way of a prepared folder that is taken away again."""
         with tempfile.TemporaryDirectory(prefix="films-") as folder:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Self
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from generators.nets.residual import ResBlock, norm
 from synthworth.errors import UserError
 from synthworth.images import to_rgb
+from synthworth.training.weight_files import read_weights
+from synthworth.training.weights import match_weights
 
 REDUCTIONS = {"vgg16": (1, 2, 4, 8, 16, 32), "densenet121": (2, 4, 8, 16, 32)}
 """Strides at which timm's extractors give features."""
 TAGS = {"vgg16": "vgg16.tv_in1k", "densenet121": "densenet121.tv_in1k"}
 """The pinned ImageNet weights of timm's hub: torchvision's."""
+ENCODER = "encoder weights"
 
 
 class ResNetEncoder(nn.Module):
@@ -82,7 +84,7 @@ class TimmEncoder(nn.Module):
         index = (REDUCTIONS[name].index(factor),)
         try:
             self.net = begin(TAGS[name], weights, features_only=True, out_indices=index)
-        except (OSError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
                 f"weights of {TAGS[name]} cannot be had from {weights} ({reason}); put {TAGS[name]}.safetensors into "
@@ -116,8 +118,8 @@ def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
     """
     if weights == "hub":
         return timm.create_model(tag, pretrained=True, **options)
-    if weights is not None:  # read here, since older versions of timm unpickle whatever a file holds
-        overlay = {"state_dict": load_state_dict(str(weights), weights_only=True)}
+    if weights is not None:  # read here, since timm takes what fits and leaves the rest random
+        overlay = {"state_dict": read_encoder(tag, Path(weights))}
         net = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         del net.pretrained_cfg["state_dict"]  # or every copy of the network would carry it
         return net
@@ -132,6 +134,21 @@ def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     return net
+
+
+def read_encoder(tag: str, file: Path) -> dict[str, Tensor]:
+    """All weights of a timm network's features from a file; its head may be in it or not.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or anything of the features is not in it.
+    """
+    with torch.device("meta"):
+        whole = timm.create_model(tag, pretrained=False).state_dict()
+    wanted = {name: tensor for name, tensor in whole.items() if name.startswith("features.")}
+    found = read_weights(file, what=ENCODER, advice=f"Give the weights of {tag}")
+    return match_weights(wanted, found, where=f"{ENCODER} {file}", network=tag)
 
 
 class VectorHead(nn.Module):

@@ -8,14 +8,15 @@ from typing import Any
 
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
+from synthworth.training.weight_files import require_file
 
 
-def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -> None:
+def require_ranges(config: Any, fits: Mapping[str, tuple[bool, str]], *, prefix: str = "") -> None:
     """Refuse the first option of a Config that is out of range.
 
     Parameters
     ----------
-    fits : name of the option -> whether its value is in range.
+    fits : name of the option -> whether its value is in range, and the range in words.
     prefix : of its flag, "--gen." for one; without it the option is called by its name.
 
     Raises
@@ -23,10 +24,10 @@ def require_ranges(config: Any, fits: Mapping[str, bool], *, prefix: str = "") -
     UserError
         When one does not fit.
     """
-    for name, fit in fits.items():
+    for name, (fit, allowed) in fits.items():
         if not fit:
             flag = prefix + name.replace("_", "-") if prefix else name
-            raise UserError(f"{flag} {getattr(config, name)} was asked for, which is out of range")
+            raise UserError(f"{flag} {getattr(config, name)} was asked for, which is out of range: {allowed}")
 
 
 def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
@@ -40,11 +41,9 @@ def checked_sha256(file: Path, wanted: str, *, option: str) -> str:
     Raises
     ------
     UserError
-        When there is no such file, or it is another than wanted.
+        When there is no such file, it is a folder, or another than wanted.
     """
-    if not file.is_file():
-        raise UserError(f"{option} {file}: no such file")
-    found = file_sha256(file)
+    found = file_sha256(require_file(file, what=option))
     if wanted not in ("", found):
         raise UserError(f"{option} {file} has sha256 {found}, not {wanted} as asked")
     return found

@@ -64,6 +64,17 @@ class Extractor:
         """Whether what it needs is on this machine; a record that lacked it is completed once it is."""
         return True
 
+    def check_files(self) -> None:
+        """Refuse weights on this machine that cannot be used; the harness asks before anything is trained.
+
+        Here there are none. What the constructor refuses need not be repeated.
+
+        Raises
+        ------
+        UserError
+            For a file that is damaged, or another network's.
+        """
+
     @property
     def id(self) -> str:
         """Name, input size and precision, for instance `efficientnet_lite0@128-fp32`."""

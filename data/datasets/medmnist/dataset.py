@@ -68,6 +68,11 @@ class MedMNIST(BaseDataset):
         if self.config.resize is not None and self.config.resize < 8:
             raise UserError(f"--data.resize {self.config.resize}: at least 8 px are needed")
 
+    def foretold(self) -> tuple[int | None, int | None]:
+        """As published; of a local file only what it is resized to."""
+        c = self.config
+        return (None, c.resize) if c.file is not None else (self.published.channels, c.resize or c.size)
+
     @property
     def published(self) -> Published:
         """The set's row of the published table."""

@@ -86,6 +86,10 @@ class Phantom(BaseDataset):
         """Whether findings co-occur."""
         return self.config.task == "multi"
 
+    def foretold(self) -> tuple[int, int]:
+        """Films are grey and square."""
+        return 1, self.config.size
+
     def build(self) -> Mapping[Split, ImageSet]:
         """Draw train, val and test."""
         c = self.config

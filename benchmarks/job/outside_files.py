@@ -1,0 +1,59 @@
+"""Weights and other files from elsewhere: can they be used? Asked before anything is prepared or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.request.options import Request
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.bench import Bench
+from classifiers.registry import classifiers
+from generators.registry import generators
+
+
+def check_outside_files(request: Request, dataset: Any, *, generator: bool = True, classifier: bool = True) -> None:
+    """Let the plugins refuse what their options name and cannot be used (their optional `check_files`).
+
+    A dry run fetches nothing, so what lies on a hub is then not looked at.
+
+    Parameters
+    ----------
+    generator, classifier : whether it is to be trained; what is stored needs no file any more.
+
+    Raises
+    ------
+    UserError
+        For what is missing, damaged or another's.
+    """
+    o = request.options
+    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    asked = [(generators.get(o.generator), request.gen)] if generator else []
+    asked += [(classifiers.get(o.classifier), request.clf)] if classifier else []
+    for plugin, config in asked:
+        if hasattr(plugin, "check_files"):
+            plugin(config).check_files(fetch=not o.dry_run, channels=channels, size=size)
+    if not o.dry_run:
+        _check_measures(o.extractors)
+
+
+def _check_measures(extractors: Sequence[str]) -> None:
+    """Refuse damaged weights of what the images are measured with, of those that are on this machine."""
+    from generators.perceptual import find_weights, load_lpips
+
+    for name in extractors:
+        kind = EXTRACTORS.get(name)
+        if hasattr(kind, "check_files") and kind.is_at_hand():
+            kind(device="cpu").check_files()
+    if find_weights() is not None:
+        load_lpips(None)
+
+
+def check_what_is_to_be_trained(bench: Bench, request: Request, dataset: Any, arms: Sequence[Arm]) -> None:
+    """`check_outside_files` for what is not stored yet."""
+    fits = [arm.fit_key for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
+    check_outside_files(
+        request, dataset, generator=not all(bench.store.has("fit", key) for key in fits),
+        classifier=not all(bench.store.has("classify", key) for arm in arms for key in arm.classify_keys),
+    )  # fmt: skip
