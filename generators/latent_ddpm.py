@@ -142,7 +142,7 @@ class LatentDDPM(DDPM):
 
     @classmethod
     def version_of(cls, config: Any) -> int:
-        """As `DDPM.version_of`, and one more with weights from elsewhere: before, what a file lacked was left random."""
+        """As `DDPM.version_of`, and one more with weights from elsewhere: what a file lacked was left random before."""
         return super().version_of(config) + bool(
             config.autoencoder_id or config.condition.source_id or config.first_stage.encoder_sha256
         )

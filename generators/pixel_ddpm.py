@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
-from generators.options import N_STEPS
 from generators.padding import cut_signed, pad_signed
 from generators.places import identify, is_fetched, require_identity
 from generators.saving import read_model, write_model
