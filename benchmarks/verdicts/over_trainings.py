@@ -9,7 +9,7 @@ from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.request.spec import NOT_THE_ARM, SETTING, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.sentences import doubts, power_sentence
+from benchmarks.verdicts.sentences import doubts, p_text, power_sentence
 from benchmarks.verdicts.verdict import word_of
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
@@ -77,7 +77,7 @@ def _numbers(found: Pooled) -> str:
     each = ", ".join(f"{x:+.4f}" for x in found.by_training)
     return (
         f"AUROC {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against real images alone, for new "
-        f"trainings, seeds and patients, p = {found.p_interval:.3f}; each training: {each}"
+        f"trainings, seeds and patients, p {p_text(found.p_interval)}; each training: {each}"
     )
 
 
