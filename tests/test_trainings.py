@@ -258,7 +258,8 @@ def test_the_sentence_names_the_method_its_interval_and_every_training_in_the_or
     number = r"\+0\.\d{4}"
     found = re.fullmatch(
         rf"HELPS\. latent_ddpm add 0\.5, 3 trainings: AUROC {number} \[{number}, {number}\] against real images alone, "
-        rf"for new trainings, seeds and patients, p (?:= 0\.\d{{3}}|< 0\.001); each training: ({number}, {number}, {number})\. "
+        rf"for new trainings, seeds and patients, p (?:= 0\.\d{{3}}|< 0\.001); "
+        rf"each training: ({number}, {number}, {number})\. "
         r"This test set and these seeds would have shown a difference of 0\.\d{3} in four of five experiments\.",
         line,
     )
