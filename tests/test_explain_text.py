@@ -273,3 +273,16 @@ def test_a_difference_has_a_p_from_two_seeds_on() -> None:
 def test_worth_is_a_sentence(worth: dict[str, Any] | None, said: str) -> None:
     assert worth_sentence({"name": "vae", "worth": worth}) == said
     assert worth_sentence({"name": "vae"}) == ""
+
+
+def test_two_one_sided_tests_are_evidence_of_equality_and_are_told_as_such() -> None:
+    equal = row(-0.002, 0.003, equivalence={"equivalent": True, "margin": 0.01, "sentence": "EQUIVALENT within +-0.01"})
+    assert any("two one-sided tests above are" in line for line in parts(record({"none": equal}))[2])
+    assert not any("one-sided tests above" in line for line in parts(record({"none": ACROSS}))[2])
+
+
+def test_a_positive_control_that_was_run_beside_the_arm_is_no_reason_to_doubt_that_it_was_not() -> None:
+    ran = {"name": "holdout_real add 1", "run_id": "x", "shown": True, **row(0.02, 0.04)}
+    for positive, missing in ((None, True), (ran, False)):
+        said = " ".join(explain(record({"none": ABOVE}, positive_control=positive)))
+        assert ("holdout_real was not run" in said) == missing

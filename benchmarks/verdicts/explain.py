@@ -130,6 +130,8 @@ def _the_word(record: Record) -> Iterator[str]:
     else:
         yield "  NO DIFFERENCE SHOWN, because the interval of the difference to real images alone holds 0. That is not"
         yield "  evidence of equality: what lies inside the interval is possible."
+        if word.detail:
+            yield "  The two one-sided tests above are: nothing as large as the margin lies inside the interval of 90 %."
     if word.below is not None:
         yield f"  The difference itself is smaller than {word.below:g}, the margin below which it makes none in use."
     if sentence := control_sentence(record.get("positive_control")):
@@ -140,7 +142,8 @@ def _the_word(record: Record) -> Iterator[str]:
 
 def _what_to_doubt(record: Record) -> Iterator[str]:
     doubts = []
-    if "holdout_real" not in record["comparisons"] and record["spec"]["generator"] != "holdout_real":
+    tried = "holdout_real" in record["comparisons"] or record.get("positive_control")
+    if not tried and record["spec"]["generator"] != "holdout_real":
         doubts.append("holdout_real was not run: nothing shows that real images would have helped at this budget")
     if "duplicate" not in record["comparisons"] and record["spec"]["generator"] not in ("none", "duplicate"):
         doubts.append("duplicate was not run: more copies of the real images might do the same")
