@@ -16,8 +16,10 @@ from data.attributes import UNKNOWN
 from data.datasets.dicom.header import Facts, read_facts, read_film, require_pydicom
 from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
+from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.tree import walk
 from data.films.dataset import digest_stats, stat_films
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
@@ -152,7 +154,13 @@ class Dicom(Folder):
         file = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
         if file is None:
             self._refuse_table_options(root)
-            return _rows_of_folders(root)
+            return rows_of_folders(
+                root,
+                declared=config.classes,
+                wanted=_is_film,
+                nothing="no DICOM film: CLASS/*.dcm is looked for, or a table",
+                refuse_loose=True,
+            )
         table = read_table(file)
         uids = next((name for name in UID_COLUMNS if name in table.columns), None)
         if config.image_column in UID_COLUMNS or (config.image_column not in table.columns and uids):
@@ -269,7 +277,7 @@ def _take(rows: Rows, kept: Sequence[int]) -> Rows:
 
 def _films_below(folder: Path) -> list[Path]:
     """Files that are called .dcm or .dicom, and others that carry DICOM's mark, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and _is_film(path))
+    return walk(folder, _is_film).files
 
 
 def _is_film(path: Path) -> bool:
@@ -279,24 +287,3 @@ def _is_film(path: Path) -> bool:
         return True
     with path.open("rb") as handle:
         return handle.read(132)[128:] == MARK
-
-
-def _rows_of_folders(root: Path) -> Rows:
-    """CLASS/**/film, or SPLIT/CLASS/**/film."""
-    paths = _films_below(root)
-    parts = [path.relative_to(root).parts for path in paths]
-    by_split = {SPLIT_WORDS[p[0].lower()].value for p in parts if p[0].lower() in SPLIT_WORDS}
-    depth = 1 if {"train", "test"} <= by_split else 0
-    loose = next((path for path, p in zip(paths, parts, strict=True) if len(p) < depth + 2), None)
-    if not paths or loose is not None:
-        what = f"{loose} lies in no class folder" if loose else f"{root} holds no DICOM film"
-        raise UserError(f"{what}: CLASS/*.dcm is looked for, or a table, {' or '.join(TABLE_NAMES)}")
-    return Rows(
-        ids=["/".join(p) for p in parts],
-        paths=paths,
-        labels=[p[depth] for p in parts],
-        splits=[p[0] for p in parts] if depth else None,
-        table=None,
-        at=[],
-        stats=stat_films(paths),
-    )

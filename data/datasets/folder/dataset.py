@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_folders, rows_of_table
+from data.datasets.folder.class_folders import rows_of_folders
+from data.datasets.folder.given_splits import read_splits
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
@@ -54,7 +56,8 @@ class FolderConfig(FilmConfig):
     patient."""
     split_column: str | None = None
     """Column with train, val or test. Without it (and without split folders) patients are split by
-    `fractions`. Where val is missing, it is drawn from the patients of train."""
+    `fractions`. Where val is missing, it is drawn from the patients of train; where test is missing, val is the
+    test."""
     attributes: tuple[str, ...] = ()
     """Columns carried along for subgroup rows (sex, age_band, view, ...)."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -103,7 +106,7 @@ class Folder(FilmDataset):
         rows = self._rows()
         classes, labels = self._labels(rows)
         patients = self._patients(rows)
-        parts = self._parts(rows, patients, labels)
+        parts, said = self._parts(rows, patients, labels)
         refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
         _refuse_untrained(classes, labels[parts[Split.train]])
         splits = np.empty(len(rows.ids), dtype="<U7")
@@ -117,7 +120,7 @@ class Folder(FilmDataset):
             splits=splits,
             classes=classes,
             attributes=self._attributes(rows),
-            notes=rows.notes(self._root(), whole_tree=self.config.path is not None),
+            notes={**rows.notes(self._root(), whole_tree=self.config.path is not None), **said},
         )
 
     def _root(self) -> Path:
@@ -135,7 +138,7 @@ class Folder(FilmDataset):
         table = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
         if table is None:
             self._refuse_table_options(root)
-            return rows_of_folders(root)
+            return rows_of_folders(root, declared=self.config.classes)
         return rows_of_table(
             table,
             root=root,
@@ -208,28 +211,23 @@ class Folder(FilmDataset):
             raise UserError(f"{rows.where(patients.index(''))} has no patient in column {name!r}")
         return patients
 
-    def _parts(self, rows: Rows, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
-        """Rows of each split: as given, or by patient."""
+    def _parts(
+        self, rows: Rows, patients: list[str], labels: np.ndarray
+    ) -> tuple[dict[Split, np.ndarray], dict[str, Any]]:
+        """Rows of each split, as given or by patient; and notes on splits that were not given."""
         from data.splits.by_patient import split_by_patient
 
         config = self.config
         if rows.splits is None:
-            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed)
-        given = []
-        for i, word in enumerate(rows.splits):
-            if word.lower() not in SPLIT_WORDS:
-                raise UserError(f"{rows.where(i)} is in split {word!r}; there are train, val, test and reserve")
-            given.append(SPLIT_WORDS[word.lower()])
-        parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
-        parts = {split: at for split, at in parts.items() if len(at)}
-        for split in (Split.train, Split.test):
-            if split not in parts:
-                raise UserError(
-                    f"no image is in the {split.value} split; there are {', '.join(s.value for s in parts)}"
-                )
+            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed), {}
+        parts, said = read_splits(rows.splits, rows.where)
+        for text in said.values():
+            logger.warning("%s", text)
         if Split.val not in parts:
+            n = len(parts[Split.train])
             parts |= self._carve_val(parts[Split.train], patients, labels)
-        return parts
+            said["val"] = f"no val split is given: {len(parts[Split.val])} of {n} training images are val"
+        return parts, said
 
     def _carve_val(self, train: np.ndarray, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
         """Train and val out of a given train split, in the proportion of `fractions`.
