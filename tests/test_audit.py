@@ -65,12 +65,17 @@ def test_a_shared_name_is_refused_with_an_example(field: str, what: str) -> None
     assert len(report.warnings()) == 1
 
 
-def test_of_several_shared_names_the_first_is_named_and_all_are_counted() -> None:
+def test_of_several_shared_names_all_are_counted_by_pair_of_splits_and_the_first_named() -> None:
     names = {Split.train: ["a", "b", "c", "b"], Split.val: ["c", "d"], Split.test: ["b", "c"]}
-    with pytest.raises(
-        UserError, match=r"^patient 'b' is in both train and test \(2 patients are shared\); the splits"
-    ):
+    with pytest.raises(UserError) as caught:
         refuse_shared(names, what="patient")
+    assert str(caught.value) == (
+        "patient 'b' is in both train and test (2 patients are shared): train and test 2 ('b', 'c'); train and val 1 "
+        "('c'); val and test 1 ('c'); the splits must be apart by patient"
+    )
+    many = [f"p{i}" for i in range(9)]
+    with pytest.raises(UserError, match=r"train and test 9 \('p0', 'p1', 'p2', \.\.\.\)"):
+        refuse_shared({Split.train: many, Split.test: many}, what="patient")
     with pytest.raises(UserError, match=r"^image 'c' is in both train and val and test; the splits must be apart"):
         refuse_shared({**names, Split.test: ["c"]}, what="image")
     refuse_shared({Split.train: ["a", "a"], Split.val: ["b"]}, what="image")

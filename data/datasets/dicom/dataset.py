@@ -17,10 +17,12 @@ from data.datasets.dicom.header import Facts, read_facts, read_film, require_pyd
 from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.class_folders import rows_of_folders
-from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
+from data.datasets.folder.dataset import Folder, FolderConfig
 from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.datasets.folder.tree import walk
+from data.datasets.folder.whose import PATIENT_COLUMNS
 from data.films.dataset import digest_stats, stat_films
+from data.films.patients import SPELLINGS, one_name_each, patient_column
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
 from synthworth.errors import UserError
@@ -86,6 +88,8 @@ class Dicom(Folder):
         found = {"files": digest_stats(rows.ids, [stat for stat in rows.stats if stat is not None])}
         if rows.table is not None:
             found["table"] = file_sha256(rows.table.path)
+        if self.config.patient_column is not None:
+            found |= self._read_otherwise(rows)
         return {**found, "key": pseudonym("key", "", key=self._key)}
 
     def films(self) -> FilmTable:
@@ -103,9 +107,6 @@ class Dicom(Folder):
         lost = len(self._listed.ids) - len(table)
         if lost:
             notes["films without a readable header, or there twice"] = lost
-        unknown = sum(not self._facts(path).known for path in table.paths)
-        if unknown and self.config.patient_column is None:
-            notes["films without a patient's number"] = unknown
         return replace(table, ids=tuple(names), notes=notes)
 
     def read(self, path: Path) -> np.ndarray:
@@ -233,25 +234,36 @@ class Dicom(Folder):
     def _patients(self, rows: Rows) -> list[str]:
         """Pseudonyms of the patients.
 
-        By the named column, else by the headers; where no header has a number, by the table's column patient_id or
-        patient.
+        By the named column or pattern, else by the headers; where no header has a number, by a column of the table
+        whose name says that it holds patients.
         """
         facts = [self._facts(path) for path in rows.paths]
-        column = self.config.patient_column
-        if column is None and rows.table is not None and not any(f.known for f in facts):
-            column = next((c for c in PATIENT_COLUMNS if c in rows.table.columns), None)
-        if column is not None and rows.table is not None:
-            groups = rows.column(column, flag="--data.patient-column")
-            if "" in groups:
-                raise UserError(f"{rows.where(groups.index(''))} has no patient in column {column!r}")
-        else:
-            groups = [f.patient or f"film {f.film}" for f in facts]
+        if self._is_by_header(rows):
+            groups, _ = one_name_each([f.patient or f"film {f.film}" for f in facts], rows.where, column="PatientID")
             if len(set(groups)) == 1 and len(groups) > 1:
                 raise UserError(
                     f"all {len(groups)} films name one and the same patient in their headers, as some anonymisers "
                     "leave it. Name the patients in a table: --data.patient-column"
                 )
+        else:
+            groups = self._whose(rows).names
         return name_groups(groups, [f.film for f in facts], kind="patient", key=self._key)
+
+    def _is_by_header(self, rows: Rows) -> bool:
+        """Whether the headers say whose a film is, and not a column or a pattern."""
+        config = self.config
+        if config.patient_column is not None or config.patient_pattern is not None:
+            return False
+        known = any(self._facts(path).known for path in rows.paths)
+        return known or rows.table is None or patient_column(rows.table.columns, first=PATIENT_COLUMNS) is None
+
+    def _patient_notes(self, rows: Rows) -> dict[str, Any]:
+        """What `find_patients` says, but for the patients' numbers; nothing where the headers say who they are."""
+        if not self._is_by_header(rows):
+            notes = self._whose(rows).notes
+            return {name: str(note).partition(" ")[0] if name == SPELLINGS else note for name, note in notes.items()}
+        unknown = sum(not self._facts(path).known for path in rows.paths)
+        return {"films without a patient's number": unknown} if unknown else {}
 
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         """The header's sex, age band and view, as far as any film has them; columns of the table go before."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from data.datasets.folder.rows import SPLIT_WORDS
 from data.images import Split
+from data.splits.words import SPLIT_WORDS
 
 CONTAINERS = frozenset({
     "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "film", "films", "frame",

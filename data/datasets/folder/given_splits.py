@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data.datasets.folder.rows import SPLIT_WORDS
 from data.images import Split
+from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 
 

@@ -1,0 +1,181 @@
+"""Which column of a table names patients, and one name for each patient however the table writes him."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from data.films.blanks import is_blank
+from synthworth.errors import UserError
+
+PATIENTS = frozenset({
+    "patient", "patientid", "patientnumber", "patientno", "patientnr", "patientkey", "patid", "pid", "subject",
+    "subjectid", "subjectkey", "subjid", "mrn", "medicalrecordnumber", "person", "personid", "participant",
+    "participantid", "empianon", "empi", "anonpatientid", "patientidentifier", "patientname",
+})  # fmt: skip
+"""Columns that name patients, in small letters and without anything between: the first of a table is taken."""
+FINER = frozenset({
+    "lesion", "lesionid", "case", "caseid", "caseno", "casenumber", "study", "studyid", "studyuid",
+    "studyinstanceuid", "studyinstanceuidanon", "accession", "accessionnumber", "accanon", "exam", "examid", "visit",
+    "visitid", "series", "seriesid", "seriesinstanceuid", "session", "sessionid", "eyeid", "kneeid", "slideid",
+    "specimen", "specimenid", "sample", "sampleid", "donor", "donorid", "individual", "individualid", "animal",
+    "animalid", "userid", "group", "groupid", "family", "familyid",
+})  # fmt: skip
+"""Columns that may stand for a patient, or for less or more than one: they are named, never taken unasked."""
+NOBODY = frozenset({"unknown", "unk", "anonymous", "anon", "anonymized", "anonymised", "?", "-", "--", "."})
+FLOAT = re.compile(r"(\+?\d+)(\.0*)?")
+SHORTENED = re.compile(r"\d+([.,]\d+)?e\+\d+", re.IGNORECASE)
+NUMBERED = re.compile(r"(\D*?)0*(\d+)")
+FEWEST = 3  # patients: a column of fewer values tells no patients apart that could be split
+SPELLINGS = "patients written in several ways, taken as one"
+N_ROWS = 3
+
+
+def plain_name(column: str) -> str:
+    """A column's name in small letters, without spaces, dots, underscores or hyphens."""
+    return re.sub(r"[\W_]+", "", column.lower())
+
+
+def patient_column(columns: Mapping[str, Sequence[str]], *, first: Sequence[str] = ()) -> str | None:
+    """The column of a table that names patients; None where there is none.
+
+    Parameters
+    ----------
+    first
+        Columns that go before others which name patients too.
+
+    Raises
+    ------
+    UserError
+        For two columns that both name patients and do not agree on who is one.
+    """
+    for name in first:
+        if name in columns:
+            return name
+    named = [name for name in columns if plain_name(name) in PATIENTS]
+    named = [name for name in named if len(set(columns[name])) >= FEWEST]
+    for other in named[1:]:
+        if _partition(columns[other]) != _partition(columns[named[0]]):
+            raise UserError(
+                f"columns {named[0]!r} and {other!r} both name patients, and not the same: choose one by "
+                "--data.patient-column"
+            )
+    return named[0] if named else None
+
+
+def unused_columns(columns: Mapping[str, Sequence[str]], *, chosen: str | None, taken: Iterable[str]) -> list[str]:
+    """Columns that may name patients and are not used so.
+
+    Parameters
+    ----------
+    chosen
+        The column that is used. Beside it only columns that name other patients are listed; without one, also those
+        that may hold less than a patient or more.
+    taken
+        Columns that hold something else.
+    """
+    names = [name for name in columns if name not in {chosen, *taken}]
+    found = [name for name in names if plain_name(name) in PATIENTS]
+    if chosen is not None:
+        return [name for name in found if _partition(columns[name]) != _partition(columns[chosen])]
+    return [*found, *(n for n in names if plain_name(n) in FINER and len(set(columns[n])) >= FEWEST)]
+
+
+def one_name_each(
+    cells: Sequence[str], where: Callable[[int], str], *, column: str
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The patient of each image, under one name however a table writes him.
+
+    `7` and `7.0` are `7`. Where a table has both, `7`, `007` and ` 7 ` are `7`, and `P7`, `p07` are the one that
+    stands first; a table that writes each patient in one way keeps its names, zeros and all.
+
+    Returns
+    -------
+    names, merged
+        And the spellings that were brought together, by name.
+
+    Raises
+    ------
+    UserError
+        Naming the rows, for cells that name nobody (empty, `nan`, `unknown`, a negative number) and for numbers that a
+        spreadsheet shortened (`1.23E+11`): several patients may have become one.
+    """
+    texts = [" ".join(unicodedata.normalize("NFC", cell).split()) for cell in cells]
+    nobody = [i for i, text in enumerate(texts) if is_nobody(text)]
+    if nobody:
+        said = texts[nobody[0]]
+        what, word = f" ({said!r})" if said else "", "has" if len(nobody) == 1 else "have"
+        raise UserError(
+            f"{name_rows(nobody, where)} {word} no patient in column {column!r}{what}; name one, or take the rows out"
+        )
+    short = [i for i, text in enumerate(texts) if SHORTENED.fullmatch(text)]
+    if short:
+        raise UserError(
+            f"{name_rows(short, where)}: patient {texts[short[0]]!r} in column {column!r} was shortened by a "
+            "spreadsheet, and several patients may have become one. Export the column as text"
+        )
+    whole = [whole_number(text) for text in texts]
+    spellings: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    written: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    keys = [_key(text) for text in whole]
+    for key, text, raw in zip(keys, whole, texts, strict=True):
+        spellings[key][text] = None
+        written[key][raw] = None
+    name = {key: next(iter(of)) if len(of) == 1 else _shortest(of) for key, of in spellings.items()}
+    return [name[key] for key in keys], {name[key]: list(of) for key, of in written.items() if len(of) > 1}
+
+
+def name_rows(rows: Sequence[int], where: Callable[[int], str]) -> str:
+    """`table.csv, row 4 (x.png)`; where there are more, their number and the first of them."""
+    first, *others = rows
+    if not others:
+        return where(first)
+    listed = ", ".join(where(row).rpartition(", ")[2] for row in others[:N_ROWS])
+    return f"{where(first)} and {len(others)} more ({listed}{', ...' if len(others) > N_ROWS else ''})"
+
+
+def notes_on_spelling(merged: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """That patients were written in several ways, and how, for the first."""
+    if not merged:
+        return {}
+    first = " = ".join(next(iter(merged.values())))
+    return {SPELLINGS: f"{len(merged)} ({first} for one)"}
+
+
+def is_nobody(text: str) -> bool:
+    """Whether a patient's name names nobody: blank, `unknown`, `anonymous`, a hyphen, a number below 0."""
+    return is_blank(text) or text.lower() in NOBODY or re.fullmatch(r"-\d+(\.\d*)?", text) is not None
+
+
+def whole_number(text: str) -> str:
+    """`7` of `7.0` and `+7`, as spreadsheets and pandas write a number; any other text as it is.
+
+    Raises
+    ------
+    ValueError
+        For a number that a spreadsheet shortened (`1.23E+11`).
+    """
+    if SHORTENED.fullmatch(text):
+        raise ValueError("was shortened by a spreadsheet, and several may have become one; export the column as text")
+    found = FLOAT.fullmatch(text)
+    return found[1].lstrip("+") if found else text
+
+
+def _key(text: str) -> str:
+    """The same for every way to write a patient: capitals and the zeros before a closing number do not count."""
+    found = NUMBERED.fullmatch(text.casefold())
+    return f"{found[1]}\0{found[2]}" if found else text.casefold()
+
+
+def _shortest(spellings: Iterable[str]) -> str:
+    """The shortest, the first of those: a number without zeros."""
+    return min(spellings, key=len)
+
+
+def _partition(cells: Sequence[str]) -> list[int]:
+    """Which cells are equal, whatever they hold: the number of the first equal one."""
+    first: dict[str, int] = {}
+    return [first.setdefault(cell, i) for i, cell in enumerate(cells)]
