@@ -29,7 +29,7 @@ def sets(n: int = 8) -> dict[Split, ImageSet]:
             images=torch.from_numpy(rng.integers(0, 256, (n, 1, 16, 16), dtype=np.uint8)),
             labels=torch.arange(n) % 2,
             ids=names,
-            groups=names,
+            groups=tuple(f"patient of {name}" for name in names),
             split=split,
             classes=("healthy", "ill"),
         )
@@ -55,13 +55,13 @@ def test_clean_splits_pass_without_a_warning() -> None:
 def test_a_shared_name_is_refused_with_an_example(field: str, what: str) -> None:
     made = sets()
     names = list(getattr(made[Split.test], field))
-    names[3] = "train-5"
+    names[3] = getattr(made[Split.train], field)[5]
     made[Split.test] = replace(made[Split.test], **{field: tuple(names)})
-    with pytest.raises(UserError, match=f"^{what} 'train-5' is in both train and test[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{what} '{names[3]}' is in both train and test[^\n]*$"):
         refuse_leaks(made)
     report = audit(made)
     shared = report.shared_ids if field == "ids" else report.shared_patients
-    assert [(s.name, s.splits) for s in shared] == [("train-5", ("train", "test"))]
+    assert [(s.name, s.splits) for s in shared] == [(names[3], ("train", "test"))]
     assert len(report.warnings()) == 1
 
 

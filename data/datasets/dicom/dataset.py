@@ -23,7 +23,7 @@ from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import PATIENT_COLUMNS
 from data.films.dataset import digest_stats, stat_films
 from data.films.patients import SPELLINGS, one_name_each, patient_column
-from data.films.table import FilmTable
+from data.films.table import WITHOUT_NUMBER, FilmTable
 from data.films.text_table import Table, read_table
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
@@ -263,7 +263,7 @@ class Dicom(Folder):
             notes = self._whose(rows).notes
             return {name: str(note).partition(" ")[0] if name == SPELLINGS else note for name, note in notes.items()}
         unknown = sum(not self._facts(path).known for path in rows.paths)
-        return {"films without a patient's number": unknown} if unknown else {}
+        return {WITHOUT_NUMBER: unknown} if unknown else {}
 
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         """The header's sex, age band and view, as far as any film has them; columns of the table go before."""
