@@ -217,12 +217,12 @@ def _refuse(
     elif full:
         lie = sorted(set().union(*below.values()))
         advice.append(f"inside lie {_named(lie)}: bring each together in one folder a class")
-    if not tables:
+    if not tables and not full:
         advice.append("put the images into one folder a class, or name them in a table (--data.table)")
-    if 1 < len(classes) <= N_NAMED * 2:
-        advice.append(f"if these are classes, --data.classes {' '.join(map(_quoted, classes))}")
-    elif classes:
-        advice.append("if these are classes, declare all of them by --data.classes")
+    if len(classes) > 1:
+        declared = f"--data.classes {' '.join(map(_quoted, classes))}"
+        said = declared if len(classes) <= N_NAMED * 2 else "declare all of them by --data.classes"
+        advice.append(f"if these are classes, {said}")
     raise UserError(f"{what}. To go on: {'; '.join(advice)}")
 
 

@@ -14,7 +14,10 @@ from synthworth.errors import UserError
 PATIENT_COLUMNS = ("patient_id", "patient")
 """Taken before any other column that names patients."""
 FLAG, PATTERN_FLAG = "--data.patient-column", "--data.patient-pattern"
-NOT_GIVEN = "no patient column: each image counts as a patient of its own, and splits may share one"
+NOT_GIVEN = (
+    "no patient column: each image counts as a patient of its own, and splits may share one; name it by "
+    "--data.patient-column, or find it in the path by --data.patient-pattern"
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
+from data.films.blanks import is_blank
 from data.films.patients import is_nobody, whole_number
 from data.films.text_table import read_rows
 from synthworth.errors import UserError
@@ -259,8 +260,8 @@ def read_patient(cell: str) -> str:
 
 
 def _read_age(cell: str) -> float:
-    """Years; -1 for an empty cell and for an age above `OLDEST`."""
-    if not cell:
+    """Years; -1 for a blank cell and for an age above `OLDEST`."""
+    if is_blank(cell):
         return -1.0
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([YMWD]?)", cell.upper())
     if found is None:
@@ -270,14 +271,16 @@ def _read_age(cell: str) -> float:
 
 
 def _read_sex(cell: str) -> str:
-    known = {"": UNKNOWN, "M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
+    if is_blank(cell):
+        return UNKNOWN
+    known = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
     if cell.upper() not in known:
         raise ValueError("is neither M nor F")
     return known[cell.upper()]
 
 
 def _read_view(cell: str) -> str:
-    return cell.upper() or UNKNOWN
+    return UNKNOWN if is_blank(cell) else cell.upper()
 
 
 def _read_findings(cells: Sequence[str], *, path: Path) -> np.ndarray:
@@ -291,7 +294,7 @@ def _read_findings(cells: Sequence[str], *, path: Path) -> np.ndarray:
         def where(code: int = code) -> str:
             return f"{path}, row {int(np.argmax(codes == code)) + 1}"
 
-        if not text.strip():
+        if is_blank(text):
             raise UserError(f"{where()} has no label; NIH writes {NO_FINDING!r}")
         names = {normalise(part) or require_label(part.strip(), where=where()) for part in text.split("|")}
         if NO_FINDING in names and len(names) > 1:
