@@ -22,7 +22,7 @@ from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import PATIENT_COLUMNS
 from data.films.dataset import digest_stats, stat_films
-from data.films.patients import SPELLINGS, one_name_each, patient_column
+from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column
 from data.films.table import WITHOUT_NUMBER, FilmTable
 from data.films.text_table import Table, read_table
 from synthworth.errors import UserError
@@ -57,15 +57,15 @@ class DicomConfig(FolderConfig):
 class Dicom(Folder):
     """DICOM films in class folders, or with a table.
 
-    Patients are the headers' PatientID; a film without one belongs with those of its study, and without that stands
-    alone.
+    Patients are the headers' PatientID, or what `patient_column` or `patient_pattern` says; a film without one belongs
+    with those of its study, and without that stands alone.
 
     Neither patients' numbers nor file names cross into caches, tables or records: see `pseudonyms`. Error messages
     and the log, which stay on the screen, name files. The header's sex, age band and view become attributes.
     """
 
     Config = DicomConfig
-    version = 1
+    version = 2
     licence = "yours"
     citation = ""
 
@@ -239,7 +239,7 @@ class Dicom(Folder):
         """
         facts = [self._facts(path) for path in rows.paths]
         if self._is_by_header(rows):
-            groups, _ = one_name_each([f.patient or f"film {f.film}" for f in facts], rows.where, column="PatientID")
+            groups, _ = one_name_each(_groups(facts), rows.where, column="PatientID")
             if len(set(groups)) == 1 and len(groups) > 1:
                 raise UserError(
                     f"all {len(groups)} films name one and the same patient in their headers, as some anonymisers "
@@ -254,7 +254,7 @@ class Dicom(Folder):
         config = self.config
         if config.patient_column is not None or config.patient_pattern is not None:
             return False
-        known = any(self._facts(path).known for path in rows.paths)
+        known = any(_is_named(self._facts(path)) for path in rows.paths)
         return known or rows.table is None or patient_column(rows.table.columns, first=PATIENT_COLUMNS) is None
 
     def _patient_notes(self, rows: Rows) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class Dicom(Folder):
         if not self._is_by_header(rows):
             notes = self._whose(rows).notes
             return {name: str(note).partition(" ")[0] if name == SPELLINGS else note for name, note in notes.items()}
-        unknown = sum(not self._facts(path).known for path in rows.paths)
+        unknown = sum(not _is_named(self._facts(path)) for path in rows.paths)
         return {WITHOUT_NUMBER: unknown} if unknown else {}
 
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -270,6 +270,19 @@ class Dicom(Folder):
         facts = [self._facts(path) for path in rows.paths]
         said = {name: np.array([getattr(f, name) for f in facts]) for name in ("sex", "age_band", "view")}
         return {name: values for name, values in said.items() if (values != UNKNOWN).any()} | super()._attributes(rows)
+
+
+def _is_named(facts: Facts) -> bool:
+    """Whether a header names a patient, and not nobody: ANONYMOUS, UNKNOWN, NONE."""
+    return facts.known and not is_nobody(str(facts.patient).removeprefix("number "))
+
+
+def _groups(facts: Sequence[Facts]) -> list[str]:
+    """The patient of each film as its header has him; where others are named, those of ANONYMOUS stand alone."""
+    some = any(map(_is_named, facts))
+    return [
+        f"film {f.film}" if f.patient is None or (some and f.known and not _is_named(f)) else f.patient for f in facts
+    ]
 
 
 def _take(rows: Rows, kept: Sequence[int]) -> Rows:
