@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
-from data.datasets.folder.folder_names import is_container, is_mask_folder
+from data.datasets.folder.folder_names import is_container, is_mask_folder, pieces_of_one
 from data.images import Split
 from synthworth.errors import UserError
 
@@ -70,6 +70,13 @@ def classes_of(root: Path, **options) -> dict[str, int]:
         ("Original Images", "Augmented Images"),
         ("patient1", "patient2"),
         ("benign", "malignant", "images"),
+        ("HAM10000_images_part_1", "HAM10000_images_part_2"),
+        ("ISIC_2019_Training_Input", "ISIC_2019_Test_Input"),
+        ("xray_train", "xray_val", "xray_test"),
+        ("normal_train", "ill_train", "normal_test", "ill_test"),
+        ("DDSM images 1", "DDSM images 2"),
+        ("256x256", "512x512"),
+        ("labeled_images", "unlabeled"),
     ],
 )
 def test_folders_that_say_only_that_images_are_there_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -82,11 +89,21 @@ def test_folders_that_say_only_that_images_are_there_are_refused(tmp_path: Path,
 @pytest.mark.parametrize(
     "name",
     ["0", "12", "A", "T1", "class_1", "grade 2", "label_0", "pT1", "with_mask", "normal_images", "train", "case",
-     "group_1", "COVID-19", "40X", "stage3"],
+     "group_1", "COVID-19", "40X", "stage3", "200x"],
 )  # fmt: skip
 def test_names_of_classes_are_no_containers(name: str) -> None:
     assert not is_container(name)
     assert not is_mask_folder(name, inside_a_class=False)
+
+
+def test_numbers_of_classes_are_no_pieces() -> None:
+    assert pieces_of_one(["stage_1 images", "stage_2 images", "class1", "class2", "T1", "T2", "train", "test"]) == []
+    assert pieces_of_one(["lung_part1", "lung_part2", "colon_part1"]) == ["lung_part1", "lung_part2"]
+
+
+def test_one_folder_with_folders_inside_says_where_to_point(tmp_path: Path) -> None:
+    grow(tmp_path, ("archive/NORMAL", "archive/SICK"))
+    refused(tmp_path, "one folder, archive, with NORMAL, SICK inside", f"point --data.path at {tmp_path / 'archive'}")
 
 
 def test_what_is_declared_is_a_class_whatever_it_is_called(tmp_path: Path) -> None:

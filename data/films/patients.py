@@ -11,22 +11,23 @@ from typing import Any
 from data.films.blanks import is_blank
 from synthworth.errors import UserError
 
-PATIENTS = frozenset({
-    "patient", "patientid", "patientnumber", "patientno", "patientnr", "patientkey", "patid", "pid", "subject",
-    "subjectid", "subjectkey", "subjid", "mrn", "medicalrecordnumber", "person", "personid", "participant",
-    "participantid", "empianon", "empi", "anonpatientid", "patientidentifier", "patientname",
-})  # fmt: skip
+ABOUT = "(anon|anonymi[sz]ed|deidentified|src|source|dicom|original|unique|new|old)*"
+NUMBER = "(id|ids|uid|uuid|number|num|no|nr|key|hash|code|identifier|index|idx|name|anon|anonymi[sz]ed)*"
+PATIENTS = re.compile(
+    f"{ABOUT}(patients?|pat|pt|ptid|pid|subjects?|subj|participants?|persons?|mrn|empi|medicalrecord|rid){NUMBER}"
+    "|id(of)?(patient|subject|participant|person)"
+)
 """Columns that name patients, in small letters and without anything between: the first of a table is taken."""
-FINER = frozenset({
-    "lesion", "lesionid", "case", "caseid", "caseno", "casenumber", "study", "studyid", "studyuid",
-    "studyinstanceuid", "studyinstanceuidanon", "accession", "accessionnumber", "accanon", "exam", "examid", "visit",
-    "visitid", "series", "seriesid", "seriesinstanceuid", "session", "sessionid", "eyeid", "kneeid", "slideid",
-    "specimen", "specimenid", "sample", "sampleid", "donor", "donorid", "individual", "individualid", "animal",
-    "animalid", "userid", "group", "groupid", "family", "familyid",
-})  # fmt: skip
+FINER = re.compile(
+    f"{ABOUT}(lesions?|tumou?rs?|nodules?|cases?|stud(y|ies)|accession|acc|exams?|examinations?|encounters?|visits?|"
+    "hadm|stay|series|sessions?|scans?|volumes?|videos?|clips?|sequences?|slides?|wsi|specimens?|biops(y|ies)|samples?|"
+    f"donors?|individuals?|animals?|mouse|users?|clients?|groups?|famil(y|ies)|eyes?|knees?)(instance)?{NUMBER}"
+)
 """Columns that may stand for a patient, or for less or more than one: they are named, never taken unasked."""
 NOBODY = frozenset({"unknown", "unk", "anonymous", "anon", "anonymized", "anonymised", "?", "-", "--", "."})
-FLOAT = re.compile(r"(\+?\d+)(\.0*)?")
+UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]")
+AS_TEXT = re.compile('(?:="|\')(.+?)"?')
+FLOAT = re.compile(r"(\+?\d+)([.,]0*)?")
 SHORTENED = re.compile(r"\d+([.,]\d+)?e\+\d+", re.IGNORECASE)
 NUMBERED = re.compile(r"(\D*?)0*(\d+)(\.0+)?")
 FEWEST = 3  # patients: a column of fewer values tells no patients apart that could be split
@@ -55,7 +56,7 @@ def patient_column(columns: Mapping[str, Sequence[str]], *, first: Sequence[str]
     for name in first:
         if name in columns:
             return name
-    named = [name for name in columns if plain_name(name) in PATIENTS]
+    named = [name for name in columns if PATIENTS.fullmatch(plain_name(name))]
     named = [name for name in named if len(set(columns[name])) >= FEWEST]
     for other in named[1:]:
         if _partition(columns[other]) != _partition(columns[named[0]]):
@@ -78,10 +79,15 @@ def unused_columns(columns: Mapping[str, Sequence[str]], *, chosen: str | None, 
         Columns that hold something else.
     """
     names = [name for name in columns if name not in {chosen, *taken}]
-    found = [name for name in names if plain_name(name) in PATIENTS]
+    found = [name for name in names if PATIENTS.fullmatch(plain_name(name))]
     if chosen is not None:
         return [name for name in found if _partition(columns[name]) != _partition(columns[chosen])]
-    return [*found, *(n for n in names if plain_name(n) in FINER and len(set(columns[n])) >= FEWEST)]
+    return [*found, *(name for name in names if FINER.fullmatch(plain_name(name)) and _may_group(columns[name]))]
+
+
+def _may_group(cells: Sequence[str]) -> bool:
+    """Whether a column has a few values, and one of them more than once."""
+    return FEWEST <= len(set(cells)) < len(cells)
 
 
 def one_name_each(
@@ -103,7 +109,7 @@ def one_name_each(
         Naming the rows, for cells that name nobody (empty, `nan`, `unknown`, a negative number) and for numbers that a
         spreadsheet shortened (`1.23E+11`): several patients may have become one.
     """
-    texts = [" ".join(unicodedata.normalize("NFC", cell).split()) for cell in cells]
+    texts = [_plain(cell) for cell in cells]
     nobody = [i for i, text in enumerate(texts) if is_nobody(text)]
     if nobody:
         said = texts[nobody[0]]
@@ -162,6 +168,13 @@ def whole_number(text: str) -> str:
         raise ValueError("was shortened by a spreadsheet, and several may have become one; export the column as text")
     found = FLOAT.fullmatch(text)
     return found[1].lstrip("+") if found else text
+
+
+def _plain(cell: str) -> str:
+    """A cell without what is not seen, in one form of Unicode; `7` of `="7"`, as spreadsheets mark text."""
+    text = " ".join(unicodedata.normalize("NFKC", UNSEEN.sub("", cell)).split())
+    found = AS_TEXT.fullmatch(text)
+    return found[1] if found else text
 
 
 def _key(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from data.datasets.folder.folder_names import is_container, is_mask_folder, is_series, masked, split_of
+from data.datasets.folder.folder_names import is_container, is_mask_folder, is_series, masked, pieces_of_one, split_of
 from data.datasets.folder.rows import TABLE_NAMES, Rows, is_image
 from data.datasets.folder.tables_beside import name_tables, tables_beside
 from data.datasets.folder.tree import hidden_folders, subfolders, walk
@@ -145,7 +145,8 @@ def _splits_among(tops: Sequence[Path], found: _Found) -> list[Path]:
 def _refuse_containers(bases: Mapping[Path, Sequence[Path]], found: _Found) -> None:
     """Folders in the place of classes that are none, over all splits together."""
     tops = [top for of_base in bases.values() for top in of_base if top.name not in found.declared]
-    odd = [top for top in tops if is_container(top.name) or split_of(top.name)]
+    pieces = pieces_of_one({top.name for top in tops})
+    odd = [top for top in tops if is_container(top.name) or split_of(top.name) or top.name in pieces]
     names = list(dict.fromkeys(top.name for top in tops))
     if len(odd) == len(tops) or any(not is_mask_folder(top.name, inside_a_class=False) for top in odd):
         odd_names = list(dict.fromkeys(top.name for top in odd))
@@ -180,6 +181,9 @@ def _refuse_inside_out(bases: Mapping[Path, Sequence[Path]], subs: Mapping[Path,
                "images in a table with a split column (--data.table, --data.split-column)")
         )  # fmt: skip
     union = sorted(set().union(*subs.values()))
+    if len(names) == 1 and len(union) > 1:
+        what = f"{_where(found.root, bases)} one folder, {names[0]}, with {_named(union)} inside"
+        _refuse(found.root, what, found, inside=list(subs))
     everywhere = all(sum(sub in inner for inner in subs.values()) * 2 > len(subs) for sub in union)
     if len(union) > 1 and len(names) > max(2, len(union)) and everywhere and all(subs.values()):
         _refuse(
