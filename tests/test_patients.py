@@ -60,7 +60,7 @@ def key_of(root: Path, **options: Any) -> str:
         (("007", "7"), "7"),
         (("007", "7.00", " 7 "), "7"),
         (("P07", "P7"), "P7"),
-        (("p07", "P07"), "p07"),
+        (("p07", "P07"), "P07"),
         (("A  1", "A 1"), "A 1"),
         (("Jose\u0301", "Jos\u00e9"), "Jos\u00e9"),
         (("00000007",), "00000007"),
@@ -76,6 +76,7 @@ def key_of(root: Path, **options: Any) -> str:
 def test_a_patient_has_one_name_however_he_is_written(written: tuple[str, ...], name: str) -> None:
     names, merged = one_name_each([*written, "8"], str, column="who")
     assert names == [name] * len(written) + ["8"]
+    assert one_name_each(["8", *reversed(written)], str, column="who")[0] == ["8"] + [name] * len(written)
     assert all(len(set(of)) > 1 for of in merged.values())
 
 

@@ -95,8 +95,8 @@ def one_name_each(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """The patient of each image, under one name however a table writes him.
 
-    `7` and `7.0` are `7`. Where a table has both, `7`, `007` and ` 7 ` are `7`, and `P7`, `p07` are the one that
-    stands first; a table that writes each patient in one way keeps its names, zeros and all.
+    `7` and `7.0` are `7`. Where a table has both, `7`, `007` and ` 7 ` are `7`, and `P7`, `p07` are the
+    shortest of their spellings; a table that writes each patient in one way keeps its names, zeros and all.
 
     Returns
     -------
@@ -109,29 +109,29 @@ def one_name_each(
         Naming the rows, for cells that name nobody (empty, `nan`, `unknown`, a negative number) and for numbers that a
         spreadsheet shortened (`1.23E+11`): several patients may have become one.
     """
-    texts = [_plain(cell) for cell in cells]
-    nobody = [i for i, text in enumerate(texts) if is_nobody(text)]
+    texts = {cell: _plain(cell) for cell in dict.fromkeys(cells)}
+    nobody = {cell for cell, text in texts.items() if is_nobody(text)}
     if nobody:
-        said = texts[nobody[0]]
-        what, word = f" ({said!r})" if said else "", "has" if len(nobody) == 1 else "have"
+        at = [i for i, cell in enumerate(cells) if cell in nobody]
+        said, word = texts[cells[at[0]]], "has" if len(at) == 1 else "have"
         raise UserError(
-            f"{name_rows(nobody, where)} {word} no patient in column {column!r}{what}; name one, or take the rows out"
+            f"{name_rows(at, where)} {word} no patient in column {column!r}{f' ({said!r})' if said else ''}; name one, "
+            "or take the rows out"
         )
-    short = [i for i, text in enumerate(texts) if SHORTENED.fullmatch(text)]
+    short = {cell for cell, text in texts.items() if SHORTENED.fullmatch(text)}
     if short:
+        at = [i for i, cell in enumerate(cells) if cell in short]
         raise UserError(
-            f"{name_rows(short, where)}: patient {texts[short[0]]!r} in column {column!r} was shortened by a "
-            "spreadsheet, and several patients may have become one. Export the column as text"
+            f"{name_rows(at, where)}: patient {cells[at[0]]!r} in column {column!r} was shortened by a spreadsheet, "
+            "and several patients may have become one. Export the column as text"
         )
-    whole = [whole_number(text) for text in texts]
-    spellings: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    written: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    keys = [_key(text) for text in whole]
-    for key, text, raw in zip(keys, whole, texts, strict=True):
-        spellings[key][text] = None
-        written[key][raw] = None
-    name = {key: next(iter(of)) if len(of) == 1 else _shortest(of) for key, of in spellings.items()}
-    return [name[key] for key in keys], {name[key]: list(of) for key, of in written.items() if len(of) > 1}
+    spellings: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for text in dict.fromkeys(texts.values()):
+        whole = whole_number(text)
+        spellings[_key(whole)][text] = whole
+    name = {text: min(of.values(), key=lambda w: (len(w), w)) for of in spellings.values() for text in of}
+    merged = {name[next(iter(of))]: list(of) for of in spellings.values() if len(of) > 1}
+    return [name[texts[cell]] for cell in cells], merged
 
 
 def name_rows(rows: Sequence[int], where: Callable[[int], str]) -> str:
@@ -181,11 +181,6 @@ def _key(text: str) -> str:
     """The same for every way to write a patient: capitals and the zeros before a closing number do not count."""
     found = NUMBERED.fullmatch(text.casefold())
     return f"{found[1]}\0{found[2]}" if found else text.casefold()
-
-
-def _shortest(spellings: Iterable[str]) -> str:
-    """The shortest, the first of those: a number without zeros."""
-    return min(spellings, key=len)
 
 
 def _partition(cells: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,8 @@ def rows_of_folders(
         _refuse(root, f"{root} holds {nothing}", found)
     if refuse_loose and found.loose:
         raise UserError(f"{found.loose[0]} lies in no class folder; put it into one, or name the films in a table")
-    ids = [file.relative_to(root).as_posix() for file in found.files]
+    start = len(root.parts)
+    ids = ["/".join(file.parts[start:]) for file in found.files]
     splits = found.splits if bases else None
     return Rows(ids, found.files, found.labels, splits, None, [], stat_films(found.files), found.said())
 
@@ -111,10 +113,10 @@ def _splits_among(tops: Sequence[Path], found: _Found) -> list[Path]:
     """The split folders, where there are some that make up splits; none where all folders are classes."""
     root = found.root
     splits = {top: split for top in tops if (split := split_of(top.name)) and top.name not in found.declared}
-    others = {top: n for top in tops if top not in splits and (n := len(walk(top, found.wanted).files))}
-    given = set(splits.values())
     if not splits:
         return []
+    given = set(splits.values())
+    others = {top: n for top in tops if top not in splits and (n := len(walk(top, found.wanted).files))}
     names = _named([top.name for top in splits])
     if Split.train in given and given & {Split.val, Split.test}:
         found.beside = {top.name: n for top, n in others.items()}
@@ -253,9 +255,8 @@ def _take_classes(base: Path, found: _Found, *, split: str) -> None:
         if not films:
             what = "masks alone" if tree.files else "no image"
             raise UserError(f"class folder {folder} holds {what}; put images into it, or take it away")
-        found.inner[folder.name] |= {
-            parts[0] for film in films if len(parts := film.relative_to(folder).parts) > 1 and not _is_plain(parts[0])
-        }
+        below = {Path(parent).relative_to(folder).parts[:1] for parent in set(map(os.path.dirname, films))}
+        found.inner[folder.name] |= {name for parts in below for name in parts if not _is_plain(name)}
         found.files += films
         found.labels += [folder.name] * len(films)
         found.splits += [split] * len(films)
@@ -263,15 +264,18 @@ def _take_classes(base: Path, found: _Found, *, split: str) -> None:
 
 def _without_masks(files: Sequence[Path], folder: Path) -> list[Path]:
     """The files that are no mask: by a folder's name on the way, or by that of a film which lies beside."""
-    stems = {(file.parent, file.stem) for file in files}
-
-    def is_mask(file: Path) -> bool:
-        if any(is_mask_folder(part, inside_a_class=True) for part in file.relative_to(folder).parts[:-1]):
-            return True
-        of = masked(file.stem)
-        return of is not None and (file.parent, of) in stems
-
-    return [file for file in files if not is_mask(file)]
+    parents = list(map(os.path.dirname, files))
+    of_masks = {
+        parent: any(is_mask_folder(part, inside_a_class=True) for part in Path(parent).relative_to(folder).parts)
+        for parent in set(parents)
+    }
+    stems = [file.stem for file in files]
+    there = set(zip(parents, stems, strict=True))
+    return [
+        file
+        for file, parent, stem in zip(files, parents, stems, strict=True)
+        if not of_masks[parent] and ((of := masked(stem)) is None or (parent, of) not in there)
+    ]
 
 
 def _named(names: Sequence[str]) -> str:

@@ -56,4 +56,4 @@ def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
             n_hidden += len(found)
         else:
             files += found
-    return Tree(sorted(files), n_hidden)
+    return Tree(sorted(files, key=lambda file: file.parts), n_hidden)
