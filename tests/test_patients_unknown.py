@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.records.store import Records
+from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
 from benchmarks.verdicts.sentences import doubts
 from benchmarks.verdicts.verdict import verdict
 from data.audit.__main__ import main as audit_main
@@ -112,6 +114,23 @@ def test_a_verdict_doubts_what_stands_on_no_patients(known: dict[str, int] | Non
     audited = {"patients_known": known} if known else {}
     assert list(doubts(ROW, audited)) == said
     assert verdict("vae add 1", {"none": ROW}, audited=audited).endswith(said[0] if said else "images alone")
+
+
+def test_a_leaderboard_says_of_its_arms_that_patients_are_not_known(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("vae", 2.0, fit=2.0)
+    lab.run("vae", 2.0, fit=2.0, generator_seed=1, jitter=3)
+    for file in lab.folder.glob("*/record.json"):
+        record = json.loads(file.read_text())
+        record["audit"]["patients_known"] = {"n_without": 9, "n_images": 9}
+        record["audit"]["n_patients"] = dict.fromkeys(record["audit"]["n_patients"])
+        file.write_text(json.dumps(record))
+    (table,) = lab.tables()
+    assert "120 train images of patients not known" in " ".join(table.facts)
+    assert [row.sentence.endswith(SENTENCE) for row in table.rows if row.label != "none"] == [True, True]
+    kept = Records(lab.folder)
+    (pooled,) = pooled_sentences(entries_of(kept, [record for record in kept if record["status"] == "ok"]))
+    assert pooled.endswith(SENTENCE)
 
 
 @pytest.mark.usefixtures("one_thread")
