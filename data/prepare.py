@@ -100,7 +100,10 @@ def _refuse_export_of_no_films(name: str, dataset: Any) -> None:
 
 
 def summarise(made: Made) -> dict[str, Any]:
-    """What a prepared folder holds: JSON with the place, images and patients by split, images by class, notes."""
+    """What a prepared folder holds: JSON with the place, images and patients by split, images by class, notes.
+
+    Patients are null where each image counts as one of its own.
+    """
     import pyarrow.parquet as pq
 
     index = read_index(made.folder)
@@ -109,8 +112,10 @@ def summarise(made: Made) -> dict[str, Any]:
     for name in names:
         labels = read_array(made.folder / f"{name}-labels.npy")
         counts[name] = count_labels(labels, index["classes"])
-        groups = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["group"]).column("group")
-        patients[name] = len(groups.unique())
+        rows = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["id", "group"])
+        groups = rows.column("group")
+        own = groups == rows.column("id")
+        patients[name] = None if own else len(groups.unique())
     return {
         "folder": str(made.folder),
         "fresh": made.fresh,
@@ -141,7 +146,7 @@ def _print(found: dict[str, Any]) -> None:
     width = max(len(name) for name in rows)
     print(" " * width + "".join(f"{split:>10}" for split in splits))
     for name, row in rows.items():
-        print(f"{name:<{width}}" + "".join(f"{row[split]:>10,}" for split in splits))
+        print(f"{name:<{width}}" + "".join(f"{_count(row[split]):>10}" for split in splits))
     notes = dict(found["notes"])
     skipped = notes.pop("skipped", [])
     for name, value in notes.items():
@@ -155,6 +160,10 @@ def _print(found: dict[str, Any]) -> None:
     for file in found.get("exported", []):
         print(f"written {file}")
     print(f"in {found['folder']}")
+
+
+def _count(n: int | None) -> str:
+    return "not known" if n is None else f"{n:,}"
 
 
 def _without(args: Sequence[str], flags: Sequence[str]) -> list[str]:

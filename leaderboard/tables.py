@@ -148,6 +148,10 @@ def _labels(entries: Sequence[Entry]) -> dict[str, str]:
     return labels
 
 
+def _patients(n: int | None) -> str:
+    return "patients not known" if n is None else f"{n} patients"
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -175,7 +179,7 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
     for record in records[:1]:
         audited, classes = record["audit"], record["classes"]
         parts = [
-            f"{audited['n_images'][s]} {s} images of {audited['n_patients'][s]} patients"
+            f"{audited['n_images'][s]} {s} images of {_patients(audited['n_patients'][s])}"
             for s in ("train", "val", "test")
         ]
         lines.append(f"{', '.join(parts)}; {len(classes)} classes: {', '.join(classes)}")
@@ -216,7 +220,7 @@ def _row(standing: Standing, label: str) -> Row:
     how: dict[str, Any] = {"adjusted": standing.holm, "positive": record.get("positive_control")}
     word = word_of_arm(comparisons, **how)
     missing = record.get("not_compared", {}).get(NONE)
-    sentence = verdict(record["name"], comparisons, **how, missing=missing)
+    sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
     in_order = {name: numbers[name] for name in NUMBERS}
     for name in added_columns():
         in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")

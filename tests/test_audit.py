@@ -29,7 +29,7 @@ def sets(n: int = 8) -> dict[Split, ImageSet]:
             images=torch.from_numpy(rng.integers(0, 256, (n, 1, 16, 16), dtype=np.uint8)),
             labels=torch.arange(n) % 2,
             ids=names,
-            groups=names,
+            groups=tuple(f"patient of {name}" for name in names),
             split=split,
             classes=("healthy", "ill"),
         )
@@ -55,22 +55,27 @@ def test_clean_splits_pass_without_a_warning() -> None:
 def test_a_shared_name_is_refused_with_an_example(field: str, what: str) -> None:
     made = sets()
     names = list(getattr(made[Split.test], field))
-    names[3] = "train-5"
+    names[3] = getattr(made[Split.train], field)[5]
     made[Split.test] = replace(made[Split.test], **{field: tuple(names)})
-    with pytest.raises(UserError, match=f"^{what} 'train-5' is in both train and test[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{what} '{names[3]}' is in both train and test[^\n]*$"):
         refuse_leaks(made)
     report = audit(made)
     shared = report.shared_ids if field == "ids" else report.shared_patients
-    assert [(s.name, s.splits) for s in shared] == [("train-5", ("train", "test"))]
+    assert [(s.name, s.splits) for s in shared] == [(names[3], ("train", "test"))]
     assert len(report.warnings()) == 1
 
 
-def test_of_several_shared_names_the_first_is_named_and_all_are_counted() -> None:
+def test_of_several_shared_names_all_are_counted_by_pair_of_splits_and_the_first_named() -> None:
     names = {Split.train: ["a", "b", "c", "b"], Split.val: ["c", "d"], Split.test: ["b", "c"]}
-    with pytest.raises(
-        UserError, match=r"^patient 'b' is in both train and test \(2 patients are shared\); the splits"
-    ):
+    with pytest.raises(UserError) as caught:
         refuse_shared(names, what="patient")
+    assert str(caught.value) == (
+        "patient 'b' is in both train and test (2 patients are shared): train and test 2 ('b', 'c'); train and val 1 "
+        "('c'); val and test 1 ('c'); the splits must be apart by patient"
+    )
+    many = [f"p{i}" for i in range(9)]
+    with pytest.raises(UserError, match=r"train and test 9 \('p0', 'p1', 'p2', \.\.\.\)"):
+        refuse_shared({Split.train: many, Split.test: many}, what="patient")
     with pytest.raises(UserError, match=r"^image 'c' is in both train and val and test; the splits must be apart"):
         refuse_shared({**names, Split.test: ["c"]}, what="image")
     refuse_shared({Split.train: ["a", "a"], Split.val: ["b"]}, what="image")

@@ -318,11 +318,19 @@ def test_an_empty_table_and_an_empty_folder_are_refused(tmp_path) -> None:
     refused(tmp_path, "holds no row")
 
 
-@pytest.mark.parametrize("missing", ["train", "test"])
-def test_a_split_column_without_train_or_test_is_refused(tmp_path, missing: str) -> None:
+@pytest.mark.parametrize("missing", [("train",), ("val", "test")])
+def test_a_split_column_without_train_or_without_val_and_test_is_refused(tmp_path, missing: tuple[str, ...]) -> None:
     rows = make_table(tmp_path)
-    write_table(tmp_path / "metadata.csv", [row for row in rows if row["part"] != missing])
-    refused(tmp_path, f"no image is in the {missing} split", split_column="part")
+    write_table(tmp_path / "metadata.csv", [row for row in rows if row["part"] not in missing])
+    refused(tmp_path, f"no image is in the {missing[-1]} split", split_column="part")
+
+
+def test_a_split_column_without_test_is_judged_on_val(tmp_path) -> None:
+    rows = make_table(tmp_path, 60)
+    write_table(tmp_path / "metadata.csv", [row for row in rows if row["part"] != "test"])
+    sets = build(tmp_path, split_column="part")
+    assert set(sets[Split.test].ids) == {row["image"] for row in rows if row["part"] == "val"}
+    assert not set(sets[Split.val].groups) & set(sets[Split.train].groups)
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path) -> None:

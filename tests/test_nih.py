@@ -235,6 +235,15 @@ def write_csv(file: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
     return file
 
 
+def test_a_users_file_may_hold_patients_as_pandas_writes_them(make: Made, tmp_path: Path) -> None:
+    def split(form: str) -> FilmTable:
+        rows = [[form.format(p), ("train", "val", "test")[p // 8 % 3]] for p in range(1, 41)]
+        file = write_csv(tmp_path / "mine.csv", ["patient", "split"], rows)
+        return make(task="binary", split="file", split_file=file)
+
+    assert split("{}.0").splits.tolist() == split("{:08d}").splits.tolist()
+
+
 @pytest.mark.parametrize("column", ["patient", "Patient ID", "image", "Image Index"])
 def test_a_users_file_splits_by_patient_or_by_image(make: Made, tmp_path: Path, column: str) -> None:
     words = {p: ("test", "validation", "reserve", *["train"] * 5)[(p // 8) % 8 if p < 64 else 3] for p in range(1, 61)}

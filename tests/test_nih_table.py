@@ -53,6 +53,44 @@ def test_both_editions_of_the_table_say_the_same(tmp_path: Path) -> None:
     assert marked == [set(labels.split("|")) - {NO_FINDING} for _, labels in rows]
 
 
+@pytest.mark.parametrize("form", ["{}.0", "{:08d}", "{}", "{:08d}.0", " {} ", "+{}"])
+def test_a_copy_saved_by_a_spreadsheet_or_by_pandas_has_the_same_patients(tmp_path: Path, form: str) -> None:
+    rows = rows_of()
+    plain = read_entries(write_table(tmp_path, lines_of(rows), name="plain.csv"))
+    lines = lines_of(rows)
+    for i in range(0, len(lines), 2):  # one film of each patient
+        cells = lines[i].split(",")
+        cells[3] = form.format(int(cells[3]))
+        lines[i] = ",".join(cells)
+    saved = read_entries(write_table(tmp_path, lines, name="saved.csv"))
+    assert (saved.patients == plain.patients).all()
+    assert len(set(saved.patients.tolist())) == 40
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("nan", "names no patient"),
+        ("", "names no patient"),
+        ("-1", "names no patient"),
+        ("1.23E+07", "shortened by a spreadsheet"),
+    ],
+)
+def test_a_cell_that_names_no_patient_for_sure_is_refused(tmp_path: Path, cell: str, said: str) -> None:
+    lines = lines_of(rows_of(4))
+    lines[2] = lines[2].replace(",2,", f",{cell},", 1)
+    with pytest.raises(UserError, match=f"row 3, column 'Patient ID'.*{said}"):
+        read_entries(write_table(tmp_path, lines))
+
+
+def test_what_pandas_writes_for_an_empty_cell_is_unknown(tmp_path: Path) -> None:
+    lines = [line.replace(",M,PA,", ",nan,<NA>,").replace(",F,AP,", ",None,NA,") for line in lines_of(rows_of(6))]
+    entries = read_entries(write_table(tmp_path, lines))
+    assert "unknown" in entries.sexes.tolist()
+    assert set(entries.sexes.tolist()) <= {"M", "F", "unknown"}
+    assert set(entries.views.tolist()) <= {"PA", "AP", "unknown"}
+
+
 def test_a_quoted_header_a_byte_order_mark_and_the_later_name_of_sex_are_read(tmp_path: Path) -> None:
     head = HEAD_2020.replace("OriginalImage[Width,Height]", '"OriginalImage[Width,Height]"').replace("Gender", "Sex")
     entries = read_entries(write_table(tmp_path, lines_of(rows_of(3)), head="\ufeff" + head))

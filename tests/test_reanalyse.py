@@ -29,6 +29,7 @@ def old(tmp_path: Path) -> Path:
         made["spec"]["analysis"], made["run_id"] = 1, ids[record["run_id"]]
         made["verdict"] = "HURTS. What an earlier analysis said"
         made["utility"]["auroc"] |= {"low": 0.0, "high": 1.0}
+        made["audit"]["patients_known"] = {"n_without": 9, "n_images": 9}
         for name in ("added", "positive_control", "not_compared", "collapsed", "reanalysed"):
             made.pop(name, None)
         for row in made["comparisons"].values():
@@ -74,6 +75,7 @@ def test_numbers_that_predictions_decide_are_those_of_today(
     assert duplicate["reanalysed"]["from_analysis"] == 1
     assert {"subgroups", "recall"} <= set(duplicate["reanalysed"]["kept"])
     assert duplicate["utility"]["recall"] == by_name(old)["duplicate add 1"]["utility"]["recall"]
+    assert duplicate["verdict"].endswith("each image counts as a patient, and intervals may be too narrow.")
     said = capsys.readouterr().out
     assert "duplicate add 1 (folder): HURTS -> NO DIFFERENCE SHOWN" in said
 

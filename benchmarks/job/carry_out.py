@@ -34,6 +34,7 @@ from benchmarks.stages.generator import draw_pool
 from benchmarks.stages.images import prepare_data
 from data.audit.leaks import audit
 from data.images import Split
+from data.prepared import read_index
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.artifacts import Store, check_writable
@@ -141,7 +142,8 @@ def carry_out(request: Request) -> Outcome:
 
 def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request: Request, outcome: Outcome) -> None:
     optional, images = optional_arms(request, [arm.spec for arm in arms]), experiment.images
-    audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test})
+    notes = read_index(images.folder).get("notes")
+    audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test}, notes=notes)
     for line in audited.warnings():
         logger.warning("%s", line)
     ready = []
@@ -171,5 +173,5 @@ def _evaluate(
     panel = Panel(experiment, arms)
     for arm in arms:
         if find_complete(records, arm.spec) is None:
-            publish_record(records, {**panel.record(arm), "audit": audited}, arm, panel)
+            publish_record(records, panel.record(arm, audited), arm, panel)
     return {run_id: sampled["auroc"] for run_id, sampled in panel.samples.items() if "auroc" in sampled}

@@ -74,8 +74,13 @@ class Panel:
             experiment.images.test, experiment.resamples, alone=self.judge.test_scores if self.judge else None
         )
 
-    def record(self, arm: Arm) -> dict[str, Any]:
-        """The record of one arm, all but the audit."""
+    def record(self, arm: Arm, audited: Mapping[str, Any]) -> dict[str, Any]:
+        """The record of one arm.
+
+        Parameters
+        ----------
+        audited : of the splits, as `AuditReport.to_json` gives it.
+        """
         from benchmarks.metrics.calibration import describe_calibration
         from benchmarks.verdicts.verdict import verdict
 
@@ -104,7 +109,9 @@ class Panel:
             "positive_control": positive,
             "collapsed": list(self.collapsed(arm)),
             "worth": self.worth(arm),
-            "verdict": verdict(spec.name, comparisons, positive=positive, missing=not_compared.get(NONE)),
+            "verdict": verdict(
+                spec.name, comparisons, positive=positive, missing=not_compared.get(NONE), audited=audited
+            ),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
             "calibration": describe_calibration(
@@ -115,6 +122,7 @@ class Panel:
             ),
             "subgroups": self.subgroups.of(arm.test_scores),
             "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
+            "audit": dict(audited),
         }
 
     def comparisons(self, arm: Arm) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

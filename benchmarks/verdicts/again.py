@@ -111,7 +111,9 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "positive_control": positive,
         "collapsed": [] if auroc is None else list(collapsed(auroc.values.tolist())),
         "worth": _worth(one, near),
-        "verdict": verdict(record["name"], comparisons, positive=positive, missing=missing.get(NONE)),
+        "verdict": verdict(
+            record["name"], comparisons, positive=positive, missing=missing.get(NONE), audited=record.get("audit")
+        ),
         "reanalysed": {"from_analysis": record["spec"]["analysis"], "kept": ["subgroups", *kept]},
     }
 

@@ -63,7 +63,7 @@ def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sa
     differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
     word = word_of({**found.to_json(), "unequal": next(filter(None, differing), None)})
     row = found.to_json()
-    further = [text for text in (power_sentence(row), *doubts(row)) if text]
+    further = [text for text in (power_sentence(row), *doubts(row, zero.record.get("audit"))) if text]
     said = f"{word.loud}. {name}: {_numbers(found)}"
     return f"{said}. {' '.join(further)}" if further else said
 

@@ -42,12 +42,25 @@ def control_sentence(positive: Mapping[str, Any] | None) -> str:
     )
 
 
-def doubts(row: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what a comparison rests on: few patients, one who dominates, a collapsed seed."""
+def doubts(row: Mapping[str, Any], audited: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Sentences on what a comparison rests on: few patients, one who dominates, a collapsed seed, patients not known.
+
+    Parameters
+    ----------
+    audited : the audit of the splits, as a record holds it; one of an older record says nothing of patients.
+    """
     for seeds in row.get("collapsed") or ():
         yield f"{seeds[0].upper()}{seeds[1:]}."
     if row.get("support"):
         yield f"{row['support'][0].upper()}{row['support'][1:]}."
+    known = (audited or {}).get("patients_known") or {"n_without": 0, "n_images": 0}
+    if known["n_without"]:
+        given = (
+            "No patients are given"
+            if known["n_without"] == known["n_images"]
+            else (f"No patient is given for {known['n_without']} of {known['n_images']} images")
+        )
+        yield f"{given}: each image counts as a patient, and intervals may be too narrow."
 
 
 def worth_sentence(record: Mapping[str, Any]) -> str:

@@ -149,11 +149,12 @@ def verdict(
     adjusted: float | None = None,
     positive: Mapping[str, Any] | None = None,
     missing: str | None = None,
+    audited: Mapping[str, Any] | None = None,
 ) -> str:
     """Say what is shown of an arm: its word, the differences that it comes from, and what they rest on.
 
     The smallest difference that would have been shown, a positive control that did not come out, few patients or one
-    who dominates, and seeds that collapsed follow, a sentence each.
+    who dominates, seeds that collapsed, and patients who are not known follow, a sentence each.
 
     Parameters
     ----------
@@ -161,6 +162,7 @@ def verdict(
     comparisons : by control, as in its record.
     adjusted, positive : as for `word_of`.
     missing : why there is no comparison with real images alone.
+    audited : the audit of the splits, as a record holds it.
     """
     if NONE not in comparisons:
         return f"{name}: not compared with real images alone{f': {missing}' if missing else ''}"
@@ -169,5 +171,5 @@ def verdict(
     differences += [f"{difference_sentence(comparisons[c])} against {c}" for c in comparisons if c in SPELT_OUT]
     word = word_of_arm(comparisons, adjusted=adjusted, positive=positive)
     said = f"{word.loud}. {name}: {'; '.join(differences)}"
-    further = [text for text in (power_sentence(zero), control_sentence(positive), *doubts(zero)) if text]
+    further = [text for text in (power_sentence(zero), control_sentence(positive), *doubts(zero, audited)) if text]
     return ". ".join([said, " ".join(further)]) if further else said

@@ -37,8 +37,9 @@ def draw_audit(found: DatasetAudit, sets: Mapping[Split, ImageSet], file: Path, 
         figure = Figure(figsize=(13.0, sum(height) + 0.5), layout="constrained")
         FigureCanvasAgg(figure)
         n = sum(found.leaks.n_images.values())
-        patients = sum(found.leaks.n_patients.values())
-        figure.suptitle(f"{title}: {n:,} films of {patients:,} patients", fontsize=14, fontweight="bold")
+        patients = f"{sum(found.leaks.n_patients.values()):,} patients"
+        whose = "patients not known" if found.leaks.known.unknown else patients
+        figure.suptitle(f"{title}: {n:,} films of {whose}", fontsize=14, fontweight="bold")
         top, middle, bottom = figure.subfigures(3, 1, height_ratios=height)
         left, right = top.subplots(1, 2, width_ratios=(1, 1))
         _draw_counts(left, found)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from data.audit.known_patients import KnownPatients, known_patients
 from data.images import ImageSet, Split, pixel_digests
-from data.splits.leaks import N_EXAMPLES, SharedName, _shared
-
-if TYPE_CHECKING:
-    pass
+from data.splits.leaks import N_EXAMPLES, SharedName, _shared, by_pair, pairs_text
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class AuditReport:
         Names in more than one split (a prepared dataset has none).
     duplicates
         Every group of images with the same pixels, within a split or across splits.
+    known
+        Whether it is known whose the images are; where it is not, what is counted by patients is null.
     """
 
     n_images: Mapping[str, int]
@@ -56,6 +56,7 @@ class AuditReport:
     shared_ids: tuple[SharedName, ...]
     shared_patients: tuple[SharedName, ...]
     duplicates: tuple[DuplicateGroup, ...]
+    known: KnownPatients
 
     @property
     def across(self) -> tuple[DuplicateGroup, ...]:
@@ -69,11 +70,10 @@ class AuditReport:
 
     def warnings(self) -> tuple[str, ...]:
         """One line for each kind of finding; empty when nothing was found."""
-        lines = []
+        lines = [line] if (line := self.known.warning()) else []
         for what, shared in (("image ids", self.shared_ids), ("patients", self.shared_patients)):
             if shared:
-                where = f"{shared[0].name!r} in {' and '.join(shared[0].splits)}"
-                lines.append(f"{what} in more than one split: {len(shared)}, first {where}")
+                lines.append(f"{what} in more than one split: {len(shared)}: {pairs_text(shared)}")
         within = [group for group in self.duplicates if not group.across]
         for what, groups in (
             ("across splits", self.across),
@@ -86,14 +86,18 @@ class AuditReport:
         return tuple(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Counts in full, and up to 20 examples of each finding."""
+        """Counts in full, and up to 20 examples of each finding. What is counted by patients is null without them."""
+        unknown = self.known.unknown
         return {
             "n_images": dict(self.n_images),
-            "n_patients": dict(self.n_patients),
+            "n_patients": {split: None if unknown else n for split, n in self.n_patients.items()},
+            "patients_known": self.known.to_json(),
             "counts": {split: dict(by_class) for split, by_class in self.counts.items()},
             "n_shared_ids": len(self.shared_ids),
+            "shared_ids_by_pair": _counts(self.shared_ids),
             "shared_ids": [s.name for s in self.shared_ids[:N_EXAMPLES]],
-            "n_shared_patients": len(self.shared_patients),
+            "n_shared_patients": None if unknown else len(self.shared_patients),
+            "shared_patients_by_pair": _counts(self.shared_patients),
             "shared_patients": [s.name for s in self.shared_patients[:N_EXAMPLES]],
             "n_duplicate_groups": len(self.duplicates),
             "n_duplicate_groups_across_splits": len(self.across),
@@ -108,8 +112,19 @@ def _members(group: DuplicateGroup) -> list[str]:
     return [f"{split}:{name}" for split, name in group.members]
 
 
-def audit(sets: Mapping[Split, ImageSet]) -> AuditReport:
-    """Count the splits and find what they share. Nothing is refused here: see `refuse_leaks`."""
+def _counts(shared: Sequence[SharedName]) -> dict[str, int]:
+    """`{"train and test": 3}`: how many names each pair of splits shares."""
+    return {" and ".join(pair): len(names) for pair, names in by_pair(shared).items()}
+
+
+def audit(sets: Mapping[Split, ImageSet], *, notes: Mapping[str, Any] | None = None) -> AuditReport:
+    """Count the splits and find what they share. Nothing is refused here: see `refuse_leaks`.
+
+    Parameters
+    ----------
+    notes
+        Of the prepared dataset.
+    """
     return AuditReport(
         n_images={split.value: len(images) for split, images in sets.items()},
         n_patients={split.value: len(set(images.groups)) for split, images in sets.items()},
@@ -117,6 +132,7 @@ def audit(sets: Mapping[Split, ImageSet]) -> AuditReport:
         shared_ids=_shared({split: images.ids for split, images in sets.items()}),
         shared_patients=_shared({split: images.groups for split, images in sets.items()}),
         duplicates=_duplicates(sets),
+        known=known_patients(sets, notes),
     )
 
 

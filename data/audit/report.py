@@ -59,7 +59,12 @@ class DatasetAudit:
 
     @property
     def filed_twice(self) -> tuple[DuplicateGroup, ...]:
-        """Groups of equal films that are filed under more than one patient: a patient split may tear them apart."""
+        """Groups of equal films that are filed under more than one patient: a patient split may tear them apart.
+
+        None where patients are not known.
+        """
+        if self.leaks.known.unknown:
+            return ()
         return tuple(group for group in self.leaks.duplicates if group.patients > 1)
 
     @property
@@ -101,7 +106,7 @@ class DatasetAudit:
             "classes": list(self.classes),
             "multilabel": self.multilabel,
             **self.leaks.to_json(),
-            "n_duplicate_groups_of_several_patients": len(self.filed_twice),
+            "n_duplicate_groups_of_several_patients": None if self.leaks.known.unknown else len(self.filed_twice),
             "co_occurrence": {split: matrix.tolist() for split, matrix in self.together.items()},
             "without_finding": dict(self.without_finding),
             "near_duplicates": self.near.to_json(),
@@ -136,7 +141,7 @@ def audit_dataset(
     n_replicates, seed
         Of the bootstrap behind the intervals of the shortcuts.
     """
-    leaks = audit(sets)
+    leaks = audit(sets, notes=notes)
     described = {split: describe(images.images) for split, images in sets.items()}
     first, said = next(iter(sets.values())), dict(notes or {})
     multi = first.multilabel

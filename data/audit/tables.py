@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from data.audit.shortcuts import Shortcut
 
 N_ROWS = 10  # of a list
+NOT_KNOWN = "not known"
 
 
 def print_audit(out: Console, found: DatasetAudit) -> None:
@@ -57,7 +58,8 @@ def _print_counts(out: Console, found: DatasetAudit) -> None:
     splits = list(leaks.n_images)
     made = _table("films by split", ("", *splits))
     made.add_row("films", *(f"{leaks.n_images[s]:,}" for s in splits))
-    made.add_row("patients", *(f"{leaks.n_patients[s]:,}" for s in splits), end_section=True)
+    unknown = leaks.known.unknown
+    made.add_row("patients", *(NOT_KNOWN if unknown else f"{leaks.n_patients[s]:,}" for s in splits), end_section=True)
     for name in found.classes:
         made.add_row(escape(name), *(_share(leaks.counts[s][name], leaks.n_images[s]) for s in splits))
     if found.multilabel:
@@ -93,13 +95,17 @@ def _print_together(out: Console, found: DatasetAudit) -> None:
 
 def _print_films(out: Console, found: DatasetAudit) -> None:
     leaks, near = found.leaks, found.near
+
+    def by_patient(items: Sequence[object]) -> str:
+        return NOT_KNOWN if leaks.known.unknown else str(len(items))
+
     made = _table("films that are there twice, or show nothing", ("", "found"))
     made.add_row("image ids in more than one split", str(len(leaks.shared_ids)))
-    made.add_row("patients in more than one split", str(len(leaks.shared_patients)))
+    made.add_row("patients in more than one split", by_patient(leaks.shared_patients))
     made.add_row("groups of equal films", str(len(leaks.duplicates)))
     made.add_row("  across splits", str(len(leaks.across)))
     made.add_row("  with different labels", str(len(leaks.conflicts)))
-    made.add_row("  under several patients", str(len(found.filed_twice)))
+    made.add_row("  under several patients", by_patient(found.filed_twice))
     made.add_row(f"pairs of near duplicates across splits (from {near.threshold})", f"{near.n_pairs:,}")
     made.add_row("  with different labels", str(len(near.conflicts)))
     made.add_row(f"constant films (below {CONSTANT_STD:g} grey levels)", str(sum(map(len, found.constant.values()))))

@@ -11,6 +11,9 @@ import numpy as np
 
 from data.images import Split, count_labels
 
+WITHOUT_NUMBER = "films without a patient's number"
+"""The note that says of how many films nobody knows whose they are."""
+
 
 @dataclass(frozen=True)
 class FilmTable:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from data.images import ImageSet, Split
 from synthworth.errors import UserError
 
+N_NAMED = 3  # names of a pair of splits in a message
 N_EXAMPLES = 20  # examples of each finding that a record holds; the counts are complete
 
 
@@ -26,7 +28,7 @@ def refuse_leaks(sets: Mapping[Split, ImageSet]) -> None:
     Raises
     ------
     UserError
-        Naming one example and how many there are.
+        Naming one example, and where there are more all pairs of splits that share some: how many, and the first few.
     """
     refuse_shared({split: images.ids for split, images in sets.items()}, what="image")
     refuse_shared({split: images.groups for split, images in sets.items()}, what="patient")
@@ -38,15 +40,37 @@ def refuse_shared(names: Mapping[Split, Sequence[str]], *, what: str) -> None:
     Raises
     ------
     UserError
-        Naming one example and how many there are.
+        Naming one example, and where there are more all pairs of splits that share some: how many, and the first few.
     """
     shared = _shared(names)
     if shared:
-        first = shared[0]
-        more = f" ({len(shared)} {what}s are shared)" if len(shared) > 1 else ""
-        raise UserError(
-            f"{what} {first.name!r} is in both {' and '.join(first.splits)}{more}; the splits must be apart by patient"
-        )
+        raise UserError(f"{_told(shared, what)}; the splits must be apart by patient")
+
+
+def by_pair(shared: Sequence[SharedName]) -> dict[tuple[str, str], list[str]]:
+    """The names that two splits share, for every pair that shares any."""
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in shared:
+        for pair in combinations(one.splits, 2):
+            found[pair].append(one.name)
+    return dict(found)
+
+
+def pairs_text(shared: Sequence[SharedName]) -> str:
+    """`train and val 3 ('a', 'b', 'c'); train and test 1 ('d')`: every pair, and the first few names of each."""
+    said = []
+    for (one, other), names in by_pair(shared).items():
+        more = ", ..." if len(names) > N_NAMED else ""
+        said.append(f"{one} and {other} {len(names)} ({', '.join(map(repr, names[:N_NAMED]))}{more})")
+    return "; ".join(said)
+
+
+def _told(shared: Sequence[SharedName], what: str) -> str:
+    first = shared[0]
+    said = f"{what} {first.name!r} is in both {' and '.join(first.splits)}"
+    if len(shared) == 1:
+        return said
+    return f"{said} ({len(shared)} {what}s are shared): {pairs_text(shared)}"
 
 
 def _shared(names: Mapping[Split, Sequence[str]]) -> tuple[SharedName, ...]:

@@ -16,10 +16,14 @@ from data.attributes import UNKNOWN
 from data.datasets.dicom.header import Facts, read_facts, read_film, require_pydicom
 from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
-from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.class_folders import rows_of_folders
+from data.datasets.folder.dataset import Folder, FolderConfig
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.tree import walk
+from data.datasets.folder.whose import PATIENT_COLUMNS
 from data.films.dataset import digest_stats, stat_films
-from data.films.table import FilmTable
+from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column
+from data.films.table import WITHOUT_NUMBER, FilmTable
 from data.films.text_table import Table, read_table
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
@@ -53,15 +57,15 @@ class DicomConfig(FolderConfig):
 class Dicom(Folder):
     """DICOM films in class folders, or with a table.
 
-    Patients are the headers' PatientID; a film without one belongs with those of its study, and without that stands
-    alone.
+    Patients are the headers' PatientID, or what `patient_column` or `patient_pattern` says; a film without one belongs
+    with those of its study, and without that stands alone.
 
     Neither patients' numbers nor file names cross into caches, tables or records: see `pseudonyms`. Error messages
     and the log, which stay on the screen, name files. The header's sex, age band and view become attributes.
     """
 
     Config = DicomConfig
-    version = 1
+    version = 2
     licence = "yours"
     citation = ""
 
@@ -84,6 +88,8 @@ class Dicom(Folder):
         found = {"files": digest_stats(rows.ids, [stat for stat in rows.stats if stat is not None])}
         if rows.table is not None:
             found["table"] = file_sha256(rows.table.path)
+        if self.config.patient_column is not None:
+            found |= self._read_otherwise(rows)
         return {**found, "key": pseudonym("key", "", key=self._key)}
 
     def films(self) -> FilmTable:
@@ -101,9 +107,6 @@ class Dicom(Folder):
         lost = len(self._listed.ids) - len(table)
         if lost:
             notes["films without a readable header, or there twice"] = lost
-        unknown = sum(not self._facts(path).known for path in table.paths)
-        if unknown and self.config.patient_column is None:
-            notes["films without a patient's number"] = unknown
         return replace(table, ids=tuple(names), notes=notes)
 
     def read(self, path: Path) -> np.ndarray:
@@ -152,7 +155,13 @@ class Dicom(Folder):
         file = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
         if file is None:
             self._refuse_table_options(root)
-            return _rows_of_folders(root)
+            return rows_of_folders(
+                root,
+                declared=config.classes,
+                wanted=_is_film,
+                nothing="no DICOM film: CLASS/*.dcm is looked for, or a table",
+                refuse_loose=True,
+            )
         table = read_table(file)
         uids = next((name for name in UID_COLUMNS if name in table.columns), None)
         if config.image_column in UID_COLUMNS or (config.image_column not in table.columns and uids):
@@ -225,31 +234,55 @@ class Dicom(Folder):
     def _patients(self, rows: Rows) -> list[str]:
         """Pseudonyms of the patients.
 
-        By the named column, else by the headers; where no header has a number, by the table's column patient_id or
-        patient.
+        By the named column or pattern, else by the headers; where no header has a number, by a column of the table
+        whose name says that it holds patients.
         """
         facts = [self._facts(path) for path in rows.paths]
-        column = self.config.patient_column
-        if column is None and rows.table is not None and not any(f.known for f in facts):
-            column = next((c for c in PATIENT_COLUMNS if c in rows.table.columns), None)
-        if column is not None and rows.table is not None:
-            groups = rows.column(column, flag="--data.patient-column")
-            if "" in groups:
-                raise UserError(f"{rows.where(groups.index(''))} has no patient in column {column!r}")
-        else:
-            groups = [f.patient or f"film {f.film}" for f in facts]
+        if self._is_by_header(rows):
+            groups, _ = one_name_each(_groups(facts), rows.where, column="PatientID")
             if len(set(groups)) == 1 and len(groups) > 1:
                 raise UserError(
                     f"all {len(groups)} films name one and the same patient in their headers, as some anonymisers "
                     "leave it. Name the patients in a table: --data.patient-column"
                 )
+        else:
+            groups = self._whose(rows).names
         return name_groups(groups, [f.film for f in facts], kind="patient", key=self._key)
+
+    def _is_by_header(self, rows: Rows) -> bool:
+        """Whether the headers say whose a film is, and not a column or a pattern."""
+        config = self.config
+        if config.patient_column is not None or config.patient_pattern is not None:
+            return False
+        known = any(_is_named(self._facts(path)) for path in rows.paths)
+        return known or rows.table is None or patient_column(rows.table.columns, first=PATIENT_COLUMNS) is None
+
+    def _patient_notes(self, rows: Rows) -> dict[str, Any]:
+        """What `find_patients` says, but for the patients' numbers; nothing where the headers say who they are."""
+        if not self._is_by_header(rows):
+            notes = self._whose(rows).notes
+            return {name: str(note).partition(" ")[0] if name == SPELLINGS else note for name, note in notes.items()}
+        unknown = sum(not _is_named(self._facts(path)) for path in rows.paths)
+        return {WITHOUT_NUMBER: unknown} if unknown else {}
 
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         """The header's sex, age band and view, as far as any film has them; columns of the table go before."""
         facts = [self._facts(path) for path in rows.paths]
         said = {name: np.array([getattr(f, name) for f in facts]) for name in ("sex", "age_band", "view")}
         return {name: values for name, values in said.items() if (values != UNKNOWN).any()} | super()._attributes(rows)
+
+
+def _is_named(facts: Facts) -> bool:
+    """Whether a header names a patient, and not nobody: ANONYMOUS, UNKNOWN, NONE."""
+    return facts.known and not is_nobody(str(facts.patient).removeprefix("number "))
+
+
+def _groups(facts: Sequence[Facts]) -> list[str]:
+    """The patient of each film as its header has him; where others are named, those of ANONYMOUS stand alone."""
+    some = any(map(_is_named, facts))
+    return [
+        f"film {f.film}" if f.patient is None or (some and f.known and not _is_named(f)) else f.patient for f in facts
+    ]
 
 
 def _take(rows: Rows, kept: Sequence[int]) -> Rows:
@@ -269,7 +302,7 @@ def _take(rows: Rows, kept: Sequence[int]) -> Rows:
 
 def _films_below(folder: Path) -> list[Path]:
     """Files that are called .dcm or .dicom, and others that carry DICOM's mark, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and _is_film(path))
+    return walk(folder, _is_film).files
 
 
 def _is_film(path: Path) -> bool:
@@ -279,24 +312,3 @@ def _is_film(path: Path) -> bool:
         return True
     with path.open("rb") as handle:
         return handle.read(132)[128:] == MARK
-
-
-def _rows_of_folders(root: Path) -> Rows:
-    """CLASS/**/film, or SPLIT/CLASS/**/film."""
-    paths = _films_below(root)
-    parts = [path.relative_to(root).parts for path in paths]
-    by_split = {SPLIT_WORDS[p[0].lower()].value for p in parts if p[0].lower() in SPLIT_WORDS}
-    depth = 1 if {"train", "test"} <= by_split else 0
-    loose = next((path for path, p in zip(paths, parts, strict=True) if len(p) < depth + 2), None)
-    if not paths or loose is not None:
-        what = f"{loose} lies in no class folder" if loose else f"{root} holds no DICOM film"
-        raise UserError(f"{what}: CLASS/*.dcm is looked for, or a table, {' or '.join(TABLE_NAMES)}")
-    return Rows(
-        ids=["/".join(p) for p in parts],
-        paths=paths,
-        labels=[p[depth] for p in parts],
-        splits=[p[0] for p in parts] if depth else None,
-        table=None,
-        at=[],
-        stats=stat_films(paths),
-    )

@@ -10,15 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_folders, rows_of_table
+from data.datasets.folder.class_folders import rows_of_folders
+from data.datasets.folder.class_names import refuse_lookalikes
+from data.datasets.folder.given_splits import read_splits
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.whose import Whose, find_patients
+from data.films.blanks import is_blank
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
+from data.films.patients import name_rows
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
 from data.images import Split, count_labels
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, file_sha256
-
-PATIENT_COLUMNS = ("patient_id", "patient")
+from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT, digest, file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +54,15 @@ class FolderConfig(FilmConfig):
     """One class an image, or findings that co-occur. auto: multi with `label_columns` or where a label holds
     "|"."""
     patient_column: str | None = None
-    """Column with the patient. Without it: patient_id or patient if there; else each image is its own
-    patient."""
+    """Column with the patient. Without it: patient_id or patient, else a column whose name says as much (PatientID,
+    subject_id, mrn, ...), which a note tells; else each image is its own patient."""
+    patient_pattern: str | None = field(default=None, metadata=SINCE_DEFAULT)
+    """Instead of `patient_column`: a regular expression whose one group is the patient, searched for in an image's path
+    below `path`."""
     split_column: str | None = None
     """Column with train, val or test. Without it (and without split folders) patients are split by
-    `fractions`. Where val is missing, it is drawn from the patients of train."""
+    `fractions`. Where val is missing, it is drawn from the patients of train; where test is missing, val is the
+    test."""
     attributes: tuple[str, ...] = ()
     """Columns carried along for subgroup rows (sex, age_band, view, ...)."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -87,6 +95,16 @@ class Folder(FilmDataset):
         found = {"files": digest_stats(rows.ids, rows.stats)}
         if rows.table is not None:
             found["table"] = file_sha256(rows.table.path)
+        return found | self._read_otherwise(rows)
+
+    def _read_otherwise(self, rows: Rows) -> dict[str, str]:
+        """Digests of what is no longer read as version 2 first did: patients, and attributes that are not given."""
+        whose, found = self._whose(rows), {}
+        if whose.names != whose.as_written:
+            found["patients"] = digest(whose.names)
+        asked = [rows.column(name, flag="--data.attributes") for name in self.config.attributes] if rows.table else []
+        if any(cell and is_blank(cell) for cells in asked for cell in cells):
+            found["attributes"] = digest([[i for i, cell in enumerate(cells) if is_blank(cell)] for cells in asked])
         return found
 
     def films(self) -> FilmTable:
@@ -102,8 +120,9 @@ class Folder(FilmDataset):
         check_sizes(self.config)
         rows = self._rows()
         classes, labels = self._labels(rows)
+        refuse_lookalikes(classes, declared=self.config.classes or self.config.label_columns)
         patients = self._patients(rows)
-        parts = self._parts(rows, patients, labels)
+        parts, said = self._parts(rows, patients, labels)
         refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
         _refuse_untrained(classes, labels[parts[Split.train]])
         splits = np.empty(len(rows.ids), dtype="<U7")
@@ -117,7 +136,11 @@ class Folder(FilmDataset):
             splits=splits,
             classes=classes,
             attributes=self._attributes(rows),
-            notes=rows.notes(self._root(), whole_tree=self.config.path is not None),
+            notes={
+                **rows.notes(self._root(), whole_tree=self.config.path is not None),
+                **self._patient_notes(rows),
+                **said,
+            },
         )
 
     def _root(self) -> Path:
@@ -135,7 +158,7 @@ class Folder(FilmDataset):
         table = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
         if table is None:
             self._refuse_table_options(root)
-            return rows_of_folders(root)
+            return rows_of_folders(root, declared=self.config.classes)
         return rows_of_table(
             table,
             root=root,
@@ -158,13 +181,22 @@ class Folder(FilmDataset):
         config = self.config
         if config.label_columns:
             return self._labels_of_columns(rows)
-        for i, label in enumerate(rows.labels):
-            if not label:
-                raise UserError(f"{rows.where(i)} has no label; label it or take it out")
+        known = {*config.classes, *config.negative}
+        empty = [i for i, label in enumerate(rows.labels) if is_blank(label) and label not in known]
+        if empty:
+            said = f" ({rows.labels[empty[0]]!r})" if rows.labels[empty[0]] else ""
+            word = "has" if len(empty) == 1 else "have"
+            raise UserError(
+                f"{name_rows(empty, rows.where)} {word} no label{said}; label it or take it out, or declare that it is "
+                "a class (--data.classes)"
+            )
         multi = config.task == "multi" or (config.task == "auto" and any("|" in label for label in rows.labels))
         if multi:
             parts = [[part.strip() for part in label.split("|")] for label in rows.labels]
-            found = [[part for part in of_image if part not in config.negative] for of_image in parts]
+            found = [
+                [part for part in of_image if part not in config.negative and (part in known or not is_blank(part))]
+                for of_image in parts
+            ]
         else:
             found = [[label] for label in rows.labels]
         names = sorted({name for of_image in found for name in of_image}, key=_numbers_first)
@@ -196,40 +228,34 @@ class Folder(FilmDataset):
             return config.label_columns, _single(marks)
         return config.label_columns, marks
 
-    def _patients(self, rows: Rows) -> list[str]:
-        name = self.config.patient_column
-        if rows.table is not None:
-            name = name or next((c for c in PATIENT_COLUMNS if c in rows.table.columns), None)
-        if name is None:
-            logger.warning("no patient column: each image counts as a patient of its own, and splits may share one")
-            return rows.ids
-        patients = rows.column(name, flag="--data.patient-column")
-        if "" in patients:
-            raise UserError(f"{rows.where(patients.index(''))} has no patient in column {name!r}")
-        return patients
+    def _whose(self, rows: Rows) -> Whose:
+        config = self.config
+        taken = [config.image_column, config.label_column, *config.label_columns, *filter(None, [config.split_column])]
+        return find_patients(rows, column=config.patient_column, pattern=config.patient_pattern, taken=taken)
 
-    def _parts(self, rows: Rows, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
-        """Rows of each split: as given, or by patient."""
+    def _patients(self, rows: Rows) -> list[str]:
+        return self._whose(rows).names
+
+    def _patient_notes(self, rows: Rows) -> dict[str, Any]:
+        return self._whose(rows).notes
+
+    def _parts(
+        self, rows: Rows, patients: list[str], labels: np.ndarray
+    ) -> tuple[dict[Split, np.ndarray], dict[str, Any]]:
+        """Rows of each split, as given or by patient; and notes on splits that were not given."""
         from data.splits.by_patient import split_by_patient
 
         config = self.config
         if rows.splits is None:
-            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed)
-        given = []
-        for i, word in enumerate(rows.splits):
-            if word.lower() not in SPLIT_WORDS:
-                raise UserError(f"{rows.where(i)} is in split {word!r}; there are train, val, test and reserve")
-            given.append(SPLIT_WORDS[word.lower()])
-        parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
-        parts = {split: at for split, at in parts.items() if len(at)}
-        for split in (Split.train, Split.test):
-            if split not in parts:
-                raise UserError(
-                    f"no image is in the {split.value} split; there are {', '.join(s.value for s in parts)}"
-                )
+            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed), {}
+        parts, said = read_splits(rows.splits, rows.where)
+        for text in said.values():
+            logger.warning("%s", text)
         if Split.val not in parts:
+            n = len(parts[Split.train])
             parts |= self._carve_val(parts[Split.train], patients, labels)
-        return parts
+            said["val"] = f"no val split is given: {len(parts[Split.val])} of {n} training images are val"
+        return parts, said
 
     def _carve_val(self, train: np.ndarray, patients: list[str], labels: np.ndarray) -> dict[Split, np.ndarray]:
         """Train and val out of a given train split, in the proportion of `fractions`.
@@ -248,7 +274,8 @@ class Folder(FilmDataset):
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         if rows.table is None:
             return {}
-        return {name: to_numbers(rows.column(name, flag="--data.attributes")) for name in self.config.attributes}
+        cells = {name: rows.column(name, flag="--data.attributes") for name in self.config.attributes}
+        return {name: to_numbers(["" if is_blank(cell) else cell for cell in of]) for name, of in cells.items()}
 
 
 def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:

@@ -1,30 +1,20 @@
-"""Which images a folder holds: by its table, or by its class folders, before anything is said of labels."""
+"""Which images a folder holds by its table, before anything is said of labels."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.datasets.folder.tree import walk
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
 from data.films.text_table import Table, read_table
-from data.images import Split
 from synthworth.errors import UserError
 
 TABLE_NAMES = ("metadata.csv", "metadata.parquet")
-SPLIT_WORDS = {
-    "train": Split.train,
-    "training": Split.train,
-    "val": Split.val,
-    "valid": Split.val,
-    "validation": Split.val,
-    "test": Split.test,
-    "testing": Split.test,
-    "reserve": Split.reserve,
-}
 
 
 @dataclass(frozen=True)
@@ -41,6 +31,8 @@ class Rows:
         The table, and the row of it (from 0) that speaks of each image.
     stats
         Size and date of each file; None where it is missing.
+    said
+        Of class folders: what of the tree was left out, or lies beside it unread.
     """
 
     ids: list[str]
@@ -50,6 +42,7 @@ class Rows:
     table: Table | None
     at: list[int]
     stats: list[os.stat_result | None]
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     def column(self, name: str, *, flag: str) -> list[str]:
         """The cells of a column, one an image."""
@@ -70,8 +63,12 @@ class Rows:
             Look for images that no row names in all of `root`, not only in folders that rows name.
         """
         if self.table is None:
-            return {}
-        files = _walk(root) if whole_tree else (f for top in {path.parent for path in self.paths} for f in _images(top))
+            return dict(self.said)
+        files = (
+            walk(root, is_image).files
+            if whole_tree
+            else (f for top in {path.parent for path in self.paths} for f in _images(top))
+        )
         known = {os.path.normpath(path) for path in self.paths}
         notes = {
             "without_file": len(self.table) - len(self.ids),
@@ -83,14 +80,11 @@ class Rows:
 
 def _images(folder: Path) -> list[Path]:
     """Image files directly in a folder; none where it does not exist."""
-    return [p for p in folder.iterdir() if _is_image(p)] if folder.is_dir() else []
+    return [p for p in folder.iterdir() if is_image(p)] if folder.is_dir() else []
 
 
-def _walk(root: Path) -> list[Path]:
-    return [Path(folder, name) for folder, _, names in os.walk(root) for name in names if _is_image(Path(name))]
-
-
-def _is_image(file: Path) -> bool:
+def is_image(file: Path) -> bool:
+    """Whether a file is called an image, and is not hidden."""
     return file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
 
 
@@ -146,35 +140,3 @@ def _refuse_missing(file: Path, names: Sequence[str], stats: Sequence[os.stat_re
         f"{', ...' if len(missing) > 3 else ''}. Take them out of the table, set --data.path, or go on without them: "
         "--data.missing skip"
     )
-
-
-def rows_of_folders(root: Path) -> Rows:
-    """CLASS/**/image, or SPLIT/CLASS/**/image; names are paths below `root`.
-
-    Raises
-    ------
-    UserError
-        When there is no class folder, or one without an image.
-    """
-    tops = _subfolders(root)
-    by_split = {top.name: top for top in tops if top.name.lower() in SPLIT_WORDS}
-    split_given = {SPLIT_WORDS[name.lower()] for name in by_split} >= {Split.train, Split.test}
-    ids: list[str] = []
-    labels: list[str] = []
-    splits: list[str] = []
-    for split, base in by_split.items() if split_given else [("", root)]:
-        for folder in _subfolders(base):
-            files = sorted(p for p in folder.rglob("*") if _is_image(p))
-            if not files:
-                raise UserError(f"class folder {folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
-            ids += [file.relative_to(root).as_posix() for file in files]
-            labels += [folder.name] * len(files)
-            splits += [split] * len(files)
-    if not ids:
-        raise UserError(f"{root} holds neither class folders with images nor {' nor '.join(TABLE_NAMES)}")
-    paths = [root / name for name in ids]
-    return Rows(ids, paths, labels, splits if split_given else None, None, [], stat_films(paths))
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.datasets.nih.table import Entries
+from data.datasets.nih.table import Entries, read_patient
 from data.images import Split, count_labels
 from synthworth.errors import UserError
 
@@ -96,7 +96,7 @@ def by_file(entries: Entries, file: Path | None) -> np.ndarray:
     for row, (cell, word) in enumerate(zip(table.columns[column], words, strict=True), start=1):
         if word.lower() not in WORDS:
             raise UserError(f"{file}, row {row}: {word!r} is no split; there are train, val, test and reserve")
-        name = cell.zfill(8) if by_patient and cell.isdecimal() else cell
+        name = _patient(cell, f"{file}, row {row}, column {column!r}") if by_patient else cell
         split = WORDS[word.lower()].value
         if given.setdefault(name, split) != split:
             raise UserError(f"{file}, row {row}: {cell!r} is in {split} and, in an earlier row, in {given[name]}")
@@ -107,6 +107,13 @@ def by_file(entries: Entries, file: Path | None) -> np.ndarray:
             f"{file}, column {column!r}, names none of the {len(entries):,} films at hand, {names[0]} for one"
         )
     return splits
+
+
+def _patient(cell: str, where: str) -> str:
+    try:
+        return read_patient(cell)
+    except ValueError as error:
+        raise UserError(f"{where}: {cell!r} {error}") from error
 
 
 def carve_val(

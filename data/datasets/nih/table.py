@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
+from data.films.blanks import is_blank
+from data.films.patients import is_nobody, whole_number
 from data.films.text_table import read_rows
 from synthworth.errors import UserError
 
@@ -151,7 +153,8 @@ def require_label(name: str, *, where: str) -> str:
 def read_entries(path: Path) -> Entries:
     """Read Data_Entry_2017.csv or Data_Entry_2017_v2020.csv (or a copy, gzipped or not), every row.
 
-    Patient numbers are brought to 8 digits: both editions then give the same patients. Ages may be "58", "058Y", "013M"
+    Patient numbers are brought to 8 digits: both editions, and copies saved by a spreadsheet or by pandas (7, 7.0),
+    give the same patients. Ages may be "58", "058Y", "013M"
     (months), "003W" or "011D"; an empty one and one above 100 years are unknown.
 
     Raises
@@ -171,7 +174,7 @@ def read_entries(path: Path) -> Entries:
     _refuse_twins(images, path=path)
     return Entries(
         images=images,
-        patients=_by_value(column["patient"], _read_patient, COLUMNS["patient"][0], path=path).astype(str),
+        patients=_by_value(column["patient"], read_patient, COLUMNS["patient"][0], path=path).astype(str),
         findings=_read_findings(column["labels"], path=path),
         ages=_by_value(column["age"], _read_age, COLUMNS["age"][0], path=path).astype(np.float64),
         sexes=_by_value(column["sex"], _read_sex, COLUMNS["sex"][0], path=path).astype(str),
@@ -242,15 +245,23 @@ def _by_value(cells: Sequence[str], read: Any, name: str, *, path: Path) -> np.n
     return np.array(out)[codes]
 
 
-def _read_patient(cell: str) -> str:
-    if not cell:
+def read_patient(cell: str) -> str:
+    """The patient's number in 8 digits, as in the file names: `00000007` of `7`, and of `7.0` as pandas writes it.
+
+    Raises
+    ------
+    ValueError
+        For a cell that names nobody, and for a number that a spreadsheet shortened.
+    """
+    if is_nobody(cell):
         raise ValueError("names no patient")
-    return cell.zfill(8) if cell.isdecimal() else cell
+    number = whole_number(cell)
+    return number.zfill(8) if number.isdecimal() else number
 
 
 def _read_age(cell: str) -> float:
-    """Years; -1 for an empty cell and for an age above `OLDEST`."""
-    if not cell:
+    """Years; -1 for a blank cell and for an age above `OLDEST`."""
+    if is_blank(cell):
         return -1.0
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([YMWD]?)", cell.upper())
     if found is None:
@@ -260,14 +271,16 @@ def _read_age(cell: str) -> float:
 
 
 def _read_sex(cell: str) -> str:
-    known = {"": UNKNOWN, "M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
+    if is_blank(cell):
+        return UNKNOWN
+    known = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
     if cell.upper() not in known:
         raise ValueError("is neither M nor F")
     return known[cell.upper()]
 
 
 def _read_view(cell: str) -> str:
-    return cell.upper() or UNKNOWN
+    return UNKNOWN if is_blank(cell) else cell.upper()
 
 
 def _read_findings(cells: Sequence[str], *, path: Path) -> np.ndarray:
@@ -281,7 +294,7 @@ def _read_findings(cells: Sequence[str], *, path: Path) -> np.ndarray:
         def where(code: int = code) -> str:
             return f"{path}, row {int(np.argmax(codes == code)) + 1}"
 
-        if not text.strip():
+        if is_blank(text):
             raise UserError(f"{where()} has no label; NIH writes {NO_FINDING!r}")
         names = {normalise(part) or require_label(part.strip(), where=where()) for part in text.split("|")}
         if NO_FINDING in names and len(names) > 1:

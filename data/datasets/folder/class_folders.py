@@ -1,0 +1,287 @@
+"""Which folders are classes: CLASS/**/image or SPLIT/CLASS/**/image, and what is refused because it only looks so."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from data.datasets.folder.folder_names import is_container, is_mask_folder, is_series, masked, pieces_of_one, split_of
+from data.datasets.folder.rows import TABLE_NAMES, Rows, is_image
+from data.datasets.folder.tables_beside import name_tables, tables_beside
+from data.datasets.folder.tree import hidden_folders, subfolders, walk
+from data.films.dataset import stat_films
+from data.images import Split
+from synthworth.errors import UserError
+
+N_NAMED = 4
+NOTHING = f"neither class folders with images nor {' nor '.join(TABLE_NAMES)}"
+
+Wanted = Callable[[Path], bool]
+
+
+@dataclass
+class _Found:
+    """What was met on the way: class folders with their films, and counts of what was left out."""
+
+    root: Path
+    wanted: Wanted
+    declared: Collection[str]
+    files: list[Path] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    n_hidden: int = 0
+    n_masks: int = 0
+    loose: list[Path] = field(default_factory=list)
+    beside: dict[str, int] = field(default_factory=dict)
+    inner: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def said(self) -> dict[str, Any]:
+        """Notes on it; empty where every file is an image of a class."""
+        counts = {
+            "images in hidden folders, left out": self.n_hidden,
+            "masks, left out": self.n_masks,
+            "images in no class folder, left out": len(self.loose),
+        }
+        notes: dict[str, Any] = {name: n for name, n in counts.items() if n}
+        if self.beside:
+            notes["folders beside the splits, left out"] = ", ".join(
+                f"{k} ({n} images)" for k, n in self.beside.items()
+            )
+        deeper = [f"{name}/{sub}" for name, subs in self.inner.items() if len(subs) > 1 for sub in sorted(subs)]
+        if deeper:
+            notes["folders inside classes, not told apart"] = _named(deeper)
+        if tables := tables_beside(self.root, depth=2):
+            notes["tables that lie beside and are not read (--data.table)"] = name_tables(tables, self.root)
+        return notes
+
+
+def rows_of_folders(
+    root: Path,
+    *,
+    declared: Collection[str] = (),
+    wanted: Wanted = is_image,
+    nothing: str = NOTHING,
+    refuse_loose: bool = False,
+) -> Rows:
+    """The images in class folders, with or without split folders above them; names are paths below `root`.
+
+    Hidden folders are skipped at any depth and masks are left out; both are counted in `Rows.said`, beside images in no
+    class folder, folders beside the splits, and tables that are not read.
+
+    Parameters
+    ----------
+    declared
+        Names that are classes whatever they look like (`--data.classes`).
+    wanted
+        Whether a file is a film.
+    nothing
+        What is said of a folder that holds none.
+    refuse_loose
+        Refuse a film that lies in no class folder, in place of counting it.
+
+    Raises
+    ------
+    UserError
+        When there is no class folder or one without an image; for folders that are containers, parts, patients, masks
+        or splits by their names; for split words that do not make up splits; for splits inside the classes.
+    """
+    found = _Found(root, wanted, declared)
+    tops = subfolders(root)
+    found.n_hidden += sum(len(walk(folder, wanted).files) for folder in hidden_folders(root))
+    bases = _splits_among(tops, found)
+    _refuse_containers({base: subfolders(base) for base in bases} if bases else {root: tops}, found)
+    for base in bases or [root]:
+        _take_classes(base, found, split=base.name if bases else "")
+    if not found.files:
+        _refuse(root, f"{root} holds {nothing}", found)
+    if refuse_loose and found.loose:
+        raise UserError(f"{found.loose[0]} lies in no class folder; put it into one, or name the films in a table")
+    start = len(root.parts)
+    ids = ["/".join(file.parts[start:]) for file in found.files]
+    splits = found.splits if bases else None
+    return Rows(ids, found.files, found.labels, splits, None, [], stat_films(found.files), found.said())
+
+
+# -- splits ---------------------------------------------------------------------------------------------------------
+
+
+def _splits_among(tops: Sequence[Path], found: _Found) -> list[Path]:
+    """The split folders, where there are some that make up splits; none where all folders are classes."""
+    root = found.root
+    splits = {top: split for top in tops if (split := split_of(top.name)) and top.name not in found.declared}
+    if not splits:
+        return []
+    given = set(splits.values())
+    others = {top: n for top in tops if top not in splits and (n := len(walk(top, found.wanted).files))}
+    names = _named([top.name for top in splits])
+    if Split.train in given and given & {Split.val, Split.test}:
+        found.beside = {top.name: n for top, n in others.items()}
+        return list(splits)
+    if others:
+        _refuse(
+            root,
+            f"{root} holds {names}, a split by its name, beside {_named([top.name for top in others])}, and no train "
+            "with val or test. If it is a class, declare all classes; if not, move it away",
+            found,
+            classes=[top.name for top in (*splits, *others)],
+        )
+    if len(splits) == 1 and Split.train in given:
+        raise UserError(
+            f"{root} holds the split folder {names} alone: no image is in the test split. To have its patients split, "
+            f"point --data.path at {next(iter(splits))}"
+        )
+    missing = "train" if Split.train not in given else "test"
+    raise UserError(
+        f"no image is in the {missing} split: {root} holds the split folders {names}. Name the folders train, val and "
+        "test; val is drawn from train where it is missing, and val is the test where test is"
+    )
+
+
+# -- what is no class -----------------------------------------------------------------------------------------------
+
+
+def _refuse_containers(bases: Mapping[Path, Sequence[Path]], found: _Found) -> None:
+    """Folders in the place of classes that are none, over all splits together."""
+    tops = [top for of_base in bases.values() for top in of_base if top.name not in found.declared]
+    pieces = pieces_of_one({top.name for top in tops})
+    odd = [top for top in tops if is_container(top.name) or split_of(top.name) or top.name in pieces]
+    names = list(dict.fromkeys(top.name for top in tops))
+    if len(odd) == len(tops) or any(not is_mask_folder(top.name, inside_a_class=False) for top in odd):
+        odd_names = list(dict.fromkeys(top.name for top in odd))
+    else:
+        odd_names = []  # masks beside classes are left out and counted
+    if odd_names:
+        _refuse(
+            found.root,
+            f"{_where(found.root, bases)} {_named(odd_names)}, no class{'es' if len(odd_names) > 1 else ''} by "
+            f"{'their names' if len(odd_names) > 1 else 'its name'}",
+            found,
+            classes=names,
+            inside=odd,
+        )
+    if is_series(names):
+        what = f"{_where(found.root, bases)} {len(names)} numbered folders ({_named(names)}): one a patient, it seems"
+        _refuse(found.root, f"{what}, not one a class", found, classes=names)
+    subs = {top: {sub.name for sub in subfolders(top) if not _is_plain(sub.name)} for top in tops}
+    _refuse_inside_out(bases, subs, found)
+
+
+def _refuse_inside_out(bases: Mapping[Path, Sequence[Path]], subs: Mapping[Path, set[str]], found: _Found) -> None:
+    """Splits inside classes, and the same two folders or more in every one of many."""
+    names = list(dict.fromkeys(top.name for top in subs))
+    words = sorted({sub for inner in subs.values() for sub in inner if split_of(sub)})
+    if {split_of(word) for word in words} >= {Split.train}:
+        one = len(subs) == 1
+        top = next(iter(subs))
+        raise UserError(
+            f"{_where(found.root, bases)} {_named(names)}, and splits lie inside ({_named(words)}). "
+            + (f"Point --data.path at {top}" if one else "SPLIT/CLASS is read, not CLASS/SPLIT: move them, or name the "
+               "images in a table with a split column (--data.table, --data.split-column)")
+        )  # fmt: skip
+    union = sorted(set().union(*subs.values()))
+    if len(names) == 1 and len(union) > 1:
+        what = f"{_where(found.root, bases)} one folder, {names[0]}, with {_named(union)} inside"
+        _refuse(found.root, what, found, inside=list(subs))
+    everywhere = all(sum(sub in inner for inner in subs.values()) * 2 > len(subs) for sub in union)
+    if len(union) > 1 and len(names) > max(2, len(union)) and everywhere and all(subs.values()):
+        _refuse(
+            found.root,
+            f"{_where(found.root, bases)} {len(names)} folders ({_named(names)}), and each holds {_named(union)}: "
+            "which of the two are the classes is not said",
+            found,
+            classes=names,
+        )
+
+
+def _is_plain(name: str) -> bool:
+    """A folder inside a class that is not worth a word: a container, or masks."""
+    return is_container(name) or is_mask_folder(name, inside_a_class=True)
+
+
+def _where(root: Path, bases: Mapping[Path, Sequence[Path]]) -> str:
+    if list(bases) == [root]:
+        return f"{root} holds"
+    return f"{root}, in {_named([base.name for base in bases])}, holds"
+
+
+def _refuse(
+    root: Path, what: str, found: _Found, *, classes: Sequence[str] = (), inside: Sequence[Path] = ()
+) -> NoReturn:
+    """Say what was found and every way out that there is."""
+    advice = []
+    tables = tables_beside(root, depth=2)
+    if tables:
+        advice.append(f"{name_tables(tables, root)} lies beside: name it by --data.table")
+    below = {top: [sub.name for sub in subfolders(top) if not _is_plain(sub.name)] for top in inside}
+    full = [top for top, subs in below.items() if len(subs) > 1]
+    if len(full) == 1:
+        advice.append(f"{full[0].name} holds {_named(below[full[0]])}: point --data.path at {full[0]}")
+    elif full:
+        lie = sorted(set().union(*below.values()))
+        advice.append(f"inside lie {_named(lie)}: bring each together in one folder a class")
+    if not tables and not full:
+        advice.append("put the images into one folder a class, or name them in a table (--data.table)")
+    if len(classes) > 1:
+        declared = f"--data.classes {' '.join(map(_quoted, classes))}"
+        said = declared if len(classes) <= N_NAMED * 2 else "declare all of them by --data.classes"
+        advice.append(f"if these are classes, {said}")
+    raise UserError(f"{what}. To go on: {'; '.join(advice)}")
+
+
+# -- the images of a class ------------------------------------------------------------------------------------------
+
+
+def _take_classes(base: Path, found: _Found, *, split: str) -> None:
+    """The images of each class folder in `base`."""
+    loose = sorted(path for path in base.iterdir() if path.is_file() and found.wanted(path))
+    found.loose += loose
+    if split:
+        found.n_hidden += sum(len(walk(folder, found.wanted).files) for folder in hidden_folders(base))
+    folders = subfolders(base)
+    if split and not folders:
+        _refuse(found.root, f"{base} holds {len(loose)} images and no class folder: their labels are not known", found)
+    for folder in folders:
+        tree = walk(folder, found.wanted)
+        found.n_hidden += tree.n_hidden
+        if is_mask_folder(folder.name, inside_a_class=False) and folder.name not in found.declared:
+            found.n_masks += len(tree.files)
+            continue
+        films = _without_masks(tree.files, folder)
+        found.n_masks += len(tree.files) - len(films)
+        if not films:
+            what = "masks alone" if tree.files else "no image"
+            raise UserError(f"class folder {folder} holds {what}; put images into it, or take it away")
+        below = {Path(parent).relative_to(folder).parts[:1] for parent in set(map(os.path.dirname, films))}
+        found.inner[folder.name] |= {name for parts in below for name in parts if not _is_plain(name)}
+        found.files += films
+        found.labels += [folder.name] * len(films)
+        found.splits += [split] * len(films)
+
+
+def _without_masks(files: Sequence[Path], folder: Path) -> list[Path]:
+    """The files that are no mask: by a folder's name on the way, or by that of a film which lies beside."""
+    parents = list(map(os.path.dirname, files))
+    of_masks = {
+        parent: any(is_mask_folder(part, inside_a_class=True) for part in Path(parent).relative_to(folder).parts)
+        for parent in set(parents)
+    }
+    stems = [file.stem for file in files]
+    there = set(zip(parents, stems, strict=True))
+    return [
+        file
+        for file, parent, stem in zip(files, parents, stems, strict=True)
+        if not of_masks[parent] and ((of := masked(stem)) is None or (parent, of) not in there)
+    ]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > N_NAMED else ""
+    return f"{', '.join(names[:N_NAMED])}{more}"
+
+
+def _quoted(name: str) -> str:
+    return repr(name) if " " in name else name

@@ -1,0 +1,48 @@
+"""Splits as folders or a column give them, and what becomes of a missing one: val is the test where test is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from data.images import Split
+from data.splits.words import SPLIT_WORDS
+from synthworth.errors import UserError
+
+
+def read_splits(words: Sequence[str], where: Callable[[int], str]) -> tuple[dict[Split, np.ndarray], dict[str, Any]]:
+    """Rows of each split that has any, int64 ascending; and notes on them.
+
+    Where train and val are given and no test, val is the test: the suite chooses nothing by it, for val is then drawn
+    from the patients of train, as it is wherever val is missing. Whoever gave a val may have chosen by it before, so
+    the note says it.
+
+    Parameters
+    ----------
+    words
+        Of each image.
+    where
+        How a message names image i.
+
+    Raises
+    ------
+    UserError
+        For a word that is no split, and where train, or both val and test, hold no image.
+    """
+    given = []
+    for i, word in enumerate(words):
+        if word.lower() not in SPLIT_WORDS:
+            raise UserError(f"{where(i)} is in split {word!r}; there are train, val, test and reserve")
+        given.append(SPLIT_WORDS[word.lower()])
+    parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
+    parts = {split: at for split, at in parts.items() if len(at)}
+    notes = {}
+    if {Split.train, Split.val} <= set(parts) and Split.test not in parts:
+        parts[Split.test] = parts.pop(Split.val)
+        notes["test"] = f"no test split is given: the {len(parts[Split.test])} images of val are the test"
+    for split in (Split.train, Split.test):
+        if split not in parts:
+            raise UserError(f"no image is in the {split.value} split; there are {', '.join(s.value for s in parts)}")
+    return parts, notes

@@ -1,0 +1,59 @@
+"""Which files lie in a tree of folders; what editors, archives and storage left behind is skipped and counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HIDDEN = (".", "__", "@", "#recycle", "#snapshot", "~", "$")
+"""How the folders begin that are none of the user's: .ipynb_checkpoints, __MACOSX, @eaDir, #recycle."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Files in the order of their paths, and how many more lie in hidden folders."""
+
+    files: list[Path]
+    n_hidden: int
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder is none of the user's, by its name."""
+    return name.lower().startswith(HIDDEN)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders directly in a folder that are not hidden, by name; links to folders count."""
+    return [path for path in _folders(folder) if not is_hidden(path.name)]
+
+
+def hidden_folders(folder: Path) -> list[Path]:
+    """The hidden folders directly in a folder."""
+    return [path for path in _folders(folder) if is_hidden(path.name)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
+def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
+    """The wanted files below a folder, hidden folders apart; links to folders are followed, each folder once."""
+    files: list[Path] = []
+    n_hidden, seen = 0, set()
+    below = {os.fspath(root): False}  # folder: whether it lies in a hidden one
+    for folder, names, there in os.walk(root, followlinks=True):
+        real, hidden = os.path.realpath(folder), below.pop(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        below |= {os.path.join(folder, name): hidden or is_hidden(name) for name in names}
+        found = [path for name in there if wanted(path := Path(folder, name))]
+        if hidden:
+            n_hidden += len(found)
+        else:
+            files += found
+    return Tree(sorted(files, key=lambda file: file.parts), n_hidden)
