@@ -15,13 +15,16 @@ from synthworth.errors import UserError
 
 NOT_IDENTITY = {"identity": False}
 """`field(metadata=NOT_IDENTITY)` marks a configuration field that changes where or how fast, never what."""
+UNLESS_DEFAULT = {"identity": "unless default"}
+"""`field(metadata=UNLESS_DEFAULT)` marks an option that came later. At its default it is as if it were not there, so that
+what was kept under a key before is found again."""
 
 
 def plain(value: Any) -> Any:
     """Reduce a configuration value to what JSON can say, so that equal meanings become equal texts.
 
-    Dataclasses lose the fields marked `NOT_IDENTITY`; tuples become lists; paths and enums become strings;
-    a float that is a whole number becomes an integer (`1.0` and `1` are one ratio).
+    Dataclasses lose the fields marked `NOT_IDENTITY`, and those marked `UNLESS_DEFAULT` that have their default; tuples
+    become lists; paths and enums become strings; a float that is a whole number becomes an integer (`1.0` and `1` are one ratio).
 
     Raises
     ------
@@ -31,8 +34,7 @@ def plain(value: Any) -> Any:
         For a type that has no canonical form.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = (f for f in dataclasses.fields(value) if f.metadata.get("identity", True))
-        return {f.name: plain(getattr(value, f.name)) for f in fields}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if _counts(f, value)}
     if isinstance(value, enum.Enum):
         return plain(value.value)
     if value is None or isinstance(value, (str, bool)):
@@ -52,6 +54,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(plain(v) for v in value)
     raise TypeError(f"{type(value).__name__} has no canonical form; configurations hold plain values")
+
+
+def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field of a dataclass is part of its identity."""
+    identity = field.metadata.get("identity", True)
+    if identity == UNLESS_DEFAULT["identity"]:
+        return bool(getattr(value, field.name) != field.default)
+    return bool(identity)
 
 
 def canonical(value: Any) -> str:
