@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from data.base import BaseDataset
 from data.films.decode import SMALLEST, Fit, decode_film, fit_square, in_order, to_channels
+from data.films.remarks import Remark, Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.images import ImageSet, Split
 from synthworth.artifacts import ensure_folder
@@ -56,6 +57,8 @@ class FilmDataset(BaseDataset):
     """
 
     Config = FilmConfig
+    heard: ClassVar[tuple[str, ...]] = ()
+    """Loggers of the libraries that read films: what they warn of is said once for all films."""
 
     def films(self) -> FilmTable:
         """Which films there are; asked once. No pixel is decoded for it.
@@ -145,12 +148,21 @@ class FilmDataset(BaseDataset):
             with (
                 closing(cache),
                 Progress("decode", len(table), done=cache.done, unit="films") as bar,
-                closing(in_order(self.film, (table.paths[row] for row in cache.waiting()))) as films,
+                libraries_heard(*self.heard),
+                closing(in_order(self._film_and_remarks, (table.paths[row] for row in cache.waiting()))) as films,
             ):
-                for film in films:
-                    cache.add(film)
+                private = Remarks()
+                for film, said in films:
+                    private.add((s for s in said if s.private), name=str(table.paths[cache.next_row]))
+                    cache.add(film, remarks=[s.text for s in said if not s.private])
                     bar.advance()
+                private.log()
                 cache.publish(root)
+
+    def _film_and_remarks(self, path: Path) -> tuple[np.ndarray | UserError, list[Remark]]:
+        """What `film` gives, and what is to be said about it."""
+        with listening() as said:
+            return self.film(path), said
 
     def film(self, path: Path) -> np.ndarray | UserError:
         """uint8 (C, S, S), or with `on_bad` skip the reason why there is none."""

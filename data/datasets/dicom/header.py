@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
+from data.datasets.dicom.elements import is_given, number, word
+from data.datasets.dicom.opening import open_film, open_header
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
@@ -32,9 +34,8 @@ AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
 A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 OLDEST = 120  # years
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"  # item (FFFE,E0DD), in little endian as all compressed films are (PS3.5 A.4)
-DAMAGED = (
-    OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, struct.error,
-)  # fmt: skip
+DAMAGED = OSError, EOFError, ValueError, RuntimeError, zlib.error  # in words that were meant for a reader
+SENSELESS = TypeError, AttributeError, LookupError, ArithmeticError, struct.error  # in Python's own
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def read_facts(path: Path) -> Facts:
         When it is not a DICOM file, or holds no image; the message names the file.
     """
     with _naming(path):
-        return _facts(path, _read(path, only=FACTS))
+        if not path.stat().st_size:
+            raise _unreadable(path, "the file is empty")
+        return _facts(path, open_header(path, only=FACTS))
 
 
 def _facts(path: Path, header: Dataset) -> Facts:
@@ -116,12 +119,14 @@ def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 
     """
     with _naming(path):
         header = _read(path)
-        frames = int(header.get("NumberOfFrames") or 1)
+        frames = number(header, "NumberOfFrames") if is_given(header, "NumberOfFrames") else 1
+        if frames is None:
+            raise _unreadable(path, "its NumberOfFrames is no number")
         if frames > 1:
-            raise _unreadable(path, f"it holds {frames} frames, and a film has one")
-        photometric = str(header.PhotometricInterpretation)
+            raise _unreadable(path, f"it holds {frames:g} frames, and a film has one")
+        photometric = word(header, "PhotometricInterpretation")
         if photometric not in (*GREY, *COLOUR):
-            raise _unreadable(path, f"photometric interpretation {photometric!r} is not known here")
+            raise _unreadable(path, f"PhotometricInterpretation {photometric!r} is not known here")
         _require_decoder(path, header)
         return _decode(header, windowing, grey=photometric in GREY)
 
@@ -129,11 +134,13 @@ def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 
 def _decode(header: Dataset, windowing: Windowing, *, grey: bool) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
-    pixels = pixel_array(header)
+    pixels = pixel_array(header, correct_unused_bits=False)  # which bits count is said in `stored`
+    if pixels.ndim == (3 if number(header, "SamplesPerPixel") == 1 else 4):
+        raise ValueError(f"it holds the pixels of {len(pixels)} frames, and a film has one")
     if not grey:
         return to_colour(pixels, header)
     if pixels.ndim != 2:
-        raise ValueError(f"its pixels have shape {pixels.shape}")
+        raise ValueError(f"its pixels have shape {pixels.shape}, and a grey film has one sample a pixel")
     return to_uint8(pixels, header, windowing)
 
 
@@ -152,19 +159,21 @@ def _naming(path: Path) -> Iterator[None]:
         raise _unreadable(path, "it is not a DICOM file") from error
     except (*DAMAGED, BytesLengthException) as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
+    except SENSELESS as error:
+        raise _unreadable(path, f"it is damaged, or its header makes no sense ({error})") from error
 
 
-def _read(path: Path, *, only: Sequence[str] | None = None) -> Dataset:
-    from pydicom import dcmread
-
-    if not path.stat().st_size:
-        raise _unreadable(path, "the file is empty")
-    if only is not None:
-        return dcmread(path, stop_before_pixels=True, specific_tags=list(only))
+def _read(path: Path) -> Dataset:
     content = path.read_bytes()
-    header = dcmread(io.BytesIO(content))
+    if not content:
+        raise _unreadable(path, "the file is empty")
+    header = open_film(content)
     if "PixelData" not in header:
-        raise _unreadable(path, "it holds no pixels, or is cut short")
+        is_real = "FloatPixelData" in header or "DoubleFloatPixelData" in header
+        what = "its pixels are floating-point numbers" if is_real else "it holds no pixels, or is cut short"
+        raise _unreadable(path, what)
+    if not is_given(header, "PixelData"):
+        raise _unreadable(path, "its pixel data is empty")
     if _is_cut_short(header, content):
         raise _unreadable(path, "it is cut short")
     return header
