@@ -6,8 +6,10 @@ import numpy as np
 
 from synthworth.errors import UserError
 
-PERCENTILES = 0.5, 99.5
-WHOLE = 0.0, 100.0
+Shares = tuple[float, float]  # percent of the pixels, from 0 to 100
+PERCENTILES: Shares = (0.5, 99.5)
+WHOLE: Shares = (0.0, 100.0)
+LONGEST_TABLE = 1 << 16  # values: 16 bits a pixel
 
 
 def check_percentiles(percentiles: tuple[float, float]) -> None:
@@ -23,9 +25,7 @@ def check_percentiles(percentiles: tuple[float, float]) -> None:
         raise UserError(f"--data.percentiles {low:g} {high:g}: two ascending numbers from 0 to 100 are needed")
 
 
-def ramp(
-    values: np.ndarray, counts: np.ndarray, shares: tuple[float, float]
-) -> np.ndarray:  # (V,), (V,) -> float64 (V,), 0..1
+def ramp(values: np.ndarray, counts: np.ndarray, shares: Shares) -> np.ndarray:  # (V,), (V,) -> float64 (V,), 0..1
     """Brightness that rises evenly from one percentile of the pixels to another, and is black and white outside.
 
     Where nearly all pixels have one value, what little there is beside it decides: then it rises from the smallest to
@@ -47,6 +47,30 @@ def ramp(
     return rising
 
 
-def _percentiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, float]) -> tuple[float, float]:
+def window_picture(
+    pixels: np.ndarray, shares: Shares
+) -> np.ndarray:  # any numbers (H, W) or (H, W, 3) -> uint8 of that shape, black is 0
+    """A picture at 8 bits, by `ramp` over all its pixels, and over all its colours alike.
+
+    Raises
+    ------
+    ValueError
+        When a pixel is NaN or infinite.
+    """
+    if not np.isfinite(pixels).all():
+        raise ValueError("its pixels hold NaN or infinity")
+    if pixels.dtype.kind in "iu" and int(pixels.max()) - int(pixels.min()) < LONGEST_TABLE:
+        low = int(pixels.min())
+        at = (pixels.astype(np.int64) - low).ravel()
+        counts = np.bincount(at)
+        values = np.arange(low, low + len(counts))
+    else:
+        values, at, counts = np.unique(pixels, return_inverse=True, return_counts=True)
+    table = np.round(255 * ramp(values.astype(np.float64), counts, shares)).astype(np.uint8)
+    shown: np.ndarray = table[at].reshape(pixels.shape)
+    return shown
+
+
+def _percentiles(values: np.ndarray, counts: np.ndarray, shares: Shares) -> tuple[float, float]:
     low, high = np.percentile(values, shares, weights=counts, method="inverted_cdf")
     return float(low), float(high)

@@ -23,7 +23,7 @@ from data.films.dataset import digest_stats, stat_films
 from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
-from data.films.windowing import PERCENTILES, check_percentiles
+from data.films.windowing import PERCENTILES
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
 from synthworth.progress import track
@@ -69,7 +69,6 @@ class Dicom(Folder):
 
     def __init__(self, config: DicomConfig | None = None) -> None:
         super().__init__(config)
-        check_percentiles(self.config.percentiles)
         self.windowing = Windowing(self.config.window, self.config.percentiles)
 
     def source(self) -> Mapping[str, Any]:
@@ -115,6 +114,10 @@ class Dicom(Folder):
             As `data.datasets.dicom.header.read_film`.
         """
         return read_film(path, self.windowing)
+
+    def is_film(self, path: Path) -> bool:
+        """Whether a file is called .dcm or .dicom, or begins as a DICOM file does."""
+        return is_film(path)
 
     @cached_property
     def _key(self) -> bytes:

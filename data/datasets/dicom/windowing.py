@@ -11,7 +11,7 @@ from data.datasets.dicom.elements import number, word
 from data.datasets.dicom.stored import values_of
 from data.datasets.dicom.voi import brightness, depth, to_real
 from data.films.remarks import remark
-from data.films.windowing import PERCENTILES, WHOLE, ramp
+from data.films.windowing import LONGEST_TABLE, PERCENTILES, WHOLE, ramp
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Window = Literal["header", "percentile", "full"]
 GREY = ("MONOCHROME1", "MONOCHROME2")
 SHAPES = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}  # PresentationLUTShape, PS3.3 C.8.11.3.1.2
-LONGEST_TABLE = 1 << 16  # values: 16 bits a pixel
 
 
 @dataclass(frozen=True)
