@@ -17,6 +17,7 @@ import numpy as np
 
 from data.base import BaseDataset
 from data.films.decode import SMALLEST, Fit, decode_film, fit_square, in_order, to_channels
+from data.films.looks import Look, look_at
 from data.films.remarks import Remark, Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.images import ImageSet, Split
@@ -80,6 +81,10 @@ class FilmDataset(BaseDataset):
         """
         config = self.config
         return decode_film(path, channels=config.channels, target=config.resize or config.size, fit=config.fit)
+
+    def look(self, path: Path) -> Look | None:
+        """What can be seen of a film's file without decoding it; None where nothing can."""
+        return look_at(path)
 
     @cached_property
     def table(self) -> FilmTable:

@@ -20,6 +20,7 @@ from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
 from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_table
 from data.films.dataset import digest_stats, stat_films
+from data.films.looks import Look
 from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
@@ -114,6 +115,10 @@ class Dicom(Folder):
             As `data.datasets.dicom.header.read_film`.
         """
         return read_film(path, self.windowing)
+
+    def look(self, path: Path) -> Look:
+        """What its header says of a film's file."""
+        return self._facts(path).look
 
     def is_film(self, path: Path) -> bool:
         """Whether a file is called .dcm or .dicom, or begins as a DICOM file does."""

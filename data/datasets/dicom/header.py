@@ -18,6 +18,7 @@ from data.attributes import AGE_BANDS, UNKNOWN
 from data.datasets.dicom.elements import is_given, number, word
 from data.datasets.dicom.opening import open_film, open_header
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
+from data.films.looks import Look
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 FACTS = (
     "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate",
-    "ViewPosition", "Rows", "Columns",
+    "ViewPosition", "Rows", "Columns", "PhotometricInterpretation", "BitsStored",
 )  # fmt: skip
 SEXES = ("F", "M", "O")
 AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
@@ -52,6 +53,8 @@ class Facts:
         Whether `patient` is a patient's number.
     sex, age_band, view
         For subgroup rows; "unknown" where the header does not say.
+    look
+        What can be seen of the file: its transfer syntax, its photometric interpretation and bits, and its size.
     """
 
     film: str
@@ -60,6 +63,7 @@ class Facts:
     sex: str
     age_band: str
     view: str
+    look: Look
 
 
 def require_pydicom() -> None:
@@ -103,7 +107,15 @@ def _facts(path: Path, header: Dataset) -> Facts:
         sex=_one_of(header.get("PatientSex"), SEXES),
         age_band=_age_band(header),
         view=str(header.get("ViewPosition") or UNKNOWN).strip() or UNKNOWN,
+        look=_look(header),
     )
+
+
+def _look(header: Dataset) -> Look:
+    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    bits = number(header, "BitsStored")
+    mode = " ".join([word(header, "PhotometricInterpretation"), *([f"of {bits:g} bits"] if bits else [])])
+    return Look(f"DICOM {getattr(syntax, 'name', '')}".strip(), mode, int(header.Columns), int(header.Rows))
 
 
 def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
