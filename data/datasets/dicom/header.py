@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
-from data.datasets.dicom.elements import is_given, number, word
+from data.datasets.dicom.elements import is_given, number, numbers, word
 from data.datasets.dicom.opening import open_film, open_header
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
 from data.films.looks import Look
@@ -30,6 +30,7 @@ FACTS = (
     "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate",
     "ViewPosition", "Rows", "Columns", "PhotometricInterpretation", "BitsStored",
 )  # fmt: skip
+WHOLE_NUMBERS = "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"
 SEXES = ("F", "M", "O")
 AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
 A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
@@ -95,27 +96,28 @@ def read_facts(path: Path) -> Facts:
 
 
 def _facts(path: Path, header: Dataset) -> Facts:
-    if not header.get("Rows") or not header.get("Columns"):
+    height, width = (number(header, name) or 0 for name in ("Rows", "Columns"))
+    if min(height, width) < 1:
         raise _unreadable(path, "it holds no image")
-    number = " ".join(str(header.get("PatientID") or "").split()).casefold()
+    patient = " ".join(str(header.get("PatientID") or "").split()).casefold()
     study = str(header.get("StudyInstanceUID") or "")
     film = str(header.get("SOPInstanceUID") or "")
     return Facts(
         film=film or file_sha256(path),
-        patient=f"number {number}" if number else f"study {study}" if study else None,
-        known=bool(number),
+        patient=f"number {patient}" if patient else f"study {study}" if study else None,
+        known=bool(patient),
         sex=_one_of(header.get("PatientSex"), SEXES),
         age_band=_age_band(header),
         view=str(header.get("ViewPosition") or UNKNOWN).strip() or UNKNOWN,
-        look=_look(header),
+        look=_look(header, round(width), round(height)),
     )
 
 
-def _look(header: Dataset) -> Look:
+def _look(header: Dataset, width: int, height: int) -> Look:
     syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
     bits = number(header, "BitsStored")
     mode = " ".join([word(header, "PhotometricInterpretation"), *([f"of {bits:g} bits"] if bits else [])])
-    return Look(f"DICOM {getattr(syntax, 'name', '')}".strip(), mode, int(header.Columns), int(header.Rows))
+    return Look(f"DICOM {getattr(syntax, 'name', '')}".strip(), mode, width, height)
 
 
 def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
@@ -131,16 +133,25 @@ def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 
     """
     with _naming(path):
         header = _read(path)
-        frames = number(header, "NumberOfFrames") if is_given(header, "NumberOfFrames") else 1
-        if frames is None:
-            raise _unreadable(path, "its NumberOfFrames is no number")
+        for name in WHOLE_NUMBERS:
+            _whole_number(path, header, name)
+        frames = _whole_number(path, header, "NumberOfFrames") if is_given(header, "NumberOfFrames") else 1
         if frames > 1:
-            raise _unreadable(path, f"it holds {frames:g} frames, and a film has one")
+            raise _unreadable(path, f"it holds {frames} frames, and a film has one")
         photometric = word(header, "PhotometricInterpretation")
         if photometric not in (*GREY, *COLOUR):
             raise _unreadable(path, f"PhotometricInterpretation {photometric!r} is not known here")
         _require_decoder(path, header)
         return _decode(header, windowing, grey=photometric in GREY)
+
+
+def _whole_number(path: Path, header: Dataset, name: str) -> int:
+    if not is_given(header, name):
+        raise _unreadable(path, f"its header has no {name}")
+    found = numbers(header, name)
+    if len(found) != 1 or found[0] is None or not float(found[0]).is_integer():
+        raise _unreadable(path, f"its {name} is no whole number")
+    return int(found[0])
 
 
 def _decode(header: Dataset, windowing: Windowing, *, grey: bool) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.datasets.dicom.elements import number
 from data.films.remarks import remark
 
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ def _unsigned(pixels: np.ndarray) -> np.ndarray:
 
 def _brought_down(pixels: np.ndarray, header: Dataset, bits: int) -> np.ndarray:
     """Values that end at HighBit, shifted to end at BitsStored - 1; as they are where HighBit cannot be right."""
-    given = header.get("HighBit")
-    shift = bits - 1 if given is None else int(given)
-    shift -= bits - 1
+    given = number(header, "HighBit")
+    shift = 0 if given is None else round(given) - (bits - 1)
     if shift == 0:
         return pixels
     raw = _unsigned(pixels)
@@ -90,8 +90,8 @@ def _overlay_bits(header: Dataset) -> int:
     bits = 0
     for group in OVERLAYS:
         place = header.get((group, 0x0102))
-        if place is not None and (group, 0x3000) not in header:
-            bits |= 1 << int(place.value or 0)
+        if place is not None and (group, 0x3000) not in header and isinstance(place.value, int):
+            bits |= 1 << place.value
     return bits
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.datasets.dicom.elements import number, numbers, word
+from data.datasets.dicom.elements import is_given, number, numbers, word
 from data.films.remarks import remark
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def to_real(values: np.ndarray, header: Dataset) -> tuple[np.ndarray, bool]:
     from pydicom.pixels import apply_modality_lut
 
     plain = values.astype(np.float64)
-    if header.get("ModalityLUTSequence"):
+    if is_given(header, "ModalityLUTSequence"):
         try:
             item = header.ModalityLUTSequence[0]
             if 8 < item.LUTDescriptor[2] < 16:  # pydicom knows 8 and 16, and a table of 12 bits fits 16
@@ -44,7 +44,7 @@ def to_real(values: np.ndarray, header: Dataset) -> tuple[np.ndarray, bool]:
         return plain, True
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     if len(there) == 2 and slope and intercept is not None:
-        return np.asarray(apply_modality_lut(values, header), dtype=np.float64), True
+        return plain * slope + intercept, True
     if len(there) == 1 and (slope == 1 or intercept == 0):
         return plain, True
     remark("the rescale slope or intercept is missing, empty, 0 or no number; both were left out, and so was a window "
@@ -65,22 +65,23 @@ def brightness(real: np.ndarray, header: Dataset) -> np.ndarray | None:
     Brightness, 0..1
         None where there is neither LUT nor window. Where there is one that cannot be used, a remark says so.
     """
-    if header.get("VOILUTSequence"):
-        shown = _by_table(real, header.VOILUTSequence[0], big_endian=header.original_encoding[1] is False)
+    if is_given(header, "VOILUTSequence"):
+        shown = _by_table(real, header)
         if shown is not None:
             return shown
     return _by_window(real, header)
 
 
-def _by_table(real: np.ndarray, item: Dataset, *, big_endian: bool) -> np.ndarray | None:
+def _by_table(real: np.ndarray, header: Dataset) -> np.ndarray | None:
     """What a VOI LUT shows, 0..1 (PS3.3 C.11.2.1.1).
 
     Pydicom's own look-up is not asked: it counts entries in the type of the table, so that 4096 entries of 8 bits come
     out as noise.
     """
     try:
+        item = header.VOILUTSequence[0]
         n, first, bits = (int(value) for value in item.LUTDescriptor)
-        table = _entries(item, n or 1 << 16, big_endian=big_endian)
+        table = _entries(item, n or 1 << 16, big_endian=header.original_encoding[1] is False)
     except UNUSABLE:
         remark("the VOI LUT cannot be read and was left out")
         return None
