@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
@@ -70,6 +72,24 @@ def film(
 
 def shown(path: Path, window: str = "header", percentiles: tuple[float, float] = (0.5, 99.5)) -> np.ndarray:
     return read_film(path, Windowing(window, percentiles))  # type: ignore[arg-type]
+
+
+def with_bytes(path: Path, *, representation: str = "DS", **elements: bytes) -> Path:
+    """Write elements into a film as they are, whatever pydicom would say of them."""
+    ds = dcmread(path)
+    for name, value in elements.items():
+        tag = Tag(name)
+        ds._dict[tag] = RawDataElement(tag, representation, len(value), value, 0, False, True)
+    ds.save_as(path)
+    return path
+
+
+def lut(data: list[int], *, first: int, bits: int) -> Dataset:
+    """One item of a VOI or modality LUT sequence."""
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [len(data), first, bits], data
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    return item
 
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("pydicom", reason="pydicom is not installed")
 
 import pydicom.pixels
-from dicom_files import BAD, RAMP, film, shown
+from dicom_files import BAD, RAMP, film, lut, shown
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -75,13 +75,6 @@ def test_a_film_whose_header_makes_no_numbers_is_not_black(tmp_path, more) -> No
         pytest.raises(UserError, match=r"a.dcm: its header's numbers .* make no brightness of its pixels"),
     ):
         shown(film(tmp_path / "a.dcm", RAMP, **{"RescaleIntercept": 0, **more}))
-
-
-def lut(data: list[int], *, first: int, bits: int) -> Dataset:
-    item = Dataset()
-    item.LUTDescriptor, item.LUTData = [len(data), first, bits], data
-    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
-    return item
 
 
 def test_a_voi_lut_goes_before_a_window(tmp_path) -> None:

@@ -28,7 +28,7 @@ class AuditOptions:
     """Audit a dataset's splits, prepared first if it is not yet.
 
     Counts, co-occurrence, duplicates and near duplicates across splits, label conflicts, films that show nothing, and
-    what view, sex or age alone tell of the class.
+    what view, sex or age alone tell of the class, or file mode, format and size, border and mean grey.
     """
 
     dataset: str = "folder"
@@ -42,9 +42,9 @@ class AuditOptions:
     threshold: float = THRESHOLD
     """Similarity, up to 1, from which two films of different splits count as near duplicates."""
     replicates: int = 500
-    """Bootstrap replicates behind the intervals of the attribute shortcuts."""
+    """Bootstrap replicates behind the intervals of the shortcuts."""
     seed: int = 0
-    """Draws folds and replicates of the attribute shortcuts."""
+    """Draws folds and replicates of the shortcuts."""
     json: bool = False
     """Print JSON."""
 
@@ -92,6 +92,7 @@ def main(args: Sequence[str]) -> int:
     sets = {split: dataset.load(made.folder, split) for split in Split if split.value in index["splits"]}
     found = audit_dataset(
         sets,
+        dataset=dataset,
         notes=index.get("notes"),
         threshold=options.threshold,
         n_replicates=options.replicates,

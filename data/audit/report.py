@@ -10,6 +10,7 @@ import numpy as np
 
 from data.audit.duplicates import CONSTANT_STD, THRESHOLD, NearDuplicates, describe, near_duplicates
 from data.audit.leaks import AuditReport, DuplicateGroup, audit
+from data.audit.seen import OF_PIXELS, shortcuts_seen
 from data.audit.shortcuts import TOGETHER, Shortcut, measure_shortcuts
 from data.images import ImageSet, Split
 from data.splits.leaks import N_EXAMPLES
@@ -37,6 +38,8 @@ class DatasetAudit:
         Names of films that show nothing.
     shortcuts
         AUROC of attributes alone.
+    seen
+        AUROC of what can be seen of a film at a glance: file mode, format and size, border, mean grey.
     attributes : by name and split
         Films by value (of up to 20 values).
     skipped
@@ -54,6 +57,7 @@ class DatasetAudit:
     constant: Mapping[str, tuple[str, ...]]
     shortcuts: tuple[Shortcut, ...]
     attributes: Mapping[str, Mapping[str, Mapping[str, int]]]
+    seen: tuple[Shortcut, ...] = ()
     skipped: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +102,7 @@ class DatasetAudit:
             what = "attributes together tell" if shortcut.attribute == TOGETHER else f"{shortcut.attribute} alone tells"
             interval = f"[{shortcut.low:.3f}, {shortcut.high:.3f}]"
             lines.append(f"{what} {shortcut.class_name}: AUROC {shortcut.auroc:.3f} {interval}")
+        lines += [_at_a_glance(shortcut) for shortcut in self.seen if shortcut.notable]
         return tuple(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -115,6 +120,7 @@ class DatasetAudit:
             "constant_below_std": CONSTANT_STD,
             "attributes": {name: {s: dict(n) for s, n in by.items()} for name, by in self.attributes.items()},
             "shortcuts": [shortcut.to_json() for shortcut in self.shortcuts],
+            "seen": [shortcut.to_json() for shortcut in self.seen],
             "n_skipped": len(self.skipped),
             "skipped": [dict(skip) for skip in self.skipped[:N_EXAMPLES]],
             "notes": dict(self.notes),
@@ -122,9 +128,16 @@ class DatasetAudit:
         }
 
 
+def _at_a_glance(shortcut: Shortcut) -> str:
+    doubt = " (it may be the disease or the machine)" if shortcut.attribute in OF_PIXELS else ""
+    interval = f"[{shortcut.low:.3f}, {shortcut.high:.3f}]"
+    return f"{shortcut.attribute} alone tells {shortcut.class_name}: AUROC {shortcut.auroc:.3f} {interval}{doubt}"
+
+
 def audit_dataset(
     sets: Mapping[Split, ImageSet],
     *,
+    dataset: Any = None,
     notes: Mapping[str, Any] | None = None,
     threshold: float = THRESHOLD,
     n_replicates: int = 500,
@@ -134,6 +147,8 @@ def audit_dataset(
 
     Parameters
     ----------
+    dataset
+        Where the images come from; of one made of files, these are looked at.
     notes
         What the index of the prepared dataset says of its making; `skipped` lists films that could not be read.
     threshold
@@ -157,6 +172,7 @@ def audit_dataset(
         constant={s.value: _named(images, described[s][1] < CONSTANT_STD) for s, images in sets.items()},
         shortcuts=measure_shortcuts(sets, n_replicates=n_replicates, seed=seed),
         attributes=_count_attributes(sets),
+        seen=shortcuts_seen(sets, dataset, n_replicates=n_replicates, seed=seed),
         skipped=tuple(said.pop("skipped", ())),
         notes=said,
     )

@@ -1,9 +1,9 @@
-"""Attribute shortcuts: how well view, sex or age alone tell a class from the others, without any pixel."""
+"""Shortcuts: how well view, sex or age (or whatever else is given) alone tell a class from the others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ N_ENOUGH = 100  # films with and without the class, from which on the test split
 NOTABLE = 0.55  # lower end of the interval from which on a shortcut is warned of
 PRIOR = 2.0  # films at the overall rate, that a category's own are mixed with
 ON_TEST = "fitted on train, read on test"
+LITTLE = f"at most {NOTABLE}: no interval was drawn"
 CROSSED = f"{N_FOLDS} folds by patient over all films"
 
 
@@ -28,7 +29,8 @@ class Shortcut:
     Parameters
     ----------
     auroc, low, high
-        None where there is no film with (or none without) the class; then `note` says so.
+        None where there is no film with (or none without) the class, and the interval where it was not wanted; then
+        `note` says so.
     n_positive, n_negative, n_patients
         Of the films that were read.
     basis
@@ -98,7 +100,7 @@ class _Reading:
 
 
 def measure_shortcuts(
-    sets: Mapping[Split, ImageSet], *, n_replicates: int = 500, seed: int = 0
+    sets: Mapping[Split, ImageSet], *, n_replicates: int = 500, seed: int = 0, in_short: bool = False
 ) -> tuple[Shortcut, ...]:
     """AUROC of every attribute, and of all of them together, for every class (of two classes, for the second).
 
@@ -109,6 +111,12 @@ def measure_shortcuts(
     at 0.5 or a little below it over the folds.
 
     Empty when the images carry no attribute that takes more than one value.
+
+    Parameters
+    ----------
+    in_short
+        Leave out all of them together, and the interval where the AUROC itself is not above 0.55: many attributes then
+        cost little.
     """
     films = _gather(sets, seed=seed)
     if not films.names:
@@ -119,14 +127,14 @@ def measure_shortcuts(
     on_test = _reading(films, np.flatnonzero(films.is_test), np.zeros_like(films.folds), ON_TEST, **draws)
     crossed = _reading(films, np.arange(len(films.folds)), films.folds, CROSSED, **draws)
     columns = {name: [k] for k, name in enumerate(films.names)}
-    if len(columns) > 1:
+    if len(columns) > 1 and not in_short:
         columns[TOGETHER] = list(range(len(films.names)))
     found = []
     for k in chosen:
         held = films.marks[on_test.rows, k]
         enough = films.is_train.any() and min(int(held.sum()), int((~held).sum())) >= N_ENOUGH
         reading = on_test if enough else crossed
-        found += [_measure(films, name, at, k, classes[k], reading) for name, at in columns.items()]
+        found += [_measure(films, name, at, k, classes[k], reading, in_short=in_short) for name, at in columns.items()]
     return tuple(found)
 
 
@@ -197,7 +205,16 @@ def _numbers(values: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _measure(films: _Films, name: str, columns: Sequence[int], k: int, class_name: str, reading: _Reading) -> Shortcut:
+def _measure(
+    films: _Films,
+    name: str,
+    columns: Sequence[int],
+    k: int,
+    class_name: str,
+    reading: _Reading,
+    *,
+    in_short: bool,
+) -> Shortcut:
     truth, rows = films.marks[:, k], reading.rows
     n_positive, n_negative = int(truth[rows].sum()), int((~truth[rows]).sum())
     counted = {
@@ -213,7 +230,12 @@ def _measure(films: _Films, name: str, columns: Sequence[int], k: int, class_nam
         fit = films.is_train if reading.basis == ON_TEST else films.folds != fold
         at = reading.folds == fold
         score[at] = _scores(patterns, pattern[fit], truth[fit])[pattern[rows[at]]]
-    auroc, replicates = _stratified_auroc(score, truth[rows], reading)
+    at_first = replace(reading, weights=reading.weights[:1]) if in_short else reading
+    auroc, replicates = _stratified_auroc(score, truth[rows], at_first)
+    if in_short and auroc is not None:
+        if auroc <= NOTABLE:
+            return Shortcut(name, class_name, auroc, None, None, **counted, note=LITTLE)
+        auroc, replicates = _stratified_auroc(score, truth[rows], reading)
     if auroc is None:
         note = f"no film {'without' if n_positive else 'with'} {class_name}"
         if n_positive and n_negative:

@@ -30,6 +30,7 @@ def print_audit(out: Console, found: DatasetAudit) -> None:
     _print_films(out, found)
     _print_near(out, found)
     _print_shortcuts(out, found)
+    _print_seen(out, found)
     for name, value in found.notes.items():
         out.print(escape(f"note: {name}: {value}"))
     for skip in found.skipped[:N_ROWS]:
@@ -148,8 +149,26 @@ def _print_shortcuts(out: Console, found: DatasetAudit) -> None:
     out.print("; ".join([*said, *map(escape, notes)]))
 
 
+def _print_seen(out: Console, found: DatasetAudit) -> None:
+    """Of each thing that can be seen at a glance, the class that it tells best."""
+    from rich.markup import escape
+
+    if not found.seen:
+        return
+    title = f"AUROC of what is seen at a glance, the class it tells best (! its interval lies above {NOTABLE})"
+    made = _table(title, ("seen", "class", "AUROC", "with / without", "read on"), left=2)
+    for name in dict.fromkeys(s.attribute for s in found.seen):
+        best = max((s for s in found.seen if s.attribute == name), key=lambda s: s.auroc or 0.0)
+        counts = f"{best.n_positive:,} / {best.n_negative:,}"
+        read = "test" if best.basis == ON_TEST else "folds"
+        made.add_row(escape(name), escape(best.class_name), _cell(best), counts, read)
+    out.print(made)
+
+
 def _cell(shortcut: Shortcut) -> str:
     if shortcut.auroc is None:
         return "null"
+    if shortcut.low is None:
+        return f"{shortcut.auroc:.2f} "
     low, high = (f"{end:.2f}".lstrip("0") for end in (shortcut.low or 0.0, shortcut.high or 0.0))
     return f"{shortcut.auroc:.2f} [{low}, {high}]{'!' if shortcut.notable else ' '}"

@@ -6,12 +6,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from data.films.remarks import Remark, Remarks, how_many
 from data.films.table import columns_of
 from data.images import Split, fingerprint_of
 from data.prepared import CACHE_VERSION, METADATA, write_csv, write_index, write_rows
@@ -78,13 +79,17 @@ class _GrowingArray:
 
 @dataclass
 class _Journal:
-    """What of the films is safely on disk: `done` films were taken, in order, and `kept` of them are in the arrays."""
+    """What of the films is safely on disk: `done` films were taken, in order, and `kept` of them are in the arrays.
+
+    `remarks` has for each text how many films it is about, and the id of the first.
+    """
 
     key: str
     done: int
     shape: list[int] | None
     kept: dict[str, int]
     skipped: list[dict[str, Any]]
+    remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 class FilmCache:
@@ -132,20 +137,27 @@ class FilmCache:
         rows: list[int] = self.order[self.done :].tolist()
         return rows
 
-    def add(self, film: np.ndarray | UserError) -> None:
+    @property
+    def next_row(self) -> int:
+        """Row of the film that comes next."""
+        return int(self.order[self.done])
+
+    def add(self, film: np.ndarray | UserError, *, remarks: Sequence[str] = ()) -> None:
         """Take the next film.
 
         Parameters
         ----------
         film : uint8 (C, S, S)
             Or the reason why there is none.
+        remarks
+            What is to be said about it: counted, and kept among the notes.
 
         Raises
         ------
         UserError
             When it is not square, or not as large as those before.
         """
-        journal, row, split = self.journal, int(self.order[self.done]), self.splits[self.done]
+        journal, row, split = self.journal, self.next_row, self.splits[self.done]
         if isinstance(film, UserError):
             logger.warning("skipped: %s", film)
             reason = str(film).replace(str(self.table.paths[row]), "the film")  # where it lies is no fact about it
@@ -156,6 +168,9 @@ class FilmCache:
                 self.arrays[split] = _GrowingArray(self._file(split), film.shape, journal.kept.get(split.value, 0))
             self.arrays[split].append(film)
             journal.kept[split.value] = self.arrays[split].n
+            for text in remarks:
+                n, first = journal.remarks.get(text, (0, self.table.ids[row]))
+                journal.remarks[text] = n + 1, first
         journal.done += 1
         if time.monotonic() - self.seen >= CHECKPOINT_SECONDS:
             self.checkpoint()
@@ -216,10 +231,17 @@ class FilmCache:
             write_csv(root / f"{split.value}.csv", columns_of(part))
             _bring(self._file(split), root / f"{split.value}-images.npy")
         write_table(root / METADATA, columns_of(kept))
-        notes = {**kept.notes, "skipped": self.journal.skipped}
+        self._log_remarks()
+        remarks = {text: how_many(n, first) for text, (n, first) in self.journal.remarks.items()}
+        notes = {**kept.notes, **remarks, "skipped": self.journal.skipped}
         facts = {"classes": list(kept.classes), "channels": self.journal.shape[0], "size": self.journal.shape[-1],
                  "multilabel": kept.multilabel, "notes": notes}  # fmt: skip
         write_index(root, splits, facts)
+
+    def _log_remarks(self) -> None:
+        """One line each, with the file of the first film: the log stays on the screen."""
+        paths = dict(zip(self.table.ids, self.table.paths, strict=True))
+        Remarks({t: (Remark(t), n, str(paths[first])) for t, (n, first) in self.journal.remarks.items()}).log()
 
     def _check_what_is_left(self, kept: FilmTable) -> None:
         skips = self.journal.skipped

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from data.base import BaseDataset
 from data.films.decode import SMALLEST, Fit, decode_film, fit_square, in_order, to_channels
+from data.films.looks import Look, look_at
+from data.films.remarks import Remark, Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.images import ImageSet, Split
 from synthworth.artifacts import ensure_folder
@@ -56,6 +58,8 @@ class FilmDataset(BaseDataset):
     """
 
     Config = FilmConfig
+    heard: ClassVar[tuple[str, ...]] = ()
+    """Loggers of the libraries that read films: what they warn of is said once for all films."""
 
     def films(self) -> FilmTable:
         """Which films there are; asked once. No pixel is decoded for it.
@@ -77,6 +81,10 @@ class FilmDataset(BaseDataset):
         """
         config = self.config
         return decode_film(path, channels=config.channels, target=config.resize or config.size, fit=config.fit)
+
+    def look(self, path: Path) -> Look | None:
+        """What can be seen of a film's file without decoding it; None where nothing can."""
+        return look_at(path)
 
     @cached_property
     def table(self) -> FilmTable:
@@ -145,12 +153,21 @@ class FilmDataset(BaseDataset):
             with (
                 closing(cache),
                 Progress("decode", len(table), done=cache.done, unit="films") as bar,
-                closing(in_order(self.film, (table.paths[row] for row in cache.waiting()))) as films,
+                libraries_heard(*self.heard),
+                closing(in_order(self._film_and_remarks, (table.paths[row] for row in cache.waiting()))) as films,
             ):
-                for film in films:
-                    cache.add(film)
+                private = Remarks()
+                for film, said in films:
+                    private.add((s for s in said if s.private), name=str(table.paths[cache.next_row]))
+                    cache.add(film, remarks=[s.text for s in said if not s.private])
                     bar.advance()
+                private.log()
                 cache.publish(root)
+
+    def _film_and_remarks(self, path: Path) -> tuple[np.ndarray | UserError, list[Remark]]:
+        """What `film` gives, and what is to be said about it."""
+        with listening() as said:
+            return self.film(path), said
 
     def film(self, path: Path) -> np.ndarray | UserError:
         """uint8 (C, S, S), or with `on_bad` skip the reason why there is none."""

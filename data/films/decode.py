@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zlib
 from collections import deque
@@ -11,19 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
+from data.films.any_format import SMALLEST, Damaged, TooDeep, decode_any, refuse_slivers
+from data.films.windowing import Shares
 from synthworth.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Fit = Literal["crop", "pad", "squash"]
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
-DEEP_MODES = ("I", "F")  # more than 8 bits a pixel: which bits are seen is a decision (windowing), not ours
-SMALLEST = 8  # px on a side; what is narrower is no film
 AHEAD = 4  # films each thread may be ahead of whoever takes them: enough to never wait, too few to fill memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 GREY, RGB = 0, 2  # PNG colour types
@@ -31,10 +27,6 @@ BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)  # the frames of JPEG that everybod
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-
-class _Damaged(Exception):
-    """A file is not whole; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +40,12 @@ class _Plain:
 
 
 def decode_film(
-    path: Path, *, channels: int, target: int | None = None, fit: Fit = "crop"
+    path: Path, *, channels: int, target: int | None = None, fit: Fit = "crop", deep: Shares | None = None
 ) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) where it has colour and 3 channels are asked for
     """Decode one file upright.
 
     Its EXIF orientation is applied, transparency is laid over black, colour is turned into luma
-    (ITU-R 601) when one channel is asked for.
+    (ITU-R 601) when one channel is asked for. Colour profiles (ICC) are not applied: the numbers in the file count.
 
     Plain 8-bit PNG and JPEG files go through OpenCV, after a look at whether they are whole, which OpenCV does not
     always tell; palettes, transparency, EXIF tags and every other format go through Pillow.
@@ -63,23 +55,31 @@ def decode_film(
     target : pixels
         What the film will be brought to, so a JPEG may be decoded at the smallest scale libjpeg offers that is still
         twice that.
+    deep : percent of the pixels
+        Which become black and white in a picture of more than 8 bits; without it such a picture is refused. One of 8
+        bits stays as it is.
 
     Raises
     ------
     UserError
-        When the file is missing, empty, damaged, not an image, deeper than 8 bits, or under 8 px on a side; the
-        message names it.
+        When the file is missing, empty, damaged, not an image, deeper than 8 bits without `deep`, of several pages,
+        or under 8 px on a side; the message names it.
     """
     try:
         content = path.read_bytes()
         if not content:
-            raise _Damaged("the file is empty")
-        plain = _look(path, content)
+            raise Damaged("the file is empty")
+        plain = _look(content)
         if plain is not None:
-            _refuse_slivers(path, plain.width, plain.height)
+            refuse_slivers(plain.width, plain.height)
             return _decode_plain(content, plain, channels=channels, target=target, fit=fit)
-        return _decode_any(path, content, channels=channels, target=target)
-    except _Damaged as error:
+        return decode_any(content, channels=channels, target=target, deep=deep)
+    except TooDeep as error:
+        raise UserError(
+            f"{path} has more than 8 bits a pixel ({error}). Window it to 8 bits first, or let dataset folder do so: "
+            "--data.window percentile (or full)"
+        ) from error
+    except Damaged as error:
         raise _unreadable(path, str(error)) from error
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
@@ -89,25 +89,20 @@ def _unreadable(path: Path, reason: str) -> UserError:
     return UserError(f"cannot read image {path}: {' '.join(reason.split())}. Replace the file or take it out")
 
 
-def _refuse_slivers(path: Path, width: int, height: int) -> None:
-    if min(width, height) < SMALLEST:
-        raise _unreadable(path, f"{width} x {height} px (width x height) is no film, at least {SMALLEST} are")
-
-
-def _look(path: Path, content: bytes) -> _Plain | None:
+def _look(content: bytes) -> _Plain | None:
     """What the file says of itself; None when it is not plain."""
     if content.startswith(PNG):
-        return _look_at_png(path, content)
+        return _look_at_png(content)
     return _look_at_jpeg(content) if content.startswith(JPEG) else None
 
 
-def _look_at_png(path: Path, content: bytes) -> _Plain | None:
+def _look_at_png(content: bytes) -> _Plain | None:
     """Walk the chunks: every critical one must carry its checksum, the last must be IEND (RFC 2083).
 
     Raises
     ------
-    _Damaged, UserError
-        When they do not, and when a pixel has more than 8 bits.
+    Damaged
+        When they do not.
     """
     view, at, kinds = memoryview(content), len(PNG), set()
     while at + 12 <= len(content):
@@ -116,17 +111,15 @@ def _look_at_png(path: Path, content: bytes) -> _Plain | None:
         if end > len(content):
             break
         if kind[:1].isupper() and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
-            raise _Damaged(f"damaged: PNG chunk {kind.decode('latin-1')} does not have its checksum")
+            raise Damaged(f"damaged: PNG chunk {kind.decode('latin-1')} does not have its checksum")
         kinds.add(kind)
         at = end
         if kind == b"IEND":
             break
     if not content[12:16] == b"IHDR" or b"IEND" not in kinds:
-        raise _Damaged("truncated: the PNG ends before its end mark")
+        raise Damaged("truncated: the PNG ends before its end mark")
     width, height = int.from_bytes(view[16:20]), int.from_bytes(view[20:24])
     depth, colour, interlaced = view[24], view[25], view[28]
-    if depth > 8:
-        raise _too_deep(path, f"{depth}-bit PNG")
     odd = interlaced or kinds & {b"tRNS", b"eXIf", b"zTXt", b"acTL"}
     if odd or depth != 8 or colour not in (GREY, RGB) or _is_huge(width, height):
         return None
@@ -167,7 +160,7 @@ def _decode_plain(content: bytes, plain: _Plain, *, channels: int, target: int |
 
     Raises
     ------
-    _Damaged
+    Damaged
         When the picture does not come out in the size that its header says.
     """
     import cv2
@@ -179,9 +172,9 @@ def _decode_plain(content: bytes, plain: _Plain, *, channels: int, target: int |
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise _Damaged(str(error)) from error
+        raise Damaged(str(error)) from error
     if pixels is None or pixels.shape[:2] != (-(-plain.height // scale), -(-plain.width // scale)):
-        raise _Damaged(f"damaged: its pixels do not fill the {plain.width} x {plain.height} px it announces")
+        raise Damaged(f"damaged: its pixels do not fill the {plain.width} x {plain.height} px it announces")
     if pixels.ndim == 2:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
@@ -198,40 +191,6 @@ def _reduction(plain: _Plain, target: int | None, fit: Fit) -> int:
     side = max(plain.width, plain.height) if fit == "pad" else min(plain.width, plain.height)
     shorter = min(plain.width, plain.height)
     return next(d for d in (8, 4, 2, 1) if d == 1 or (side // d >= 2 * target and shorter // d >= SMALLEST))
-
-
-def _decode_any(path: Path, content: bytes, *, channels: int, target: int | None) -> np.ndarray:
-    """Decode with Pillow; the same rules."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    mode = "L" if channels == 1 else "RGB"
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            _refuse_slivers(path, *opened.size)
-            if opened.mode.startswith(DEEP_MODES):
-                raise _too_deep(path, opened.mode)
-            if target is not None:
-                opened.draft(mode, (2 * target, 2 * target))
-            upright = ImageOps.exif_transpose(opened)
-            return np.array(_over_black(upright).convert(mode), dtype=np.uint8)
-    except UnidentifiedImageError as error:
-        raise _Damaged("not an image") from error
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        raise _Damaged(str(error)) from error
-
-
-def _too_deep(path: Path, what: str) -> UserError:
-    return UserError(f"{path} has more than 8 bits a pixel ({what}). Window it to 8 bits first")
-
-
-def _over_black(image: Image.Image) -> Image.Image:
-    """Lay what is transparent over black, as a film is seen before a dark box; an opaque picture stays as it is."""
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image
-    clear = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear).convert("RGB")
 
 
 def fit_square(

@@ -14,6 +14,7 @@ import numpy as np
 
 from data.attributes import UNKNOWN
 from data.datasets.dicom.header import Facts, read_facts, read_film, require_pydicom
+from data.datasets.dicom.opening import is_film
 from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.class_folders import rows_of_folders
@@ -22,16 +23,17 @@ from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import PATIENT_COLUMNS
 from data.films.dataset import digest_stats, stat_films
+from data.films.looks import Look
 from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column
+from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import WITHOUT_NUMBER, FilmTable
 from data.films.text_table import Table, read_table
+from data.films.windowing import PERCENTILES
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
 from synthworth.progress import track
 
-EXTENSIONS = (".dcm", ".dicom")
 UID_COLUMNS = ("SOPInstanceUID", "sop_instance_uid")
-MARK = b"DICM"  # at byte 128 of every DICOM file (PS3.10)
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class DicomConfig(FolderConfig):
     window: Window = "header"
     """header: the film's own VOI LUT or window, and `percentiles` where it has none. percentile: `percentiles`
     always. full: from the film's smallest value to its largest."""
-    percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: tuple[float, float] = PERCENTILES
     """Percentiles of the film's values that become black and white."""
     key: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """File with a secret (16 random bytes or more) that enters the names of films and patients: without it, whoever
@@ -66,14 +68,12 @@ class Dicom(Folder):
 
     Config = DicomConfig
     version = 2
+    heard = ("pydicom",)
     licence = "yours"
     citation = ""
 
     def __init__(self, config: DicomConfig | None = None) -> None:
         super().__init__(config)
-        low, high = self.config.percentiles
-        if not 0 <= low < high <= 100:
-            raise UserError(f"--data.percentiles {low:g} {high:g}: two ascending numbers from 0 to 100 are needed")
         self.windowing = Windowing(self.config.window, self.config.percentiles)
 
     def source(self) -> Mapping[str, Any]:
@@ -119,6 +119,14 @@ class Dicom(Folder):
         """
         return read_film(path, self.windowing)
 
+    def look(self, path: Path) -> Look:
+        """What its header says of a film's file."""
+        return self._facts(path).look
+
+    def is_film(self, path: Path) -> bool:
+        """Whether a file is called .dcm or .dicom, or begins as a DICOM file does."""
+        return is_film(path)
+
     @cached_property
     def _key(self) -> bytes:
         return read_key(self.config.key)
@@ -136,16 +144,22 @@ class Dicom(Folder):
     def _learn(self, paths: Sequence[Path]) -> None:
         """Read the headers that have not been; refuse one that cannot be unless `on_bad` is skip."""
         waiting = [path for path in paths if path not in self._headers]
-        for path in track(waiting, "read headers", unit="films"):
-            try:
-                self._headers[path] = read_facts(path)
-            except UserError as error:
-                if self.config.on_bad == "refuse":
-                    raise UserError(
-                        f"{error}. Take it out, or go on without such films by --data.on-bad skip"
-                    ) from error
-                logger.warning("skipped: %s", error)
-                self._headers[path] = error
+        remarks = Remarks()
+        with libraries_heard(*self.heard):
+            for path in track(waiting, "read headers", unit="films"):
+                with listening() as said:
+                    self._headers[path] = self._facts_or_refusal(path)
+                remarks.add(said, name=str(path))
+        remarks.log()
+
+    def _facts_or_refusal(self, path: Path) -> Facts | UserError:
+        try:
+            return read_facts(path)
+        except UserError as error:
+            if self.config.on_bad == "refuse":
+                raise UserError(f"{error}. Take it out, or go on without such films by --data.on-bad skip") from error
+            logger.warning("skipped: %s", error)
+            return error
 
     @cached_property
     def _listed(self) -> Rows:
@@ -302,13 +316,4 @@ def _take(rows: Rows, kept: Sequence[int]) -> Rows:
 
 def _films_below(folder: Path) -> list[Path]:
     """Files that are called .dcm or .dicom, and others that carry DICOM's mark, in the order of their names."""
-    return walk(folder, _is_film).files
-
-
-def _is_film(path: Path) -> bool:
-    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
-        return False
-    if path.suffix.lower() in EXTENSIONS:
-        return True
-    with path.open("rb") as handle:
-        return handle.read(132)[128:] == MARK
+    return walk(folder, is_film).files

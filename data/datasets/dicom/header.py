@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.attributes import AGE_BANDS, UNKNOWN
+from data.datasets.dicom.elements import is_given, number, numbers, word
+from data.datasets.dicom.opening import open_film, open_header
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
+from data.films.looks import Look
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
 
@@ -25,16 +28,16 @@ if TYPE_CHECKING:
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 FACTS = (
     "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge", "PatientBirthDate", "StudyDate",
-    "ViewPosition", "Rows", "Columns",
+    "ViewPosition", "Rows", "Columns", "PhotometricInterpretation", "BitsStored",
 )  # fmt: skip
+WHOLE_NUMBERS = "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"
 SEXES = ("F", "M", "O")
 AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
 A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 OLDEST = 120  # years
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"  # item (FFFE,E0DD), in little endian as all compressed films are (PS3.5 A.4)
-DAMAGED = (
-    OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, struct.error,
-)  # fmt: skip
+DAMAGED = OSError, EOFError, ValueError, RuntimeError, zlib.error  # in words that were meant for a reader
+SENSELESS = TypeError, AttributeError, LookupError, ArithmeticError, struct.error  # in Python's own
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Facts:
         Whether `patient` is a patient's number.
     sex, age_band, view
         For subgroup rows; "unknown" where the header does not say.
+    look
+        What can be seen of the file: its transfer syntax, its photometric interpretation and bits, and its size.
     """
 
     film: str
@@ -59,6 +64,7 @@ class Facts:
     sex: str
     age_band: str
     view: str
+    look: Look
 
 
 def require_pydicom() -> None:
@@ -84,23 +90,34 @@ def read_facts(path: Path) -> Facts:
         When it is not a DICOM file, or holds no image; the message names the file.
     """
     with _naming(path):
-        return _facts(path, _read(path, only=FACTS))
+        if not path.stat().st_size:
+            raise _unreadable(path, "the file is empty")
+        return _facts(path, open_header(path, only=FACTS))
 
 
 def _facts(path: Path, header: Dataset) -> Facts:
-    if not header.get("Rows") or not header.get("Columns"):
+    height, width = (number(header, name) or 0 for name in ("Rows", "Columns"))
+    if min(height, width) < 1:
         raise _unreadable(path, "it holds no image")
-    number = " ".join(str(header.get("PatientID") or "").split()).casefold()
+    patient = " ".join(str(header.get("PatientID") or "").split()).casefold()
     study = str(header.get("StudyInstanceUID") or "")
     film = str(header.get("SOPInstanceUID") or "")
     return Facts(
         film=film or file_sha256(path),
-        patient=f"number {number}" if number else f"study {study}" if study else None,
-        known=bool(number),
+        patient=f"number {patient}" if patient else f"study {study}" if study else None,
+        known=bool(patient),
         sex=_one_of(header.get("PatientSex"), SEXES),
         age_band=_age_band(header),
         view=str(header.get("ViewPosition") or UNKNOWN).strip() or UNKNOWN,
+        look=_look(header, round(width), round(height)),
     )
+
+
+def _look(header: Dataset, width: int, height: int) -> Look:
+    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    bits = number(header, "BitsStored")
+    mode = " ".join([word(header, "PhotometricInterpretation"), *([f"of {bits:g} bits"] if bits else [])])
+    return Look(f"DICOM {getattr(syntax, 'name', '')}".strip(), mode, width, height)
 
 
 def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
@@ -116,24 +133,37 @@ def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 
     """
     with _naming(path):
         header = _read(path)
-        frames = int(header.get("NumberOfFrames") or 1)
+        for name in WHOLE_NUMBERS:
+            _whole_number(path, header, name)
+        frames = _whole_number(path, header, "NumberOfFrames") if is_given(header, "NumberOfFrames") else 1
         if frames > 1:
             raise _unreadable(path, f"it holds {frames} frames, and a film has one")
-        photometric = str(header.PhotometricInterpretation)
+        photometric = word(header, "PhotometricInterpretation")
         if photometric not in (*GREY, *COLOUR):
-            raise _unreadable(path, f"photometric interpretation {photometric!r} is not known here")
+            raise _unreadable(path, f"PhotometricInterpretation {photometric!r} is not known here")
         _require_decoder(path, header)
         return _decode(header, windowing, grey=photometric in GREY)
+
+
+def _whole_number(path: Path, header: Dataset, name: str) -> int:
+    if not is_given(header, name):
+        raise _unreadable(path, f"its header has no {name}")
+    found = numbers(header, name)
+    if len(found) != 1 or found[0] is None or not float(found[0]).is_integer():
+        raise _unreadable(path, f"its {name} is no whole number")
+    return int(found[0])
 
 
 def _decode(header: Dataset, windowing: Windowing, *, grey: bool) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
-    pixels = pixel_array(header)
+    pixels = pixel_array(header, correct_unused_bits=False)  # which bits count is said in `stored`
+    if pixels.ndim == (3 if number(header, "SamplesPerPixel") == 1 else 4):
+        raise ValueError(f"it holds the pixels of {len(pixels)} frames, and a film has one")
     if not grey:
         return to_colour(pixels, header)
     if pixels.ndim != 2:
-        raise ValueError(f"its pixels have shape {pixels.shape}")
+        raise ValueError(f"its pixels have shape {pixels.shape}, and a grey film has one sample a pixel")
     return to_uint8(pixels, header, windowing)
 
 
@@ -152,19 +182,21 @@ def _naming(path: Path) -> Iterator[None]:
         raise _unreadable(path, "it is not a DICOM file") from error
     except (*DAMAGED, BytesLengthException) as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
+    except SENSELESS as error:
+        raise _unreadable(path, f"it is damaged, or its header makes no sense ({error})") from error
 
 
-def _read(path: Path, *, only: Sequence[str] | None = None) -> Dataset:
-    from pydicom import dcmread
-
-    if not path.stat().st_size:
-        raise _unreadable(path, "the file is empty")
-    if only is not None:
-        return dcmread(path, stop_before_pixels=True, specific_tags=list(only))
+def _read(path: Path) -> Dataset:
     content = path.read_bytes()
-    header = dcmread(io.BytesIO(content))
+    if not content:
+        raise _unreadable(path, "the file is empty")
+    header = open_film(content)
     if "PixelData" not in header:
-        raise _unreadable(path, "it holds no pixels, or is cut short")
+        is_real = "FloatPixelData" in header or "DoubleFloatPixelData" in header
+        what = "its pixels are floating-point numbers" if is_real else "it holds no pixels, or is cut short"
+        raise _unreadable(path, what)
+    if not is_given(header, "PixelData"):
+        raise _unreadable(path, "its pixel data is empty")
     if _is_cut_short(header, content):
         raise _unreadable(path, "it is cut short")
     return header

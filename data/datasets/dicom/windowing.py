@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from data.datasets.dicom.elements import number, word
+from data.datasets.dicom.stored import values_of
+from data.datasets.dicom.voi import brightness, depth, to_real
+from data.films.remarks import remark
+from data.films.windowing import LONGEST_TABLE, PERCENTILES, WHOLE, ramp
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Window = Literal["header", "percentile", "full"]
 GREY = ("MONOCHROME1", "MONOCHROME2")
-LONGEST_TABLE = 1 << 16  # values: 16 bits a pixel
-FAR = 20  # widths beside a window's centre, where every window function has reached its ends
+SHAPES = {"IDENTITY": "MONOCHROME2", "INVERSE": "MONOCHROME1"}  # PresentationLUTShape, PS3.3 C.8.11.3.1.2
 
 
 @dataclass(frozen=True)
@@ -24,18 +28,18 @@ class Windowing:
     Parameters
     ----------
     window : header, percentile or full
-        Header takes the film's own window (see `apply_header`), percentile the one between two percentiles of its
-        values, full the one from its smallest to its largest value.
+        Header takes the film's own window (see `data.datasets.dicom.voi`), percentile the one between two percentiles
+        of its values, full the one from its smallest to its largest value.
     percentiles
         Of the film's values, for percentile and where header finds no window.
     """
 
     window: Window = "header"
-    percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: tuple[float, float] = PERCENTILES
 
 
 def to_uint8(
-    stored: np.ndarray, header: Dataset, windowing: Windowing
+    pixels: np.ndarray, header: Dataset, windowing: Windowing
 ) -> np.ndarray:  # int (H, W) -> uint8 (H, W), black is 0
     """A grey film as it is meant to be seen (DICOM PS3.4 N.2): modality transform, then window, then polarity.
 
@@ -48,7 +52,7 @@ def to_uint8(
     ValueError
         When there are more than 16 bits a pixel, or the header's numbers make no sense; the message is the reason.
     """
-    stored = _without_overlays(stored, header)
+    stored = values_of(pixels, header)
     low = int(stored.min())
     if int(stored.max()) - low >= LONGEST_TABLE:
         raise ValueError("it has more than 16 bits a pixel")
@@ -59,20 +63,19 @@ def to_uint8(
     shown = _table(values, seen, header, windowing)
     if not np.isfinite(shown).all():
         raise ValueError("its header's numbers (rescale, window) make no brightness of its pixels, but NaN or infinity")
-    if header.PhotometricInterpretation == "MONOCHROME1":
+    if _is_inverted(header):
         shown = 1 - shown
     table = np.round(255 * shown).astype(np.uint8)
     looked_up: np.ndarray = table[shifted].reshape(stored.shape)
     return looked_up
 
 
-def _without_overlays(stored: np.ndarray, header: Dataset) -> np.ndarray:
-    """Old films keep overlays in the bits above BitsStored; they are no part of the value."""
-    bits = int(header.BitsStored)
-    if stored.dtype.kind == "u" and bits < 8 * stored.dtype.itemsize and int(stored.max()) >= 1 << bits:
-        masked: np.ndarray = stored & stored.dtype.type((1 << bits) - 1)
-        return masked
-    return stored
+def _is_inverted(header: Dataset) -> bool:
+    """Whether small values are bright: by PhotometricInterpretation, also where the presentation LUT says otherwise."""
+    photometric, shape = word(header, "PhotometricInterpretation"), word(header, "PresentationLUTShape")
+    if SHAPES.get(shape, photometric) != photometric:
+        remark(f"the header contradicts itself: {photometric} with PresentationLUTShape {shape}; {photometric} counts")
+    return photometric == "MONOCHROME1"
 
 
 def _without_padding(counts: np.ndarray, values: np.ndarray, header: Dataset) -> np.ndarray:
@@ -80,106 +83,59 @@ def _without_padding(counts: np.ndarray, values: np.ndarray, header: Dataset) ->
 
     Left out is what lies between PixelPaddingValue and PixelPaddingRangeLimit, unless nothing else is in the film.
     """
-    padding = _number(header, "PixelPaddingValue")
+    padding = number(header, "PixelPaddingValue")
     if padding is None:
         return counts
-    limit = _number(header, "PixelPaddingRangeLimit")
-    first, last = sorted((padding, padding if limit is None else limit))
+    limit = number(header, "PixelPaddingRangeLimit")
+    first, last = sorted(_as_signed(end, values) for end in (padding, padding if limit is None else limit))
     kept = np.where((values >= first) & (values <= last), 0, counts)
     return kept if kept.any() else counts
 
 
+def _as_signed(end: float, values: np.ndarray) -> float:
+    """A negative number that was written as an unsigned one."""
+    return end - (1 << 16) if end >= 1 << 15 and values[0] < 0 else end
+
+
 def _table(values: np.ndarray, seen: np.ndarray, header: Dataset, windowing: Windowing) -> np.ndarray:
     """Brightness of every stored value before polarity, float64 (V,), 0..1."""
-    from pydicom.pixels import apply_modality_lut
-
-    real = np.asarray(apply_modality_lut(values, header), dtype=np.float64)
-    if windowing.window == "header":
-        shown = apply_header(real, header)
-        if shown is not None and np.ptp(shown[seen > 0]) > 0:
+    real, is_real = to_real(values, header)
+    if windowing.window == "header" and is_real:
+        shown = brightness(real, header)
+        if shown is not None and np.ptp(shown[seen > 0]) != 0:
             return shown
-    shares = (0.0, 100.0) if windowing.window == "full" else windowing.percentiles
-    low, high = _percentiles(real, seen, shares)
-    if high <= low:  # nearly all of the film is one value: what little there is beside it decides
-        low, high = _percentiles(real, seen, (0.0, 100.0))
-    ramp: np.ndarray = np.clip((real - low) / max(high - low, 1e-9), 0, 1)
-    return ramp
-
-
-def _percentiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, float]) -> tuple[float, float]:
-    """For each share, the smallest value that at least so many percent of the pixels do not exceed."""
-    low, high = np.percentile(values, shares, weights=counts, method="inverted_cdf")
-    return float(low), float(high)
-
-
-def apply_header(real: np.ndarray, header: Dataset) -> np.ndarray | None:
-    """Brightness by the film's own VOI (PS3.3 C.11.2).
-
-    Its first VOI LUT, else its first window (LINEAR, LINEAR_EXACT or SIGMOID), as `pydicom.pixels.apply_voi_lut`
-    computes it. A window narrower than 1 (LINEAR) or than anything counts as none.
-
-    Parameters
-    ----------
-    real
-        Values after the modality transform.
-
-    Returns
-    -------
-    Brightness, 0..1
-        None where there is neither LUT nor window.
-    """
-    from pydicom.pixels import apply_voi
-
-    luts = header.get("VOILUTSequence")
-    if luts and luts[0].get("LUTData") is not None:
-        bits = int(luts[0].LUTDescriptor[2])
-        looked_up = apply_voi(np.round(real).astype(np.int64), header)
-        return np.clip(np.asarray(looked_up, dtype=np.float64) / ((1 << bits) - 1), 0, 1)
-    centre, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
-    linear = header.get("VOILUTFunction") in (None, "", "LINEAR")
-    if centre is None or width is None or width <= 0 or (linear and width < 1):
-        return None
-    return _apply_window(real, header, centre, width)
-
-
-def _apply_window(real: np.ndarray, header: Dataset, centre: float, width: float) -> np.ndarray:
-    """Brightness 0..1 by a window, as pydicom computes it.
-
-    Pydicom maps to the range of the stored values; the two ends, found by asking far outside the window, take that to
-    0..1.
-    """
-    from pydicom import Dataset
-    from pydicom.pixels import apply_windowing
-
-    window = Dataset()
-    window.PhotometricInterpretation, window.BitsStored, window.PixelRepresentation = "MONOCHROME2", 16, 0
-    window.WindowCenter, window.WindowWidth = repr(centre), repr(width)
-    window.VOILUTFunction = header.get("VOILUTFunction") or "LINEAR"
-    far = np.array([centre - FAR * width, centre + FAR * width])
-    low, high = (float(end) for end in apply_windowing(far, window))
-    shown = np.asarray(apply_windowing(np.clip(real, *far), window), dtype=np.float64)
-    return np.clip((shown - low) / (high - low), 0, 1)
-
-
-def _number(header: Dataset, name: str) -> float | None:
-    """The first value of an element, or None where it is missing or empty."""
-    value: Any = header.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        value = value[0] if len(value) else None
-    return None if value is None else float(value)
+        if shown is not None and np.ptp(real[seen > 0]) > 0:
+            remark("the VOI LUT or window of the header shows nothing of the film and was left out")
+    return ramp(real, seen, WHOLE if windowing.window == "full" else windowing.percentiles)
 
 
 def to_colour(
     pixels: np.ndarray, header: Dataset
 ) -> np.ndarray:  # (H, W, 3), or (H, W) of a palette -> uint8 (H, W, 3)
-    """A colour film at 8 bits. `pixels` are RGB already (YBR is converted when the film is decoded)."""
-    bits = int(header.BitsStored)
-    if header.PhotometricInterpretation == "PALETTE COLOR":
+    """A colour film at 8 bits. `pixels` are RGB already (YBR is converted when the film is decoded).
+
+    Raises
+    ------
+    ValueError
+        When they are not; the message is the reason.
+    """
+    if word(header, "PhotometricInterpretation") == "PALETTE COLOR":
         from pydicom.pixels import apply_color_lut
 
-        pixels = apply_color_lut(pixels, header)[..., :3]
-        bits = 8 * pixels.dtype.itemsize
-    shifted: np.ndarray = (pixels >> max(bits - 8, 0)).astype(np.uint8)
+        if pixels.ndim != 2:
+            raise ValueError(f"its pixels have shape {pixels.shape}, and a palette colours one sample a pixel")
+        colours = apply_color_lut(values_of(pixels, header), header)[..., :3]
+        bits, what = 8 * colours.dtype.itemsize, "palette"
+    else:
+        if pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"its pixels have shape {pixels.shape}, and colour has three samples a pixel")
+        colours, bits, what = values_of(pixels, header), int(header.BitsStored), "header"
+    if int(colours.min()) < 0:
+        raise ValueError("its colours are negative (PixelRepresentation 1)")
+    top = int(colours.max())
+    if bits > 8 and top:
+        bits = max(8, depth(top, bits, what=what))
+    if bits < 8:
+        return np.round(colours * (255 / ((1 << max(bits, top.bit_length())) - 1))).astype(np.uint8)
+    shifted: np.ndarray = (colours >> (bits - 8)).astype(np.uint8)
     return shifted

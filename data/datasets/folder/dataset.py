@@ -13,13 +13,16 @@ import numpy as np
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.class_names import refuse_lookalikes
 from data.datasets.folder.given_splits import read_splits
+from data.datasets.folder.other_files import note_other_files
 from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
+from data.films.decode import EXTENSIONS, decode_film
 from data.films.patients import name_rows
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
+from data.films.windowing import PERCENTILES, WHOLE, check_percentiles
 from data.images import Split, count_labels
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT, digest, file_sha256
@@ -69,6 +72,11 @@ class FolderConfig(FilmConfig):
     """Share of the images in train, val and test, by whole patients."""
     seed: int = 0
     """Draws the split by patients."""
+    window: Literal["refuse", "percentile", "full"] = field(default="refuse", metadata=SINCE_DEFAULT)
+    """What becomes of a picture of more than 8 bits (16-bit PNG, TIFF): refuse it, or window it, from one of
+    `percentiles` to the other, or from its smallest value to its largest. Pictures of 8 bits stay as they are."""
+    percentiles: tuple[float, float] = field(default=PERCENTILES, metadata=SINCE_DEFAULT)
+    """Percentiles of a deep picture's pixels that become black and white, with window percentile."""
 
 
 class Folder(FilmDataset):
@@ -82,6 +90,17 @@ class Folder(FilmDataset):
     version = 2
     licence = "yours"
     citation = ""
+
+    def __init__(self, config: FolderConfig | None = None) -> None:
+        super().__init__(config)
+        check_percentiles(self.config.percentiles)
+
+    def read(self, path: Path) -> np.ndarray:
+        """One picture, as `data.films.decode.decode_film` gives it; a deep one by `window`."""
+        config = self.config
+        deep = {"refuse": None, "percentile": config.percentiles, "full": WHOLE}[config.window]
+        target = config.resize or config.size
+        return decode_film(path, channels=config.channels, target=target, fit=config.fit, deep=deep)
 
     def source(self) -> Mapping[str, Any]:
         """sha256 over name, size and date of every image, and over the table.
@@ -140,6 +159,7 @@ class Folder(FilmDataset):
                 **rows.notes(self._root(), whole_tree=self.config.path is not None),
                 **self._patient_notes(rows),
                 **said,
+                **self._other_files(rows),
             },
         )
 
@@ -152,6 +172,17 @@ class Folder(FilmDataset):
             raise UserError(f"--data.path {path}: no such folder")
         root: Path = path or table.parent
         return root
+
+    def _other_files(self, rows: Rows) -> dict[str, str]:
+        """Files in `path` that are no image, in a note; where only a table is given its folder may be anybody's."""
+        if self.config.path is None:
+            return {}
+        tables = [rows.table.path] if rows.table else []
+        return note_other_files(self._root(), taken=[*rows.paths, *tables], is_film=self.is_film)
+
+    def is_film(self, path: Path) -> bool:
+        """Whether a file is called an image."""
+        return path.suffix.lower() in EXTENSIONS
 
     def _rows(self) -> Rows:
         config, root = self.config, self._root()

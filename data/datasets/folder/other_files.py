@@ -1,0 +1,47 @@
+"""How many files of a dataset's folder are no film, by their extension: whoever forgot a format should hear of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+N_NAMED = 5  # extensions that are named
+NOT_THE_USERS = (".", "__", "@")  # beginnings of names that editors, archives and storage leave behind
+
+
+def note_other_files(root: Path, *, taken: Iterable[Path], is_film: Callable[[Path], bool]) -> dict[str, str]:
+    """A note that says how many files are neither taken nor films; empty where there is none.
+
+    Hidden files and folders are left out; links to folders are followed, each folder once.
+
+    Parameters
+    ----------
+    taken
+        Files that are read: films and tables.
+    is_film
+        Whether a file is a film by its name (that no row names it is told elsewhere).
+    """
+    known = {os.path.normpath(path) for path in taken}
+    found: Counter[str] = Counter()
+    for file in _files_below(root):
+        if os.path.normpath(file) not in known and not is_film(file):
+            found[file.suffix.lower() or "no extension"] += 1
+    if not found:
+        return {}
+    named = [f"{n:,} {kind}" for kind, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+    more = f", {len(named) - N_NAMED} more kinds" if len(named) > N_NAMED else ""
+    return {"files that are no image, left alone": f"{found.total():,} ({', '.join(named[:N_NAMED])}{more})"}
+
+
+def _files_below(root: Path) -> Iterable[Path]:
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = [name for name in names if not name.startswith(NOT_THE_USERS)]
+        yield from (Path(folder, name) for name in files if not name.startswith(NOT_THE_USERS))
