@@ -172,7 +172,7 @@ class Dicom(Folder):
             return rows_of_folders(
                 root,
                 declared=config.classes,
-                wanted=_is_film,
+                wanted=is_film,
                 nothing="no DICOM film: CLASS/*.dcm is looked for, or a table",
                 refuse_loose=True,
             )
