@@ -17,10 +17,11 @@ from data.datasets.dicom.header import Facts, read_facts, read_film, require_pyd
 from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
 from data.films.dataset import digest_stats, stat_films
 from data.films.table import FilmTable
 from data.films.text_table import Table, read_table
+from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
 from synthworth.progress import track

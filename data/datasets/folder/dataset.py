@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_folders, rows_of_table
+from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_folders, rows_of_table
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
 from data.films.table import FilmTable
 from data.films.text_table import to_marks, to_numbers
 from data.images import Split, count_labels
+from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, file_sha256
 

@@ -12,19 +12,10 @@ from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
 from data.films.text_table import Table, read_table
 from data.images import Split
+from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 
 TABLE_NAMES = ("metadata.csv", "metadata.parquet")
-SPLIT_WORDS = {
-    "train": Split.train,
-    "training": Split.train,
-    "val": Split.val,
-    "valid": Split.val,
-    "validation": Split.val,
-    "test": Split.test,
-    "testing": Split.test,
-    "reserve": Split.reserve,
-}
 
 
 @dataclass(frozen=True)
