@@ -231,11 +231,15 @@ def test_a_table_names_films_by_file_or_by_uid(hospital: Path, column: str) -> N
 def test_a_table_of_uids_says_what_is_missing_and_what_is_twice(hospital: Path) -> None:
     rows = [{"SOPInstanceUID": dcmread(p).SOPInstanceUID, "label": p.parent.name} for p in hospital.rglob("*.dcm")]
     write_table(hospital / "metadata.csv", [*rows, {"SOPInstanceUID": "1.2.3", "label": "sick"}])
-    with pytest.raises(UserError, match=r"1 of 25 films are not below .*--data\.missing skip"):
+    with pytest.raises(UserError, match=r"1 of 25 image files are missing: 1\.2\.3\..*--data\.missing skip"):
         dataset(hospital).films()
     assert len(dataset(hospital, missing="skip").films()) == 24
     write_table(hospital / "metadata.csv", [*rows, rows[0]])
-    with pytest.raises(UserError, match="twice in column 'SOPInstanceUID'"):
+    table = dataset(hospital).films()
+    assert len(table) == 24 and table.notes == {"rows of an image named before": 1}
+    other = {**rows[0], "label": "well" if rows[0]["label"] == "sick" else "sick"}
+    write_table(hospital / "metadata.csv", [*rows, other])
+    with pytest.raises(UserError, match=r"twice, in rows 1 and 25, with label \w+ and \w+\..*--data\.repeats any"):
         dataset(hospital).films()
 
 

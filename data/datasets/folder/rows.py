@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
-from data.films.text_table import Table, read_table
+from data.films.names import Found
+from data.films.patterns import compile_pattern, find_in_paths
+from data.films.text_table import Table
 from data.images import Split
 from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 
+LONGEST = 200  # characters of a name in a message
 TABLE_NAMES = ("metadata.csv", "metadata.parquet")
 
 
@@ -32,6 +37,8 @@ class Rows:
         The table, and the row of it (from 0) that speaks of each image.
     stats
         Size and date of each file; None where it is missing.
+    said
+        What a reader should know of how files and names were matched.
     """
 
     ids: list[str]
@@ -41,6 +48,24 @@ class Rows:
     table: Table | None
     at: list[int]
     stats: list[os.stat_result | None]
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+    def take(self, kept: Sequence[int] | np.ndarray) -> Rows:
+        """The images at `kept`, in that order."""
+        index = [int(i) for i in kept]
+
+        def pick(values: Sequence[Any]) -> list[Any]:
+            return [values[i] for i in index] if values else []
+
+        return replace(
+            self,
+            ids=pick(self.ids),
+            paths=pick(self.paths),
+            labels=pick(self.labels),
+            splits=pick(self.splits) if self.splits is not None else None,
+            at=pick(self.at),
+            stats=pick(self.stats),
+        )
 
     def column(self, name: str, *, flag: str) -> list[str]:
         """The cells of a column, one an image."""
@@ -61,37 +86,49 @@ class Rows:
             Look for images that no row names in all of `root`, not only in folders that rows name.
         """
         if self.table is None:
-            return {}
-        files = _walk(root) if whole_tree else (f for top in {path.parent for path in self.paths} for f in _images(top))
+            return dict(self.said)
+        tops = {path.parent for path in self.paths}
+        files = walk_images(root) if whole_tree else (f for top in tops for f in _images(top))
         known = {os.path.normpath(path) for path in self.paths}
         notes = {
             "without_file": len(self.table) - len(self.ids),
             "not_in_table": len({os.path.normpath(file) for file in files} - known),
         }
         odd = {name: n for name, n in notes.items() if n}
-        return {"rows": len(self.table), **odd} if odd else {}
+        return {"rows": len(self.table), **odd, **self.said} if odd else dict(self.said)
 
 
 def _images(folder: Path) -> list[Path]:
     """Image files directly in a folder; none where it does not exist."""
-    return [p for p in folder.iterdir() if _is_image(p)] if folder.is_dir() else []
+    return [p for p in folder.iterdir() if is_image(p)] if folder.is_dir() else []
 
 
-def _walk(root: Path) -> list[Path]:
-    return [Path(folder, name) for folder, _, names in os.walk(root) for name in names if _is_image(Path(name))]
+def walk_images(root: Path) -> list[Path]:
+    """Every image file in a tree."""
+    return [Path(folder, name) for folder, _, names in os.walk(root) for name in names if is_image(Path(name))]
 
 
-def _is_image(file: Path) -> bool:
+def is_image(file: Path) -> bool:
+    """Whether a file is called an image, and is not hidden."""
     return file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
 
 
 def rows_of_table(
-    file: Path, *, root: Path, image_column: str, label_column: str | None, split_column: str | None, missing: str
+    table: Table,
+    *,
+    root: Path,
+    find: Callable[[Sequence[str]], Found],
+    image_column: str,
+    label_column: str | None,
+    split_column: str | None,
+    missing: str,
 ) -> Rows:
-    """The rows of a table whose images lie below `root`.
+    """The rows of a table whose images lie below `root`; several may speak of one image.
 
     Parameters
     ----------
+    find
+        Which file each name is.
     label_column
         None where findings have columns of their own.
     missing
@@ -100,43 +137,79 @@ def rows_of_table(
     Raises
     ------
     UserError
-        For a missing column, a row without a name, a name given twice, a missing file unless it is skipped, and
-        when no row has a file.
+        For a missing column, a row without a name, a missing file unless it is skipped, and when no row has a file.
     """
-    table = read_table(file)
     names = table.column(image_column, flag="--data.image-column")
-    paths = [root / name for name in names]
-    seen: dict[str, int] = {}
-    for row, (name, path) in enumerate(zip(names, paths, strict=True), start=1):
-        if not name:
-            raise UserError(f"{file}, row {row}: no image is named in column {image_column!r}")
-        first = seen.setdefault(os.path.normpath(path), row)
-        if first != row:
-            raise UserError(f"{file} names image {name!r} twice, in rows {first} and {row}")
+    if "" in names:
+        raise UserError(f"{table.path}, row {names.index('') + 1}: no image is named in column {image_column!r}")
     labels = table.column(label_column, flag="--data.label-column") if label_column else []
     splits = table.column(split_column, flag="--data.split-column") if split_column else None
-    stats = stat_films(paths)
-    there = [i for i, stat in enumerate(stats) if stat is not None]
+    found = find(names)
+    there = [i for i, path in enumerate(found.paths) if path is not None]
     if len(there) < len(table) and (missing == "refuse" or not there):
-        _refuse_missing(file, names, stats)
+        _refuse_missing(table.path, names, found)
+    seen: dict[str, tuple[str, Path]] = {}
+    for i in there:
+        path = found.paths[i]
+        assert path is not None
+        known = names[i] if path == root / names[i] else path.relative_to(root).as_posix()
+        seen.setdefault(os.path.normpath(path), (known, path))
+    images = [seen[os.path.normpath(path)] for path in found.paths if path is not None]
     return Rows(
-        ids=[names[i] for i in there],
-        paths=[paths[i] for i in there],
+        ids=[name for name, _ in images],
+        paths=[path for _, path in images],
         labels=[labels[i] for i in there] if labels else [],
         splits=[splits[i] for i in there] if splits else None,
         table=table,
         at=there,
-        stats=[stats[i] for i in there],
+        stats=[found.stats[i] for i in there],
+        said=found.notes,
     )
 
 
-def _refuse_missing(file: Path, names: Sequence[str], stats: Sequence[os.stat_result | None]) -> None:
-    missing = [name for name, stat in zip(names, stats, strict=True) if stat is None]
+def _refuse_missing(file: Path, names: Sequence[str], found: Found) -> None:
+    missing = [name[:LONGEST] for name, path in zip(names, found.paths, strict=True) if path is None]
     raise UserError(
         f"{file}: {len(missing)} of {len(names)} image files are missing: {', '.join(missing[:3])}"
-        f"{', ...' if len(missing) > 3 else ''}. Take them out of the table, set --data.path, or go on without them: "
-        "--data.missing skip"
+        f"{', ...' if len(missing) > 3 else ''}. {found.doubt}. Take them out of the table, set --data.path, or go on "
+        "without them: --data.missing skip"
     )
+
+
+def rows_of_tree(root: Path, files: Sequence[Path]) -> Rows:
+    """Every image below `root`, before its path says what it shows.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    if not files:
+        raise UserError(f"{root} holds no image")
+    ids = [file.relative_to(root).as_posix() for file in files]
+    return Rows(ids, list(files), [""] * len(files), None, None, [], stat_films(files))
+
+
+def by_patterns(rows: Rows, *, label: str | None, split: str | None, only: str | None) -> Rows:
+    """The rows with labels and splits as their paths say, where a pattern is given; less those without `only`.
+
+    Raises
+    ------
+    UserError
+        When a pattern cannot be used, is not in a path, or no image is left.
+    """
+    if only is not None:
+        pattern = compile_pattern(only, flag="--data.only", groups=None)
+        kept = [i for i, name in enumerate(rows.ids) if pattern.search(name)]
+        if not kept:
+            raise UserError(f"--data.only {only!r} is in none of {len(rows.ids)} paths, {rows.ids[0]} for one")
+        n = len(rows.ids) - len(kept)
+        rows = replace(rows.take(kept), said={**rows.said, f"without {only!r} in the path": n})
+    if label is not None:
+        rows = replace(rows, labels=find_in_paths(rows.ids, label, flag="--data.label-pattern"))
+    if split is not None:
+        rows = replace(rows, splits=find_in_paths(rows.ids, split, flag="--data.split-pattern"))
+    return rows
 
 
 def rows_of_folders(root: Path) -> Rows:
@@ -155,7 +228,7 @@ def rows_of_folders(root: Path) -> Rows:
     splits: list[str] = []
     for split, base in by_split.items() if split_given else [("", root)]:
         for folder in _subfolders(base):
-            files = sorted(p for p in folder.rglob("*") if _is_image(p))
+            files = sorted(p for p in folder.rglob("*") if is_image(p))
             if not files:
                 raise UserError(f"class folder {folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
             ids += [file.relative_to(root).as_posix() for file in files]

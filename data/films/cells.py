@@ -1,0 +1,85 @@
+"""What one cell of a column of labels holds: one label, several, a list written out."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Sequence
+
+from data.films.blanks import is_blank
+from synthworth.errors import UserError
+
+BAR = "|"
+PLAIN_MARKS = (";", ",", "\n", "\t")  # rarely part of a name
+OTHER_MARKS = ("/", "+", "&")  # often part of one: asked about only where both sides are names elsewhere
+EVERY = "*"
+LIST = re.compile(r"""\[.*\]|\(\s*['"].*\)|\{\s*['"].*\}""", re.DOTALL)
+
+
+def is_list(cell: str) -> bool:
+    """Whether a cell is a list written out: ['a', 'b'], [a, b], ("a",), {'a'}, as Python, JSON or numpy print one."""
+    return LIST.fullmatch(cell) is not None
+
+
+def parts_of(cell: str, separator: str | None) -> list[str]:
+    """The labels in a cell, in their order, blank ones left out; with no separator the cell is one unless a list."""
+    found = _listed(cell) if is_list(cell) else cell.split(separator) if separator else [cell]
+    return [part.strip() for part in found if not is_blank(part)]
+
+
+def _listed(cell: str) -> list[str]:
+    between = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", cell)  # numpy sets no comma, and Python would join the two
+    try:
+        found = ast.literal_eval(between)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return [part.strip().strip("'\"") for part in cell[1:-1].split(",")]
+    return [str(part) for part in (found if isinstance(found, (list, tuple, set, dict)) else [found])]
+
+
+def joined_by(cells: Collection[str], *, known: Collection[str], multi: bool) -> tuple[str, str] | None:
+    """A cell that seems to hold several labels, and what stands between them; None where none does.
+
+    Parameters
+    ----------
+    known
+        Cells that are declared to be one label.
+    multi
+        Findings co-occur: then a semicolon or a comma is enough. Otherwise one of the parts must be a label elsewhere.
+    """
+    single = [cell for cell in cells if not is_list(cell) and cell not in known]
+    for mark in (*PLAIN_MARKS, *OTHER_MARKS):
+        joined = {cell: parts for cell in single if len(parts := set(parts_of(cell, mark))) > 1}
+        if joined and multi and mark in PLAIN_MARKS:
+            return next(iter(joined)), mark
+        times: dict[str, int] = {}
+        for cell in cells:
+            for part in joined.get(cell, {cell}):
+                times[part] = times.get(part, 0) + 1
+        for cell, parts in joined.items():
+            if any(times[part] > 1 for part in parts):
+                return cell, mark
+    return None
+
+
+class Renaming:
+    """What `--data.rename` says: NAME=CELL."""
+
+    def __init__(self, rules: Sequence[str]) -> None:
+        self.names: dict[str, str] = {}
+        for rule in rules:
+            name, given, cell = (part.strip() for part in rule.partition("="))
+            if not given or not name:
+                raise UserError(f"--data.rename {rule!r}: NAME=CELL is needed, as in Pneumothorax=1")
+            if self.names.setdefault(cell, name) != name:
+                raise UserError(f"--data.rename gives {cell!r} two names, {self.names[cell]!r} and {name!r}")
+
+    @property
+    def blank(self) -> str | None:
+        """The name of a blank cell, where one is given."""
+        return self.names.get("")
+
+    def __call__(self, label: str) -> str:
+        """The name of a label."""
+        if label in self.names or EVERY not in self.names or label in self.names.values():
+            return self.names.get(label, label)
+        return self.names[EVERY]
