@@ -24,7 +24,8 @@ def plain(value: Any) -> Any:
     """Reduce a configuration value to what JSON can say, so that equal meanings become equal texts.
 
     Dataclasses lose fields marked `NOT_IDENTITY`, and those marked `SINCE_DEFAULT` at their default; tuples become
-    lists; paths and enums become strings; a float that is a whole number becomes an integer (`1.0` and `1` are one ratio).
+    lists; paths and enums become strings; a float that is a whole number becomes an integer (`1.0` and `1` are one
+    ratio).
 
     Raises
     ------

@@ -19,7 +19,7 @@ from data.datasets.folder.dataset import FolderConfig
 SIDE = 64  # px; the pages' commands ask for as many, so that pixels stay as they are
 OPTIONS = {field.name for field in dataclasses.fields(FolderConfig)}
 Truth = dict[str, tuple[Any, str]]
-"""What each film shows (a class, or the set of its findings) and its patient, by its path below the dataset's folder."""
+"""What each film shows (a class, or the set of its findings) and its patient, by its path in the dataset's folder."""
 
 
 def pixels(seed: int, *, depth: int = 8) -> np.ndarray:

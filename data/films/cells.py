@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from data.films.blanks import is_blank
@@ -11,7 +12,8 @@ from synthworth.errors import UserError
 
 BAR = "|"
 PLAIN_MARKS = (";", ",", "\n", "\t")  # rarely part of a name
-OTHER_MARKS = ("/", "+", "&")  # often part of one: asked about only where both sides are names elsewhere
+OTHER_MARKS = ("/", "+", "&", "\\")  # often part of one: asked about where a side is a label elsewhere
+WORD_MARKS = (" and ", " ", "_", "-", ":")  # nearly always part of one: where all sides are labels elsewhere
 EVERY = "*"
 LIST = re.compile(r"""\[.*\]|\(\s*['"].*\)|\{\s*['"].*\}""", re.DOTALL)
 
@@ -23,7 +25,8 @@ def is_list(cell: str) -> bool:
 
 def parts_of(cell: str, separator: str | None) -> list[str]:
     """The labels in a cell, in their order, blank ones left out; with no separator the cell is one unless a list."""
-    found = _listed(cell) if is_list(cell) else cell.split(separator) if separator else [cell]
+    mark = separator.strip() if separator and not re.search(r"\w", separator) else separator
+    found = _listed(cell) if is_list(cell) else cell.split(mark or separator) if separator else [cell]
     return [part.strip() for part in found if not is_blank(part)]
 
 
@@ -44,19 +47,20 @@ def joined_by(cells: Collection[str], *, known: Collection[str], multi: bool) ->
     known
         Cells that are declared to be one label.
     multi
-        Findings co-occur: then a semicolon or a comma is enough. Otherwise one of the parts must be a label elsewhere.
+        Findings co-occur: then a semicolon or a comma is enough. Otherwise a part must be a label, or a part of one,
+        elsewhere; where a blank or the like stands between them, all parts must be whole labels.
     """
     single = [cell for cell in cells if not is_list(cell) and cell not in known]
-    for mark in (*PLAIN_MARKS, *OTHER_MARKS):
-        joined = {cell: parts for cell in single if len(parts := set(parts_of(cell, mark))) > 1}
+    for mark in (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS):
+        found = {cell: set(parts_of(cell, mark)) for cell in single if mark in cell}
+        joined = {cell: parts for cell, parts in found.items() if parts and parts != {cell}}
         if joined and multi and mark in PLAIN_MARKS:
             return next(iter(joined)), mark
-        times: dict[str, int] = {}
-        for cell in cells:
-            for part in joined.get(cell, {cell}):
-                times[part] = times.get(part, 0) + 1
+        times = Counter(part for cell in cells for part in joined.get(cell, {cell}))
+        enough = all if mark in WORD_MARKS else any
+        whole = times - Counter(part for parts in joined.values() for part in parts) if mark in WORD_MARKS else times
         for cell, parts in joined.items():
-            if any(times[part] > 1 for part in parts):
+            if enough(whole[part] > (mark not in WORD_MARKS) for part in parts):
                 return cell, mark
     return None
 

@@ -13,8 +13,8 @@ SOURCE = "table"
 """The column that says which file a row came from, by its name without ending, where rows came from several."""
 
 
-def read_tables(file: Path, further: Sequence[Path], *, by: Sequence[str] = ()) -> tuple[Table, dict[str, int]]:
-    """The first table with the rows or columns of the others; and how many rows a table has nothing to say of.
+def read_tables(file: Path, further: Sequence[Path], *, by: Sequence[str] = ()) -> tuple[Table, int]:
+    """The first table with the rows or columns of the others; and the most rows that one has nothing to say of.
 
     A table with the columns of the first adds its rows. Any other adds its columns to the rows that have its values in
     `by`, or without that in all columns that both have; cells are blank where it has no such row. A column in which
@@ -29,12 +29,11 @@ def read_tables(file: Path, further: Sequence[Path], *, by: Sequence[str] = ()) 
     same = [other for other in others if set(other.columns) == set(first.columns)]
     if same:
         first = _stack([first, *same])
-    unmatched = {}
+    unmatched = 0
     for other in others:
         if other not in same:
             first, n = _join(first, other, by)
-            if n:
-                unmatched[f"rows without one in {other.path.name}"] = n
+            unmatched = max(unmatched, n)
     return first, unmatched
 
 

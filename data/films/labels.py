@@ -36,6 +36,8 @@ class Labels:
         Images to be left out.
     notes : JSON
         What became of blank and uncertain labels, and of those that are not declared.
+    as_lists
+        Whether cells were read as lists, or `1.0` as 1: before they were so read, each was a class.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +45,7 @@ class Labels:
     multi: bool
     dropped: np.ndarray
     notes: dict[str, Any] = field(default_factory=dict)
+    as_lists: bool = False
 
     def take(self, kept: np.ndarray) -> Labels:
         """The images at `kept`."""
@@ -90,7 +93,8 @@ def read_cells(cells: Sequence[str], config: LabelConfig, *, where: Where, table
             n_other += 1
             dropped[i] = config.others == "drop"
     notes = read.notes | ({f"labels not declared ({_became(config.others)})": n_other} if n_other else {})
-    return Labels(classes, marks, multi, dropped, notes)
+    as_lists = read.merged or (table and any(map(is_list, distinct)))
+    return Labels(classes, marks, multi, dropped, notes, as_lists)
 
 
 def _is_multi(distinct: Sequence[str], config: LabelConfig, *, table: bool, differ: bool) -> bool:
@@ -130,6 +134,7 @@ class _Reader:
         self.declared = {*config.classes, *config.negative}
         self.notes: dict[str, Any] = {}
         self.leave: set[str] = set()
+        self.merged = False
         renaming = Renaming(config.rename)
         if table:
             self.of = {cell: self._names(cell, renaming) for cell in dict.fromkeys(cells)}
@@ -173,6 +178,7 @@ class _Reader:
         names = {name for found in self.of.values() for name in found}
         whole = {name: _whole(name) for name in names if _whole(name) in names and _whole(name) != name}
         if whole and not self.config.classes:
+            self.merged = True
             self.of = {c: list(dict.fromkeys(whole.get(n, n) for n in found)) for c, found in self.of.items()}
 
     def _settle_uncertain(self) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
+from data.images import Split
 from data.splits.words import SPLIT_WORDS
 
 ENDINGS = (*sorted(EXTENSIONS), ".dcm", ".dicom")
 MASKS = re.compile(r"(?<![a-z])(masks?|segmentations?|annotations?|ground.?truth)(?![a-z])", re.IGNORECASE)
+OTHER_NAME = "found under another name"
 SHOWN = 3
 
 Parts = tuple[str, ...]
@@ -50,11 +52,10 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
     1. the file's path ends with the name;
     2. it does once the file's ending (.png, .dcm, ...) is taken off;
     3. both hold after the folders that all names begin with are taken off them;
-    4. the last part of the name is that of one file and of no other name in the table, with any ending; a name in a
-       folder `train` is never a file in a folder `test`.
+    4. the last part of the name is that of one file and of no other name in the table, with any ending.
 
-    Large and small letters count where that decides between files. A file in a folder of masks fits no name that does
-    not say so.
+    Large and small letters count where that decides between files. A name in a folder `train` is never a file in a
+    folder `test`, and a file in a folder of masks fits no name that does not say so.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
 
 def noted(others: Sequence[str]) -> dict[str, Any]:
     """The note on files that bear another name than the table's; `others` says which is which."""
-    return {"found under another name": f"{len(others)}, first {others[0]}"} if others else {}
+    return {OTHER_NAME: len(others), f"{OTHER_NAME}, first": others[0]} if others else {}
 
 
 def _doubt(name: str, fitting: Sequence[str], texts: Sequence[str], root: Path) -> str:
@@ -125,13 +126,17 @@ class _Finder:
         loose = self.by_last.get(_bare(parts[-1]).casefold(), []) if alone else []
         for short in dict.fromkeys((parts, parts[self.common :])):
             for bare in (False, True):
-                found = [f for f in near if _ends(self._of(f, bare), short) and not self._is_mask(f, parts)]
+                found = [f for f in near if _ends(self._of(f, bare), short) and self._may_be(f, parts)]
                 if found:
                     return _by_case(found, [self._of(f, bare) for f in found], short)
-        return [f for f in loose if not _in_other_split(parts, self.files[f]) and not self._is_mask(f, parts)]
+        return [f for f in loose if self._may_be(f, parts)]
 
-    def _is_mask(self, f: int, name: Parts) -> bool:
-        return any(MASKS.search(part) for part in self.files[f][:-1]) and not any(MASKS.search(part) for part in name)
+    def _may_be(self, f: int, name: Parts) -> bool:
+        """Whether the folders of a file do not speak against a name: another split's, or masks."""
+        folders = self.files[f][:-1]
+        mask = any(map(MASKS.search, folders)) and not any(map(MASKS.search, name))
+        said, lies = _splits_in(name[:-1]), _splits_in(folders)
+        return not mask and not (said and lies and not said & lies)
 
     def _of(self, f: int, bare: bool) -> Parts:
         parts = self.files[f]
@@ -164,7 +169,5 @@ def _by_case(found: list[int], paths: Sequence[Parts], name: Parts) -> list[int]
     return exact or found
 
 
-def _in_other_split(name: Parts, file: Parts) -> bool:
-    said = {SPLIT_WORDS[part.lower()] for part in name[:-1] if part.lower() in SPLIT_WORDS}
-    lies = {SPLIT_WORDS[part.lower()] for part in file[:-1] if part.lower() in SPLIT_WORDS}
-    return bool(said and lies and not said & lies)
+def _splits_in(folders: Parts) -> set[Split]:
+    return {SPLIT_WORDS[part.lower()] for part in folders if part.lower() in SPLIT_WORDS}

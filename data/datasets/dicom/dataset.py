@@ -19,7 +19,7 @@ from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
 from data.datasets.folder.rows import TABLE_NAMES, Rows
 from data.films.dataset import digest_stats, stat_films
-from data.films.names import Found, find_files
+from data.films.names import OTHER_NAME, Found, find_files
 from data.films.table import FilmTable
 from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
@@ -161,6 +161,8 @@ class Dicom(Folder):
         """The films by file name; names that are instance UIDs and no files, by the headers of all films."""
         root = self._root()
         found = find_files(names, root=root, listing=lambda: _films_below(root))
+        notes = {OTHER_NAME: found.notes[OTHER_NAME]} if found.notes else {}  # counted, and no name kept
+        found = replace(found, notes=notes)
         lost = [i for i, path in enumerate(found.paths) if path is None and UID.fullmatch(names[i])]
         if not lost:
             return found
@@ -175,7 +177,7 @@ class Dicom(Folder):
         for i in lost:
             if names[i] in by_uid:
                 paths[i] = by_uid[names[i]]
-                stats[i] = paths[i].stat()
+                stats[i] = by_uid[names[i]].stat()
         return replace(found, paths=paths, stats=stats)
 
     def _rows(self) -> Rows:

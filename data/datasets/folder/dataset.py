@@ -106,11 +106,15 @@ class Folder(FilmDataset):
         return found | self._tables_source(rows)
 
     def _tables_source(self, rows: Rows) -> dict[str, Any]:
-        """sha256 of the table, and of those joined to it."""
+        """sha256 of the table and of those joined to it; and how labels are read, where that came later."""
         if rows.table is None:
             return {}
-        joined = [file_sha256(file) for file in self.config.join]
-        return {"table": file_sha256(rows.table.path), **({"joined": joined} if joined else {})}
+        found: dict[str, Any] = {"table": file_sha256(rows.table.path)}
+        if self.config.join:
+            found["joined"] = [file_sha256(file) for file in self.config.join]
+        if self._labels(rows).as_lists:
+            found["labels"] = "lists"
+        return found
 
     def films(self) -> FilmTable:
         """Read the table or the folders, and split by patient.
@@ -206,7 +210,8 @@ class Folder(FilmDataset):
                 split_column=config.split_column,
                 missing=config.missing,
             )
-            rows = replace(rows, said={**unmatched, **rows.said})
+            if unmatched:
+                rows = replace(rows, said={"rows that a joined table does not know": unmatched, **rows.said})
         else:
             self._refuse_table_options(root)
             rows = rows_of_tree(root, sorted(tree())) if config.label_pattern else folders()

@@ -39,6 +39,10 @@ class Rows:
         Size and date of each file; None where it is missing.
     said
         What a reader should know of how files and names were matched.
+    lost
+        Rows of the table without a file.
+    aside
+        Files that a row names, and that are left out.
     """
 
     ids: list[str]
@@ -49,6 +53,8 @@ class Rows:
     at: list[int]
     stats: list[os.stat_result | None]
     said: Mapping[str, Any] = field(default_factory=dict)
+    lost: int = 0
+    aside: tuple[Path, ...] = ()
 
     def take(self, kept: Sequence[int] | np.ndarray) -> Rows:
         """The images at `kept`, in that order."""
@@ -89,9 +95,9 @@ class Rows:
             return dict(self.said)
         tops = {path.parent for path in self.paths}
         files = walk_images(root) if whole_tree else (f for top in tops for f in _images(top))
-        known = {os.path.normpath(path) for path in self.paths}
+        known = {os.path.normpath(path) for path in (*self.paths, *self.aside)}
         notes = {
-            "without_file": len(self.table) - len(self.ids),
+            "without_file": self.lost,
             "not_in_table": len({os.path.normpath(file) for file in files} - known),
         }
         odd = {name: n for name, n in notes.items() if n}
@@ -164,6 +170,7 @@ def rows_of_table(
         at=there,
         stats=[found.stats[i] for i in there],
         said=found.notes,
+        lost=len(table) - len(there),
     )
 
 
@@ -204,7 +211,8 @@ def by_patterns(rows: Rows, *, label: str | None, split: str | None, only: str |
         if not kept:
             raise UserError(f"--data.only {only!r} is in none of {len(rows.ids)} paths, {rows.ids[0]} for one")
         n = len(rows.ids) - len(kept)
-        rows = replace(rows.take(kept), said={**rows.said, f"without {only!r} in the path": n})
+        said = {**rows.said, **({f"without {only!r} in the path": n} if n else {})}
+        rows = replace(rows.take(kept), said=said, aside=tuple(rows.paths))
     if label is not None:
         rows = replace(rows, labels=find_in_paths(rows.ids, label, flag="--data.label-pattern"))
     if split is not None:
