@@ -53,7 +53,8 @@ def joined_by(cells: Collection[str], *, known: Collection[str], multi: bool) ->
     single = [cell for cell in cells if not is_list(cell) and cell not in known]
     for mark in (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS):
         found = {cell: set(parts_of(cell, mark)) for cell in single if mark in cell}
-        joined = {cell: parts for cell, parts in found.items() if parts and parts != {cell}}
+        least = 1 if mark in PLAIN_MARKS else 2
+        joined = {cell: parts for cell, parts in found.items() if len(parts) >= least and parts != {cell}}
         if joined and multi and mark in PLAIN_MARKS:
             return next(iter(joined)), mark
         times = Counter(part for cell in cells for part in joined.get(cell, {cell}))

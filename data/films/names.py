@@ -67,8 +67,8 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
     paths = [path if stat else None for path, stat in zip(exact, stats, strict=True)]
     if all(paths):
         return Found(paths, stats, "", {})
-    files = sorted(listing())
-    finder = _Finder(names, [file.relative_to(root).as_posix() for file in files])
+    files = sorted(listing(), key=os.fspath)
+    finder = _Finder(names, [os.path.relpath(file, root).replace(os.sep, "/") for file in files])
     others: list[str] = []
     doubt = ""
     for i, name in enumerate(names):
