@@ -47,6 +47,9 @@ FITTING = {
     "an instance UID": ("1.2.840.113.5", "s/1.2.840.113.5.dcm"),
     "an instance UID whose end looks like an ending": ("1.2.840.png", "s/1.2.840.png.dcm"),
     "numbered": ("007", "007.jpeg"),
+    "a number that lost its zeros": ("7", "x/0007.png"),
+    "a number that became a float": ("7.0", "7.png"),
+    "both, with an ending": ("7.0.png", "x/007.jpg"),
     "with blanks": ("benign (1)", "x/benign (1).png"),
 }
 
@@ -71,7 +74,8 @@ def test_letters_count_where_they_decide(tmp_path: Path) -> None:
 UNFIT = {
     "two folders": ("1", ["a/1.png", "b/1.png"]),
     "two endings": ("1", ["1.png", "1.jpg"]),
-    "part of a name": ("1", ["11.png", "01.png", "1_mask.png"]),
+    "a number with zeros, twice": ("7", ["x/007.png", "x/07.png"]),
+    "part of a name": ("1", ["11.png", "a1.png", "1_mask.png"]),
     "part of a folder": ("a/1.png", ["ba/2.png"]),
     "another split": ("test/1.png", ["train/1.png"]),
     "another split by another word": ("valid/1.png", ["x/training/1.png"]),
@@ -95,6 +99,11 @@ def test_another_folder_is_not_guessed_where_the_table_has_the_name_twice(tmp_pa
     make(tmp_path, ["a/1.png"])
     assert found(tmp_path, ["b/1.png", "c/1.png"]) == [None, None]
     assert found(tmp_path, ["a/1.png", "b/1.png"]) == ["a/1.png", None]
+
+
+def test_zeros_are_added_to_a_number_only_where_all_files_are_numbers(tmp_path: Path) -> None:
+    make(tmp_path, ["010.png", "00a.png", "8.png"])
+    assert found(tmp_path, ["10", "8.0"]) == [None, "8.png"]
 
 
 def test_only_folders_that_all_names_begin_with_are_taken_off(tmp_path: Path) -> None:
@@ -125,10 +134,10 @@ def test_a_note_counts_films_found_under_another_name(tmp_path: Path) -> None:
 def test_what_is_there_is_said_where_nothing_fits(tmp_path: Path) -> None:
     make(tmp_path, [f"a/{i}.png" for i in range(5)])
     match = (
-        r"12 of 12 image files are missing: 00, 01, 02, \.\.\.\. .* holds 5 image files \(a/0.png, a/1.png, a/2.png, "
+        r"12 of 12 image files are missing: n0, n1, n2, \.\.\.\. .* holds 5 image files \(a/0.png, a/1.png, a/2.png, "
     )
     with pytest.raises(UserError, match=match):
-        films(tmp_path, [f"{i:02d}" for i in range(12)])
+        films(tmp_path, [f"n{i}" for i in range(12)])
     make(tmp_path, [f"b/{i}.png" for i in range(5)])
     with pytest.raises(UserError, match=r"0 may be any of 2 files \(a/0.png, b/0.png\)"):
         films(tmp_path, [f"{i}" for i in range(5)])

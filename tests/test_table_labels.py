@@ -98,10 +98,10 @@ def test_lists_in_a_parquet_file_are_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize("between", ["; ", ",", ", ", "/", " + ", " and ", "\n", "\\", "||"])
 def test_a_separator_parts_findings(tmp_path: Path, between: str) -> None:
     label(tmp_path, [f"a{between}b", "a", "b", "No Finding"] * 3)
-    assert in_order(read(tmp_path, separator=between)) == [AB, A, B, NONE] * 3
+    assert in_order(read(tmp_path, separator=(between,))) == [AB, A, B, NONE] * 3
     loose = between.strip(" ") if between != " and " else ""
     label(tmp_path, [f"a{between}b{loose}", f"{loose}a", "b", "No Finding"] * 3)
-    assert in_order(read(tmp_path, separator=between)) == [AB, A, B, NONE] * 3
+    assert in_order(read(tmp_path, separator=(between,))) == [AB, A, B, NONE] * 3
 
 
 @pytest.mark.parametrize("between", [";", ",", ", ", "\n"])
@@ -110,7 +110,7 @@ def test_with_task_multi_a_cell_that_looks_like_several_is_asked_about(tmp_path:
     refused(tmp_path, r"row 2 \(01.png\) has label 'a.{1,2} ?b'.*--data\.separator", task="multi")
     one = f"a{between}b"
     assert read(tmp_path, task="multi", classes=(one, "c")).classes == (one, "c")
-    assert read(tmp_path, task="multi", separator="|").classes == (one, "c")
+    assert read(tmp_path, task="multi", separator=("|",)).classes == (one, "c")
 
 
 @pytest.mark.parametrize("between", [";", ", ", "/", "+", " & "])
@@ -126,7 +126,7 @@ def test_without_a_task_it_is_asked_about_where_a_part_is_a_label_elsewhere(tmp_
 def test_blanks_and_hyphens_are_asked_about_where_all_parts_are_labels(tmp_path: Path, between: str) -> None:
     label(tmp_path, ["a", "b", f"a{between}b"] * 4)
     refused(tmp_path, r"row 3 .*has label 'a.*b'.*--data\.separator")
-    assert in_order(read(tmp_path, separator=between)) == [A, B, AB] * 4
+    assert in_order(read(tmp_path, separator=(between,))) == [A, B, AB] * 4
     label(tmp_path, [f"lung{between}opacity", f"lung{between}lesion", "lung", "Not Normal", "Normal"] * 4)
     assert len(read(tmp_path).classes) == 5
 
@@ -134,13 +134,36 @@ def test_blanks_and_hyphens_are_asked_about_where_all_parts_are_labels(tmp_path:
 def test_a_mark_after_a_label_is_asked_about(tmp_path: Path) -> None:
     label(tmp_path, ["a", "a;", "b"] * 4)
     refused(tmp_path, "row 2 .*has label 'a;'")
-    assert in_order(read(tmp_path, separator=";")) == [A, A, B] * 4
+    assert in_order(read(tmp_path, separator=(";",))) == [A, A, B] * 4
+
+
+def test_several_separators_may_stand_side_by_side(tmp_path: Path) -> None:
+    label(tmp_path, ["a;b", "a, b", "b"] * 4)
+    assert in_order(read(tmp_path, separator=(";", ","))) == [AB, AB, B] * 4
+    refused(tmp_path, r"row 2 .*has label 'a, b'.*--data\.separator ';' ','", separator=(";",))
+    label(tmp_path, ["a|b", "a;c|b", "b"] * 4)
+    refused(tmp_path, r"row 2 .*has label 'a;c'.*--data\.separator '\|' ';'.*--data\.separator '\|'$")
+    label(tmp_path, ["a, large|b", "b"] * 6)
+    assert read(tmp_path).classes == ("a, large", "b")
+
+
+@pytest.mark.parametrize("cell", ['{"a": 1, "b": 0}', "[0, 1, 0]", "[0. 1. 0.]", "[1 0]"])
+def test_marks_in_one_cell_are_no_labels(tmp_path: Path, cell: str) -> None:
+    label(tmp_path, ["a", cell] * 6)
+    refused(tmp_path, r"row 2 .*holds marks and no names.*--data\.label-columns")
+
+
+def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:
+    chexpert(tmp_path, ("1", "0"))
+    refused(tmp_path, "--data.label-columns names 'Mass' twice", label_columns=("Mass", "Edema", "Mass"))
+    label(tmp_path, ["a", "b"] * 6)
+    refused(tmp_path, "--data.classes names 'a' twice", classes=("a", "b", "a"))
 
 
 def test_a_separator_that_cannot_be_is_refused(tmp_path: Path) -> None:
     label(tmp_path, ["a", "b"] * 6)
-    refused(tmp_path, "--data.separator ';' parts findings.*task single", separator=";", task="single")
-    refused(tmp_path, "--data.separator '' is empty", separator="")
+    refused(tmp_path, "--data.separator ';' parts findings.*task single", separator=(";",), task="single")
+    refused(tmp_path, "--data.separator '' is empty", separator=("",))
 
 
 # -- blank and uncertain ----------------------------------------------------------------------------------------------
@@ -243,7 +266,7 @@ def test_rows_without_a_file_have_no_say(tmp_path: Path) -> None:
     assert len(found) == 16 and found.notes == {"rows": 17, "without_file": 1}
 
 
-@pytest.mark.parametrize("options", [{"separator": ";"}, {"rename": ("a=b",)}, {"others": "drop"}])
+@pytest.mark.parametrize("options", [{"separator": (";",)}, {"rename": ("a=b",)}, {"others": "drop"}])
 def test_options_without_a_say_over_columns_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     chexpert(tmp_path, ("1", "0"))
     refused(tmp_path, f"--data.{next(iter(options))} is for labels in one column", **COLUMNS, **options)
@@ -340,7 +363,7 @@ def test_an_image_with_a_row_that_is_dropped_is_left_out(tmp_path: Path) -> None
 def test_options_at_their_default_change_no_key() -> None:
     """Computed at commit 5e15ffd, before there were these options."""
     assert digest(FolderConfig())[:16] == "49acd8ceb8cb5c9e"
-    assert digest(FolderConfig(separator=";"))[:16] != "49acd8ceb8cb5c9e"
+    assert digest(FolderConfig(separator=(";",)))[:16] != "49acd8ceb8cb5c9e"
 
 
 def test_what_was_prepared_when_a_list_was_a_class_is_not_believed(tmp_path: Path) -> None:
@@ -367,5 +390,5 @@ def test_the_options_can_be_typed() -> None:
         "any",
     ]
     _, config = parse([*words, "--data.rename", "No Finding=-1", "x=*", "--data.others", "drop"])
-    assert (config.separator, config.uncertain, config.blank, config.repeats) == (";", "ones", "drop", "any")
+    assert (config.separator, config.uncertain, config.blank, config.repeats) == ((";",), "ones", "drop", "any")
     assert config.rename == ("No Finding=-1", "x=*") and config.others == "drop"

@@ -15,6 +15,8 @@ PLAIN_MARKS = (";", ",", "\n", "\t")  # rarely part of a name
 OTHER_MARKS = ("/", "+", "&", "\\")  # often part of one: asked about where a side is a label elsewhere
 WORD_MARKS = (" and ", " ", "_", "-", ":")  # nearly always part of one: where all sides are labels elsewhere
 EVERY = "*"
+MAPPING = re.compile(r"""\{\s*(['"]).*?\1\s*:.*\}""", re.DOTALL)  # {"a": 1}
+NUMBERS = re.compile(r"""\[\s*[01](\.0*)?([\s,]+[01](\.0*)?)+\s*\]""")  # [0, 1, 0]
 LIST = re.compile(r"""\[.*\]|\(\s*['"].*\)|\{\s*['"].*\}""", re.DOTALL)
 
 
@@ -23,11 +25,23 @@ def is_list(cell: str) -> bool:
     return LIST.fullmatch(cell) is not None
 
 
-def parts_of(cell: str, separator: str | None) -> list[str]:
+def is_no_label(cell: str) -> bool:
+    """Whether a cell holds marks and not names, {"a": 1, "b": 0} or [0, 1, 0], which stand for columns of their own."""
+    return MAPPING.fullmatch(cell) is not None or NUMBERS.fullmatch(cell) is not None
+
+
+def parts_of(cell: str, separators: Sequence[str]) -> list[str]:
     """The labels in a cell, in their order, blank ones left out; with no separator the cell is one unless a list."""
-    mark = separator.strip() if separator and not re.search(r"\w", separator) else separator
-    found = _listed(cell) if is_list(cell) else cell.split(mark or separator) if separator else [cell]
+    if is_list(cell):
+        found = _listed(cell)
+    else:
+        found = re.split("|".join(re.escape(_bare(mark)) for mark in separators), cell) if separators else [cell]
     return [part.strip() for part in found if not is_blank(part)]
+
+
+def _bare(mark: str) -> str:
+    """A separator without the blanks around it, unless it is blank or a word."""
+    return mark if re.search(r"\w", mark) or not mark.strip() else mark.strip()
 
 
 def _listed(cell: str) -> list[str]:
@@ -36,33 +50,36 @@ def _listed(cell: str) -> list[str]:
         found = ast.literal_eval(between)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return [part.strip().strip("'\"") for part in cell[1:-1].split(",")]
-    return [str(part) for part in (found if isinstance(found, (list, tuple, set, dict)) else [found])]
+    return [str(part) for part in (found if isinstance(found, (list, tuple, set)) else [found])]
 
 
-def joined_by(cells: Collection[str], *, known: Collection[str], multi: bool) -> tuple[str, str] | None:
-    """A cell that seems to hold several labels, and what stands between them; None where none does.
+def joined_by(
+    labels: Collection[str], among: Collection[str], *, sure: Collection[str], marks: Sequence[str]
+) -> tuple[str, str] | None:
+    """One of the labels that seems to hold several, and what stands between them; None where none does.
+
+    A mark of `sure` is enough. Otherwise a part must be a label, or a part of one, elsewhere; where a blank or the like
+    stands between parts, all must be whole labels.
 
     Parameters
     ----------
-    known
-        Cells that are declared to be one label.
-    multi
-        Findings co-occur: then a semicolon or a comma is enough. Otherwise a part must be a label, or a part of one,
-        elsewhere; where a blank or the like stands between them, all parts must be whole labels.
+    among
+        All labels there are.
+    marks
+        Those to look for.
     """
-    single = [cell for cell in cells if not is_list(cell) and cell not in known]
-    for mark in (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS):
-        found = {cell: set(parts_of(cell, mark)) for cell in single if mark in cell}
+    for mark in marks:
         least = 1 if mark in PLAIN_MARKS else 2
-        joined = {cell: parts for cell, parts in found.items() if len(parts) >= least and parts != {cell}}
-        if joined and multi and mark in PLAIN_MARKS:
+        found = {label: set(parts_of(label, [mark])) for label in labels if mark in label}
+        joined = {label: parts for label, parts in found.items() if len(parts) >= least and parts != {label}}
+        if joined and mark in sure:
             return next(iter(joined)), mark
-        times = Counter(part for cell in cells for part in joined.get(cell, {cell}))
-        enough = all if mark in WORD_MARKS else any
-        whole = times - Counter(part for parts in joined.values() for part in parts) if mark in WORD_MARKS else times
-        for cell, parts in joined.items():
-            if enough(whole[part] > (mark not in WORD_MARKS) for part in parts):
-                return cell, mark
+        whole = Counter(label for label in among if label not in joined)
+        times = whole + Counter(part for parts in joined.values() for part in parts)
+        for label, parts in joined.items():
+            by_word = mark in WORD_MARKS
+            if all(whole[part] for part in parts) if by_word else any(times[part] > 1 for part in parts):
+                return label, mark
     return None
 
 

@@ -25,9 +25,9 @@ class LabelConfig(FilmConfig):
     holds "|" or is a list."""
     label_columns: tuple[str, ...] = ()
     """Instead of a label column: columns of 0 and 1, one a finding (or one a class, with task single)."""
-    separator: str | None = field(default=None, metadata=SINCE_DEFAULT)
-    """What stands between the findings of one cell (";"). Without it: "|". Cells that are lists, ['a', 'b'], are read
-    as such in any case."""
+    separator: tuple[str, ...] = field(default=(), metadata=SINCE_DEFAULT)
+    """What stands between the findings of one cell (";"), or several such marks. Without it: "|". Cells that are lists,
+    ['a', 'b'], are read as such in any case."""
     rename: tuple[str, ...] = field(default=(), metadata=SINCE_DEFAULT)
     """Classes by what the table calls them, NAME=CELL: "Pneumothorax=1", or "Malignant=mel" "Malignant=bcc" for two
     in one. CELL * is every label that no other names, and an empty CELL a blank one."""

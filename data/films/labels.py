@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from data.films.blanks import is_blank
-from data.films.cells import BAR, EVERY, Renaming, is_list, joined_by, parts_of
+from data.films.cells import (
+    BAR,
+    EVERY,
+    OTHER_MARKS,
+    PLAIN_MARKS,
+    WORD_MARKS,
+    Renaming,
+    is_list,
+    is_no_label,
+    joined_by,
+    parts_of,
+)
 from data.films.label_options import LabelConfig
 from synthworth.errors import UserError
 
@@ -70,6 +81,7 @@ def read_cells(cells: Sequence[str], config: LabelConfig, *, where: Where, table
         For a label that is blank, uncertain, not declared or probably several in one, where the options do not say
         what it is to become; for two that differ in case or blanks alone.
     """
+    _refuse_twice(config.classes, "classes")
     distinct = list(dict.fromkeys(cells))
     multi = _is_multi(distinct, config, table=table, differ=differ)
     if table:
@@ -98,32 +110,51 @@ def read_cells(cells: Sequence[str], config: LabelConfig, *, where: Where, table
 
 
 def _is_multi(distinct: Sequence[str], config: LabelConfig, *, table: bool, differ: bool) -> bool:
-    if config.separator is not None and (config.task == "single" or not config.separator):
+    if "" in config.separator:
+        raise UserError("--data.separator '' is empty; it is what stands between findings, ';' for one")
+    if config.separator and config.task == "single":
         raise UserError(
-            f"--data.separator {config.separator!r} "
-            + ("parts findings that co-occur, and --data.task single has one class an image" if config.separator else
-               "is empty; it is what stands between findings, ';' for one")
-        )  # fmt: skip
+            f"--data.separator {config.separator[0]!r} parts findings that co-occur, and --data.task single has one "
+            "class an image"
+        )
     if config.task != "auto":
         return config.task == "multi"
-    return config.separator is not None or differ or any(BAR in c or (table and is_list(c)) for c in distinct)
+    return bool(config.separator) or differ or any(BAR in c or (table and is_list(c)) for c in distinct)
 
 
 def _refuse_joined(cells: Sequence[str], config: LabelConfig, *, multi: bool, where: Where) -> None:
-    """A cell holds several findings by its looks, and nothing says what parts them."""
+    """A label holds several findings by its looks, and nothing says what parts them."""
     renaming = Renaming(config.rename)
-    asked = config.separator is not None or config.task == "single" or EVERY in renaming.names
-    if asked or any(BAR in cell for cell in cells):
-        return
     known = {*config.classes, *config.negative, *renaming.names}
-    found = joined_by([c for c in dict.fromkeys(cells) if not is_blank(c)], known=known, multi=multi)
-    if found is not None:
-        cell, mark = found
-        one = f"--data.separator '{BAR}'" if multi else "--data.task single"
+    odd = next((cell for cell in cells if is_no_label(cell) and cell not in known), None)
+    if odd is not None:
         raise UserError(
-            f"{where(list(cells).index(cell))} has label {cell!r}. If these are several findings, say what stands "
-            f"between them: --data.separator {mark!r}. If it is one: {one}"
+            f"{where(list(cells).index(odd))} has label {odd!r}, which holds marks and no names: make each a column, "
+            "and name these by --data.label-columns"
         )
+    if config.task == "single" or EVERY in renaming.names:
+        return
+    parts = {cell: parts_of(cell, _separators(config, multi=multi)) for cell in dict.fromkeys(cells)}
+    among = {part for found in parts.values() for part in found}
+    plain = {part for cell, found in parts.items() if not is_list(cell) for part in found} - known
+    marks = PLAIN_MARKS if config.separator else (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS)
+    sure = () if config.separator or not multi else PLAIN_MARKS
+    if sure and any(BAR in cell for cell in cells):
+        sure = tuple(mark for mark in sure if mark != ",")  # between bars a comma may belong to a name
+    found = joined_by(sorted(plain), among, sure=sure, marks=marks)
+    if found is not None:
+        part, mark = found
+        cell = next(cell for cell, of in parts.items() if part in of)
+        given = " ".join(map(repr, (*(config.separator or ((BAR,) if cell != part else ())), mark)))
+        one = "declare it in --data.classes" if config.separator else f"--data.separator '{BAR}'"
+        raise UserError(
+            f"{where(list(cells).index(cell))} has label {part!r}. If these are several findings, say what stands "
+            f"between them: --data.separator {given}. If it is one: {one if multi else '--data.task single'}"
+        )
+
+
+def _separators(config: LabelConfig, *, multi: bool) -> tuple[str, ...]:
+    return (config.separator or (BAR,)) if multi else ()
 
 
 class _Reader:
@@ -154,7 +185,7 @@ class _Reader:
 
     def _names(self, cell: str, renaming: Renaming) -> list[str]:
         declared = cell in self.declared
-        parts = [cell] if declared else parts_of(cell, (self.config.separator or BAR) if self.multi else None)
+        parts = [cell] if declared else parts_of(cell, _separators(self.config, multi=self.multi))
         names = list(dict.fromkeys(renaming(part) for part in parts))
         if not self.multi and len(names) > 1:
             raise UserError(
@@ -290,11 +321,19 @@ def _refuse_odd(
 def _refuse_without_say(config: LabelConfig) -> None:
     if config.classes and config.classes != config.label_columns:
         raise UserError("--data.classes and --data.label-columns name different classes; leave out the first")
+    for flag, names in (("label-columns", config.label_columns), ("classes", config.classes)):
+        _refuse_twice(names, flag)
     for flag, given in (
         ("separator", config.separator), ("rename", config.rename), ("others", config.others != "refuse"),
     ):  # fmt: skip
         if given:
             raise UserError(f"--data.{flag} is for labels in one column, and --data.label-columns names several")
+
+
+def _refuse_twice(names: Sequence[str], flag: str) -> None:
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"--data.{flag} names {twice!r} twice")
 
 
 def refuse_several(marks: np.ndarray, *, where: Where) -> None:

@@ -17,6 +17,7 @@ from data.splits.words import SPLIT_WORDS
 
 ENDINGS = (*sorted(EXTENSIONS), ".dcm", ".dicom")
 MASKS = re.compile(r"(?<![a-z])(masks?|segmentations?|annotations?|ground.?truth)(?![a-z])", re.IGNORECASE)
+NUMBER = re.compile(r"([0-9]{1,30})(?:\.0+)?")
 OTHER_NAME = "found under another name"
 SHOWN = 3
 
@@ -52,7 +53,8 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
     1. the file's path ends with the name;
     2. it does once the file's ending (.png, .dcm, ...) is taken off;
     3. both hold after the folders that all names begin with are taken off them;
-    4. the last part of the name is that of one file and of no other name in the table, with any ending.
+    4. the last part of the name is that of one file and of no other name in the table, with any ending;
+    5. both are one number, to which a program added `.0`, or, where all files are numbers, of which it took zeros.
 
     Large and small letters count where that decides between files. A name in a folder `train` is never a file in a
     folder `test`, and a file in a folder of masks fits no name that does not say so.
@@ -110,7 +112,15 @@ class _Finder:
         for f, parts in enumerate(self.files):
             for last in {parts[-1].casefold(), _bare(parts[-1]).casefold()}:
                 self.by_last.setdefault(last, []).append(f)
+        self.by_number: dict[int, list[int]] = {}
+        for f, parts in enumerate(self.files):
+            if (number := _number(parts[-1])) is not None:
+                self.by_number.setdefault(number, []).append(f)
         asked = [_parts(name) for name in names if name]
+        self.numbers: dict[int, set[Parts]] = {}
+        for parts in asked:
+            if parts and (number := _number(parts[-1])) is not None:
+                self.numbers.setdefault(number, set()).add(parts)
         self.common = _in_common([parts[:-1] for parts in asked])
         self.times: dict[str, set[Parts]] = {}
         for parts in asked:
@@ -129,7 +139,16 @@ class _Finder:
                 found = [f for f in near if _ends(self._of(f, bare), short) and self._may_be(f, parts)]
                 if found:
                     return _by_case(found, [self._of(f, bare) for f in found], short)
-        return [f for f in loose if self._may_be(f, parts)]
+        return [f for f in loose or self._of_number(parts[-1]) if self._may_be(f, parts)]
+
+    def _of_number(self, last: str) -> list[int]:
+        """Files whose name is this number: without the .0 of a float, or if all are numbers, with leading zeros."""
+        number = _number(last)
+        if number is None or len(self.numbers[number]) > 1:
+            return []
+        files = self.by_number.get(number, [])
+        all_numbers = sum(map(len, self.by_number.values())) == len(self.files)
+        return files if all_numbers else [f for f in files if _bare(self.files[f][-1]) == str(number)]
 
     def _may_be(self, f: int, name: Parts) -> bool:
         """Whether the folders of a file do not speak against a name: another split's, or masks."""
@@ -158,6 +177,12 @@ def _bare(last: str) -> str:
     """A file's name without the ending of an image; other dots, as of an instance UID, stay."""
     stem, dot, ending = last.rpartition(".")
     return stem if dot and stem and f".{ending.lower()}" in ENDINGS else last
+
+
+def _number(last: str) -> int | None:
+    """The whole number that a file's name is, its ending apart."""
+    found = NUMBER.fullmatch(_bare(last))
+    return int(found[1]) if found else None
 
 
 def _ends(path: Parts, name: Parts) -> bool:
