@@ -36,7 +36,7 @@ FITTING = {
     "without both": ("1", "x/y/1.png"),
     "with backslashes": ("a\\b\\1.png", "a/b/1.png"),
     "from a disk of Windows": ("D:\\study\\a\\1.png", "a/1.png"),
-    "from the root of another machine": ("/home/me/set/a/1.png", "a/1.png"),
+    "from the root of another machine": ("/scratch/me/set/a/1.png", "a/1.png"),
     "with the folder's own name before it": ("CheXpert-v1.0-small/a/1.png", "a/1.png"),
     "with a dot before it": ("./1", "1.png"),
     "composed, and taken apart on disk": (f"caf{E_NFC}.png", f"caf{E_NFD}.png"),

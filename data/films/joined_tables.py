@@ -66,11 +66,11 @@ def _join(first: Table, other: Table, by: Sequence[str]) -> tuple[Table, int]:
         if name in first.columns:
             continue
         added[name] = [cells[rows[key][0]] if key in rows else "" for key in mine]
-        key = next((key for key, at in rows.items() if any(cells[row] != cells[at[0]] for row in at)), None)
-        if key is not None:
+        several = [key for key, at in rows.items() if any(cells[row] != cells[at[0]] for row in at)]
+        if several:
             torn[name] = (
                 f"has no single {name!r} for each row: {other.path} has several for {', '.join(keys)} "
-                f"{', '.join(key)}. Make it the first table (--data.table), and join the others to it"
+                f"{', '.join(several[0])}. Make it the first table (--data.table), and join the others to it"
             )
     return Table(first.path, first.columns | added, {**first.torn, **torn}), unmatched
 

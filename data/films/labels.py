@@ -138,7 +138,7 @@ def _refuse_joined(cells: Sequence[str], config: LabelConfig, *, multi: bool, wh
     among = {part for found in parts.values() for part in found}
     plain = {part for cell, found in parts.items() if not is_list(cell) for part in found} - known
     marks = PLAIN_MARKS if config.separator else (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS)
-    sure = () if config.separator or not multi else PLAIN_MARKS
+    sure: tuple[str, ...] = () if config.separator or not multi else PLAIN_MARKS
     if sure and any(BAR in cell for cell in cells):
         sure = tuple(mark for mark in sure if mark != ",")  # between bars a comma may belong to a name
     found = joined_by(sorted(plain), among, sure=sure, marks=marks)

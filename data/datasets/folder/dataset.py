@@ -133,11 +133,11 @@ class Folder(FilmDataset):
         if not len(kept):
             raise UserError(f"none of the {len(listed.ids)} images is left: {found.notes}")
         rows, found = listed.take(kept), found.take(kept)
-        said = {"patient": self._patients(rows), **({"split": rows.splits} if rows.splits else {})}
-        attributes = self._attributes(rows)
-        first, marks = join_rows(rows, found, said | attributes, union=self.config.repeats == "any")
+        patients, attributes = self._patients(rows), self._attributes(rows)
+        said = {"patient": patients, **({"split": rows.splits} if rows.splits else {}), **attributes}
+        first, marks = join_rows(rows, found, said, union=self.config.repeats == "any")
         repeats = {"rows of an image named before": len(rows.ids) - len(first)} if len(first) < len(rows.ids) else {}
-        rows, patients = rows.take(first), [said["patient"][i] for i in first]
+        rows, patients = rows.take(first), [patients[i] for i in first]
         if not found.multi:
             refuse_several(marks, where=rows.where)
         labels = marks if found.multi else marks.argmax(1).astype(np.int64)

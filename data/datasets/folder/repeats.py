@@ -49,15 +49,15 @@ def join_rows(
     first = first_rows(rows)
     kept = np.flatnonzero(first == np.arange(len(first)))
     marks = labels.marks.copy()
-    for i in np.flatnonzero(first != np.arange(len(first))):
-        at = first[i]
+    for i in np.flatnonzero(first != np.arange(len(first))).tolist():
+        at = int(first[i])
         for what, values in said.items():
             if values[i] != values[at]:
-                raise _differ(rows, int(at), int(i), f"{what} {values[at]!s} and {values[i]!s}. Mend the table")
+                raise _differ(rows, at, i, f"{what} {values[at]!s} and {values[i]!s}. Mend the table")
         if not union and (labels.marks[i] != labels.marks[at]).any():
-            names = [_names(labels, row) for row in (int(at), int(i))]
+            names = [_names(labels, row) for row in (at, i)]
             raise _differ(
-                rows, int(at), int(i),
+                rows, at, i,
                 f"label {names[0]} and {names[1]}. Mend the table, or let such images have every label of their rows: "
                 "--data.repeats any",
             )  # fmt: skip
