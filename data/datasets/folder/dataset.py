@@ -134,7 +134,7 @@ class Folder(FilmDataset):
             raise UserError(f"none of the {len(listed.ids)} images is left: {found.notes}")
         rows, found = listed.take(kept), found.take(kept)
         patients, attributes = self._patients(rows), self._attributes(rows)
-        said = {"patient": patients, **({"split": rows.splits} if rows.splits else {}), **attributes}
+        said: dict[str, Any] = {"patient": patients, **({"split": rows.splits} if rows.splits else {}), **attributes}
         first, marks = join_rows(rows, found, said, union=self.config.repeats == "any")
         repeats = {"rows of an image named before": len(rows.ids) - len(first)} if len(first) < len(rows.ids) else {}
         rows, patients = rows.take(first), [patients[i] for i in first]
