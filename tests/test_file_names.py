@@ -192,6 +192,14 @@ def test_only_what_has_a_pattern_in_its_path_is_taken(tmp_path: Path) -> None:
     assert len(table) == 12 and table.notes == {"without '-[01]-' in the path": 6}
 
 
+def test_rows_of_a_table_without_the_pattern_are_neither_lost_nor_unnamed(tmp_path: Path) -> None:
+    make(tmp_path, [f"{view}/{i:02d}.png" for view in ("frontal", "lateral") for i in range(12)])
+    table = films(
+        tmp_path, [f"{view}/{i:02d}.png" for view in ("frontal", "lateral") for i in range(12)], only="^front"
+    )
+    assert len(table) == 12 and table.notes == {"without '^front' in the path": 12}
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
