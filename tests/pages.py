@@ -58,6 +58,7 @@ def make_workplace(folder: Path) -> None:
     """Put into a folder what the pages' reader has there: plugin files, images, copies of public datasets."""
     from nih_copy import lines_of, names_of, rows_of, write_films, write_table
     from PIL import Image
+    from public_layouts import LAYOUTS
 
     rng = np.random.default_rng(0)
     for name, code in plugin_files().items():
@@ -82,6 +83,8 @@ def make_workplace(folder: Path) -> None:
     rows = rows_of(labels=("No Finding", "Pneumonia"))
     write_films(folder / "nih14/images", names_of(rows))
     write_table(folder / "nih14", lines_of(rows))
+    for name, write in LAYOUTS.items():
+        write(folder / name)
 
 
 def call(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

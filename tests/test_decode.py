@@ -128,7 +128,6 @@ def test_garbled_bytes_give_an_image_or_a_named_error_and_nothing_else(tmp_path)
     ("content", "match"),
     [
         (b"image,label\na.png,x,y\n", "row 1: 3 cells under 2"),
-        (b"image,image\na.png,x\n", "two columns named 'image'"),
         (b'image,label\n"a.png,x\n', "cannot be read"),
         ("image,label\nä,x\n".encode("latin-1"), "UTF-8"),
         (b"", "holds no row"),
@@ -139,6 +138,17 @@ def test_a_table_that_is_none_is_refused(tmp_path, content: bytes, match: str) -
     path.write_bytes(content)
     with pytest.raises(UserError, match=match):
         read_table(path)
+
+
+def test_two_columns_of_one_name_are_refused_once_they_are_asked_for(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("image,note,Note ,note\na.png,x,y,z\n")
+    table = read_table(path)
+    assert table.column("image", flag="--f") == ["a.png"] and table.column("Note", flag="--f") == ["y"]
+    with pytest.raises(UserError, match=r"two columns named 'note', and they differ.*--f"):
+        table.column("note", flag="--f")
+    path.write_text("image,note,note\na.png,x,x\n")
+    assert read_table(path).column("note", flag="--f") == ["x"]
 
 
 def test_a_table_of_another_kind_is_refused(tmp_path) -> None:

@@ -231,12 +231,34 @@ def test_a_table_names_films_by_file_or_by_uid(hospital: Path, column: str) -> N
 def test_a_table_of_uids_says_what_is_missing_and_what_is_twice(hospital: Path) -> None:
     rows = [{"SOPInstanceUID": dcmread(p).SOPInstanceUID, "label": p.parent.name} for p in hospital.rglob("*.dcm")]
     write_table(hospital / "metadata.csv", [*rows, {"SOPInstanceUID": "1.2.3", "label": "sick"}])
-    with pytest.raises(UserError, match=r"1 of 25 films are not below .*--data\.missing skip"):
+    with pytest.raises(UserError, match=r"1 of 25 image files are missing: 1\.2\.3\..*--data\.missing skip"):
         dataset(hospital).films()
     assert len(dataset(hospital, missing="skip").films()) == 24
     write_table(hospital / "metadata.csv", [*rows, rows[0]])
-    with pytest.raises(UserError, match="twice in column 'SOPInstanceUID'"):
+    table = dataset(hospital).films()
+    assert len(table) == 24 and table.notes == {"rows of an image named before": 1}
+    other = {**rows[0], "label": "well" if rows[0]["label"] == "sick" else "sick"}
+    write_table(hospital / "metadata.csv", [*rows, other])
+    with pytest.raises(UserError, match=r"twice, in rows 1 and 25, with label \w+ and \w+\..*--data\.repeats any"):
         dataset(hospital).films()
+
+
+def test_any_column_may_hold_uids_and_rows_may_repeat(hospital: Path) -> None:
+    paths = sorted(hospital.rglob("*.dcm"))
+    uids = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths]
+    rows = [{" EncodedPixels": "1 2" if i % 2 else " -1", "ImageId": uid} for i, uid in enumerate(uids)]
+    write_table(hospital / "masks.csv", [*rows, rows[1], rows[1]])
+    options = {"table": hospital / "masks.csv", "image_column": "ImageId", "label_column": "EncodedPixels"}
+    rename = ("No Finding=-1", "Pneumothorax=*")
+    table = dataset(hospital, **options, rename=rename).films()
+    by_path = dict(zip(table.paths, table.labels.tolist(), strict=True))
+    assert [by_path[path] for path in paths] == [0, 1] * 12 and len(set(table.groups)) == 12
+    assert table.notes == {"rows of an image named before": 2}
+    for path, uid in zip(paths, uids, strict=True):
+        path.rename(path.with_name(f"{uid}.dcm"))
+    again = dataset(hospital, **options, rename=rename).films()
+    assert dict(zip(again.ids, again.groups, strict=True)) == dict(zip(table.ids, table.groups, strict=True))
+    assert again.notes == {"rows of an image named before": 2, "found under another name": 26}
 
 
 def test_a_tables_patients_go_before_the_headers_and_are_hidden_too(hospital: Path) -> None:

@@ -272,8 +272,9 @@ def test_a_val_patient_in_train_is_refused_before_anything_is_decoded(tmp_path) 
     ("row", "change", "match"),
     [
         (3, {"part": "holdout"}, r"row 4 .*split 'holdout'; there are train, val, test"),
-        (3, {"image": "x/02.png"}, r"names image 'x/02.png' twice, in rows 3 and 4"),
-        (3, {"image": "x/../x/02.png"}, r"twice, in rows 3 and 4"),
+        (3, {"image": "x/02.png", "label": "a"}, r"names image 'x/02.png' twice, in rows 3 and 4, with label b and a"),
+        (3, {"image": "x/../x/02.png", "patient_id": "p9"}, r"twice, in rows 3 and 4, with patient p1 and p9"),
+        (3, {"image": "x/02.png", "part": "test"}, r"twice, in rows 3 and 4, with split train and test"),
         (3, {"image": ""}, r"row 4: no image"),
         (3, {"label": ""}, r"row 4 \(x/03.png\) has no label"),
         (3, {"patient_id": ""}, r"row 4 .*has no patient"),

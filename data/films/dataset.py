@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -214,8 +215,17 @@ def check_sizes(config: FilmConfig) -> None:
 
 
 def stat_films(paths: Sequence[Path]) -> list[os.stat_result | None]:
-    """Size and date of every file; None where there is no file."""
-    return [path.stat() if path.is_file() else None for path in paths]
+    """Size and date of every file; None where there is no file, nor can be one of that name."""
+    return [_stat(path) for path in paths]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat() if path.is_file() else None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
 
 
 def digest_stats(ids: Sequence[str], stats: Sequence[os.stat_result | None]) -> str:

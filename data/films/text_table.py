@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import threading
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,28 @@ import numpy as np
 
 from synthworth.errors import UserError
 
-TABLE_EXTENSIONS = (".csv", ".tsv", ".parquet")
-YES_NO = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+DELIMITERS = (",", ";", "\t", "|")
+TEXT_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt")
+GZIP, PARQUET = ".gz", ".parquet"
+LONGEST_CELL = 1 << 28  # characters; Python's csv stops at 131,072, and a mask as text is longer
+LOOKED_AT = 200  # rows from which the delimiter is told
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
+_CSV = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of strings, all of one length; rows are counted from 1, the header apart."""
+    """Columns of strings, all of one length; rows are counted from 1, the header apart.
+
+    Parameters
+    ----------
+    torn
+        Names that cannot be asked for, and why: two columns have them, say.
+    """
 
     path: Path
     columns: dict[str, list[str]]
+    torn: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -34,28 +48,39 @@ class Table:
         Raises
         ------
         UserError
-            When it is missing; the message names the flag to change and the columns there are.
+            When it is missing, or is not one; the message names the flag to change and the columns there are.
         """
+        name = name.strip()
+        if name in self.torn:
+            raise UserError(f"{self.path} {self.torn[name]} ({flag})")
         if name not in self.columns:
             raise UserError(f"{self.path} has no column {name!r} ({flag}); it has {', '.join(self.columns)}")
         return self.columns[name]
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV (UTF-8, comma), TSV or parquet file; nothing in it is given a type.
+    """Read a table; nothing in it is given a type.
+
+    Parquet, or text in UTF-8 (or UTF-16 with its mark): .csv, .tsv, .tab, .txt or no ending, gzipped where .gz
+    follows. Cells stand between commas, semicolons, tabs or bars, which the header and the first rows tell. Blanks
+    around cells and names are taken off; rows without any text, and columns without a name, are left out.
 
     Raises
     ------
     UserError
-        When the file is missing, of another kind, damaged, ragged, or without a row.
+        When the file is missing, of another kind, damaged, ragged, or without a row; for two columns of one name
+        that differ, once it is asked for.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such table")
-    suffix = path.suffix.lower()
-    if suffix not in TABLE_EXTENSIONS:
-        raise UserError(f"{path} is none of {', '.join(TABLE_EXTENSIONS)}")
-    delimiter = "\t" if suffix == ".tsv" else ","
-    table = Table(path, _read_parquet(path) if suffix == ".parquet" else _read_csv(path, delimiter))
+    name = path.name.lower()
+    suffix = Path(name.removesuffix(GZIP)).suffix
+    if suffix == PARQUET and not name.endswith(GZIP):
+        table = _read_parquet(path)
+    elif suffix in ("", *TEXT_EXTENSIONS):
+        table = _read_text(path, "\t" if suffix in (".tsv", ".tab") else ",")
+    else:
+        raise UserError(f"{path} is none of {', '.join(TEXT_EXTENSIONS)} (or one of these with {GZIP}) and {PARQUET}")
     if not len(table):
         raise UserError(f"{path} holds no row")
     return table
@@ -64,7 +89,12 @@ def read_table(path: Path) -> Table:
 def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
     """The rows of a text file with a table in it, the header first.
 
-    The text is UTF-8, gzipped where its name ends in .gz. Lines without a cell are left out.
+    The text is UTF-8, or UTF-16 with its mark, gzipped where its name ends in .gz. Lines without a text are left out.
+
+    Parameters
+    ----------
+    delimiter
+        What stands between cells, unless the header and the first rows tell of another.
 
     Raises
     ------
@@ -73,29 +103,72 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such table")
-    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as handle:
-            rows = [row for row in csv.reader(handle, delimiter=delimiter, strict=True) if row]
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        with _open(path) as handle:
+            lines = handle.readlines()
+        if lines and lines[0].strip().lower().startswith("sep=") and len(lines[0].strip()) <= len("sep=") + 1:
+            delimiter = lines.pop(0).strip()[len("sep=") :] or "\t"  # Excel's own line, which says what it is
+        with _long_cells():
+            delimiter = _tell(lines, delimiter)
+            rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
+    except (UnicodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text with a table in it: {error}") from error
     if not rows:
         raise UserError(f"{path} holds no row")
     return rows
 
 
-def _read_csv(path: Path, delimiter: str) -> dict[str, list[str]]:
+def _open(path: Path) -> Any:
+    zipped = path.suffix.lower() == GZIP
+    opened: Any = gzip.open if zipped else open
+    with opened(path, "rb") as handle:
+        mark = handle.read(2)
+    return opened(path, "rt", encoding="utf-16" if mark in UTF_16 else "utf-8-sig", newline="")
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let csv read long cells; its limit is one for the whole process, and is put back."""
+    with _CSV:
+        before = csv.field_size_limit(LONGEST_CELL)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
+def _tell(lines: Sequence[str], default: str) -> str:
+    """What stands between the cells.
+
+    Of those that cut the first rows into as many cells as the header, the one that gives most; where none does, the
+    default if the header has it.
+    """
+    widths: dict[str, list[int]] = {}
+    for mark in dict.fromkeys((default, *DELIMITERS)):
+        try:
+            rows = [row for row in csv.reader(lines[:LOOKED_AT], delimiter=mark) if any(map(str.strip, row))]
+        except csv.Error:
+            continue
+        if rows and len(rows[0]) > 1:
+            widths[mark] = [len(row) for row in rows]
+    even = [mark for mark, found in widths.items() if len(set(found)) == 1]
+    if even:
+        return max(even, key=lambda mark: widths[mark][0])
+    return default if default in widths else max(widths, key=lambda mark: widths[mark][0], default=default)
+
+
+def _read_text(path: Path, delimiter: str) -> Table:
     header, *body = read_rows(path, delimiter=delimiter)
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise UserError(f"{path} has two columns named {repeated[0]!r}")
+    names = [name.strip() for name in header]
     for number, row in enumerate(body, start=1):
-        if len(row) != len(header):
-            raise UserError(f"{path}, row {number}: {len(row)} cells under {len(header)} column names")
-    return {name: [row[i].strip() for row in body] for i, name in enumerate(header)}
+        while len(row) > len(names) and not row[-1].strip():
+            row.pop()
+        if len(row) != len(names):
+            raise UserError(f"{path}, row {number}: {len(row)} cells under {len(names)} column names")
+    return _of_columns(path, [(name, [row[i].strip() for row in body]) for i, name in enumerate(names)])
 
 
-def _read_parquet(path: Path) -> dict[str, list[str]]:
+def _read_parquet(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,11 +176,22 @@ def _read_parquet(path: Path) -> dict[str, list[str]]:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}") from error
-    return {str(name): [_text(cell) for cell in table.column(name).to_pylist()] for name in table.column_names}
+    cells = ([_text(cell) for cell in column.to_pylist()] for column in table.columns)
+    return _of_columns(path, [(str(name).strip(), of) for name, of in zip(table.column_names, cells, strict=True)])
+
+
+def _of_columns(path: Path, found: Sequence[tuple[str, list[str]]]) -> Table:
+    columns: dict[str, list[str]] = {}
+    torn = {}
+    for name, cells in found:
+        if columns.setdefault(name, cells) != cells:
+            torn[name] = f"has two columns named {name!r}, and they differ: name them apart"
+    columns.pop("", None)
+    return Table(path, columns, {name: why for name, why in torn.items() if name})
 
 
 def _text(cell: Any) -> str:
-    if cell is None or cell != cell:
+    if cell is None or (isinstance(cell, float) and cell != cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
@@ -121,21 +205,3 @@ def to_numbers(cells: Sequence[str]) -> np.ndarray:
     except ValueError:
         return np.array(cells, dtype=np.str_)
     return numbers if np.isfinite(numbers).all() else np.array(cells, dtype=np.str_)
-
-
-def to_marks(table: Table, names: Sequence[str], *, flag: str) -> np.ndarray:
-    """Columns of 0 and 1 as uint8 (N, K).
-
-    Raises
-    ------
-    UserError
-        For a cell that is neither; the message names row and column.
-    """
-    marks = np.empty((len(table), len(names)), np.uint8)
-    for k, name in enumerate(names):
-        for row, cell in enumerate(table.column(name, flag=flag)):
-            mark = YES_NO.get(cell.lower())
-            if mark is None:
-                raise UserError(f"{table.path}, row {row + 1}, column {name!r}: {cell!r} is neither 0 nor 1")
-            marks[row, k] = mark
-    return marks

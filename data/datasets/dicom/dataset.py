@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,20 +19,21 @@ from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
-from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.rows import Rows
 from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import PATIENT_COLUMNS
-from data.films.dataset import digest_stats, stat_films
+from data.films.dataset import digest_stats
 from data.films.looks import Look
+from data.films.names import OTHER_NAME, Found, find_files
 from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column
 from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import WITHOUT_NUMBER, FilmTable
-from data.films.text_table import Table, read_table
 from data.films.windowing import PERCENTILES
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, file_sha256
+from synthworth.keys import NOT_IDENTITY
 from synthworth.progress import track
 
+UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
 UID_COLUMNS = ("SOPInstanceUID", "sop_instance_uid")
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class Dicom(Folder):
         """
         rows = self._listed
         found = {"files": digest_stats(rows.ids, [stat for stat in rows.stats if stat is not None])}
-        if rows.table is not None:
-            found["table"] = file_sha256(rows.table.path)
+        found |= self._tables_source(rows)
         if self.config.patient_column is not None:
             found |= self._read_otherwise(rows)
         return {**found, "key": pseudonym("key", "", key=self._key)}
@@ -104,7 +104,8 @@ class Dicom(Folder):
         table = super().films()
         names = [pseudonym("film", self._facts(path).film, key=self._key) for path in table.paths]
         notes = dict(table.notes)
-        lost = len(self._listed.ids) - len(table)
+        there = set(self._listed.paths)
+        lost = len(there) - len({facts.film for path in there if isinstance(facts := self._headers[path], Facts)})
         if lost:
             notes["films without a readable header, or there twice"] = lost
         return replace(table, ids=tuple(names), notes=notes)
@@ -166,28 +167,41 @@ class Dicom(Folder):
         """The films there are, by table or class folders, before any header is read (but for a table of UIDs)."""
         require_pydicom()
         config, root = self.config, self._root()
-        file = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
-        if file is None:
-            self._refuse_table_options(root)
-            return rows_of_folders(
+        return self._listed_rows(
+            find=self._find,
+            tree=lambda: _films_below(root),
+            folders=lambda: rows_of_folders(
                 root,
                 declared=config.classes,
                 wanted=is_film,
                 nothing="no DICOM film: CLASS/*.dcm is looked for, or a table",
                 refuse_loose=True,
-            )
-        table = read_table(file)
-        uids = next((name for name in UID_COLUMNS if name in table.columns), None)
-        if config.image_column in UID_COLUMNS or (config.image_column not in table.columns and uids):
-            return self._rows_of_uids(table, column=uids or config.image_column, root=root)
-        return rows_of_table(
-            file,
-            root=root,
-            image_column=config.image_column,
-            label_column=None if config.label_columns else config.label_column,
-            split_column=config.split_column,
-            missing=config.missing,
+            ),
+            uid_columns=UID_COLUMNS,
         )
+
+    def _find(self, names: Sequence[str]) -> Found:
+        """The films by file name; names that are instance UIDs and no files, by the headers of all films."""
+        root = self._root()
+        found = find_files(names, root=root, listing=lambda: _films_below(root))
+        notes = {OTHER_NAME: found.notes[OTHER_NAME]} if found.notes else {}  # counted, and no name kept
+        found = replace(found, notes=notes)
+        lost = [i for i, path in enumerate(found.paths) if path is None and UID.fullmatch(names[i])]
+        if not lost:
+            return found
+        below = _films_below(root)
+        self._learn(below)
+        by_uid: dict[str, Path] = {}
+        for path in below:
+            facts = self._headers[path]
+            if isinstance(facts, Facts):
+                by_uid.setdefault(facts.film, path)
+        paths, stats = list(found.paths), list(found.stats)
+        for i in lost:
+            if names[i] in by_uid:
+                paths[i] = by_uid[names[i]]
+                stats[i] = by_uid[names[i]].stat()
+        return replace(found, paths=paths, stats=stats)
 
     def _rows(self) -> Rows:
         """The listed films without those whose header cannot be read and those that are there twice."""
@@ -199,7 +213,7 @@ class Dicom(Folder):
             facts = self._headers[path]
             if not isinstance(facts, Facts):
                 continue
-            if facts.film in first:
+            if first.get(facts.film, path) != path:
                 said = f"{path} is the same film as {first[facts.film]} (one SOPInstanceUID)"
                 if self.config.on_bad == "refuse":
                     raise UserError(f"{said}. Take one out, or go on with the first by --data.on-bad skip")
@@ -209,41 +223,7 @@ class Dicom(Folder):
             kept.append(i)
         if not kept:
             raise UserError(f"none of the {len(rows.paths)} files below {self._root()} is a film that can be read")
-        return _take(rows, kept)
-
-    def _rows_of_uids(self, table: Table, *, column: str, root: Path) -> Rows:
-        """The rows of a table that names films by SOPInstanceUID; every header below `root` is read."""
-        config = self.config
-        paths = _films_below(root)
-        self._learn(paths)
-        by_uid: dict[str, Path] = {}
-        for path in paths:
-            facts = self._headers[path]
-            if isinstance(facts, Facts):
-                by_uid.setdefault(facts.film, path)
-        names = table.column(column, flag="--data.image-column")
-        twice = [name for name, n in Counter(names).items() if n > 1]
-        if twice:
-            raise UserError(f"{table.path} names film {twice[0]!r} twice in column {column!r}")
-        there = [i for i, name in enumerate(names) if name in by_uid]
-        if len(there) < len(names) and (config.missing == "refuse" or not there):
-            missing = next(name for name in names if name not in by_uid)
-            raise UserError(
-                f"{table.path}: {len(names) - len(there)} of {len(names)} films are not below {root}, first {missing}. "
-                "Take them out of the table, set --data.path, or go on without them: --data.missing skip"
-            )
-        labels = table.column(config.label_column, flag="--data.label-column") if not config.label_columns else []
-        splits = table.column(config.split_column, flag="--data.split-column") if config.split_column else None
-        found = [by_uid[name] for name in names if name in by_uid]
-        return Rows(
-            ids=[path.relative_to(root).as_posix() for path in found],
-            paths=found,
-            labels=[labels[i] for i in there] if labels else [],
-            splits=[splits[i] for i in there] if splits else None,
-            table=table,
-            at=there,
-            stats=stat_films(found),
-        )
+        return rows.take(kept)
 
     def _patients(self, rows: Rows) -> list[str]:
         """Pseudonyms of the patients.
@@ -297,21 +277,6 @@ def _groups(facts: Sequence[Facts]) -> list[str]:
     return [
         f"film {f.film}" if f.patient is None or (some and f.known and not _is_named(f)) else f.patient for f in facts
     ]
-
-
-def _take(rows: Rows, kept: Sequence[int]) -> Rows:
-    def pick(values: Sequence[Any]) -> list[Any]:
-        return [values[i] for i in kept] if values else []
-
-    return replace(
-        rows,
-        ids=pick(rows.ids),
-        paths=pick(rows.paths),
-        labels=pick(rows.labels),
-        splits=pick(rows.splits) if rows.splits is not None else None,
-        at=pick(rows.at),
-        stats=pick(rows.stats),
-    )
 
 
 def _films_below(folder: Path) -> list[Path]:

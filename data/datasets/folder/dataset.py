@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +14,19 @@ from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.class_names import refuse_lookalikes
 from data.datasets.folder.given_splits import read_splits
 from data.datasets.folder.other_files import note_other_files
-from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.repeats import join_rows, left, say_different
+from data.datasets.folder.rows import TABLE_NAMES, Rows, by_patterns, is_image, rows_of_table, rows_of_tree
+from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
-from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
+from data.films.dataset import FilmDataset, check_sizes, digest_stats
 from data.films.decode import EXTENSIONS, decode_film
-from data.films.patients import name_rows
+from data.films.joined_tables import read_tables
+from data.films.label_options import LabelConfig
+from data.films.labels import Labels, read_cells, read_columns, refuse_several
+from data.films.names import Found, find_files
 from data.films.table import FilmTable
-from data.films.text_table import to_marks, to_numbers
+from data.films.text_table import to_numbers
 from data.films.windowing import PERCENTILES, WHOLE, check_percentiles
 from data.images import Split, count_labels
 from synthworth.errors import UserError
@@ -31,31 +36,31 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FolderConfig(FilmConfig):
+class FolderConfig(LabelConfig):
     """Options of `folder`."""
 
     path: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """Folder of the images: CLASS/*.png, or {train,val,test}/CLASS/*.png, or any tree with a table. The
-    images of a table are named relative to this folder (without it, to the table's)."""
+    images of a table are named relative to this folder (without it, to the table's). What is not found by its name is
+    looked for in the whole folder, and taken where one file alone fits."""
     table: Path | None = field(default=None, metadata=NOT_IDENTITY)
-    """CSV, TSV or parquet with one row an image. Without it, metadata.csv or metadata.parquet in `path` is
-    taken if it is there."""
+    """CSV, TSV (also gzipped) or parquet with one row an image, or several rows that agree. Without it, metadata.csv or
+    metadata.parquet in `path` is taken if it is there."""
+    join: tuple[Path, ...] = field(default=(), metadata=NOT_IDENTITY)
+    """Further tables. One with the same columns adds its rows (and a column `table` says which file each row is from);
+    any other adds its columns, by the values of `join_by`."""
+    join_by: tuple[str, ...] = field(default=(), metadata=SINCE_DEFAULT)
+    """Columns by which tables are joined. Without it: all that both have."""
     missing: Literal["refuse", "skip"] = "refuse"
     """What becomes of a row of the table without a file: refuse counts them and stops, skip goes on with those that
     have one. Images that no row names are counted, and left alone."""
     image_column: str = "image"
     """Column with the image file."""
     label_column: str = "label"
-    """Column with the class, or with findings that co-occur, joined by "|"."""
-    label_columns: tuple[str, ...] = ()
-    """Instead of `label_column`: columns of 0 and 1, one a finding (or one a class, with task single)."""
-    classes: tuple[str, ...] = ()
-    """Declared classes, in order; any other label is an error. Without it: all labels found, sorted."""
-    negative: tuple[str, ...] = ("No Finding",)
-    """Labels that mean "none of the findings" where findings co-occur."""
-    task: Literal["auto", "single", "multi"] = "auto"
-    """One class an image, or findings that co-occur. auto: multi with `label_columns` or where a label holds
-    "|"."""
+    """Column with the class, or with findings that co-occur, joined by "|" (or by `separator`)."""
+    label_pattern: str | None = field(default=None, metadata=SINCE_DEFAULT)
+    """Instead of `label_column`: a regular expression whose one group is the class, searched for in an image's path
+    below `path`. Without a table it takes the place of class folders."""
     patient_column: str | None = None
     """Column with the patient. Without it: patient_id or patient, else a column whose name says as much (PatientID,
     subject_id, mrn, ...), which a note tells; else each image is its own patient."""
@@ -66,6 +71,10 @@ class FolderConfig(FilmConfig):
     """Column with train, val or test. Without it (and without split folders) patients are split by
     `fractions`. Where val is missing, it is drawn from the patients of train; where test is missing, val is the
     test."""
+    split_pattern: str | None = field(default=None, metadata=SINCE_DEFAULT)
+    """Instead of `split_column`: a regular expression whose one group is the word for the split, as `label_pattern`."""
+    only: str | None = field(default=None, metadata=SINCE_DEFAULT)
+    """A regular expression: images without it in their path below `path` are left out, and counted."""
     attributes: tuple[str, ...] = ()
     """Columns carried along for subgroup rows (sex, age_band, view, ...)."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -112,9 +121,18 @@ class Folder(FilmDataset):
         """
         rows = self._rows()
         found = {"files": digest_stats(rows.ids, rows.stats)}
-        if rows.table is not None:
-            found["table"] = file_sha256(rows.table.path)
-        return found | self._read_otherwise(rows)
+        return found | self._tables_source(rows) | self._read_otherwise(rows)
+
+    def _tables_source(self, rows: Rows) -> dict[str, Any]:
+        """sha256 of the table and of those joined to it; and how labels are read, where that came later."""
+        if rows.table is None:
+            return {}
+        found: dict[str, Any] = {"table": file_sha256(rows.table.path)}
+        if self.config.join:
+            found["joined"] = [file_sha256(file) for file in self.config.join]
+        if self._labels(rows).as_lists:
+            found["labels"] = "lists"
+        return found
 
     def _read_otherwise(self, rows: Rows) -> dict[str, str]:
         """Digests of what is no longer read as version 2 first did: patients, and attributes that are not given."""
@@ -137,13 +155,24 @@ class Folder(FilmDataset):
         from data.splits.leaks import refuse_shared
 
         check_sizes(self.config)
-        rows = self._rows()
-        classes, labels = self._labels(rows)
-        refuse_lookalikes(classes, declared=self.config.classes or self.config.label_columns)
-        patients = self._patients(rows)
+        listed = self._rows()
+        found = self._labels(listed)
+        refuse_lookalikes(found.classes, declared=self.config.classes or self.config.label_columns)
+        kept = left(listed, found.dropped)
+        if not len(kept):
+            raise UserError(f"none of the {len(listed.ids)} images is left: {found.notes}")
+        rows, found = listed.take(kept), found.take(kept)
+        patients, attributes = self._patients(rows), self._attributes(rows)
+        of_row: dict[str, Any] = {"patient": patients, **({"split": rows.splits} if rows.splits else {}), **attributes}
+        first, marks = join_rows(rows, found, of_row, union=self.config.repeats == "any")
+        repeats = {"rows of an image named before": len(rows.ids) - len(first)} if len(first) < len(rows.ids) else {}
+        rows, patients = rows.take(first), [patients[i] for i in first]
+        if not found.multi:
+            refuse_several(marks, where=rows.where)
+        labels = marks if found.multi else marks.argmax(1).astype(np.int64)
         parts, said = self._parts(rows, patients, labels)
         refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
-        _refuse_untrained(classes, labels[parts[Split.train]])
+        _refuse_untrained(found.classes, labels[parts[Split.train]])
         splits = np.empty(len(rows.ids), dtype="<U7")
         for split, at in parts.items():
             splits[at] = split.value
@@ -153,10 +182,12 @@ class Folder(FilmDataset):
             groups=tuple(patients),
             labels=labels,
             splits=splits,
-            classes=classes,
-            attributes=self._attributes(rows),
+            classes=found.classes,
+            attributes={name: values[first] for name, values in attributes.items()},
             notes={
-                **rows.notes(self._root(), whole_tree=self.config.path is not None),
+                **listed.notes(self._root(), whole_tree=self.config.path is not None),
+                **found.notes,
+                **repeats,
                 **self._patient_notes(rows),
                 **said,
                 **self._other_files(rows),
@@ -186,78 +217,76 @@ class Folder(FilmDataset):
 
     def _rows(self) -> Rows:
         config, root = self.config, self._root()
-        table = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
-        if table is None:
-            self._refuse_table_options(root)
-            return rows_of_folders(root, declared=self.config.classes)
-        return rows_of_table(
-            table,
-            root=root,
-            image_column=config.image_column,
-            label_column=None if config.label_columns else config.label_column,
-            split_column=config.split_column,
-            missing=config.missing,
+        return self._listed_rows(
+            find=lambda names: find_files(names, root=root, listing=lambda: walk(root, is_image).files),
+            tree=lambda: walk(root, is_image).files,
+            folders=lambda: rows_of_folders(root, declared=config.classes),
         )
+
+    def _listed_rows(
+        self,
+        *,
+        find: Callable[[Sequence[str]], Found],
+        tree: Callable[[], Sequence[Path]],
+        folders: Callable[[], Rows],
+        uid_columns: Sequence[str] = (),
+    ) -> Rows:
+        """The rows of the table, of all images where `label_pattern` says what they are, or of class folders.
+
+        Parameters
+        ----------
+        find
+            Which file each name in a table is.
+        tree, folders
+            The image files below `path`, and the rows of its class folders.
+        uid_columns
+            Columns that name images where there is no `image_column`.
+        """
+        config, root = self.config, self._root()
+        file = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
+        if file is not None:
+            table, unmatched = read_tables(file, config.join, by=config.join_by)
+            column = next((c for c in (config.image_column, *uid_columns) if c in table.columns), config.image_column)
+            no_label_column = config.label_columns or config.label_pattern
+            rows = rows_of_table(
+                table,
+                root=root,
+                find=find,
+                image_column=column,
+                label_column=None if no_label_column else config.label_column,
+                split_column=config.split_column,
+                missing=config.missing,
+            )
+            if unmatched:
+                rows = replace(rows, said={"rows that a joined table does not know": unmatched, **rows.said})
+        else:
+            self._refuse_table_options(root)
+            rows = rows_of_tree(root, sorted(tree())) if config.label_pattern else folders()
+        return by_patterns(rows, label=config.label_pattern, split=config.split_pattern, only=config.only)
 
     def _refuse_table_options(self, path: Path) -> None:
         """Columns were asked for, and there is no table to look for them in."""
         config = self.config
         columns = [config.patient_column, config.split_column, *config.label_columns, *config.attributes]
+        if config.join:
+            raise UserError(f"--data.join {config.join[0]} needs a table to be joined to: --data.table")
         asked = [name for name in columns if name]
         if asked:
             raise UserError(f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table")
 
-    def _labels(self, rows: Rows) -> tuple[tuple[str, ...], np.ndarray]:
-        """Class names, and labels int64 (N,) or uint8 (N, K)."""
+    def _labels(self, rows: Rows) -> Labels:
         config = self.config
-        if config.label_columns:
-            return self._labels_of_columns(rows)
-        known = {*config.classes, *config.negative}
-        empty = [i for i, label in enumerate(rows.labels) if is_blank(label) and label not in known]
-        if empty:
-            said = f" ({rows.labels[empty[0]]!r})" if rows.labels[empty[0]] else ""
-            word = "has" if len(empty) == 1 else "have"
-            raise UserError(
-                f"{name_rows(empty, rows.where)} {word} no label{said}; label it or take it out, or declare that it is "
-                "a class (--data.classes)"
-            )
-        multi = config.task == "multi" or (config.task == "auto" and any("|" in label for label in rows.labels))
-        if multi:
-            parts = [[part.strip() for part in label.split("|")] for label in rows.labels]
-            found = [
-                [part for part in of_image if part not in config.negative and (part in known or not is_blank(part))]
-                for of_image in parts
-            ]
-        else:
-            found = [[label] for label in rows.labels]
-        names = sorted({name for of_image in found for name in of_image}, key=_numbers_first)
-        classes = config.classes or tuple(names)
-        place = {name: k for k, name in enumerate(classes)}
-        marks = np.zeros((len(found), len(classes)), np.uint8)
-        for i, of_image in enumerate(found):
-            for name in of_image:
-                if name not in place:
-                    raise UserError(
-                        f"{rows.where(i)} has label {name!r}, which is not declared; --data.classes has "
-                        f"{', '.join(classes)}"
-                    )
-                marks[i, place[name]] = 1
-        return classes, marks if multi else _single(marks)
-
-    def _labels_of_columns(self, rows: Rows) -> tuple[tuple[str, ...], np.ndarray]:
-        config = self.config
+        if not config.label_columns:
+            differ = config.repeats == "any" and say_different(rows, rows.labels)
+            from_table = rows.table is not None and config.label_pattern is None
+            return read_cells(rows.labels, config, where=rows.where, table=from_table, differ=differ)
         if rows.table is None:
             raise UserError("--data.label-columns needs a table")
-        if config.classes and config.classes != config.label_columns:
-            raise UserError("--data.classes and --data.label-columns name different classes; leave out the first")
-        marks = to_marks(rows.table, config.label_columns, flag="--data.label-columns")[rows.at]
-        if config.task == "single":
-            bad = np.flatnonzero(marks.sum(1) != 1)
-            if len(bad):
-                n = int(marks[bad[0]].sum())
-                raise UserError(f"{rows.where(int(bad[0]))} has {n} classes, and task single wants one an image")
-            return config.label_columns, _single(marks)
-        return config.label_columns, marks
+        if config.label_pattern is not None:
+            raise UserError("--data.label-columns and --data.label-pattern both say where labels stand; leave out one")
+        path = rows.table.path
+        columns = [rows.column(name, flag="--data.label-columns") for name in config.label_columns]
+        return read_columns(columns, config, where=lambda i, name: f"{path}, row {rows.at[i] + 1}, column {name!r}")
 
     def _whose(self, rows: Rows) -> Whose:
         config = self.config
@@ -317,14 +346,3 @@ def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:
     empty = [name for name, n in count_labels(labels, classes).items() if not n]
     if empty:
         raise UserError(f"class {empty[0]!r} has no training image; add some, or take it out of the classes")
-
-
-def _single(marks: np.ndarray) -> np.ndarray:
-    """One-hot uint8 (N, K) -> int64 (N,)."""
-    labels: np.ndarray = marks.argmax(1).astype(np.int64)
-    return labels
-
-
-def _numbers_first(name: str) -> tuple[int, int, str]:
-    """Sort key: whole numbers by value, then words."""
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)

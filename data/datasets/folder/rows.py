@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from data.datasets.folder.tree import walk
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
-from data.films.text_table import Table, read_table
+from data.films.names import Found
+from data.films.patterns import compile_pattern, find_in_paths
+from data.films.text_table import Table
 from synthworth.errors import UserError
 
+LONGEST = 200  # characters of a name in a message
 TABLE_NAMES = ("metadata.csv", "metadata.parquet")
 
 
@@ -32,7 +37,11 @@ class Rows:
     stats
         Size and date of each file; None where it is missing.
     said
-        Of class folders: what of the tree was left out, or lies beside it unread.
+        What of the tree was left out, or lies beside it unread; how files and names were matched.
+    lost
+        Rows of the table without a file.
+    aside
+        Files that a row names, and that are left out.
     """
 
     ids: list[str]
@@ -43,6 +52,25 @@ class Rows:
     at: list[int]
     stats: list[os.stat_result | None]
     said: Mapping[str, Any] = field(default_factory=dict)
+    lost: int = 0
+    aside: tuple[Path, ...] = ()
+
+    def take(self, kept: Sequence[int] | np.ndarray) -> Rows:
+        """The images at `kept`, in that order."""
+        index = [int(i) for i in kept]
+
+        def pick(values: Sequence[Any]) -> list[Any]:
+            return [values[i] for i in index] if values else []
+
+        return replace(
+            self,
+            ids=pick(self.ids),
+            paths=pick(self.paths),
+            labels=pick(self.labels),
+            splits=pick(self.splits) if self.splits is not None else None,
+            at=pick(self.at),
+            stats=pick(self.stats),
+        )
 
     def column(self, name: str, *, flag: str) -> list[str]:
         """The cells of a column, one an image."""
@@ -64,18 +92,15 @@ class Rows:
         """
         if self.table is None:
             return dict(self.said)
-        files = (
-            walk(root, is_image).files
-            if whole_tree
-            else (f for top in {path.parent for path in self.paths} for f in _images(top))
-        )
-        known = {os.path.normpath(path) for path in self.paths}
+        tops = {path.parent for path in self.paths}
+        files = walk(root, is_image).files if whole_tree else (f for top in tops for f in _images(top))
+        known = {os.path.normpath(path) for path in (*self.paths, *self.aside)}
         notes = {
-            "without_file": len(self.table) - len(self.ids),
+            "without_file": self.lost,
             "not_in_table": len({os.path.normpath(file) for file in files} - known),
         }
         odd = {name: n for name, n in notes.items() if n}
-        return {"rows": len(self.table), **odd} if odd else {}
+        return {"rows": len(self.table), **odd, **self.said} if odd else dict(self.said)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -89,12 +114,21 @@ def is_image(file: Path) -> bool:
 
 
 def rows_of_table(
-    file: Path, *, root: Path, image_column: str, label_column: str | None, split_column: str | None, missing: str
+    table: Table,
+    *,
+    root: Path,
+    find: Callable[[Sequence[str]], Found],
+    image_column: str,
+    label_column: str | None,
+    split_column: str | None,
+    missing: str,
 ) -> Rows:
-    """The rows of a table whose images lie below `root`.
+    """The rows of a table whose images lie below `root`; several may speak of one image.
 
     Parameters
     ----------
+    find
+        Which file each name is.
     label_column
         None where findings have columns of their own.
     missing
@@ -103,40 +137,78 @@ def rows_of_table(
     Raises
     ------
     UserError
-        For a missing column, a row without a name, a name given twice, a missing file unless it is skipped, and
-        when no row has a file.
+        For a missing column, a row without a name, a missing file unless it is skipped, and when no row has a file.
     """
-    table = read_table(file)
     names = table.column(image_column, flag="--data.image-column")
-    paths = [root / name for name in names]
-    seen: dict[str, int] = {}
-    for row, (name, path) in enumerate(zip(names, paths, strict=True), start=1):
-        if not name:
-            raise UserError(f"{file}, row {row}: no image is named in column {image_column!r}")
-        first = seen.setdefault(os.path.normpath(path), row)
-        if first != row:
-            raise UserError(f"{file} names image {name!r} twice, in rows {first} and {row}")
+    if "" in names:
+        raise UserError(f"{table.path}, row {names.index('') + 1}: no image is named in column {image_column!r}")
     labels = table.column(label_column, flag="--data.label-column") if label_column else []
     splits = table.column(split_column, flag="--data.split-column") if split_column else None
-    stats = stat_films(paths)
-    there = [i for i, stat in enumerate(stats) if stat is not None]
+    found = find(names)
+    there = [i for i, path in enumerate(found.paths) if path is not None]
     if len(there) < len(table) and (missing == "refuse" or not there):
-        _refuse_missing(file, names, stats)
+        _refuse_missing(table.path, names, found)
+    seen: dict[str, tuple[str, Path]] = {}
+    for i in there:
+        path = found.paths[i]
+        assert path is not None
+        known = names[i] if path == root / names[i] else path.relative_to(root).as_posix()
+        seen.setdefault(os.path.normpath(path), (known, path))
+    images = [seen[os.path.normpath(path)] for path in found.paths if path is not None]
     return Rows(
-        ids=[names[i] for i in there],
-        paths=[paths[i] for i in there],
+        ids=[name for name, _ in images],
+        paths=[path for _, path in images],
         labels=[labels[i] for i in there] if labels else [],
         splits=[splits[i] for i in there] if splits else None,
         table=table,
         at=there,
-        stats=[stats[i] for i in there],
+        stats=[found.stats[i] for i in there],
+        said=found.notes,
+        lost=len(table) - len(there),
     )
 
 
-def _refuse_missing(file: Path, names: Sequence[str], stats: Sequence[os.stat_result | None]) -> None:
-    missing = [name for name, stat in zip(names, stats, strict=True) if stat is None]
+def _refuse_missing(file: Path, names: Sequence[str], found: Found) -> None:
+    missing = [name[:LONGEST] for name, path in zip(names, found.paths, strict=True) if path is None]
     raise UserError(
         f"{file}: {len(missing)} of {len(names)} image files are missing: {', '.join(missing[:3])}"
-        f"{', ...' if len(missing) > 3 else ''}. Take them out of the table, set --data.path, or go on without them: "
-        "--data.missing skip"
+        f"{', ...' if len(missing) > 3 else ''}. {found.doubt}. Take them out of the table, set --data.path, or go on "
+        "without them: --data.missing skip"
     )
+
+
+def rows_of_tree(root: Path, files: Sequence[Path]) -> Rows:
+    """Every image below `root`, before its path says what it shows.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    if not files:
+        raise UserError(f"{root} holds no image")
+    ids = [file.relative_to(root).as_posix() for file in files]
+    return Rows(ids, list(files), [""] * len(files), None, None, [], stat_films(files))
+
+
+def by_patterns(rows: Rows, *, label: str | None, split: str | None, only: str | None) -> Rows:
+    """The rows with labels and splits as their paths say, where a pattern is given; less those without `only`.
+
+    Raises
+    ------
+    UserError
+        When a pattern cannot be used, is not in a path, or no image is left.
+    """
+    if only is not None:
+        pattern = compile_pattern(only, flag="--data.only", groups=None)
+        kept = [i for i, name in enumerate(rows.ids) if pattern.search(name)]
+        if not kept:
+            raise UserError(f"--data.only {only!r} is in none of {len(rows.ids)} paths, {rows.ids[0]} for one")
+        n = len(rows.ids) - len(kept)
+        said = {**rows.said, **({f"without {only!r} in the path": n} if n else {})}
+        rows = replace(rows.take(kept), said=said, aside=tuple(rows.paths))
+    if label is not None:
+        rows = replace(rows, labels=find_in_paths(rows.ids, label, flag="--data.label-pattern"))
+    if split is not None:
+        rows = replace(rows, splits=find_in_paths(rows.ids, split, flag="--data.split-pattern"))
+    return rows

@@ -10,13 +10,13 @@ import numpy as np
 
 from data.datasets.nih.table import Entries, read_patient
 from data.images import Split, count_labels
+from data.splits.words import SPLIT_WORDS
 from synthworth.errors import UserError
 
 By = Literal["patients", "official", "file"]
 TRAIN_VAL, TEST = "train_val_list.txt", "test_list.txt"
 IMAGE_COLUMNS = ("image", "id", "Image Index")
 PATIENT_COLUMNS = ("patient", "patient_id", "group", "Patient ID")
-WORDS = {split.value: split for split in Split} | {"valid": Split.val, "validation": Split.val}
 NOWHERE = ""
 
 
@@ -94,10 +94,10 @@ def by_file(entries: Entries, file: Path | None) -> np.ndarray:
     by_patient = column in PATIENT_COLUMNS
     given: dict[str, str] = {}
     for row, (cell, word) in enumerate(zip(table.columns[column], words, strict=True), start=1):
-        if word.lower() not in WORDS:
+        if word.lower() not in SPLIT_WORDS:
             raise UserError(f"{file}, row {row}: {word!r} is no split; there are train, val, test and reserve")
         name = _patient(cell, f"{file}, row {row}, column {column!r}") if by_patient else cell
-        split = WORDS[word.lower()].value
+        split = SPLIT_WORDS[word.lower()].value
         if given.setdefault(name, split) != split:
             raise UserError(f"{file}, row {row}: {cell!r} is in {split} and, in an earlier row, in {given[name]}")
     names = entries.patients if by_patient else entries.images
