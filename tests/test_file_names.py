@@ -121,11 +121,16 @@ def films(root: Path, names: Sequence[str], column: str = "image", **options: An
     return Folder(FolderConfig(path=root, image_column=column, fractions=(0.5, 0.25, 0.25), **options)).films()
 
 
+def notes(table: FilmTable) -> dict[str, Any]:
+    """The notes but those on patients, of whom these tables say nothing, and on files that are no image."""
+    return {name: said for name, said in table.notes.items() if not name.startswith(("patients", "files that are no"))}
+
+
 def test_a_note_counts_films_found_under_another_name(tmp_path: Path) -> None:
     make(tmp_path, [f"part_{1 + i // 6}/{i:02d}.png" for i in range(12)])
     table = films(tmp_path, [f"{i:02d}" for i in range(12)])
     assert sorted(table.ids) == [f"part_{1 + i // 6}/{i:02d}.png" for i in range(12)]
-    assert table.notes == {
+    assert notes(table) == {
         "found under another name": 12,
         "found under another name, first": "00 is part_1/00.png",
     }
@@ -189,7 +194,7 @@ def test_only_what_has_a_pattern_in_its_path_is_taken(tmp_path: Path) -> None:
     tree(tmp_path)
     config = FolderConfig(path=tmp_path, label_pattern="(ben|mal)", split_pattern="^([a-z]+)", only=r"-[01]-")
     table = Folder(config).films()
-    assert len(table) == 12 and table.notes == {"without '-[01]-' in the path": 6}
+    assert len(table) == 12 and notes(table) == {"without '-[01]-' in the path": 6}
 
 
 def test_rows_of_a_table_without_the_pattern_are_neither_lost_nor_unnamed(tmp_path: Path) -> None:
@@ -197,7 +202,7 @@ def test_rows_of_a_table_without_the_pattern_are_neither_lost_nor_unnamed(tmp_pa
     table = films(
         tmp_path, [f"{view}/{i:02d}.png" for view in ("frontal", "lateral") for i in range(12)], only="^front"
     )
-    assert len(table) == 12 and table.notes == {"without '^front' in the path": 12}
+    assert len(table) == 12 and notes(table) == {"without '^front' in the path": 12}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def read_cells(cells: Sequence[str], config: LabelConfig, *, where: Where, table
     ------
     UserError
         For a label that is blank, uncertain, not declared or probably several in one, where the options do not say
-        what it is to become; for two that differ in case or blanks alone.
+        what it is to become; for two that differ in capitals or blanks alone.
     """
     _refuse_twice(config.classes, "classes")
     distinct = list(dict.fromkeys(cells))
@@ -259,7 +259,7 @@ def _classes(names: Iterable[str], config: LabelConfig, *, multi: bool) -> tuple
         twin = spelled.setdefault(_plain(name), name)
         if twin != name and len(name) > 1:
             raise UserError(
-                f"labels {twin!r} and {name!r} differ in case or blanks alone. If they are one: --data.rename "
+                f"labels {twin!r} and {name!r} differ in capitals or blanks alone. If they are one: --data.rename "
                 f"{f'{twin}={name}'!r}; if not, declare both in --data.classes"
             )
     return found
