@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -27,6 +28,7 @@ from synthworth.errors import UserError
 from synthworth.keys import sha256_of
 from synthworth.progress import Progress
 
+NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP, errno.ENAMETOOLONG)
 LARGEST = 2048  # px on a side of a prepared image
 
 logger = logging.getLogger(__name__)
@@ -221,11 +223,14 @@ def stat_films(paths: Sequence[Path]) -> list[os.stat_result | None]:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat() if path.is_file() else None
+        found = path.stat()
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in NO_SUCH_FILE:
             return None
         raise
+    except ValueError:  # a name with a byte that no file's has
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def digest_stats(ids: Sequence[str], stats: Sequence[os.stat_result | None]) -> str:

@@ -236,9 +236,10 @@ class _Reader:
         offers = [c for c, names in (("zeros", zeros), ("ones", ones)) if names is not None] + ["drop"]
         if choice not in offers:
             here = f"; --data.{kind} {choice} needs --data.label-columns" if choice != "refuse" else ""
+            columns = "" if ones else " (in columns of 0 and 1, --data.label-columns, also zeros or ones)"
             raise UserError(
                 f"{self._first(*cells)} {said}, one of {n} such{here}. Choose what they become by --data.{kind} "
-                f"{' or '.join(offers)}, declare it in --data.classes if it is a class, or take them out"
+                f"{' or '.join(offers)}{columns}, declare it in --data.classes if it is a class, or take them out"
             )
         self.notes[f"{kind} labels ({_became(choice)})"] = n
         if choice == "drop":

@@ -32,6 +32,8 @@ class Found:
     ----------
     paths, stats
         None where no file, or more than one, fits.
+    exact
+        Whether the file is of just that name.
     doubt
         What a message may say of the first name without a file: what there is in its place.
     notes : JSON
@@ -40,6 +42,7 @@ class Found:
 
     paths: list[Path | None]
     stats: list[os.stat_result | None]
+    exact: list[bool]
     doubt: str
     notes: dict[str, Any]
 
@@ -64,11 +67,12 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
     listing
         The image files below `root`; asked for only where a name has no file.
     """
-    exact = [root / name for name in names]
-    stats = stat_films(exact)
-    paths = [path if stat else None for path, stat in zip(exact, stats, strict=True)]
-    if all(paths):
-        return Found(paths, stats, "", {})
+    named = [root / name for name in names]
+    stats = stat_films(named)
+    exact = [stat is not None for stat in stats]
+    paths = [path if there else None for path, there in zip(named, exact, strict=True)]
+    if all(exact):
+        return Found(paths, stats, exact, "", {})
     files = sorted(listing(), key=os.fspath)
     finder = _Finder(names, [os.path.relpath(file, root).replace(os.sep, "/") for file in files])
     others: list[str] = []
@@ -84,7 +88,7 @@ def find_files(names: Sequence[str], *, root: Path, listing: Callable[[], Iterab
             doubt = _doubt(name, [finder.texts[f] for f in fitting], finder.texts, root)
     looked_up = iter(stat_films([path for path, stat in zip(paths, stats, strict=True) if path and not stat]))
     stats = [stat or (next(looked_up) if path else None) for path, stat in zip(paths, stats, strict=True)]
-    return Found(paths, stats, doubt, noted(others))
+    return Found(paths, stats, exact, doubt, noted(others))
 
 
 def noted(others: Sequence[str]) -> dict[str, Any]:

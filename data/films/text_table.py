@@ -21,6 +21,7 @@ TEXT_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt")
 GZIP, PARQUET = ".gz", ".parquet"
 LONGEST_CELL = 1 << 28  # characters; Python's csv stops at 131,072, and a mask as text is longer
 LOOKED_AT = 200  # rows from which the delimiter is told
+GZIP_MARK = b"\x1f\x8b"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 _CSV = threading.Lock()
 
@@ -61,8 +62,8 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a table; nothing in it is given a type.
 
-    Parquet, or text in UTF-8 (or UTF-16 with its mark): .csv, .tsv, .tab, .txt or no ending, gzipped where .gz
-    follows. Cells stand between commas, semicolons, tabs or bars, which the header and the first rows tell. Blanks
+    Parquet, or text in UTF-8 (or UTF-16 with its mark), gzipped or not: .csv, .tsv, .tab, .txt or no ending, and .gz
+    after it. Cells stand between commas, semicolons, tabs or bars, which the header and the first rows tell. Blanks
     around cells and names are taken off; rows without any text, and columns without a name, are left out.
 
     Raises
@@ -89,7 +90,7 @@ def read_table(path: Path) -> Table:
 def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
     """The rows of a text file with a table in it, the header first.
 
-    The text is UTF-8, or UTF-16 with its mark, gzipped where its name ends in .gz. Lines without a text are left out.
+    The text is UTF-8, or UTF-16 with its mark, gzipped or not. Lines without a text are left out.
 
     Parameters
     ----------
@@ -119,7 +120,9 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
 
 
 def _open(path: Path) -> Any:
-    zipped = path.suffix.lower() == GZIP
+    """The text of a file; whether it is gzipped its first bytes say, for browsers unpack and keep the name."""
+    with path.open("rb") as handle:
+        zipped = handle.read(2) == GZIP_MARK
     opened: Any = gzip.open if zipped else open
     with opened(path, "rb") as handle:
         mark = handle.read(2)

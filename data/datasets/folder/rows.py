@@ -149,12 +149,12 @@ def rows_of_table(
     if len(there) < len(table) and (missing == "refuse" or not there):
         _refuse_missing(table.path, names, found)
     seen: dict[str, tuple[str, Path]] = {}
+    images = []
     for i in there:
         path = found.paths[i]
         assert path is not None
-        known = names[i] if path == root / names[i] else path.relative_to(root).as_posix()
-        seen.setdefault(os.path.normpath(path), (known, path))
-    images = [seen[os.path.normpath(path)] for path in found.paths if path is not None]
+        name = names[i] if found.exact[i] else path.relative_to(root).as_posix()
+        images.append(seen.setdefault(os.path.normpath(path), (name, path)))
     return Rows(
         ids=[name for name, _ in images],
         paths=[path for _, path in images],
