@@ -208,7 +208,7 @@ class Folder(FilmDataset):
         """Files in `path` that are no image, in a note; where only a table is given its folder may be anybody's."""
         if self.config.path is None:
             return {}
-        tables = [rows.table.path] if rows.table else []
+        tables = [rows.table.path, *self.config.join] if rows.table else []
         return note_other_files(self._root(), taken=[*rows.paths, *tables], is_film=self.is_film)
 
     def is_film(self, path: Path) -> bool:
