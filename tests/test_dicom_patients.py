@@ -55,6 +55,7 @@ def test_a_table_that_writes_a_patient_in_two_ways_keeps_his_number_to_itself(tm
     table = films(tmp_path)
     assert len(set(table.groups)) == 12
     assert table.notes["patients written in several ways, taken as one"] == "12"
+    assert "subject_id" in table.notes["patients"]
     assert "47" not in str(table.notes)
 
 
