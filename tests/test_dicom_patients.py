@@ -59,6 +59,14 @@ def test_a_table_that_writes_a_patient_in_two_ways_keeps_his_number_to_itself(tm
     assert "47" not in str(table.notes)
 
 
+def test_patients_whom_splits_share_are_counted_under_their_pseudonyms(tmp_path: Path) -> None:
+    for i, split in enumerate(("train", "val", "test") * 4):
+        film(tmp_path / split / "ab"[i // 3 % 2] / f"{i}.dcm", patient=f"SECRET-{i % 5}")
+    with pytest.raises(UserError, match=r"5 patients are shared\): .*train and val") as caught:
+        films(tmp_path)
+    assert "SECRET" not in str(caught.value).upper()
+
+
 def test_containers_hidden_folders_and_masks_are_told_apart_for_dicom_too(tmp_path: Path) -> None:
     for i in range(4):
         film(tmp_path / "parts" / f"part{i % 2}" / f"{i}.dcm", patient=f"Q{i}X")
