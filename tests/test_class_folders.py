@@ -12,6 +12,7 @@ from PIL import Image
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
 from data.datasets.folder.folder_names import is_container, is_mask_folder, pieces_of_one
+from data.datasets.folder.tree import walk
 from data.images import Split
 from synthworth.errors import UserError
 
@@ -308,6 +309,23 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "more").symlink_to(tmp_path / "store" / "far")
     (tmp_path / "set" / "a" / "loop").symlink_to(tmp_path / "set" / "a")
     assert len(rows_of_folders(tmp_path / "set").ids) == 9
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="absent"):
+        walk(tmp_path / "absent", lambda _: True)
+
+
+def test_a_column_without_a_table_names_the_tables_that_lie_there(tmp_path: Path) -> None:
+    grow(tmp_path, ("a", "b"))
+    (tmp_path / "people.csv").write_text("image,patient\n")
+    refused(tmp_path, "Pass --data.table people.csv (image, patient), for one", patient_column="patient")
+
+
+def test_blanks_around_the_name_of_a_split_folder_do_not_matter(tmp_path: Path) -> None:
+    grow(tmp_path, [f"{split}/{name}" for split in ("train ", "val", "Test") for name in "ab"], n=3)
+    counts = Folder(FolderConfig(path=tmp_path)).films().counts()
+    assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 6, "val": 6, "test": 6}
 
 
 def test_one_class_folder_is_refused(tmp_path: Path) -> None:

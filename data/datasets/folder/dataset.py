@@ -14,6 +14,7 @@ from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.class_names import refuse_lookalikes
 from data.datasets.folder.given_splits import read_splits
 from data.datasets.folder.rows import TABLE_NAMES, Rows, rows_of_table
+from data.datasets.folder.tables_beside import name_tables, tables_beside
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmConfig, FilmDataset, check_sizes, digest_stats
@@ -115,15 +116,13 @@ class Folder(FilmDataset):
         UserError
             For anything in table, labels, splits or files that is not as it should be; one line names it.
         """
-        from data.splits.leaks import refuse_shared
-
         check_sizes(self.config)
         rows = self._rows()
         classes, labels = self._labels(rows)
         refuse_lookalikes(classes, declared=self.config.classes or self.config.label_columns)
         patients = self._patients(rows)
         parts, said = self._parts(rows, patients, labels)
-        refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
+        _refuse_shared_patients(parts, patients)
         _refuse_untrained(classes, labels[parts[Split.train]])
         splits = np.empty(len(rows.ids), dtype="<U7")
         for split, at in parts.items():
@@ -174,7 +173,11 @@ class Folder(FilmDataset):
         columns = [config.patient_column, config.split_column, *config.label_columns, *config.attributes]
         asked = [name for name in columns if name]
         if asked:
-            raise UserError(f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table")
+            tables = tables_beside(path, depth=1)
+            which = f" {name_tables(tables, path)}, for one" if tables else ""
+            raise UserError(
+                f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table{which}"
+            )
 
     def _labels(self, rows: Rows) -> tuple[tuple[str, ...], np.ndarray]:
         """Class names, and labels int64 (N,) or uint8 (N, K)."""
@@ -251,6 +254,7 @@ class Folder(FilmDataset):
         parts, said = read_splits(rows.splits, rows.where)
         for text in said.values():
             logger.warning("%s", text)
+        _refuse_shared_patients(parts, patients)
         if Split.val not in parts:
             n = len(parts[Split.train])
             parts |= self._carve_val(parts[Split.train], patients, labels)
@@ -276,6 +280,12 @@ class Folder(FilmDataset):
             return {}
         cells = {name: rows.column(name, flag="--data.attributes") for name in self.config.attributes}
         return {name: to_numbers(["" if is_blank(cell) else cell for cell in of]) for name, of in cells.items()}
+
+
+def _refuse_shared_patients(parts: Mapping[Split, np.ndarray], patients: Sequence[str]) -> None:
+    from data.splits.leaks import refuse_shared
+
+    refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
 
 
 def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:
