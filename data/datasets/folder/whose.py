@@ -63,12 +63,12 @@ def find_patients(rows: Rows, *, column: str | None, pattern: str | None, taken:
         names, merged = one_name_each(found, rows.where, column=PATTERN_FLAG)
         said = {name: rows.column(name, flag=FLAG) for name in columns}
         others = unused_columns({PATTERN_FLAG: names, **said}, chosen=PATTERN_FLAG, taken=taken)
-        return Whose(names, {**_unused(others), **notes_on_spelling(merged)}, found)
+        return Whose(names, {**note_unused(others), **notes_on_spelling(merged)}, found)
     older = column or next((name for name in PATIENT_COLUMNS if name in columns), None)
     chosen = column or patient_column(columns, first=PATIENT_COLUMNS)
     cells = rows.ids if chosen is None else rows.column(chosen, flag=FLAG)
     others = unused_columns(columns, chosen=chosen, taken=taken)
-    notes = _unused(others)
+    notes = note_unused(others)
     if chosen is None:
         return Whose(rows.ids, {"patients": NOT_GIVEN, **notes}, rows.ids)
     names, merged = one_name_each(cells, rows.where, column=chosen)
@@ -77,5 +77,6 @@ def find_patients(rows: Rows, *, column: str | None, pattern: str | None, taken:
     return Whose(names, {**notes, **notes_on_spelling(merged)}, cells if older else rows.ids)
 
 
-def _unused(columns: Sequence[str]) -> dict[str, Any]:
+def note_unused(columns: Sequence[str]) -> dict[str, Any]:
+    """The note on columns that may name patients and are not used; empty without any."""
     return {f"columns that may name patients and are not used ({FLAG})": ", ".join(columns)} if columns else {}
