@@ -73,6 +73,8 @@ def test_of_several_shared_names_all_are_counted_by_pair_of_splits_and_the_first
         "patient 'b' is in both train and test (2 patients are shared): train and test 2 ('b', 'c'); train and val 1 "
         "('c'); val and test 1 ('c'); the splits must be apart by patient"
     )
+    with pytest.raises(UserError, match=r"\(2 patients are shared\): train and val 2"):
+        refuse_shared({Split.val: ["a", "b"], Split.train: ["b", "a"]}, what="patient")
     many = [f"p{i}" for i in range(9)]
     with pytest.raises(UserError, match=r"train and test 9 \('p0', 'p1', 'p2', \.\.\.\)"):
         refuse_shared({Split.train: many, Split.test: many}, what="patient")

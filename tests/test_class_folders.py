@@ -12,6 +12,7 @@ from PIL import Image
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
 from data.datasets.folder.folder_names import is_container, is_mask_folder, pieces_of_one
+from data.datasets.folder.tree import walk
 from data.images import Split
 from synthworth.errors import UserError
 
@@ -77,6 +78,9 @@ def classes_of(root: Path, **options) -> dict[str, int]:
         ("DDSM images 1", "DDSM images 2"),
         ("256x256", "512x512"),
         ("labeled_images", "unlabeled"),
+        ("2019-01-31", "2019-02-01"),
+        ("20190131", "20190201"),
+        ("yes", "no", "pred"),
     ],
 )
 def test_folders_that_say_only_that_images_are_there_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -104,6 +108,45 @@ def test_numbers_of_classes_are_no_pieces() -> None:
 def test_one_folder_with_folders_inside_says_where_to_point(tmp_path: Path) -> None:
     grow(tmp_path, ("archive/NORMAL", "archive/SICK"))
     refused(tmp_path, "one folder, archive, with NORMAL, SICK inside", f"point --data.path at {tmp_path / 'archive'}")
+
+
+def test_a_copy_of_the_classes_beside_them_is_no_class(tmp_path: Path) -> None:
+    grow(tmp_path, ("yes", "no", "brain_tumor_dataset/yes", "brain_tumor_dataset/no"))
+    refused(tmp_path, "brain_tumor_dataset, with folders inside that are called as those beside it", "copy")
+
+
+def test_the_same_folders_inside_every_class_are_a_question_but_for_magnifications(tmp_path: Path) -> None:
+    grow(tmp_path / "x", ("Montgomery/normal", "Montgomery/tb", "Shenzhen/normal", "Shenzhen/tb"))
+    refused(tmp_path / "x", "each holds normal, tb: which of the two are the classes is not said")
+    grow(tmp_path / "y", [f"{name}/{by}" for name in ("benign", "malignant") for by in ("40X", "100X")], n=3)
+    assert classes_of(tmp_path / "y") == {"benign": 6, "malignant": 6}
+
+
+@pytest.mark.parametrize("form", ["{}/patient{}/study1", "{}/study{}", "{}/SOB/SOB_B_A_14-22549{}", "{}/S/{:04d}"])
+def test_folders_inside_classes_that_may_be_patients_are_named(tmp_path: Path, form: str) -> None:
+    n = 10 if "SOB" in form else 6
+    grow(tmp_path, [form.format("ab"[i % 2], i) for i in range(n)], n=2)
+    said = rows_of_folders(tmp_path).said
+    assert "folders inside classes that may be patients (--data.patient-pattern)" in said
+
+
+def test_one_class_beside_a_table_names_the_table(tmp_path: Path) -> None:
+    grow(tmp_path, ("ISIC_2019_Training_Input",))
+    (tmp_path / "truth.csv").write_text("image,MEL\n")
+    refused(tmp_path, "1 class found (ISIC_2019_Training_Input)", "truth.csv (image, MEL) lies beside")
+
+
+def test_splits_inside_folds_are_no_classes_to_bring_together(tmp_path: Path) -> None:
+    grow(tmp_path, [f"fold{k}/{split}/{name}" for k in range(2) for split in ("train", "test") for name in "ab"])
+    said = refused(tmp_path, "splits lie inside fold0, fold1", f"point --data.path at {tmp_path / 'fold0'}")
+    assert "bring" not in said
+
+
+def test_a_folder_of_masks_beside_its_class_is_left_out(tmp_path: Path) -> None:
+    grow(tmp_path, ("benign", "malignant", "benign_mask", "malignant masks", "with_mask"), n=3)
+    rows = rows_of_folders(tmp_path)
+    assert sorted(set(rows.labels)) == ["benign", "malignant", "with_mask"]
+    assert rows.said == {"masks, left out": 6}
 
 
 def test_what_is_declared_is_a_class_whatever_it_is_called(tmp_path: Path) -> None:
@@ -266,6 +309,23 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "more").symlink_to(tmp_path / "store" / "far")
     (tmp_path / "set" / "a" / "loop").symlink_to(tmp_path / "set" / "a")
     assert len(rows_of_folders(tmp_path / "set").ids) == 9
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="absent"):
+        walk(tmp_path / "absent", lambda _: True)
+
+
+def test_a_column_without_a_table_names_the_tables_that_lie_there(tmp_path: Path) -> None:
+    grow(tmp_path, ("a", "b"))
+    (tmp_path / "people.csv").write_text("image,patient\n")
+    refused(tmp_path, "Pass --data.table people.csv (image, patient), for one", patient_column="patient")
+
+
+def test_blanks_around_the_name_of_a_split_folder_do_not_matter(tmp_path: Path) -> None:
+    grow(tmp_path, [f"{split}/{name}" for split in ("train ", "val", "Test") for name in "ab"], n=3)
+    counts = Folder(FolderConfig(path=tmp_path)).films().counts()
+    assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 6, "val": 6, "test": 6}
 
 
 def test_one_class_folder_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,27 @@ def test_a_table_that_writes_a_patient_in_two_ways_keeps_his_number_to_itself(tm
     table = films(tmp_path)
     assert len(set(table.groups)) == 12
     assert table.notes["patients written in several ways, taken as one"] == "12"
+    assert "subject_id" in table.notes["patients"]
     assert "47" not in str(table.notes)
+
+
+def test_a_patient_column_that_says_otherwise_than_the_headers_leaves_a_note(tmp_path: Path) -> None:
+    grow(tmp_path, [f"Q{i}X" for i in range(24)])
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.dcm"))
+    lines = [f"{name},{name[0]},{4711 + i // 2}" for i, name in enumerate(names)]
+    (tmp_path / "metadata.csv").write_text("image,label,patient_id\n" + "\n".join(lines) + "\n")
+    table = films(tmp_path)
+    assert len(set(table.groups)) == 24
+    assert table.notes == {"columns that may name patients and are not used (--data.patient-column)": "patient_id"}
+    assert len(set(films(tmp_path, patient_column="patient_id").groups)) == 12
+
+
+def test_patients_whom_splits_share_are_counted_under_their_pseudonyms(tmp_path: Path) -> None:
+    for i, split in enumerate(("train", "val", "test") * 4):
+        film(tmp_path / split / "ab"[i // 3 % 2] / f"{i}.dcm", patient=f"SECRET-{i % 5}")
+    with pytest.raises(UserError, match=r"5 patients are shared\): .*train and val") as caught:
+        films(tmp_path)
+    assert "SECRET" not in str(caught.value).upper()
 
 
 def test_containers_hidden_folders_and_masks_are_told_apart_for_dicom_too(tmp_path: Path) -> None:

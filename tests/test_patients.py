@@ -212,6 +212,36 @@ def test_a_pattern_finds_the_patient_in_the_path(tmp_path: Path) -> None:
     assert "patients" not in table.notes
 
 
+def test_a_pattern_that_says_otherwise_than_a_column_leaves_a_note(tmp_path: Path) -> None:
+    root = table_of(tmp_path, "patient_id", [[f"p{i // 2}"] for i in range(24)])
+    said = films(root, patient_pattern=r"(\d)\.png").notes
+    assert said == {"columns that may name patients and are not used (--data.patient-column)": "patient_id"}
+
+
+def test_patients_are_counted_in_the_splits_that_were_given(tmp_path: Path) -> None:
+    """And not in those that val is carved into afterwards."""
+    rows = [[f"p{i // 2}", "train" if i < 20 else "test"] for i in range(24)]
+    rows += [[f"p{i}", "test"] for i in range(9)]
+    with pytest.raises(
+        UserError, match=r"\(9 patients are shared\): train and test 9 \('p0', 'p1', 'p2', \.\.\.\); the"
+    ):
+        films(table_of(tmp_path, "patient_id,part", rows), split_column="part")
+
+
+def test_split_folders_that_share_patients_are_refused_with_every_pair(tmp_path: Path) -> None:
+    for i, (split, patient) in enumerate((s, p) for s in ("train", "val", "test") for p in range(8)):
+        file = (
+            tmp_path / split / "ab"[patient % 2] / f"p{patient + 6 * (split == 'val') + 7 * (split == 'test')}_{i}.png"
+        )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16), np.uint8)).save(file)
+    with pytest.raises(UserError) as caught:
+        films(tmp_path, patient_pattern=r"/(p\d+)_")
+    assert "(8 patients are shared): train and val 2 ('p6', 'p7'); train and test 1 ('p7'); val and test 7 (" in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     ("pattern", "match"),
     [

@@ -50,8 +50,9 @@ def refuse_shared(names: Mapping[Split, Sequence[str]], *, what: str) -> None:
 def by_pair(shared: Sequence[SharedName]) -> dict[tuple[str, str], list[str]]:
     """The names that two splits share, for every pair that shares any."""
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    order = [split.value for split in Split]
     for one in shared:
-        for pair in combinations(one.splits, 2):
+        for pair in combinations(sorted(one.splits, key=order.index), 2):
             found[pair].append(one.name)
     return dict(found)
 

@@ -21,11 +21,11 @@ from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
 from data.datasets.folder.rows import Rows
 from data.datasets.folder.tree import walk
-from data.datasets.folder.whose import PATIENT_COLUMNS
+from data.datasets.folder.whose import FLAG, PATIENT_COLUMNS, note_unused
 from data.films.dataset import digest_stats
 from data.films.looks import Look
 from data.films.names import OTHER_NAME, Found, find_files
-from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column
+from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column, unused_columns
 from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import WITHOUT_NUMBER, FilmTable
 from data.films.windowing import PERCENTILES
@@ -257,7 +257,11 @@ class Dicom(Folder):
             notes = self._whose(rows).notes
             return {name: str(note).partition(" ")[0] if name == SPELLINGS else note for name, note in notes.items()}
         unknown = sum(not _is_named(self._facts(path)) for path in rows.paths)
-        return {WITHOUT_NUMBER: unknown} if unknown else {}
+        notes = {WITHOUT_NUMBER: unknown} if unknown else {}
+        if rows.table is None:
+            return notes
+        said = {name: rows.column(name, flag=FLAG) for name in rows.table.columns}
+        return notes | note_unused(unused_columns({"header": self._patients(rows), **said}, chosen="header", taken=()))
 
     def _attributes(self, rows: Rows) -> dict[str, np.ndarray]:
         """The header's sex, age band and view, as far as any film has them; columns of the table go before."""

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from data.datasets.folder.folder_names import is_container, is_mask_folder, is_series, masked, pieces_of_one, split_of
+from data.datasets.folder.folder_names import (
+    are_people,
+    is_container,
+    is_magnification,
+    is_mask_folder,
+    is_series,
+    masked,
+    pieces_of_one,
+    split_of,
+)
 from data.datasets.folder.rows import TABLE_NAMES, Rows, is_image
 from data.datasets.folder.tables_beside import name_tables, tables_beside
 from data.datasets.folder.tree import hidden_folders, subfolders, walk
@@ -38,6 +47,7 @@ class _Found:
     loose: list[Path] = field(default_factory=list)
     beside: dict[str, int] = field(default_factory=dict)
     inner: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    levels: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def said(self) -> dict[str, Any]:
         """Notes on it; empty where every file is an image of a class."""
@@ -54,6 +64,9 @@ class _Found:
         deeper = [f"{name}/{sub}" for name, subs in self.inner.items() if len(subs) > 1 for sub in sorted(subs)]
         if deeper:
             notes["folders inside classes, not told apart"] = _named(deeper)
+        people = [names for _, names in sorted(self.levels.items()) if are_people(names)]
+        if people:
+            notes["folders inside classes that may be patients (--data.patient-pattern)"] = _named(sorted(people[0]))
         if tables := tables_beside(self.root, depth=2):
             notes["tables that lie beside and are not read (--data.table)"] = name_tables(tables, self.root)
         return notes
@@ -98,6 +111,9 @@ def rows_of_folders(
         _take_classes(base, found, split=base.name if bases else "")
     if not found.files:
         _refuse(root, f"{root} holds {nothing}", found)
+    if len(set(found.labels)) == 1 and not declared:
+        what = f"{root}: 1 class found ({found.labels[0]}); two are needed to tell anything apart"
+        _refuse(root, what, found)
     if refuse_loose and found.loose:
         raise UserError(f"{found.loose[0]} lies in no class folder; put it into one, or name the films in a table")
     start = len(root.parts)
@@ -166,35 +182,35 @@ def _refuse_containers(bases: Mapping[Path, Sequence[Path]], found: _Found) -> N
     if is_series(names):
         what = f"{_where(found.root, bases)} {len(names)} numbered folders ({_named(names)}): one a patient, it seems"
         _refuse(found.root, f"{what}, not one a class", found, classes=names)
-    subs = {top: {sub.name for sub in subfolders(top) if not _is_plain(sub.name)} for top in tops}
+    subs = {
+        top: {sub.name for sub in subfolders(top) if not (_is_plain(sub.name) or is_magnification(sub.name))}
+        for top in tops
+        if not _is_masks(top, found)
+    }
     _refuse_inside_out(bases, subs, found)
 
 
 def _refuse_inside_out(bases: Mapping[Path, Sequence[Path]], subs: Mapping[Path, set[str]], found: _Found) -> None:
-    """Splits inside classes, and the same two folders or more in every one of many."""
-    names = list(dict.fromkeys(top.name for top in subs))
+    """Splits inside classes, one folder around all, a copy of its neighbours, and the same folders inside each."""
+    names, where = list(dict.fromkeys(top.name for top in subs)), _where(found.root, bases)
     words = sorted({sub for inner in subs.values() for sub in inner if split_of(sub)})
-    if {split_of(word) for word in words} >= {Split.train}:
-        one = len(subs) == 1
-        top = next(iter(subs))
-        raise UserError(
-            f"{_where(found.root, bases)} {_named(names)}, and splits lie inside ({_named(words)}). "
-            + (f"Point --data.path at {top}" if one else "SPLIT/CLASS is read, not CLASS/SPLIT: move them, or name the "
-               "images in a table with a split column (--data.table, --data.split-column)")
-        )  # fmt: skip
+    if Split.train in map(split_of, words):
+        way = "SPLIT/CLASS is read, not CLASS/SPLIT: move them, or name the images in a table with a split column"
+        way = f"Point --data.path at {next(iter(subs))}" if len(subs) == 1 else way
+        raise UserError(f"{where} {_named(names)}, and splits lie inside ({_named(words)}). {way}")
     union = sorted(set().union(*subs.values()))
     if len(names) == 1 and len(union) > 1:
-        what = f"{_where(found.root, bases)} one folder, {names[0]}, with {_named(union)} inside"
+        what = f"{where} one folder, {names[0]}, with {_named(union)} inside"
         _refuse(found.root, what, found, inside=list(subs))
+    copies = [top for top, inner in subs.items() if len(inner & set(names)) > 1]
+    if copies:
+        what = f"{where} {copies[0].name}, with folders inside that are called as those beside it ({_named(names)})"
+        _refuse(found.root, f"{what}, as a copy is. Move it away, or take it alone", found, inside=copies)
     everywhere = all(sum(sub in inner for inner in subs.values()) * 2 > len(subs) for sub in union)
-    if len(union) > 1 and len(names) > max(2, len(union)) and everywhere and all(subs.values()):
-        _refuse(
-            found.root,
-            f"{_where(found.root, bases)} {len(names)} folders ({_named(names)}), and each holds {_named(union)}: "
-            "which of the two are the classes is not said",
-            found,
-            classes=names,
-        )
+    same = len(set(map(frozenset, subs.values()))) == 1
+    if len(union) > 1 and all(subs.values()) and everywhere and (same or len(names) > max(2, len(union))):
+        what = f"{where} {len(names)} folders ({_named(names)}), and each holds {_named(union)}"
+        _refuse(found.root, f"{what}: which of the two are the classes is not said", found, classes=names)
 
 
 def _is_plain(name: str) -> bool:
@@ -215,10 +231,14 @@ def _refuse(
     advice = []
     tables = tables_beside(root, depth=2)
     if tables:
-        advice.append(f"{name_tables(tables, root)} lies beside: name it by --data.table")
+        lies, it = ("lies", "it") if len(tables) == 1 else ("lie", "one")
+        advice.append(f"{name_tables(tables, root)} {lies} beside: name {it} by --data.table")
     below = {top: [sub.name for sub in subfolders(top) if not _is_plain(sub.name)] for top in inside}
     full = [top for top, subs in below.items() if len(subs) > 1]
-    if len(full) == 1:
+    if full and all(split_of(sub) for top in full for sub in below[top]):
+        said = f"splits lie inside {_named([top.name for top in full])}"
+        advice.append(f"{said}: with classes in them, point --data.path at {full[0]}")
+    elif len(full) == 1:
         advice.append(f"{full[0].name} holds {_named(below[full[0]])}: point --data.path at {full[0]}")
     elif full:
         lie = sorted(set().union(*below.values()))
@@ -243,11 +263,12 @@ def _take_classes(base: Path, found: _Found, *, split: str) -> None:
         found.n_hidden += sum(len(walk(folder, found.wanted).files) for folder in hidden_folders(base))
     folders = subfolders(base)
     if split and not folders:
-        _refuse(found.root, f"{base} holds {len(loose)} images and no class folder: their labels are not known", found)
+        what = f"{base} holds {len(loose)} images and no class folder: their labels are not known"
+        _refuse(found.root, f"{what}. Sort them into classes, or take {base.name} away", found)
     for folder in folders:
         tree = walk(folder, found.wanted)
         found.n_hidden += tree.n_hidden
-        if is_mask_folder(folder.name, inside_a_class=False) and folder.name not in found.declared:
+        if _is_masks(folder, found):
             found.n_masks += len(tree.files)
             continue
         films = _without_masks(tree.files, folder)
@@ -255,11 +276,22 @@ def _take_classes(base: Path, found: _Found, *, split: str) -> None:
         if not films:
             what = "masks alone" if tree.files else "no image"
             raise UserError(f"class folder {folder} holds {what}; put images into it, or take it away")
-        below = {Path(parent).relative_to(folder).parts[:1] for parent in set(map(os.path.dirname, films))}
-        found.inner[folder.name] |= {name for parts in below for name in parts if not _is_plain(name)}
+        for parent in set(map(os.path.dirname, films)):
+            for depth, name in enumerate(Path(parent).relative_to(folder).parts):
+                found.levels[depth].add(name)
+                if not depth and not _is_plain(name):
+                    found.inner[folder.name].add(name)
         found.files += films
         found.labels += [folder.name] * len(films)
         found.splits += [split] * len(films)
+
+
+def _is_masks(folder: Path, found: _Found) -> bool:
+    """Whether a folder in the place of a class holds masks: `masks`, or `benign_mask` beside `benign`."""
+    if folder.name in found.declared:
+        return False
+    of = masked(folder.name)
+    return is_mask_folder(folder.name, inside_a_class=False) or (of is not None and (folder.parent / of).is_dir())
 
 
 def _without_masks(files: Sequence[Path], folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from data.datasets.folder.other_files import note_other_files
 from data.datasets.folder.repeats import join_rows, left, say_different
 from data.datasets.folder.rows import TABLE_NAMES, Rows, by_patterns, is_image, rows_of_table, rows_of_tree
 from data.datasets.folder.tree import walk
+from data.datasets.folder.tables_beside import name_tables, tables_beside
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmDataset, check_sizes, digest_stats
@@ -152,8 +153,6 @@ class Folder(FilmDataset):
         UserError
             For anything in table, labels, splits or files that is not as it should be; one line names it.
         """
-        from data.splits.leaks import refuse_shared
-
         check_sizes(self.config)
         listed = self._rows()
         found = self._labels(listed)
@@ -171,7 +170,7 @@ class Folder(FilmDataset):
             refuse_several(marks, where=rows.where)
         labels = marks if found.multi else marks.argmax(1).astype(np.int64)
         parts, said = self._parts(rows, patients, labels)
-        refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
+        _refuse_shared_patients(parts, patients)
         _refuse_untrained(found.classes, labels[parts[Split.train]])
         splits = np.empty(len(rows.ids), dtype="<U7")
         for split, at in parts.items():
@@ -272,7 +271,11 @@ class Folder(FilmDataset):
             raise UserError(f"--data.join {config.join[0]} needs a table to be joined to: --data.table")
         asked = [name for name in columns if name]
         if asked:
-            raise UserError(f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table")
+            tables = tables_beside(path, depth=1)
+            which = f" {name_tables(tables, path)}, for one" if tables else ""
+            raise UserError(
+                f"column {asked[0]!r} was asked for, and {path} has no metadata.csv. Pass --data.table{which}"
+            )
 
     def _labels(self, rows: Rows) -> Labels:
         config = self.config
@@ -311,6 +314,7 @@ class Folder(FilmDataset):
         parts, said = read_splits(rows.splits, rows.where)
         for text in said.values():
             logger.warning("%s", text)
+        _refuse_shared_patients(parts, patients)
         if Split.val not in parts:
             n = len(parts[Split.train])
             parts |= self._carve_val(parts[Split.train], patients, labels)
@@ -336,6 +340,12 @@ class Folder(FilmDataset):
             return {}
         cells = {name: rows.column(name, flag="--data.attributes") for name in self.config.attributes}
         return {name: to_numbers(["" if is_blank(cell) else cell for cell in of]) for name, of in cells.items()}
+
+
+def _refuse_shared_patients(parts: Mapping[Split, np.ndarray], patients: Sequence[str]) -> None:
+    from data.splits.leaks import refuse_shared
+
+    refuse_shared({split: [patients[i] for i in at] for split, at in parts.items()}, what="patient")
 
 
 def _refuse_untrained(classes: Sequence[str], labels: np.ndarray) -> None:

@@ -14,7 +14,7 @@ CONTAINERS = frozenset({
     "jpg", "jpgs", "jpeg", "jpegs", "bmp", "tif", "tiff", "tiffs", "dcm", "dicom", "dicoms", "input", "inputs",
     "output", "outputs", "original", "originals", "augmented", "augmentation", "preprocessed", "processed", "resized",
     "cropped", "trainset", "testset", "valset", "trainval", "traindata", "testdata", "valdata", "unlabeled",
-    "unlabelled", "thumbnails", "thumbs",
+    "unlabelled", "thumbnails", "thumbs", "pred", "preds", "prediction", "predictions",
 })  # fmt: skip
 """Words that say that images are there, not which."""
 MASKS = frozenset({
@@ -33,10 +33,15 @@ BESIDE = frozenset({
 })  # fmt: skip
 """Words that add nothing to the others."""
 MASK_FILE = re.compile(
-    r"(?P<of>.+?)[ _.-]*(mask|masks|seg|segmentation|groundtruth|gt|annotation)([ _.-]?\d+)?", re.IGNORECASE
+    r"(?P<of>.+?)[ _.-]*(masks?|segs?|segmentations?|ground[ _-]?truth|gt|annotations?|labels?)([ _.-]?\d+)?",
+    re.IGNORECASE,
 )
 SIZE = re.compile(r"\d+ ?(px|p)?( ?x ?\d+( ?px)?|px)", re.IGNORECASE)
+DATE = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
+MAGNIFIED = re.compile(r"\d+ ?x", re.IGNORECASE)
+PEOPLE = frozenset({"patient", "patients", "pat", "sub", "subject", "subj", "case", "study", "visit", "id", "mrn"})
 SERIES = re.compile(r"(\D*)\d{3,}")
+N_MANY = 10  # folders side by side inside classes: more than there are kinds of anything
 N_SERIES = 5  # folders of one word and a long number: people or pieces, no classes
 
 
@@ -48,10 +53,11 @@ def split_of(name: str) -> Split | None:
 def is_container(name: str) -> bool:
     """Whether a folder says by its name that it holds images, not of which class.
 
-    `images`, `train_images`, `images_001`, `Original Images`, `part1`, `fold_2`, `patient00007`, `testA`; never a bare
+    `images`, `train_images`, `images_001`, `Original Images`, `part1`, `fold_2`, `patient00007`, `testA`, `256x256`,
+    `2019-01-31`; never a bare
     number or letter, and never `train` itself, which is a split.
     """
-    if SIZE.fullmatch(name.strip()):
+    if SIZE.fullmatch(name.strip()) or DATE.fullmatch(name.strip()):
         return True
     words = _words(name)
     plain = [word for word in words if not _is_number(word)]
@@ -99,7 +105,7 @@ def is_mask_folder(name: str, *, inside_a_class: bool) -> bool:
 
 
 def masked(stem: str) -> str | None:
-    """The name of the film that a mask lying beside it belongs to: `benign (1)` of `benign (1)_mask_2`."""
+    """The film, or the folder, that masks lying beside it belong to: `benign (1)` of `benign (1)_mask_2`."""
     found = MASK_FILE.fullmatch(stem)
     return found["of"] if found else None
 
@@ -108,6 +114,18 @@ def is_series(names: Collection[str]) -> bool:
     """Whether folders are counted with three digits or more, all after one word: one a patient, or one a study."""
     found = [SERIES.fullmatch(name) for name in names]
     return len(found) >= N_SERIES and all(found) and len({match[1] for match in found if match}) == 1
+
+
+def is_magnification(name: str) -> bool:
+    """`40X`, `400x`: how an image was taken, not what it shows."""
+    return MAGNIFIED.fullmatch(name.strip()) is not None
+
+
+def are_people(names: Collection[str]) -> bool:
+    """Whether folders may stand for patients or their studies: `patient1`, `study2`; or a long row of any."""
+    words = [_words(name) for name in names]
+    counted = [len(of) > 1 and of[0] in PEOPLE and any(map(_is_number, of[1:])) for of in words]
+    return len(names) > 1 and (all(counted) or is_series(names) or len(names) >= N_MANY)
 
 
 def _is_number(word: str) -> bool:

@@ -33,9 +33,10 @@ def read_splits(words: Sequence[str], where: Callable[[int], str]) -> tuple[dict
     """
     given = []
     for i, word in enumerate(words):
-        if word.lower() not in SPLIT_WORDS:
+        known = SPLIT_WORDS.get(word.strip().lower())
+        if known is None:
             raise UserError(f"{where(i)} is in split {word!r}; there are train, val, test and reserve")
-        given.append(SPLIT_WORDS[word.lower()])
+        given.append(known)
     parts = {split: np.flatnonzero([g is split for g in given]) for split in Split}
     parts = {split: at for split, at in parts.items() if len(at)}
     notes = {}

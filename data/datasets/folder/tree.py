@@ -40,11 +40,17 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
-    """The wanted files below a folder, hidden folders apart; links to folders are followed, each folder once."""
+    """The wanted files below a folder, hidden folders apart; links to folders are followed, each folder once.
+
+    Raises
+    ------
+    OSError
+        For a folder that cannot be listed: what lies in it would be lost.
+    """
     files: list[Path] = []
     n_hidden, seen = 0, set()
     below = {os.fspath(root): False}  # folder: whether it lies in a hidden one
-    for folder, names, there in os.walk(root, followlinks=True):
+    for folder, names, there in os.walk(root, followlinks=True, onerror=_refused):
         real, hidden = os.path.realpath(folder), below.pop(folder)
         if real in seen:
             names.clear()
@@ -57,3 +63,7 @@ def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
         else:
             files += found
     return Tree(sorted(files, key=lambda file: file.parts), n_hidden)
+
+
+def _refused(error: OSError) -> None:
+    raise error

@@ -55,23 +55,28 @@ def find_patients(rows: Rows, *, column: str | None, pattern: str | None, taken:
         For a column and a pattern at once; for a column that is not there, cells that name nobody, a pattern that does
         not match an image; for two columns that name different patients, where none was chosen.
     """
+    columns = {} if rows.table is None else rows.table.columns
     if pattern is not None:
         if column is not None:
             raise UserError(f"{FLAG} {column} and {PATTERN_FLAG} both say whose an image is; leave one out")
         found = find_in_paths(rows.ids, pattern, flag=PATTERN_FLAG)
         names, merged = one_name_each(found, rows.where, column=PATTERN_FLAG)
-        return Whose(names, notes_on_spelling(merged), found)
-    columns = {} if rows.table is None else rows.table.columns
+        said = {name: rows.column(name, flag=FLAG) for name in columns}
+        others = unused_columns({PATTERN_FLAG: names, **said}, chosen=PATTERN_FLAG, taken=taken)
+        return Whose(names, {**note_unused(others), **notes_on_spelling(merged)}, found)
     older = column or next((name for name in PATIENT_COLUMNS if name in columns), None)
     chosen = column or patient_column(columns, first=PATIENT_COLUMNS)
     cells = rows.ids if chosen is None else rows.column(chosen, flag=FLAG)
     others = unused_columns(columns, chosen=chosen, taken=taken)
-    notes: dict[str, Any] = {}
-    if others:
-        notes[f"columns that may name patients and are not used ({FLAG})"] = ", ".join(others)
+    notes = note_unused(others)
     if chosen is None:
         return Whose(rows.ids, {"patients": NOT_GIVEN, **notes}, rows.ids)
     names, merged = one_name_each(cells, rows.where, column=chosen)
     if chosen != older:
         notes = {"patients": f"those of column {chosen!r}, by its name; {FLAG} takes another", **notes}
     return Whose(names, {**notes, **notes_on_spelling(merged)}, cells if older else rows.ids)
+
+
+def note_unused(columns: Sequence[str]) -> dict[str, Any]:
+    """The note on columns that may name patients and are not used; empty without any."""
+    return {f"columns that may name patients and are not used ({FLAG})": ", ".join(columns)} if columns else {}
