@@ -16,8 +16,8 @@ from data.datasets.folder.given_splits import read_splits
 from data.datasets.folder.other_files import note_other_files
 from data.datasets.folder.repeats import join_rows, left, say_different
 from data.datasets.folder.rows import TABLE_NAMES, Rows, by_patterns, is_image, rows_of_table, rows_of_tree
-from data.datasets.folder.tree import walk
 from data.datasets.folder.tables_beside import name_tables, tables_beside
+from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmDataset, check_sizes, digest_stats
