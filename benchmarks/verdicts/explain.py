@@ -131,7 +131,7 @@ def _the_word(record: Record) -> Iterator[str]:
         yield "  NO DIFFERENCE SHOWN, because the interval of the difference to real images alone holds 0. That is not"
         yield "  evidence of equality: what lies inside the interval is possible."
         if word.detail:
-            yield "  The two one-sided tests above are: nothing as large as the margin lies inside the interval of 90 %."
+            yield "  The two one-sided tests above are: the margin lies outside the interval of 90 %."
     if word.below is not None:
         yield f"  The difference itself is smaller than {word.below:g}, the margin below which it makes none in use."
     if sentence := control_sentence(record.get("positive_control")):
