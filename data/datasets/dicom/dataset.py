@@ -19,7 +19,7 @@ from data.datasets.dicom.pseudonyms import name_groups, pseudonym, read_key
 from data.datasets.dicom.windowing import Window, Windowing
 from data.datasets.folder.dataset import PATIENT_COLUMNS, Folder, FolderConfig
 from data.datasets.folder.rows import SPLIT_WORDS, TABLE_NAMES, Rows, rows_of_table
-from data.films.dataset import digest_stats, stat_films
+from data.films.dataset import FilmDataset, digest_stats, stat_films
 from data.films.looks import Look
 from data.films.remarks import Remarks, libraries_heard, listening
 from data.films.table import FilmTable
@@ -115,6 +115,10 @@ class Dicom(Folder):
             As `data.datasets.dicom.header.read_film`.
         """
         return read_film(path, self.windowing)
+
+    def places(self) -> Mapping[str, Path]:
+        """Where each film lies, by its pseudonym."""
+        return FilmDataset.places(self)
 
     def look(self, path: Path) -> Look:
         """What its header says of a film's file."""
