@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from data.audit.__main__ import main
 from data.audit.report import audit_dataset
 from data.audit.seen import of_pixels, shortcuts_seen
-from data.audit.shortcuts import LITTLE
+from data.audit.shortcuts import LITTLE, TOGETHER, measure_shortcuts
 from data.films.looks import look_at
 from data.images import ImageSet, Split
 from synthworth.commands import guarded
@@ -146,6 +147,25 @@ def test_noise_is_no_shortcut_and_has_no_interval() -> None:
     (grey,) = [s for s in shortcuts_seen(made) if s.attribute == "mean grey"]
     assert not grey.notable and grey.low is None and grey.note == LITTLE
     assert json.dumps(audit_dataset(made).to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("n_test", [100, 400])
+def test_in_short_the_numbers_are_the_same_and_fewer(n_test: int) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 3 * n_test)
+    made = sets(rng.integers(0, 256, (3 * n_test, 1, 8, 8)).astype(np.uint8), labels)
+    leaning = {
+        split: replace(
+            images,
+            attributes={"lean": images.labels.numpy() + rng.normal(size=n_test), "flat": rng.normal(size=n_test)},
+        )
+        for split, images in made.items()
+    }
+    whole = {s.attribute: s for s in measure_shortcuts(leaning)}
+    short = {s.attribute: s for s in measure_shortcuts(leaning, in_short=True)}
+    assert set(whole) - set(short) == {TOGETHER}
+    assert short["lean"] == whole["lean"] and short["lean"].notable
+    assert short["flat"].auroc == pytest.approx(whole["flat"].auroc) and short["flat"].low is None
 
 
 @pytest.mark.parametrize(

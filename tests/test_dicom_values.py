@@ -244,11 +244,8 @@ def test_deep_colour_never_wraps_round(tmp_path) -> None:
         assert np.abs(found - rgb * (255 * scale / white)).max() <= 1, (scale, bits)
 
 
-@pytest.mark.parametrize("entry_bits", [8, 16])
-@pytest.mark.parametrize("scale", [1, 257])
+@pytest.mark.parametrize(("entry_bits", "scale"), [(8, 1), (16, 1), (16, 257)])
 def test_a_palette_is_as_bright_as_it_says(tmp_path, entry_bits: int, scale: int) -> None:
-    if scale > 1 and entry_bits == 8:
-        pytest.skip("no entry of 8 bits holds such a value")
     entries = (np.arange(256) * scale).astype(np.uint16 if entry_bits == 16 else np.uint8)
     colours = {}
     for name in ("Red", "Green", "Blue"):

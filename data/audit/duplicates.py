@@ -172,7 +172,9 @@ def describe(images: Tensor) -> tuple[Tensor, np.ndarray]:
     out, stds = torch.empty(len(images), side * side), np.empty(len(images), np.float32)
     with torch.no_grad(), Progress("thumbnails", len(images), unit="films") as bar:
         for start in range(0, len(images), 256):
-            grey = images[start : start + 256].float().mean(1, keepdim=True)
+            grey = images[start : start + 256].float()
+            if grey.shape[1] > 1:
+                grey = grey.mean(1, keepdim=True)
             std = grey.std((1, 2, 3), correction=0)
             high = adaptive_avg_pool2d(grey, side)
             high = high - local_mean(high)

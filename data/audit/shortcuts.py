@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -230,12 +230,11 @@ def _measure(
         fit = films.is_train if reading.basis == ON_TEST else films.folds != fold
         at = reading.folds == fold
         score[at] = _scores(patterns, pattern[fit], truth[fit])[pattern[rows[at]]]
-    at_first = replace(reading, weights=reading.weights[:1]) if in_short else reading
-    auroc, replicates = _stratified_auroc(score, truth[rows], at_first)
-    if in_short and auroc is not None:
-        if auroc <= NOTABLE:
-            return Shortcut(name, class_name, auroc, None, None, **counted, note=LITTLE)
-        auroc, replicates = _stratified_auroc(score, truth[rows], reading)
+    if in_short:
+        alone = _auroc(score, truth[rows], reading.folds)
+        if alone is not None and alone <= NOTABLE:
+            return Shortcut(name, class_name, alone, None, None, **counted, note=LITTLE)
+    auroc, replicates = _stratified_auroc(score, truth[rows], reading)
     if auroc is None:
         note = f"no film {'without' if n_positive else 'with'} {class_name}"
         if n_positive and n_negative:
@@ -266,6 +265,20 @@ def _scores(patterns: np.ndarray, pattern: np.ndarray, truth: np.ndarray) -> np.
     )
     found = model.decision_function(hot)
     return found
+
+
+def _auroc(score: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> float | None:
+    """AUROC over pairs of films of one fold; None where no fold holds one."""
+    won = pairs = 0.0
+    for fold in np.unique(folds):
+        at = folds == fold
+        values, level = np.unique(np.round(score[at], 12), return_inverse=True)
+        with_it, without = (
+            np.bincount(level[part], minlength=len(values)).astype(float) for part in (truth[at], ~truth[at])
+        )
+        won += float((with_it * (np.cumsum(without) - 0.5 * without)).sum())
+        pairs += with_it.sum() * without.sum()
+    return won / pairs if pairs else None
 
 
 def _stratified_auroc(score: np.ndarray, truth: np.ndarray, reading: _Reading) -> tuple[float | None, np.ndarray]:

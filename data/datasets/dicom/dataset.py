@@ -22,7 +22,7 @@ from data.datasets.folder.dataset import Folder, FolderConfig
 from data.datasets.folder.rows import Rows
 from data.datasets.folder.tree import walk
 from data.datasets.folder.whose import FLAG, PATIENT_COLUMNS, note_unused
-from data.films.dataset import digest_stats
+from data.films.dataset import FilmDataset, digest_stats
 from data.films.looks import Look
 from data.films.names import OTHER_NAME, Found, find_files
 from data.films.patients import SPELLINGS, is_nobody, one_name_each, patient_column, unused_columns
@@ -119,6 +119,10 @@ class Dicom(Folder):
             As `data.datasets.dicom.header.read_film`.
         """
         return read_film(path, self.windowing)
+
+    def places(self) -> Mapping[str, Path]:
+        """Where each film lies, by its pseudonym."""
+        return FilmDataset.places(self)
 
     def look(self, path: Path) -> Look:
         """What its header says of a film's file."""

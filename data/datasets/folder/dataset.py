@@ -112,6 +112,11 @@ class Folder(FilmDataset):
         target = config.resize or config.size
         return decode_film(path, channels=config.channels, target=target, fit=config.fit, deep=deep)
 
+    def places(self) -> Mapping[str, Path]:
+        """Where each image lies; nobody need be split for it."""
+        rows = self._rows()
+        return dict(zip(rows.ids, rows.paths, strict=True))
+
     def source(self) -> Mapping[str, Any]:
         """sha256 over name, size and date of every image, and over the table.
 
