@@ -15,16 +15,17 @@ from synthworth.errors import UserError
 
 NOT_IDENTITY = {"identity": False}
 """`field(metadata=NOT_IDENTITY)` marks a configuration field that changes where or how fast, never what."""
-UNLESS_DEFAULT = {"identity": "unless default"}
-"""`field(metadata=UNLESS_DEFAULT)` marks an option that came later. At its default it is as if it were not there, so that
-what was kept under a key before is found again."""
+SINCE_DEFAULT = {"identity": "unless default"}
+"""`field(metadata=SINCE_DEFAULT)` marks an option that came later, and whose default does what was done before it: at
+that default it is no part of the identity, so that what was stored before the option is still found."""
 
 
 def plain(value: Any) -> Any:
     """Reduce a configuration value to what JSON can say, so that equal meanings become equal texts.
 
-    Dataclasses lose the fields marked `NOT_IDENTITY`, and those marked `UNLESS_DEFAULT` that have their default; tuples
-    become lists; paths and enums become strings; a float that is a whole number becomes an integer (`1.0` and `1` are one ratio).
+    Dataclasses lose fields marked `NOT_IDENTITY`, and those marked `SINCE_DEFAULT` at their default; tuples become
+    lists; paths and enums become strings; a float that is a whole number becomes an integer (`1.0` and `1` are one
+    ratio).
 
     Raises
     ------
@@ -59,7 +60,7 @@ def plain(value: Any) -> Any:
 def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
     """Whether a field of a dataclass is part of its identity."""
     identity = field.metadata.get("identity", True)
-    if identity == UNLESS_DEFAULT["identity"]:
+    if identity == SINCE_DEFAULT["identity"]:
         return bool(getattr(value, field.name) != field.default)
     return bool(identity)
 

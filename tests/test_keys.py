@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, UNLESS_DEFAULT, canonical, digest, file_sha256, plain, seed_from, sha256_of
+from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT, canonical, digest, file_sha256, plain, seed_from, sha256_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -133,7 +133,7 @@ def test_the_order_of_words_matters_and_so_does_every_word() -> None:
 
 @dataclass(frozen=True)
 class ConfigSince(Config):
-    joined: tuple[str, ...] = field(default=(), metadata=UNLESS_DEFAULT)
+    joined: tuple[str, ...] = field(default=(), metadata=SINCE_DEFAULT)
 
 
 def test_an_option_that_came_later_changes_no_key_at_its_default() -> None:

@@ -19,7 +19,7 @@ from data.films.text_table import to_marks, to_numbers
 from data.films.windowing import PERCENTILES, WHOLE, check_percentiles
 from data.images import Split, count_labels
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, UNLESS_DEFAULT, file_sha256
+from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT, file_sha256
 
 PATIENT_COLUMNS = ("patient_id", "patient")
 
@@ -64,10 +64,10 @@ class FolderConfig(FilmConfig):
     """Share of the images in train, val and test, by whole patients."""
     seed: int = 0
     """Draws the split by patients."""
-    window: Literal["refuse", "percentile", "full"] = field(default="refuse", metadata=UNLESS_DEFAULT)
+    window: Literal["refuse", "percentile", "full"] = field(default="refuse", metadata=SINCE_DEFAULT)
     """What becomes of a picture of more than 8 bits (16-bit PNG, TIFF): refuse it, or window it, from one of
     `percentiles` to the other, or from its smallest value to its largest. Pictures of 8 bits stay as they are."""
-    percentiles: tuple[float, float] = field(default=PERCENTILES, metadata=UNLESS_DEFAULT)
+    percentiles: tuple[float, float] = field(default=PERCENTILES, metadata=SINCE_DEFAULT)
     """Percentiles of a deep picture's pixels that become black and white, with window percentile."""
 
 
