@@ -63,6 +63,9 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
         raise UserError(f"{a.record['name']} and {b.record['name']} cannot be compared: {reason}") from reason
     try:
         found = compare(mine, other, name_a=a.record["name"], name_b=b.record["name"]).to_json()
+        equal = equivalence(mine.minus(other), margin=margin)
+    except Unavailable as reason:
+        raise UserError(f"{a.record['name']} and {b.record['name']} cannot be compared: {reason}") from reason
     except ValueError as error:
         raise UserError(f"{error}. Runs of one dataset, root seed (--seed) and number of seeds can be") from error
     return {
@@ -71,14 +74,18 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
         "run_b": b.run_id,
         "differing": [name for name in SETTING if a.spec[name] != b.spec[name]],
         "unequal": unequal(a.record["training"], b.record["training"]),
-        "equivalence": equivalence(mine.minus(other), margin=margin),
+        "equivalence": equal,
     }
 
 
 def sentences(row: Mapping[str, Any]) -> list[str]:
     """A comparison of two runs in lines of plain text, the verdict last."""
-    word = SAID.get(word_of(row).kind, "is NOT SHOWN TO DIFFER from")
-    said = f"{row['a']} {word} {row['b']}: AUROC {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    found = word_of(row)
+    word = SAID.get(found.kind, "is NOT SHOWN TO DIFFER from")
+    small = "" if found.below is None else f", by less than the margin of {found.below:g}"
+    said = (
+        f"{row['a']} {word} {row['b']}{small}: AUROC {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    )
     lines = list(explain_difference(row["a"], row["b"], row))
     if row["differing"]:
         lines.append(f"  the two also differ in {', '.join(row['differing'])}: this is not the images' doing alone")

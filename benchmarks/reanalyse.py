@@ -47,6 +47,7 @@ def main(args: Sequence[str]) -> int:
             finished.append((entry, Finished.of(entry)))
         except ValueError as reason:
             out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
+    finished = list({one.run_id: (entry, one) for entry, one in finished}.values())  # one arm in two analyses is one
     every = [one for _, one in finished]
     changed = 0
     for entry, one in finished:

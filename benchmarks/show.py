@@ -71,6 +71,9 @@ def main(args: Sequence[str]) -> int:
     ):
         out.print(title, style="bold")
         out.print_json(json.dumps(part))
+    if again := record.get("reanalysed"):
+        kept = ", ".join(again["kept"])
+        out.print(f"judged again; as analysis {again['from_analysis']} had them: {kept}", markup=False, soft_wrap=True)
     for line in record["audit"]["warnings"]:
         out.print(f"audit: {line}", markup=False)
     print_verdicts(out, [record])

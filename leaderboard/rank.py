@@ -74,6 +74,7 @@ def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str,
     for entry in track(ordered, "comparing arms", unit="arms"):
         try:
             found = read_auroc(entry)
+            found.interval()  # what has none cannot be told from another arm
         except Unavailable as reason:
             missing[entry.run_id] = str(reason)
             continue

@@ -151,7 +151,7 @@ def cell(name: str, number: Number, mark: Any) -> str:
     if name == "worth":
         low, high = ("..." if x is None else f"{x:.2f}" for x in (number.low, number.high))
         return f"{number.value:.2f} [{low}, {high}]{tail}"
-    if name in ("auroc", "vs_none", "vs_duplicate"):
+    if name in ("auroc", "vs_none", "vs_duplicate") and number.low is not None:
         text += f" [{number.low:{sign}.3f}, {number.high:{sign}.3f}]"
     return text + tail
 

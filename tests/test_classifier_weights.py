@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from synthworth.artifacts import read_json
 from synthworth.devices import isolated_randomness
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.training.weight_files import read_weights
+from synthworth.training.weights import match_weights
 from synthworth.work import Budget, FitReport, Work
 
 TINY = "test_resnet"
@@ -156,7 +159,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     ),
     "quantised": (
         lambda state: {**state, "bn1.weight": torch.zeros_like(state["bn1.weight"], dtype=torch.int8)},
-        r"hold torch\.int8, bn1\.weight for one",
+        r"bn1\.weight is torch\.int8, and plain floating-point numbers are needed",
     ),
     "four channels": (
         lambda state: {**state, "conv1.0.weight": torch.zeros(16, 4, 3, 3)}, r"conv1\.0\.weight for one is \(16, 4"
@@ -291,3 +294,28 @@ def test_trainings_from_weights_that_may_never_have_been_loaded_are_not_believed
     named = ["--clf.weights", str(write())]
     specs = [specs_of(parse(flags, prog="t"), fingerprint="f", precision="fp32")[0] for flags in ([], named)]
     assert [spec.classifier_version for spec in specs] == [TimmClassifier.version, TimmClassifier.version + 1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["meta", "sparse", "quantised", "whole"])
+def test_tensors_that_hold_no_plain_numbers_are_refused_in_one_line(kind: str, channels: int) -> None:
+    net = timm.create_model("test_resnet", num_classes=2)
+    state = net.state_dict()
+    name = next(n for n, t in state.items() if t.ndim == 4)
+    state[name] = {
+        "meta": lambda t: t.to("meta"),
+        "sparse": lambda t: t.to_sparse(),
+        "quantised": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        "whole": lambda t: (t * 10).to(torch.int8),
+    }[kind](state[name])
+    asked = timm.create_model("test_resnet", num_classes=2, in_chans=channels).state_dict()
+    with pytest.raises(UserError, match=f"does not fit a net: {re.escape(name)} ") as error:
+        match_weights(asked, state, where="w.pt", network="a net", first=[name])
+    assert "\n" not in str(error.value)
+
+
+def test_a_mapping_that_holds_itself_is_looked_into_once(tmp_path: Path) -> None:
+    state: dict[str, Any] = {"weight": torch.ones(2)}
+    state["again"] = state
+    torch.save(state, tmp_path / "w.pt")
+    assert list(read_weights(tmp_path / "w.pt", what="weights")) == ["weight"]

@@ -15,6 +15,10 @@ from benchmarks.statistics.collapsed import collapsed, collapsed_note
         ([0.80, 0.50, 0.52, 0.81, 0.49, 0.82], (1, 2, 4)),
         ([0.95, 0.96, 0.61, 0.94, 0.95, 0.96], (2,)),
         ([0.70, 0.50], (1,)),
+        ([0.50, 0.50, 0.50, 0.80], (0, 1, 2)),
+        ([0.50] * 5 + [0.90], (0, 1, 2, 3, 4)),
+        ([0.50, 0.66, 0.90, 0.90], (0,)),
+        ([0.60, 0.50, 0.58], ()),
         ([0.68, 0.69, 0.70, 0.31, 0.69, 0.70], (3,)),
         ([0.50, 0.51, 0.49, 0.50, 0.52, 0.48], ()),
         ([0.55, 0.58, 0.50, 0.57, 0.56, 0.59], ()),
@@ -37,3 +41,4 @@ def test_the_note_names_the_seed_the_arm_and_both_levels() -> None:
         "seeds 0, 3 of vae add 1 collapsed (AUROC 0.500, 0.470; the others 0.790 to 0.820)"
     )
     assert collapsed_note("none", [0.80, 0.81]) is None
+    assert str(collapsed_note("none", [0.5, 0.8])).endswith("(AUROC 0.500; the other 0.800)")

@@ -58,3 +58,43 @@ def test_one_positive_patient_gives_nulls_with_the_reason_in_every_command(
     built = run_python("-m", "leaderboard.build", "--out", "site")
     assert built.returncode == 0 and "not compared" in built.stdout
     assert REASON in (lonely / "site" / "leaderboard.md").read_text()
+
+
+@pytest.fixture
+def dominated(lonely: Path) -> Path:
+    """The same films, but three quarters of the test films are one patient's, who has both kinds."""
+    file = lonely / "films" / "labels.csv"
+    with file.open() as opened:
+        rows = list(csv.reader(opened))
+    test = [row for row in rows if row[3] == "test"]
+    for k, row in enumerate(test):
+        row[2] = "most" if k % 4 else f"other{k}"
+        row[1] = "ill" if k % 3 else "clear"
+    with file.open("w", newline="") as opened:
+        sites = ["site", *("AB"[k % 2] for k in range(1, len(rows)))]
+        csv.writer(opened).writerows([*row, site] for row, site in zip(rows, sites, strict=True))
+    return lonely
+
+
+def test_one_patient_who_is_nearly_all_of_test_is_named_and_nothing_is_claimed(
+    dominated: Path, run_python: Callable[..., Any]
+) -> None:
+    more = ["--curve", "0.5", "--data.attributes", "site"]
+    done = run_python("-m", "benchmarks.run", *OPTIONS, *more)
+    assert done.returncode == 0, done.stderr
+    files = sorted((dominated / "results" / "runs").glob("*/record.json"))
+    records = {r["name"]: r for r in (json.loads(f.read_text()) for f in files)}
+    noise = records["noise add 0.5"]
+    for metric in ("auroc", "brier", "recall"):
+        value = noise["utility"][metric]
+        assert value["value"] is not None and value["low"] is None and "one patient brings 75 %" in value["note"]
+    assert "count as" in noise["not_compared"]["none"] and noise["comparisons"] == {} and noise["worth"] is None
+    for extra in ([], ["--explain"]):
+        shown = run_python("-m", "benchmarks.show", noise["run_id"], *extra)
+        assert shown.returncode == 0, shown.stderr
+    built = run_python("-m", "leaderboard.build", "--out", "site")
+    assert built.returncode == 0 and "Traceback" not in built.stderr, built.stderr
+    pair = run_python("-m", "benchmarks.compare", noise["run_id"], records["none"]["run_id"])
+    assert pair.returncode == 2 and "cannot be compared" in pair.stderr and "Traceback" not in pair.stderr
+    again = run_python("-m", "benchmarks.reanalyse", "--out", "again")
+    assert again.returncode == 0, again.stderr

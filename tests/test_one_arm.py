@@ -11,9 +11,9 @@ from benchmarks.statistics.one_arm import has_model, score_interval, variance_mo
 from benchmarks.statistics.support import Support
 
 
-def support(*sides: tuple[int, int]) -> Support:
+def support(*sides: tuple[int, ...], kinds: tuple[str, ...] = ("positive", "negative")) -> Support:
     n = max(sum(side) for side in sides)
-    return Support(n, float(n), 1 / n, tuple(sides), tuple("abcdef"[: len(sides)]))
+    return Support(n, float(n), 1 / n, tuple(sides), tuple("abcdef"[: len(sides)]), kinds)
 
 
 def spread(se: float, q: float = 1.96) -> Spread:
@@ -40,10 +40,14 @@ def test_two_pairs_that_share_an_image_are_right_together_as_owens_t_says() -> N
 
 
 @pytest.mark.parametrize(
-    ("metric", "weight"), [("recall", 1 / 20), ("f1", 1 / 20), ("specificity", 1 / 80), ("balanced_accuracy", 1 / 64)]
+    ("metric", "side", "weight"),
+    [("recall", (20,), 1 / 20), ("specificity", (80,), 1 / 80), ("balanced_accuracy", (20, 80), 1 / 64)],
 )
-def test_a_rate_scatters_as_a_share_of_the_patients_of_its_side(metric: str, weight: float) -> None:
-    assert variance_model(metric, support((20, 80)))(np.array([0.3]))[0] == pytest.approx(0.21 * weight)
+def test_a_rate_scatters_as_a_share_of_the_patients_of_its_side(
+    metric: str, side: tuple[int, ...], weight: float
+) -> None:
+    kinds = {1: ("positive",), 2: ("positive", "negative")}[len(side)]
+    assert variance_model(metric, support(side, kinds=kinds))(np.array([0.3]))[0] == pytest.approx(0.21 * weight)
 
 
 def test_a_mean_of_classes_scatters_less_than_one_of_them() -> None:
@@ -63,7 +67,7 @@ def test_an_interval_reaches_further_down_than_up_near_one_and_ends_within_it() 
 def test_with_many_patients_it_is_wilsons_interval_of_a_rate() -> None:
     n, rate = 400, 0.9
     se = float(np.sqrt(rate * (1 - rate) / n))
-    found = score_interval("recall", rate, spread(se), support((n, 4000)))
+    found = score_interval("recall", rate, spread(se), support((n,), kinds=("positive",)))
     centre, q2 = (rate + 1.96**2 / (2 * n)) / (1 + 1.96**2 / n), 1.96**2
     half = np.sqrt(rate * (1 - rate) * q2 / n + q2**2 / (4 * n**2)) / (1 + q2 / n)
     assert found == pytest.approx((centre - half, centre + half), abs=1e-3)
@@ -97,3 +101,22 @@ def test_it_covers_where_the_symmetric_interval_does_not(auroc: float, m: int, n
         symmetric += abs(found - auroc) <= q * se
     assert 0.92 <= hits / trials <= 0.98
     assert hits >= symmetric
+
+
+@pytest.mark.parametrize(("rate", "n", "other"), [(0.9, 200, 0), (0.95, 100, 0), (0.95, 100, 5), (0.9, 200, 40)])
+def test_the_interval_of_a_rate_covers_whatever_stands_on_the_other_side(rate: float, n: int, other: int) -> None:
+    """Specificity of one classifier over films of as many patients, 400 test sets; the positives play no part."""
+    from benchmarks.statistics.resamples import Resamples
+    from benchmarks.statistics.utility import sample_utility
+
+    rng, hits = np.random.default_rng(2), 0
+    truth = np.r_[np.zeros(n, int), np.ones(other, int)]
+    resamples = Resamples.draw(range(len(truth)), seed=0, n_replicates=200)
+    for _ in range(400):
+        right = rng.random(n) < rate
+        p = np.r_[np.where(right, 0.2, 0.8), np.full(other, 0.8)]
+        found = sample_utility(np.stack([1 - p, p], axis=-1)[None], truth, resamples, thresholds=np.full((1, 1), 0.5))[
+            "specificity"
+        ].interval()
+        hits += found.low <= rate <= found.high
+    assert 0.92 <= hits / 400 <= 0.985

@@ -19,3 +19,15 @@ def test_the_committed_trainings_are_pooled_in_whatever_order_the_records_lie() 
         assert sentence.startswith(
             "NO DIFFERENCE SHOWN. latent_ddpm add 1, 3 trainings: AUROC +0.0014 [-0.0181, +0.0208]"
         )
+
+
+def test_a_method_below_the_margin_or_beside_a_failed_control_says_so() -> None:
+    kept = Records(REFERENCE)
+    records = [r for r in kept if r["spec"]["dataset"] == "phantom"]
+    failed = {
+        "name": "holdout_real add 1", "run_id": "x", "shown": False, "difference": -0.07, "low": -0.17, "high": 0.03,
+        "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
+    }  # fmt: skip
+    told = [{**r, "positive_control": failed} for r in records]
+    (sentence,) = pooled_sentences(entries_of(kept, told))
+    assert "POSITIVE CONTROL NOT SHOWN TO HELP: holdout_real add 1" in sentence

@@ -143,5 +143,6 @@ def test_a_rate_needs_patients_on_its_own_side_alone() -> None:
     found = sample_utility(
         scores, truth, Resamples.draw(range(61), seed=0, n_replicates=50), thresholds=np.full((2, 1), 0.5)
     )
-    assert found["specificity"].support.sides == ((1, 60),)
+    assert found["specificity"].support.sides == ((60,),)
+    assert found["specificity"].support.freedom == pytest.approx(59) and found["specificity"].support.note is None
     assert "brier" in found and not {"recall", "f1", "auprc", "balanced_accuracy"} & found.keys()

@@ -111,3 +111,19 @@ def test_what_could_not_be_compared_says_why() -> None:
     assert verdict("vae add 1", {}, missing="no class can be judged") == (
         "vae add 1: not compared with real images alone: no class can be judged"
     )
+
+
+def test_where_nothing_scatters_or_everything_does_no_size_is_claimed() -> None:
+    assert "cannot be said" in power_sentence({**ACROSS, "detectable": 0.0})
+    assert power_sentence({**ACROSS, "detectable": 2.42}).endswith("could not have shown any difference.")
+
+
+def test_a_gain_beside_a_failed_positive_control_is_to_be_doubted_and_not_denied() -> None:
+    said = verdict("vae add 1", {"none": ABOVE}, positive=FAILED)
+    assert said.startswith("HELPS") and "could not have shown" not in said and "read with doubt" in said
+    hurting = positive(-0.05, -0.01, shown=False)
+    assert "POSITIVE CONTROL HURTS" in verdict("vae add 1", {"none": ACROSS}, positive=hurting)
+
+
+def test_holms_p_of_exactly_five_in_a_hundred_is_no_finding() -> None:
+    assert word_of(ABOVE, adjusted=0.05).kind is Kind.NO_DIFFERENCE

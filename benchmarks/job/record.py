@@ -157,7 +157,11 @@ class Panel:
         curve = [(len(a.train), it) for a in points if (it := self.samples[a.spec.run_id].get("auroc")) is not None]
         if len(curve) < 2 or mine is None:
             return None
-        return measure_worth(mine, curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total).to_json()
+        try:
+            found = measure_worth(mine, curve, n_real=arm.demanded.keep_real, n_synthetic=arm.demanded.total)
+        except Unavailable:
+            return None  # `not_compared` of the arm says why
+        return found.to_json()
 
 
 def _plain(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -230,6 +230,7 @@ def measure_gap(mine: Mapping[str, Sampled], other: Mapping[str, Sampled] | None
         "value": None, "low": None, "high": None, "best": None, "worst": None, "n_groups": len(mine),
         "against_none": None, "note": None,
     }  # fmt: skip
+    mine = {name: one for name, one in mine.items() if one.support.effective >= 2}
     if len(mine) < 2:
         return {**row, "note": f"{len(mine)} group{'s' * (len(mine) != 1)} could be judged: a gap takes two"}
     best, worst = _extremes(mine)
@@ -244,7 +245,7 @@ def measure_gap(mine: Mapping[str, Sampled], other: Mapping[str, Sampled] | None
     if row["low"] <= 0:
         row["note"] = "no gap shown: the interval holds 0"
     if other is not None:
-        row["against_none"] = _wider(mine, other)
+        row["against_none"] = _wider(mine, {name: other[name] for name in mine})
     return row
 
 

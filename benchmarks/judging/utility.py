@@ -69,12 +69,15 @@ def utility(experiment: Experiment, arm: Arm, sampled: Mapping[str, Sampled]) ->
 def with_interval(value: Value, sampled: Sampled) -> Value:
     """The value with the interval over seeds and patients in the place of the one over seeds alone.
 
-    Where it cannot be made, the value with the reason.
+    Where it cannot be made, the value without one and with the reason: an interval over the seeds alone would pass for
+    one that knows of patients.
     """
     try:
         found = sampled.interval()
     except Unavailable as reason:
-        return replace(value, extra={**value.extra, "interval_note": str(reason)})
+        note = "; ".join(part for part in (value.note, sampled.support.note, f"no interval: {reason}") if part)
+        extra = {**value.extra, "interval": None, "interval_note": str(reason)}
+        return replace(value, low=None, high=None, note=note, extra=extra)
     extra = {**value.extra, "interval": "seeds and patients", "n_patients": sampled.n_patients}
     note = "; ".join(part for part in (value.note, sampled.support.note) if part) or None
     return replace(value, low=found.low, high=found.high, note=note, extra=extra)

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 CHANCE = 0.5
 """AUROC of scores that say nothing."""
-LEAST_ABOVE = 0.1
-"""How far above chance the upper quartile of the seeds lies, at least, for a seed to have anything to fall from."""
+LEAST_ABOVE = 0.15
+"""How far above chance the best seed lies, at least, for a seed to have anything to fall from."""
 LEFT = 1 / 3
-"""A collapsed seed keeps at most this share of what the upper quartile has above chance."""
-GAP = 0.5
+"""A collapsed seed keeps at most this share of what the best seed has above chance."""
+GAP = 1 / 3
 """And between it and the next seed that did not collapse lies at least this share: scatter alone is no collapse."""
 
 
 def collapsed(aurocs: Sequence[float]) -> tuple[int, ...]:
     """The seeds whose training collapsed, in order.
 
-    With r the upper quartile of the seeds' AUROC, at least 0.6: those at 0.5 + (r - 0.5) / 3 or below, where a gap of
-    (r - 0.5) / 2 separates them from the others. Half of the seeds or more may be among them, and a single seed never
-    is: there is nothing to hold it against.
+    With r the best seed's AUROC, at least 0.65: those at 0.5 + (r - 0.5) / 3 or below, where a gap of (r - 0.5) / 3
+    separates them from the others. All but one may be among them. A single seed never is: there is nothing to hold it
+    against.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def collapsed(aurocs: Sequence[float]) -> tuple[int, ...]:
     values = np.asarray(aurocs, dtype=np.float64)
     if len(values) < 2:
         return ()
-    above = float(np.quantile(values, 0.75)) - CHANCE
+    above = float(values.max()) - CHANCE
     if above < LEAST_ABOVE:
         return ()
     low = values <= CHANCE + LEFT * above
@@ -50,4 +50,5 @@ def collapsed_note(name: str, aurocs: Sequence[float]) -> str | None:
     others = [x for k, x in enumerate(aurocs) if k not in seeds]
     which = f"seed{'s' * (len(seeds) > 1)} {', '.join(str(k) for k in seeds)}"
     fallen = ", ".join(f"{aurocs[k]:.3f}" for k in seeds)
-    return f"{which} of {name} collapsed (AUROC {fallen}; the others {min(others):.3f} to {max(others):.3f})"
+    rest = f"the other {others[0]:.3f}" if len(others) == 1 else f"the others {min(others):.3f} to {max(others):.3f}"
+    return f"{which} of {name} collapsed (AUROC {fallen}; {rest})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,6 @@ GRID = 1001
 """Values between the estimate and a limit, among which the end of the interval is looked for first."""
 PRIOR = 2.0
 """Degrees of freedom that the model's variance counts as, beside those of the test set's own."""
-POSITIVES = frozenset({"recall", "precision", "f1", "auprc"})
-"""Rates that are limited by the patients with the finding."""
 MEANS = frozenset({"brier", "brier_calibrated", "ece", "ece_calibrated"})
 """Numbers that are no ranking and no rate: their width has no known shape."""
 
@@ -57,7 +56,7 @@ def score_interval(metric: str, estimate: float, spread: Spread, support: Suppor
     low, high : within 0..1 and around the estimate.
     """
     h = variance_model(metric, support)
-    pairs = max(float(min(m * n for m, n in support.sides)), 1.0)
+    pairs = max(float(min(math.prod(side) for side in support.sides)), 1.0)
     inside = np.array([(estimate * pairs + 0.5) / (pairs + 1)])
     model = float(h(inside)[0])
     freedom, variance = support.freedom, spread.se**2
@@ -95,23 +94,23 @@ def variance_model(metric: str, support: Support) -> Model:
 
     for m and n patients on the two sides; X and Y standard normal with correlation 1/2 are two pairs that share an
     image, so both sides have one c. (Hanley & McNeil 1982 take exponential scores, with another c for each side.) A
-    rate: t (1 - t) / k, k the patients of its side. Several classes: the mean of them, taken as independent.
+    rate: t (1 - t) / k, k the patients of its side; a mean of two rates a quarter of the sum of both. Several classes:
+    the mean of them, taken as independent.
 
     Parameters
     ----------
     support : with sides.
     """
-    m, n = np.array(support.sides, dtype=np.float64).T
+    counts = np.array(support.sides, dtype=np.float64)
     if metric == "auroc":
+        m, n = counts.T
         pairs, shared = float((1 / (m * n)).mean()), float(((m + n - 2) / (m * n)).mean())
-        return lambda t: (t * (1 - t) * pairs + _shared(t) * shared) / len(m)
-    if metric == "specificity":
-        weight = float((1 / n).mean())
-    elif metric in POSITIVES:
-        weight = float((1 / m).mean())
-    else:  # a mean of two rates, one of each side
-        weight = float((1 / m + 1 / n).mean()) / 4
-    return lambda t: t * (1 - t) * weight / len(m)
+        return lambda t: (t * (1 - t) * pairs + _shared(t) * shared) / len(counts)
+    if metric == "auprc":
+        weight = float((1 / counts[:, 0]).mean())  # the positives limit it
+    else:  # a rate of one side, or the mean of a rate of each
+        weight = float((1 / counts).sum(axis=1).mean()) / counts.shape[1] ** 2
+    return lambda t: t * (1 - t) * weight / len(counts)
 
 
 def _shared(t: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.metrics.utility import SIDES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,11 +36,12 @@ class Support:
     many."""
     largest: float
     """Share of the images that the patient with most of them brings."""
-    sides: tuple[tuple[int, int], ...] = ()
-    """For each class that is ranked: patients with an image of it, and patients with an image without it. Empty for a
-    number that does not tell two sides apart."""
+    sides: tuple[tuple[int, ...], ...] = ()
+    """For each class: its patients on each side of `kinds`. Empty for a number that does not tell sides apart."""
     names: tuple[str, ...] = ()
     """The classes of `sides`."""
+    kinds: tuple[str, ...] = SIDES
+    """Which sides the number is of: a ranking is of both, a recall of the positive one alone."""
 
     @classmethod
     def equal(cls, n: int) -> Support:
@@ -46,7 +49,13 @@ class Support:
         return cls(n, float(n), 1 / n)
 
     @classmethod
-    def of(cls, patient: NDArray[np.intp], yes: NDArray[np.bool_] | None = None, names: Sequence[str] = ()) -> Support:
+    def of(
+        cls,
+        patient: NDArray[np.intp],
+        yes: NDArray[np.bool_] | None = None,
+        names: Sequence[str] = (),
+        kinds: tuple[str, ...] = SIDES,
+    ) -> Support:
         """The patients of some images.
 
         Parameters
@@ -54,14 +63,17 @@ class Support:
         patient : (N,) index of the patient of each image.
         yes : (N, Q), which images show a class; None for a number without two sides.
         names : Q of them.
+        kinds : the sides that the number is of.
         """
         weights = np.bincount(patient).astype(np.float64)
         weights = weights[weights > 0]
-        sides: tuple[tuple[int, int], ...] = ()
+        sides: tuple[tuple[int, ...], ...] = ()
         if yes is not None:
-            sides = tuple((len(np.unique(patient[one])), len(np.unique(patient[~one]))) for one in yes.T)
+            sides = tuple(
+                tuple(len(np.unique(patient[one if kind == "positive" else ~one])) for kind in kinds) for one in yes.T
+            )
         effective = float(weights.sum() ** 2 / (weights**2).sum())
-        return cls(len(weights), effective, float(weights.max() / weights.sum()), sides, tuple(names))
+        return cls(len(weights), effective, float(weights.max() / weights.sum()), sides, tuple(names), kinds)
 
     @property
     def freedom(self) -> float:
@@ -91,7 +103,11 @@ class Support:
     def note(self) -> str | None:
         """What a reader has to know: a class of few patients, a patient who dominates; None where there is neither."""
         said = []
-        few = [_few(name, *side) for name, side in zip(self.names, self.sides, strict=False) if min(side) < FEW]
+        few = [
+            _few(name, min(zip(side, self.kinds, strict=True)))
+            for name, side in zip(self.names, self.sides, strict=False)
+            if min(side) < FEW
+        ]
         if few:
             said.append(f"few patients: {', '.join(few)}")
         if self.largest >= max(DOMINANT, 2 / self.n):
@@ -106,5 +122,6 @@ class Support:
         return min(self, other, key=lambda one: (one.freedom, one.n))
 
 
-def _few(name: str, n_with: int, n_without: int) -> str:
-    return f"{n_with} with {name}" if n_with <= n_without else f"{n_without} without {name}"
+def _few(name: str, smallest: tuple[int, str]) -> str:
+    n, kind = smallest
+    return f"{n} {'with' if kind == 'positive' else 'without'} {name}"

@@ -104,11 +104,12 @@ def sample_utility(
     def support(metric: str, label: str | None) -> Support:
         if metric in MEANS:
             return Support.of(resamples.patient)
-        told, said, usable = yes, names, judged[NEEDED.get(metric, SIDES)]
+        kinds = NEEDED.get(metric, SIDES)
+        told, said, usable = yes, names, judged[kinds]
         if metric == "balanced_accuracy_argmax":
-            told, said, usable = every, all_names, chosen
+            told, said, usable, kinds = every, all_names, chosen, NEEDED["recall"]
         rows = [q for q in np.flatnonzero(usable) if label in (None, said[q])]
-        return Support.of(resamples.patient, told[:, rows], [said[q] for q in rows])
+        return Support.of(resamples.patient, told[:, rows], [said[q] for q in rows], kinds)
 
     return _by_name(measure, len(problems), resamples, resamples.design(yes, names), support)
 

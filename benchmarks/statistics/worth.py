@@ -105,8 +105,8 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
             f"{sizes[-1]}: the curve is not shown to rise, and nothing can be read off it"
         )
         advice = (
-            "Measure points further apart, beyond the arm's own real images (--curve 0.125 2), with more steps or on "
-            "a larger test set"
+            f"Measure points further apart (--curve {sizes[0] / n_real / 2:.3g} {2 * sizes[-1] / n_real:.3g}), with "
+            "more steps or on a larger test set"
         )
         return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown, advice)
     estimate, where = _invert(arm.mean, sizes, fitted)
@@ -138,13 +138,13 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         high,
         note,
         shown,
-        _advice(where, low, high, largest=int(sizes[-1]), n_real=n_real),
+        _advice(where, low, high, ends=(int(sizes[0]), int(sizes[-1])), n_real=n_real),
     )
 
 
-def _advice(where: Where, low: float | None, high: float | None, *, largest: int, n_real: int) -> str:
+def _advice(where: Where, low: float | None, high: float | None, *, ends: tuple[int, int], n_real: int) -> str:
     """What to measure where the curve leaves the number or an end of its interval open; empty where it does not."""
-    said = []
+    said, (smallest, largest) = [], ends
     if where == "beyond the curve" or high is None:
         end = "the arm's own" if largest <= n_real else f"{largest}"
         further = max(2, 2 * round(largest / n_real))
@@ -153,7 +153,7 @@ def _advice(where: Where, low: float | None, high: float | None, *, largest: int
             "images that no arm trains on"
         )
     if where == "below the curve" or low is None:
-        said.append("A smaller point (--curve 0.125) would close it below")
+        said.append(f"A smaller point (--curve {smallest / n_real / 2:.3g}) would close it below")
     return "; ".join(said)
 
 

@@ -97,7 +97,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     comparisons, missing = _comparisons(one, near)
     positive = positive_control(one.spec, (o.described for o in near), {o.run_id: o.sampled for o in near})
     auroc = one.sampled.get("auroc")
-    kept = sorted(record["utility"].keys() - fresh.keys())
+    kept, before = sorted(record["utility"].keys() - fresh.keys()), record.get("reanalysed") or {}
     generator = one.spec["generator"]
     adds = str(getattr(generators.get(generator), "adds", "synthetic")) if generator in generators else "synthetic"
     return {
@@ -114,7 +114,10 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "verdict": verdict(
             record["name"], comparisons, positive=positive, missing=missing.get(NONE), audited=record.get("audit")
         ),
-        "reanalysed": {"from_analysis": record["spec"]["analysis"], "kept": ["subgroups", *kept]},
+        "reanalysed": {
+            "from_analysis": before.get("from_analysis", record["spec"]["analysis"]),
+            "kept": ["subgroups", *kept],
+        },
     }
 
 
@@ -171,4 +174,7 @@ def _worth(one: Finished, near: Sequence[Finished]) -> dict[str, Any] | None:
     curve = [point for point in points if point[0] in sizes]
     if {n for n, _ in curve} != sizes or not any(is_zero_line(o.spec) for o in alone):
         return None
-    return measure_worth(auroc, curve, n_real=old["n_real"], n_synthetic=old["n_synthetic"]).to_json()
+    try:
+        return measure_worth(auroc, curve, n_real=old["n_real"], n_synthetic=old["n_synthetic"]).to_json()
+    except Unavailable:
+        return None  # `not_compared` of the arm says why

@@ -38,7 +38,7 @@ def _what_was_trained(record: Record) -> Iterator[str]:
     real, synthetic = (sum(record["counts"][kind].values()) for kind in ("real", "synthetic"))
     yield (
         f"{record['name']}: {spec['seeds']} classifiers ({spec['classifier']}), each trained on {real} real and "
-        f"{synthetic} {record.get('added', 'added')} images of {spec['dataset']}."
+        f"{synthetic} {record.get('added') or 'added'} images of {spec['dataset']}."
     )
     steps = sorted(set(training["steps"]))
     budget = spec["train"]["steps"]
@@ -46,8 +46,9 @@ def _what_was_trained(record: Record) -> Iterator[str]:
     kept = "as every arm does" if steps == [budget] else f"where the budget of the other arms is {budget}"
     yield f"{same.capitalize()}, {kept}; each saw {training['images_seen'][0]} images, with repetition."
     auroc = record["utility"]["auroc"]
+    interval = "" if auroc.get("low") is None else f" [{auroc['low']:.4f}, {auroc['high']:.4f}]"
     yield (
-        f"AUROC on test {auroc['value']:.4f} [{auroc['low']:.4f}, {auroc['high']:.4f}], mean over the seeds: "
+        f"AUROC on test {auroc['value']:.4f}{interval}, mean over the seeds: "
         f"{', '.join(f'{x:.4f}' for x in auroc['extra']['per_seed'])}."
         if auroc["value"] is not None
         else f"AUROC on test could not be computed: {auroc['note']}."
@@ -145,7 +146,8 @@ def _what_to_doubt(record: Record) -> Iterator[str]:
     tried = "holdout_real" in record["comparisons"] or record.get("positive_control")
     if not tried and record["spec"]["generator"] != "holdout_real":
         doubts.append("holdout_real was not run: nothing shows that real images would have helped at this budget")
-    if "duplicate" not in record["comparisons"] and record["spec"]["generator"] not in ("none", "duplicate"):
+    compared = {**record["comparisons"], **record.get("not_compared", {})}
+    if "duplicate" not in compared and record["spec"]["generator"] not in ("none", "duplicate"):
         doubts.append("duplicate was not run: more copies of the real images might do the same")
     if set(record["training"]["stopped"]) != {"steps"}:
         doubts.append("a training was cut short by the wall clock")

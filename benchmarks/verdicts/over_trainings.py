@@ -9,8 +9,8 @@ from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
 from benchmarks.request.spec import NOT_THE_ARM, SETTING, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.sentences import doubts, p_text, power_sentence
-from benchmarks.verdicts.verdict import word_of
+from benchmarks.verdicts.sentences import control_sentence, doubts, p_text, power_sentence
+from benchmarks.verdicts.verdict import Kind, word_of
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -61,9 +61,15 @@ def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sa
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
     differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
-    word = word_of({**found.to_json(), "unequal": next(filter(None, differing), None)})
-    row = found.to_json()
-    further = [text for text in (power_sentence(row), *doubts(row, zero.record.get("audit"))) if text]
+    row = {
+        **found.to_json(),
+        "unequal": next(filter(None, differing), None),
+        "equivalence": {"margin": group[0].spec["margin"], "equivalent": False},
+    }
+    positive = next(filter(None, (e.record.get("positive_control") for e in group)), None)
+    word = word_of(row, positive=positive)
+    control = control_sentence(positive, nothing_shown=word.kind is Kind.NO_DIFFERENCE)
+    further = [text for text in (power_sentence(row), control, *doubts(row, zero.record.get("audit"))) if text]
     said = f"{word.loud}. {name}: {_numbers(found)}"
     return f"{said}. {' '.join(further)}" if further else said
 

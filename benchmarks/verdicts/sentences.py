@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.statistics.word import too_few_seeds
+from benchmarks.statistics.word import side_of_zero, too_few_seeds
 
 
 def difference_sentence(row: Mapping[str, Any]) -> str:
@@ -26,19 +26,32 @@ def power_sentence(row: Mapping[str, Any]) -> str:
     """The smallest difference that would have been shown; empty where fewer seeds than it takes show nothing."""
     if row.get("detectable") is None or too_few_seeds(row["n_seeds"]):
         return ""
-    return (
-        f"This test set and these seeds would have shown a difference of {row['detectable']:.3f} in four of five "
-        "experiments."
-    )
+    smallest = row["detectable"]
+    if smallest >= 1:
+        return "This test set and these seeds could not have shown any difference."
+    if not smallest:
+        return "Nothing scatters on this test set: how small a difference it would have shown cannot be said."
+    return f"This test set and these seeds would have shown a difference of {smallest:.3f} in four of five experiments."
 
 
-def control_sentence(positive: Mapping[str, Any] | None) -> str:
-    """That the positive control did not come out; empty where it did, was not run, or has too few seeds to."""
+def control_sentence(positive: Mapping[str, Any] | None, *, nothing_shown: bool = True) -> str:
+    """That the positive control did not come out; empty where it did, was not run, or has too few seeds to.
+
+    Parameters
+    ----------
+    nothing_shown : whether the arm's own verdict is that no difference is shown.
+    """
     if positive is None or positive["shown"] is not False:
         return ""
+    word = "HURTS" if side_of_zero(positive["low"], positive["high"]) < 0 else "NOT SHOWN TO HELP"
+    so = (
+        "What they do not show, added images of any kind could not have shown here."
+        if nothing_shown
+        else "Where further real images do not help, read with doubt what other images do."
+    )
     return (
-        f"POSITIVE CONTROL NOT SHOWN TO HELP: {positive['name']}, further real images, {difference_sentence(positive)} "
-        "against real images alone. What they do not show, added images of any kind could not have shown here."
+        f"POSITIVE CONTROL {word}: {positive['name']}, further real images, {difference_sentence(positive)} against "
+        f"real images alone. {so}"
     )
 
 

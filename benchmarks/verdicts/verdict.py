@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from benchmarks.request.spec import NONE
-from benchmarks.statistics.interval import LEVEL
 from benchmarks.statistics.word import too_few_seeds, word_of_interval
 from benchmarks.verdicts.sentences import control_sentence, difference_sentence, doubts, p_text, power_sentence
 
@@ -16,6 +15,8 @@ Comparison = Mapping[str, Any]
 """A paired difference as a record's `comparisons` hold it."""
 SPELT_OUT = ("duplicate",)
 """Controls beside real images alone whose difference is written in the sentence; the others' are in the table."""
+ALPHA = 0.05
+"""Holm's p from which a finding is none."""
 MIN_TRAININGS = 3
 """Fewest trainings of a generator that give a verdict: with two, the interval covers 92 to 98 % and not 95
 (docs/decisions.md)."""
@@ -106,7 +107,7 @@ def word_of(
     failed = positive is not None and positive["shown"] is False
     if kind is Kind.NO_DIFFERENCE:
         return Word(kind, equivalence["sentence"] if equivalence.get("equivalent") else "", control_failed=failed)
-    if adjusted is not None and adjusted >= 1 - LEVEL:
+    if adjusted is not None and adjusted >= ALPHA:
         detail = f"p {p_text(adjusted)} after Holm's correction for the other arms of the table"
         return Word(Kind.NO_DIFFERENCE, detail, control_failed=failed)
     margin = equivalence.get("margin")
@@ -171,5 +172,14 @@ def verdict(
     differences += [f"{difference_sentence(comparisons[c])} against {c}" for c in comparisons if c in SPELT_OUT]
     word = word_of_arm(comparisons, adjusted=adjusted, positive=positive)
     said = f"{word.loud}. {name}: {'; '.join(differences)}"
-    further = [text for text in (power_sentence(zero), control_sentence(positive), *doubts(zero, audited)) if text]
+    control = control_sentence(positive, nothing_shown=word.kind is Kind.NO_DIFFERENCE)
+    further = [
+        text
+        for text in (
+            power_sentence(zero),
+            control,
+            *doubts(zero, audited),
+        )
+        if text
+    ]
     return ". ".join([said, " ".join(further)]) if further else said

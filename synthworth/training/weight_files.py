@@ -128,15 +128,15 @@ def _first_line(error: Exception) -> str:
     return line[:160] or type(error).__name__
 
 
-def _flat(content: Any, path: str = "") -> dict[str, Tensor]:
-    """Every tensor in nested mappings by its path."""
+def _flat(content: Any, path: str = "", above: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """Every tensor in nested mappings by its path; a mapping that holds itself is looked into once."""
     from torch import Tensor
 
     if isinstance(content, Tensor):
         return {path: content.detach()} if path else {}
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or id(content) in above:
         return {}
     named: dict[str, Tensor] = {}
     for key, value in content.items():
-        named |= _flat(value, f"{path}.{key}" if path else str(key))
+        named |= _flat(value, f"{path}.{key}" if path else str(key), (*above, id(content)))
     return named

@@ -83,6 +83,7 @@ def match_weights(
     """
     asked = {name: t for name, t in wanted.items() if not name.startswith(tuple(fresh))}
     named = _without_prefix(_modern(found, wanted), asked, where=where, network=network)
+    _refuse_kinds(named, asked, where=where, network=network)
     for name in set(first) & set(asked) & set(named):
         named[name] = fit_channels(named[name], asked[name].shape[1])
     for name in replaced:
@@ -112,6 +113,32 @@ def fit_channels(weight: Tensor, channels: int) -> Tensor:
         return weight
     wide = weight.float()
     return wide.sum(1, keepdim=True) if channels == 1 else wide.repeat(1, 3, 1, 1) / 3
+
+
+def _refuse_kinds(named: Mapping[str, Tensor], asked: Mapping[str, Tensor], *, where: str, network: str) -> None:
+    """Refuse tensors that hold no plain numbers: on no device, sparse, quantised, or whole where floats are asked."""
+    import torch
+
+    for name, tensor in named.items():
+        if name not in asked:
+            continue
+        odd = next(
+            (
+                word
+                for word, is_so in (
+                    ("holds no numbers (it is on the meta device)", tensor.is_meta),
+                    ("is quantised", tensor.is_quantized),
+                    ("is sparse", tensor.layout is not torch.strided),
+                    (f"is {tensor.dtype}", asked[name].is_floating_point() and not tensor.is_floating_point()),
+                )
+                if is_so
+            ),
+            None,
+        )
+        if odd:
+            raise UserError(
+                f"{where} does not fit {network}: {name} {odd}, and plain floating-point numbers are needed"
+            )
 
 
 def missing_of(missing: Sequence[str], total: int) -> str:
