@@ -110,20 +110,7 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         )
         return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown, advice)
     estimate, where = _invert(arm.mean, sizes, fitted)
-    grid = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), GRID))
-    if estimate is not None:
-        grid = np.unique(np.append(grid, estimate))
-    measured = [r for _, r in points]
-    inside = np.array([_holds_zero(_heights(n, sizes) @ pooling, measured, arm) for n in grid])
-    low = high = None
-    if inside.any():  # the set reaches up to its neighbours on the grid, which are not in it
-        members = np.flatnonzero(inside)
-        low = None if inside[0] else float(grid[members[0] - 1])
-        high = None if inside[-1] else float(grid[members[-1] + 1])
-    elif where == "beyond the curve":
-        low = float(sizes[-1])
-    elif where == "below the curve":
-        high = float(sizes[0])
+    low, high = _confidence_set(arm, points, pooling, estimate, where)
     note = {
         "on the curve": "",
         "beyond the curve": f"better than {sizes[-1]} real images, the most that were measured",
@@ -139,6 +126,36 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
         note,
         shown,
         _advice(where, low, high, ends=(int(sizes[0]), int(sizes[-1])), n_real=n_real),
+    )
+
+
+def _confidence_set(
+    arm: Sampled,
+    points: Sequence[tuple[int, Sampled]],
+    pooling: NDArray[np.float64],
+    estimate: float | None,
+    where: Where,
+) -> tuple[float | None, float | None]:
+    """The ends of the sizes at which arm minus curve may be 0; None where they leave the measured range.
+
+    Parameters
+    ----------
+    points : the curve, P sizes in ascending order.
+    pooling : (P, P) of `isotonic_weights`.
+    """
+    sizes = np.array([n for n, _ in points])
+    grid = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), GRID))
+    if estimate is not None:
+        grid = np.unique(np.append(grid, estimate))
+    measured = [r for _, r in points]
+    inside = np.array([_holds_zero(_heights(n, sizes) @ pooling, measured, arm) for n in grid])
+    if inside.any():  # the set reaches up to its neighbours on the grid, which are not in it
+        members = np.flatnonzero(inside)
+        low = None if inside[0] else float(grid[members[0] - 1])
+        return low, None if inside[-1] else float(grid[members[-1] + 1])
+    return (
+        float(sizes[-1]) if where == "beyond the curve" else None,
+        float(sizes[0]) if where == "below the curve" else None,
     )
 
 
