@@ -162,6 +162,21 @@ class Experiment:
     """(2, G - 1, S, N, 2) probabilities of the other trainings of the twin's generator and of the better arm's."""
 
 
+def draw_test_set(design: Design, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Patient and label, int64 (N,) each, of the films of one experiment: every patient has a film or more."""
+    from scipy.stats import norm
+
+    d, n, n_patients = design, design.n_films, design.n_patients
+    own = round(d.dominant * n)
+    extra = rng.integers(1 if own else 0, n_patients, size=n - n_patients - max(own - 1, 0))
+    p = np.sort(np.concatenate([np.arange(n_patients), np.zeros(max(own - 1, 0), dtype=np.int64), extra]))
+    of_patients, of_films = rng.standard_normal(n_patients), rng.standard_normal(n)
+    liability = math.sqrt(d.agreement) * of_patients[p] + math.sqrt(1 - d.agreement) * of_films
+    if d.n_positive:
+        return p, (liability >= np.sort(liability)[-d.n_positive]).astype(np.int64)
+    return p, (liability > norm.ppf(1 - d.prevalence)).astype(np.int64)
+
+
 def simulate(design: Design, *, gain: float, seed: int) -> Experiment:
     """Draw one experiment; over all patients and seeds, the AUROC of the third arm is `gain` above the others'."""
     from scipy.stats import norm
@@ -169,13 +184,7 @@ def simulate(design: Design, *, gain: float, seed: int) -> Experiment:
     rng = np.random.default_rng(seed)
     normal = rng.standard_normal
     d, n, n_patients = design, design.n_films, design.n_patients
-    own = round(d.dominant * n)
-    extra = rng.integers(1 if own else 0, n_patients, size=n - n_patients - max(own - 1, 0))
-    p = np.sort(np.concatenate([np.arange(n_patients), np.zeros(max(own - 1, 0), dtype=np.int64), extra]))
-    liability = math.sqrt(d.agreement) * normal(n_patients)[p] + math.sqrt(1 - d.agreement) * normal(n)
-    y = (liability > norm.ppf(1 - d.prevalence)).astype(np.int64)
-    if d.n_positive:
-        y = (liability >= np.sort(liability)[-d.n_positive]).astype(np.int64)
+    p, y = draw_test_set(d, rng)
     mu = np.array([d.separation(d.auroc), *(d.separation(d.better(x), trained=True) for x in (0.0, gain))])
     seeds, seeds_arm = d.seed * normal(d.n_seeds), d.seed_arm * normal((3, d.n_seeds))
     film = d.patient * normal(n_patients)[p] + d.film * normal(n)

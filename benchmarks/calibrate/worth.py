@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibrate.design import Design
+from benchmarks.calibrate.design import Design, draw_test_set
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.worth import measure_worth
@@ -67,10 +67,7 @@ def simulate_arms(design: WorthDesign, *, seed: int) -> tuple[np.ndarray, np.nda
 
     d, rng = design.layout, np.random.default_rng(seed)
     normal = rng.standard_normal
-    extra = rng.integers(d.n_patients, size=d.n_films - d.n_patients)
-    p = np.sort(np.concatenate([np.arange(d.n_patients), extra]))
-    liability = math.sqrt(d.agreement) * normal(d.n_patients)[p] + math.sqrt(1 - d.agreement) * normal(d.n_films)
-    y = (liability > norm.ppf(1 - d.prevalence)).astype(np.int64)
+    p, y = draw_test_set(d, rng)
     sizes = [*design.sizes, N_REAL + design.worth * N_SYNTHETIC]
     mu, n = np.array([d.separation(design.auroc(size)) for size in sizes]), len(sizes)
     film = d.patient * normal(d.n_patients)[p] + d.film * normal(d.n_films)
