@@ -40,3 +40,8 @@ generators = Registry(
     },
 )
 register = generators.register
+
+
+def added_by(name: str) -> str:
+    """What the images are that a generator adds: its `adds`, and `synthetic` where it has none or is not known here."""
+    return str(getattr(generators.get(name), "adds", "synthetic")) if name in generators else "synthetic"

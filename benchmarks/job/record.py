@@ -24,7 +24,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.experiment import Experiment
 from benchmarks.verdicts.equal_compute import describe_training, unequal
-from generators.registry import generators
+from generators.registry import added_by, generators
 from synthworth.artifacts import read_json
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
@@ -179,7 +179,7 @@ def _described(arm: Arm) -> dict[str, Any]:
 
 def added(spec: RunSpec) -> str | None:
     """What the images are that an arm adds: `synthetic`, `copied`, `further real`; None where it adds none."""
-    return None if spec.is_real_only else str(getattr(generators.get(spec.generator), "adds", "synthetic"))
+    return None if spec.is_real_only else added_by(spec.generator)
 
 
 def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:

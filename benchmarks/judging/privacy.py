@@ -17,6 +17,7 @@ from benchmarks.metrics.value import IN_PIXELS, Value
 from benchmarks.request.filters import without_copies
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.filters import EXTRACTOR
+from generators.registry import added_by
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
@@ -122,7 +123,7 @@ class Privacy:
 
         held = self._reference(space).outsider_to_member
         return {
-            f"{arm.spec.name}: synthetic | nearest training image": closest_pairs(
+            f"{arm.spec.name}: {added_by(arm.spec.generator)} | nearest training image": closest_pairs(
                 near, lambda i: pool.images[i], "#{}".format
             ),
             "for scale, real val | nearest training image": closest_pairs(

@@ -21,7 +21,7 @@ from benchmarks.statistics.utility import sample_utility
 from benchmarks.statistics.worth import measure_worth
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.verdict import verdict
-from generators.registry import generators
+from generators.registry import added_by
 from synthworth.errors import Unavailable
 from synthworth.keys import digest, seed_from
 
@@ -98,13 +98,11 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     positive = positive_control(one.spec, (o.described for o in near), {o.run_id: o.sampled for o in near})
     auroc = one.sampled.get("auroc")
     kept, before = sorted(record["utility"].keys() - fresh.keys()), record.get("reanalysed") or {}
-    generator = one.spec["generator"]
-    adds = str(getattr(generators.get(generator), "adds", "synthetic")) if generator in generators else "synthetic"
     return {
         **record,
         "run_id": one.run_id,
         "spec": one.spec,
-        "added": adds if sum(record["counts"]["synthetic"].values()) else None,
+        "added": added_by(one.spec["generator"]) if sum(record["counts"]["synthetic"].values()) else None,
         "utility": {name: fresh.get(name, value) for name, value in record["utility"].items()},
         "comparisons": comparisons,
         "not_compared": missing,
