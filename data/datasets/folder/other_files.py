@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from data.datasets.folder.tree import is_hidden
+
 N_NAMED = 5  # extensions that are named
-NOT_THE_USERS = (".", "__", "@")  # beginnings of names that editors, archives and storage leave behind
 
 
 def note_other_files(root: Path, *, taken: Iterable[Path], is_film: Callable[[Path], bool]) -> dict[str, str]:
@@ -43,5 +44,5 @@ def _files_below(root: Path) -> Iterable[Path]:
             names.clear()
             continue
         seen.add(real)
-        names[:] = [name for name in names if not name.startswith(NOT_THE_USERS)]
-        yield from (Path(folder, name) for name in files if not name.startswith(NOT_THE_USERS))
+        names[:] = [name for name in names if not is_hidden(name)]
+        yield from (Path(folder, name) for name in files if not is_hidden(name))

@@ -20,7 +20,7 @@ class Tree:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a folder is none of the user's, by its name."""
+    """Whether a folder or file is none of the user's, by its name."""
     return name.lower().startswith(HIDDEN)
 
 
