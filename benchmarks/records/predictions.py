@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthworth.artifacts import write_table
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
-
-
-from typing import TYPE_CHECKING
-
-from synthworth.artifacts import write_table
-
-if TYPE_CHECKING:
     from data.images import ImageSet
 
 PREDICTIONS = "predictions.parquet"
