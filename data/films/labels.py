@@ -255,9 +255,9 @@ def _became(choice: str) -> str:
 def _classes(names: Iterable[str], config: LabelConfig, *, multi: bool) -> tuple[str, ...]:
     """All names, sorted; two that are spelled almost alike are asked about."""
     found = tuple(sorted(names, key=_numbers_first))
-    spelled: dict[str, str] = {_plain(name): name for name in config.negative} if multi else {}
+    spelled: dict[str, str] = {plain_name(name): name for name in config.negative} if multi else {}
     for name in found:
-        twin = spelled.setdefault(_plain(name), name)
+        twin = spelled.setdefault(plain_name(name), name)
         if twin != name and len(name) > 1:
             raise UserError(
                 f"labels {twin!r} and {name!r} differ in capitals or blanks alone. If they are one: --data.rename "
@@ -266,8 +266,9 @@ def _classes(names: Iterable[str], config: LabelConfig, *, multi: bool) -> tuple
     return found
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()
+def plain_name(name: str) -> str:
+    """A name of a class without what two spellings of one name may differ in: capitals, blanks, `_`, ligatures."""
+    return re.sub(r"[\s_]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
 
 
 def read_columns(columns: Sequence[Sequence[str]], config: LabelConfig, *, where: Callable[[int, str], str]) -> Labels:

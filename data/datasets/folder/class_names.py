@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
+from data.films.labels import plain_name
 from synthworth.errors import UserError
 
 
@@ -18,8 +18,7 @@ def refuse_lookalikes(classes: Sequence[str], *, declared: Sequence[str] = ()) -
     """
     first: dict[str, str] = {}
     for name in classes:
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
-        other = first.setdefault(key, name)
+        other = first.setdefault(plain_name(name), name)
         if other != name and not {other, name} <= set(declared):
             raise UserError(
                 f"classes {other!r} and {name!r} differ in capitals or blanks alone. Write them in one way, or declare "
