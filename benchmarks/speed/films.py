@@ -28,7 +28,7 @@ PEAK = (
     + """
 import sys
 from pathlib import Path
-from data.folder import Folder, FolderConfig
+from data.datasets.folder.dataset import Folder, FolderConfig
 Folder(FolderConfig(path=Path(sys.argv[1]), size=64)).prepare(Path(sys.argv[2]), scratch=Path(sys.argv[3]))
 print(peak_kib())
 """

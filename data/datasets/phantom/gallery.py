@@ -1,6 +1,6 @@
 """The picture of the README: films of every class, and the same films as a 32 px classifier sees them.
 
-`python -m data.phantom.gallery [FILE.png] [SEED]` writes docs/images/phantom.png.
+`python -m data.datasets.phantom.gallery [FILE.png] [SEED]` writes docs/images/phantom.png.
 """
 
 from __future__ import annotations
