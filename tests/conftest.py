@@ -56,14 +56,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def forget_plugin_files() -> Iterator[None]:
-    """Plugin files that a test reads are none of the next one's: worker processes would import them too."""
+def forget_plugins() -> Iterator[None]:
+    """Plugins that a test reads or registers are none of the next one's, nor of its worker processes."""
+    from benchmarks.metrics.registry import EXTRACTORS, METRICS
+    from benchmarks.request.filters import FILTERS
+    from classifiers.registry import classifiers
+    from data.registry import datasets
+    from generators.registry import generators
     from synthworth.registry import _PLUGIN_FILES
 
-    before = dict(_PLUGIN_FILES)
+    held: list[dict[Any, Any]] = [_PLUGIN_FILES]
+    for registry in (generators, classifiers, datasets, FILTERS, METRICS, EXTRACTORS):
+        registry.names()  # the installed packages' entry points are read once a process: before the copy
+        held += [registry._entries, registry._clashes]
+    before = [dict(each) for each in held]
     yield
-    _PLUGIN_FILES.clear()
-    _PLUGIN_FILES.update(before)
+    for each, was in zip(held, before, strict=True):
+        each.clear()
+        each.update(was)
 
 
 @pytest.fixture

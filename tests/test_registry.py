@@ -217,3 +217,12 @@ def test_a_plugin_without_options_is_named_in_one_line() -> None:
 
     with pytest.raises(UserError, match="bare has no Config: a frozen dataclass of its options"):
         config_of(Bare, "bare")
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_what_one_test_registers_is_unknown_to_the_next(turn: str) -> None:
+    from generators.registry import generators
+
+    assert "of_one_test" not in generators, turn
+    generators.register("of_one_test")(type("Mine", (), {}))
+    assert "of_one_test" in generators
