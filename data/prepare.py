@@ -18,10 +18,11 @@ import tyro
 from data.images import Split, count_labels
 from data.prepared import METADATA, data_preparation, preparer, read_index
 from data.registry import datasets
-from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
+from synthworth.artifacts import check_writable, ensure_folder, read_array
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
+from synthworth.store import Made, Store
 
 PROG = "python -m data.prepare"
 

@@ -72,7 +72,7 @@ def write_index(root: Path, splits: Mapping[Split, tuple[int, str]], facts: Mapp
     fingerprints = {split.value: fingerprint for split, (_, fingerprint) in splits.items()}
     index = {
         "cache_version": CACHE_VERSION,
-        "fingerprint": sha256_of(["\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints))]),
+        "fingerprint": _joined(fingerprints),
         "splits": {s.value: {"n": n, "fingerprint": fingerprint} for s, (n, fingerprint) in splits.items()},
         **facts,
     }
@@ -92,7 +92,15 @@ def read_index(root: Path) -> dict[str, Any]:
         raise UserError(
             f"{root} is a cache of version {index.get('cache_version')}, this is {CACHE_VERSION}. Delete the folder"
         )
+    prints = {name: facts.get("fingerprint") for name, facts in index["splits"].items()}
+    if None not in prints.values() and index["fingerprint"] != _joined(prints):
+        raise UserError(f"{root / INDEX} has a fingerprint that is not that of its splits. Delete the folder {root}")
     return index
+
+
+def _joined(fingerprints: Mapping[str, str]) -> str:
+    """The fingerprint of a dataset from those of its splits."""
+    return sha256_of(["\n".join(f"{k} {fingerprints[k]}" for k in sorted(fingerprints))])
 
 
 def read_split(root: Path, split: Split) -> ImageSet:

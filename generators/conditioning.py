@@ -15,6 +15,7 @@ from generators.places import identify, is_fetched, require_identity
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, digest, seed_from
+from synthworth.sealed import keep_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,12 +167,10 @@ class Bank(Conditioner):
         assert self.config.source is not None  # make_conditioner refuses
         require_identity(self.config.source, self.config.source_id, what=self.config.flag)
         kept = folder / f"condition-{digest([self.config, list(train.classes)])[:16]}.safetensors"
-        if self.is_slow and kept.is_file():
-            found = read_tensors(kept)
+        if self.is_slow:
+            found = keep_tensors(kept, lambda: self.embed(train, device=device))
         else:
             found = self.embed(train, device=device)
-            if self.is_slow:
-                write_tensors(kept, found)
         self._take({**found, "labels": train.labels}, device)
         self._keep_near()
 

@@ -211,20 +211,24 @@ class LatentDDPM(DDPM):
         """
         import torch
 
-        from synthworth.artifacts import ensure_folder, read_tensors, write_tensors
+        from synthworth.artifacts import ensure_folder
         from synthworth.progress import track
+        from synthworth.sealed import keep_tensors
 
-        file = ensure_folder(trainer.work.folder) / LATENTS
-        if trainer.fabric.global_rank == 0 and not file.is_file():
+        def encode() -> dict[str, Tensor]:
             found: dict[str, list[Tensor]] = {"mean": [], "logvar": []}
             for start in track(range(0, len(train), ENCODED_AT_A_TIME), "latents", unit="batches"):
                 rows = slice(start, start + ENCODED_AT_A_TIME)
                 mean, logvar = self.first_stage.encode(train.images[rows], train.labels[rows])
                 found["mean"].append(mean.cpu())
                 found["logvar"].append(logvar.cpu())
-            write_tensors(file, {name: torch.cat(parts) for name, parts in found.items()})
+            return {name: torch.cat(parts) for name, parts in found.items()}
+
+        file = ensure_folder(trainer.work.folder) / LATENTS
+        if trainer.fabric.global_rank == 0:
+            keep_tensors(file, encode)
         trainer.fabric.barrier()
-        latents = read_tensors(file)
+        latents = keep_tensors(file, encode)
         mean, logvar = latents["mean"], latents["logvar"]
         axes = (0, 2, 3) if self.config.standardise == "channel" and mean.ndim == 4 else (0,)
         variance = mean.var(axes, correction=0, keepdim=True) + logvar.exp().mean(axes, keepdim=True)

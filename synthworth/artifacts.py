@@ -1,151 +1,22 @@
-"""The artifact store: what has been made is kept under its key, and published whole or not at all."""
+"""Files and folders: written whole or not at all, read without unpickling."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from synthworth.errors import UserError
-from synthworth.keys import digest, plain
 
-MANIFEST = "manifest.json"
 MADE_HERE = "Delete it to have it made again"
 """What to do about a damaged file that this suite made; of a file from elsewhere it would be bad advice."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Made:
-    """An artifact in the store.
-
-    Parameters
-    ----------
-    folder : where its files are; never written again.
-    seconds : wall time it took to make, over all its attempts (from the manifest, so a cached one keeps it).
-    fresh : whether this call made it.
-    """
-
-    folder: Path
-    seconds: float
-    fresh: bool
-
-
-class Store:
-    """Artifacts by kind and key under one folder (`SYNTHWORTH_HOME`).
-
-    `artifacts/<kind>/<key>/` is finished and immutable; `work/<kind>/<key>/` is half-made and is resumed by the
-    next call. A call that finds another process at the same key waits for it. Nothing is ever unpickled.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    @classmethod
-    def open(cls, home: str | Path | None = None) -> Store:
-        """The store at `home`, or at `$SYNTHWORTH_HOME`, or at `.synthworth` in the current folder."""
-        return cls(Path(home or os.environ.get("SYNTHWORTH_HOME") or ".synthworth").absolute())
-
-    def path(self, kind: str, key: str) -> Path:
-        """Where the artifact is, or would be."""
-        return self.home / "artifacts" / kind / key
-
-    def has(self, kind: str, key: str) -> bool:
-        """Whether the artifact is finished."""
-        return (self.path(kind, key) / MANIFEST).is_file()
-
-    def manifest(self, kind: str, key: str) -> dict[str, Any]:
-        """What the artifact was made of, and how long it took."""
-        manifest: dict[str, Any] = read_json(self.path(kind, key) / MANIFEST)
-        return manifest
-
-    def get_or_make(
-        self,
-        kind: str,
-        identity: Any,
-        make: Callable[[Path, Path], None],
-        *,
-        info: Mapping[str, Any] | None = None,
-    ) -> Made:
-        """Return the artifact made of `identity`, making it first if it is not there.
-
-        Parameters
-        ----------
-        kind : the stage ("fit", "pool", ...).
-        identity : a configuration whose `digest` is the key.
-        make : called as `make(out, scratch)`. Files written to `out` become the artifact; `scratch` holds
-            checkpoints, survives a kill, is handed to the next attempt, and is deleted after publication.
-        info : facts about the making (versions, host) kept in the manifest, never part of the key.
-
-        Raises
-        ------
-        Whatever `make` raises; then nothing is published and `scratch` stays for the next attempt.
-        """
-        key = digest(identity)
-        final, work = self.path(kind, key), self.home / "work" / kind / key
-        if self.has(kind, key) and not work.is_dir():
-            return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
-        from filelock import FileLock
-
-        locks = ensure_folder(self.home / "locks")
-        with FileLock(locks / f"{kind}-{key}.lock"):
-            if self.has(kind, key):
-                shutil.rmtree(work, ignore_errors=True)  # left by a kill between publication and tidying up
-                return Made(final, float(self.manifest(kind, key)["seconds"]), fresh=False)
-            out, scratch = work / "out", work / "scratch"
-            shutil.rmtree(out, ignore_errors=True)
-            ensure_folder(out)
-            ensure_folder(scratch)
-            spent = _Clock(work / "seconds.json")
-            try:
-                with spent:
-                    make(out, scratch)
-            except BaseException:
-                shutil.rmtree(out, ignore_errors=True)
-                if not any(scratch.iterdir()):
-                    shutil.rmtree(work, ignore_errors=True)
-                raise
-            write_json(
-                out / MANIFEST,
-                {
-                    "kind": kind,
-                    "key": key,
-                    "identity": plain(identity),
-                    "seconds": spent.total,
-                    **dict(info or {}),
-                },
-            )
-            fresh = publish(out, final)
-            shutil.rmtree(work, ignore_errors=True)
-        return Made(final, spent.total, fresh=fresh)
-
-
-class _Clock:
-    """Wall seconds of one making over several attempts.
-
-    An interrupted attempt's time is counted when it ends by an exception; time lost to `kill -9` since the last
-    attempt is not known and not counted.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.total = float(read_json(file)["seconds"]) if file.is_file() else 0.0
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.total += time.perf_counter() - self.began
-        if kind is not None and self.file.parent.is_dir() and not issubclass(kind, OSError):
-            write_json(self.file, {"seconds": self.total})
 
 
 def publish(made: Path, final: Path) -> bool:
@@ -208,17 +79,19 @@ def ensure_folder(folder: Path) -> Path:
     return folder
 
 
-def write_bytes(file: Path, content: bytes | memoryview, *, sync: bool = True) -> None:
+def write_bytes(file: Path, *content: bytes | memoryview, sync: bool = True) -> None:
     """Write a file whole: to a neighbour first, then renamed over.
 
     Parameters
     ----------
+    content : one piece after another.
     sync : wait until the bytes are on disk, so that they outlive a power cut; without it they outlive only a kill.
     """
     neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         with neighbour.open("wb") as handle:
-            handle.write(content)
+            for piece in content:
+                handle.write(piece)
             if sync:
                 handle.flush()
                 os.fsync(handle.fileno())
@@ -228,15 +101,19 @@ def write_bytes(file: Path, content: bytes | memoryview, *, sync: bool = True) -
         raise
 
 
-def write_json(file: Path, value: Any) -> None:
+def write_json(file: Path, value: Any, *, sync: bool = True) -> None:
     """Write indented JSON with a final newline.
+
+    Parameters
+    ----------
+    sync : as for `write_bytes`.
 
     Raises
     ------
     ValueError
         For NaN or infinity.
     """
-    write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode(), sync=sync)
 
 
 def read_json(file: Path, *, advice: str = MADE_HERE) -> Any:

@@ -18,8 +18,6 @@ import pytest
 
 from synthworth import artifacts
 from synthworth.artifacts import (
-    MANIFEST,
-    Store,
     check_writable,
     ensure_folder,
     publish,
@@ -31,6 +29,8 @@ from synthworth.artifacts import (
 )
 from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.keys import digest
+from synthworth.manifest import MANIFEST
+from synthworth.store import Store
 
 IDENTITY = {"generator": "g", "steps": 3}
 KEY = digest(IDENTITY)
@@ -154,7 +154,7 @@ def test_a_maker_killed_by_the_system_leaves_nothing_and_the_next_goes_on(
     code = f"""
 import os, signal
 from pathlib import Path
-from synthworth.artifacts import Store
+from synthworth.store import Store
 def make(out, scratch):
     (out / "half.txt").write_text("half")
     (scratch / "step").write_text("7")
@@ -177,7 +177,7 @@ def test_another_process_at_the_same_key_is_waited_for(store: Store) -> None:
     code = f"""
 import sys, time
 from pathlib import Path
-from synthworth.artifacts import Store
+from synthworth.store import Store
 def make(out, scratch):
     print("begun", flush=True)
     sys.stdin.read()
@@ -237,7 +237,8 @@ def test_files_that_may_not_grow_publish_nothing(
 import resource
 from pathlib import Path
 import numpy as np
-from synthworth.artifacts import Store, write_array, write_bytes, write_table
+from synthworth.artifacts import write_array, write_bytes, write_table
+from synthworth.store import Store
 def make(out, scratch):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     if {write!r} == "write_array":

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data.films.cache import JOURNAL
+from data.films.cache import JOURNAL, FilmCache
 from data.films.dataset import FilmConfig, FilmDataset
 from data.films.table import FilmTable
 from data.images import Split
 from data.prepared import INDEX, is_prepared, read_index
 from synthworth.errors import UserError
+from synthworth.sealed import read_sealed
 
 SPLITS = ("train",) * 6 + ("val",) * 3 + ("test",) * 3
 
@@ -299,6 +300,14 @@ def test_films_of_mixed_sizes_are_refused_even_when_bad_ones_are_skipped(tmp_pat
 # -- resumed ---------------------------------------------------------------------------------------------------
 
 
+def taken(scratch: Path) -> int:
+    """How many films the journal says were taken."""
+    held = read_sealed(scratch / JOURNAL)
+    assert held is not None
+    done: int = json.load(held)["done"]
+    return done
+
+
 def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("data.films.cache.CHECKPOINT_SECONDS", 0)
     table = make_table(make_films(tmp_path / "films"))
@@ -316,7 +325,7 @@ def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Counting(table).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
-    done = json.loads((tmp_path / "scratch" / JOURNAL).read_text())["done"]
+    done = taken(tmp_path / "scratch")
     assert done == 8
     with (tmp_path / "scratch" / "train-images.npy").open("ab") as handle:
         handle.write(b"half a film")
@@ -329,6 +338,49 @@ def test_decoding_goes_on_where_it_stopped(tmp_path, monkeypatch) -> None:
     assert read_index(tmp_path / "cache") == read_index(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("file", [JOURNAL, "train-images.npy"])
+@pytest.mark.parametrize("at", [0.3, 0.7])
+def test_decoding_begins_anew_where_what_was_half_made_has_changed(tmp_path, monkeypatch, caplog, file, at) -> None:
+    monkeypatch.setattr("data.films.cache.CHECKPOINT_SECONDS", 0)
+    table = make_table(make_films(tmp_path / "films"))
+    (tmp_path / "scratch").mkdir()
+    last = table.paths[table.rows(Split.test)[-1]]
+    film = last.read_bytes()
+    last.write_bytes(b"")
+    with pytest.raises(UserError):
+        Toy(table, size=8).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
+    last.write_bytes(film)
+    harmed = tmp_path / "scratch" / file
+    content = bytearray(harmed.read_bytes())
+    content[int(at * len(content))] ^= 4
+    harmed.write_bytes(content)
+    Toy(table, size=8).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
+    assert f"{JOURNAL} is damaged" in caplog.text
+    prepared(table, tmp_path / "whole", size=8)
+    assert read_index(tmp_path / "cache") == read_index(tmp_path / "whole")
+
+
+def test_pixels_that_change_while_they_are_published_are_not_believed(tmp_path, monkeypatch) -> None:
+    table = make_table(make_films(tmp_path / "films"))
+    (tmp_path / "scratch").mkdir()
+    checkpoint = FilmCache.checkpoint
+
+    def harm(cache: FilmCache) -> None:
+        checkpoint(cache)
+        with (cache.folder / "train-images.npy").open("r+b") as handle:
+            handle.seek(200)
+            handle.write(b"\0\1\2")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FilmCache, "checkpoint", harm)
+        with pytest.raises(UserError, match=r"train-images\.npy does not hold the pixels that were decoded"):
+            Toy(table, size=8).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
+    assert not is_prepared(tmp_path / "cache")
+    Toy(table, size=8).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
+    prepared(table, tmp_path / "whole", size=8)
+    assert read_index(tmp_path / "cache") == read_index(tmp_path / "whole")
+
+
 def test_what_was_half_made_for_another_request_is_not_used(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("data.films.cache.CHECKPOINT_SECONDS", 0)
     table = make_table(make_films(tmp_path / "films"))
@@ -336,7 +388,7 @@ def test_what_was_half_made_for_another_request_is_not_used(tmp_path, monkeypatc
     table.paths[table.rows(Split.test)[-1]].write_bytes(b"")
     with pytest.raises(UserError):
         Toy(table, size=8).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
-    assert json.loads((tmp_path / "scratch" / JOURNAL).read_text())["done"] == 11
+    assert taken(tmp_path / "scratch") == 11
     make_films(tmp_path / "films")
     Toy(table, size=12).prepare(tmp_path / "cache", scratch=tmp_path / "scratch")
     prepared(table, tmp_path / "whole", size=12)

@@ -22,7 +22,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from data.images import ImageSet, Split
 from data.mixing import Demand, SyntheticSet
-from synthworth.artifacts import Store
+from synthworth.store import Store
 
 N_TEST = 70
 MOVING = {"fd", "manifold_recall", "coverage", "intensity_mean", "histogram_distance"}

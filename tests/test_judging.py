@@ -23,7 +23,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from data.images import ImageSet, Split
 from data.mixing import Demand, SyntheticSet
-from synthworth.artifacts import Store
+from synthworth.store import Store
 
 
 class Corners:

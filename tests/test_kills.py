@@ -17,9 +17,9 @@ COMMAND = [
     "--fit.steps", "60", "--train.steps", "40", "--checkpoint-seconds", "0.05", "--controls", "none", "--seeds", "1",
 ]  # fmt: skip
 STAGES = {
-    "fit": "home/work/fit/*/scratch/denoiser.ckpt",
+    "fit": "home/work/fit/*/*/*/scratch/denoiser.ckpt",
     "sampling": "home/artifacts/pool/*/manifest.json",
-    "classifier": "home/work/classify/*/scratch/classifier.ckpt",
+    "classifier": "home/work/classify/*/*/*/scratch/classifier.ckpt",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.check.result import global_states
-from synthworth.errors import Diverged, UserError
+from synthworth.errors import Diverged
+from synthworth.sealed import read_sealed, write_sealed
 from synthworth.training.average import make_average
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.order import BatchOrder
@@ -155,20 +157,64 @@ def test_global_random_state_is_left_alone_and_not_read(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.weights(), second.weights(), strict=True))
 
 
-@pytest.mark.parametrize("kept", [0, 13, 600])
-def test_a_broken_checkpoint_is_named(tmp_path: Path, kept: int) -> None:
-    bench = Bench()
-    bench.run(Work(tmp_path))
-    file = tmp_path / "phase.ckpt"
-    file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"phase\.ckpt (is not a checkpoint|cannot be read)"):
-        Bench().run(Work(tmp_path))
+def half_way(folder: Path) -> Path:
+    """The checkpoint of a training that was cut at step 9."""
+    folder.mkdir(exist_ok=True)
+    cut = Bench()
+    with pytest.raises(Killed):
+        cut.run(Work(folder, checkpoint_seconds=0.0), killed_at(cut, 9))
+    return folder / "phase.ckpt"
 
 
-def test_bytes_of_another_kind_are_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "phase.ckpt").write_bytes(b"half a checkp")
-    with pytest.raises(UserError, match=r"phase\.ckpt is not a checkpoint"):
-        Bench().run(Work(tmp_path))
+def flip(file: Path, at: int) -> None:
+    """Change one bit of a file."""
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+def harm_bytes(at: float) -> Callable[[Path], object]:
+    return lambda file: flip(file, int(at * (file.stat().st_size - 1)))
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "empty": lambda f: f.write_bytes(b""),
+    "cut short": lambda f: f.write_bytes(f.read_bytes()[:-1]),
+    "of another kind": lambda f: f.write_bytes(b"half a checkp"),
+    "longer": lambda f: f.write_bytes(f.read_bytes() + b"0"),
+    **{f"one bit at {at:.0%}": harm_bytes(at) for at in (0, 0.2, 0.4, 0.6, 0.8, 0.97, 1)},
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_checkpoint_is_named_set_aside_and_its_steps_taken_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    whole = Bench()
+    (tmp_path / "whole").mkdir()
+    whole.run(Work(tmp_path / "whole"))
+    file = half_way(tmp_path / "cut")
+    HARMS[harm](file)
+    again = Bench()
+    again.run(Work(tmp_path / "cut"))
+    assert "phase.ckpt is damaged" in caplog.text and "phase.ckpt.damaged" in caplog.text
+    assert file.with_name("phase.ckpt.damaged").is_file()
+    assert all(torch.equal(a, b) for a, b in zip(again.weights(), whole.weights(), strict=True))
+    assert again.taken == list(range(N))
+
+
+@pytest.mark.parametrize("step", [-5, N + 1, 99])
+def test_a_checkpoint_of_a_step_that_cannot_be_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, step: int
+) -> None:
+    file = half_way(tmp_path)
+    held = read_sealed(file)
+    assert held is not None
+    content = io.BytesIO()
+    torch.save({**torch.load(held, weights_only=True), "step": step}, content)
+    write_sealed(file, content.getbuffer())
+    Bench().run(Work(tmp_path))
+    assert f"it was written after step {step}, and there are {N}" in caplog.text
 
 
 def test_scalars_are_logged_as_plain_floats(tmp_path: Path) -> None:

@@ -37,9 +37,10 @@ from data.images import Split
 from data.prepared import read_index
 from data.registry import datasets
 from generators.registry import generators
-from synthworth.artifacts import Store, check_writable
+from synthworth.artifacts import check_writable
 from synthworth.devices import check_devices, repeatable, resolve_device
 from synthworth.errors import Diverged
+from synthworth.store import Store
 from synthworth.workers import n_workers
 
 if TYPE_CHECKING:

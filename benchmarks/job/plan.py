@@ -192,6 +192,6 @@ def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
 
 
 def prepared(bench: Bench, name: str, dataset: Any) -> Path | None:
-    """Folder of the prepared dataset, or None while it is not there."""
+    """Folder of the prepared dataset, or None while it is not there or not whole."""
     key = digest(data_preparation(name, dataset))
-    return bench.store.path("data", key) if bench.store.has("data", key) else None
+    return bench.store.path("data", key) if bench.store.has("data", key, deep=True) else None

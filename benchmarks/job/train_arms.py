@@ -46,7 +46,7 @@ def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, s
         TrainTask(experiment, arm.spec, number)
         for arm in arms
         for number, key in enumerate(arm.classify_keys)
-        if not bench.store.has("classify", key)
+        if not bench.store.has("classify", key, deep=True)
     ]
     answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
     wall = time.perf_counter() - began
@@ -55,7 +55,7 @@ def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, s
     diverged = {t.spec.run_id: a.diverged for t, a in zip(todo, answers, strict=True) if a.diverged}
     for arm in arms:
         if arm.spec.run_id not in diverged:
-            arm.scores = [read_scores(bench.store.path("classify", key)) for key in arm.classify_keys]
+            arm.scores = [read_scores(bench.store.read("classify", key)) for key in arm.classify_keys]
     return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.request.loggers import LoggerName
 from benchmarks.request.spec import RunSpec
 from data.images import ImageSet
-from synthworth.artifacts import Made, Store
+from synthworth.store import Made, Store
 from synthworth.work import Work
 
 

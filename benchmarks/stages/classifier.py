@@ -9,7 +9,8 @@ from benchmarks.request.remedies import changed_config
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.experiment import Experiment
 from classifiers.registry import classifiers
-from synthworth.artifacts import Made, ensure_folder, write_array, write_json
+from synthworth.artifacts import ensure_folder, write_array, write_json
+from synthworth.store import Made
 from synthworth.work import FitReport
 
 

@@ -18,13 +18,14 @@ from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
 from benchmarks.stages.loggers import make_log
 from data.mixing import SyntheticSet, stream_labels
 from generators.registry import generators
-from synthworth.artifacts import Made, read_array, read_json, write_array, write_bytes, write_json
+from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json
 from synthworth.devices import repeatable
 from synthworth.errors import UserError
 from synthworth.images import from_array
 from synthworth.keys import digest, seed_from
 from synthworth.processes import run_together
 from synthworth.progress import Progress
+from synthworth.store import Made
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:

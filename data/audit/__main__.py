@@ -15,10 +15,11 @@ import tyro
 
 from data.audit.duplicates import THRESHOLD
 from data.registry import datasets
-from synthworth.artifacts import Store, check_writable
+from synthworth.artifacts import check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
+from synthworth.store import Store
 
 PROG = "python -m data.audit"
 

@@ -6,10 +6,11 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from synthworth.errors import DISK_FULL, UserError
+from synthworth.lease import acquire
 from synthworth.progress import Progress
 
 CHUNK = 1 << 20  # bytes
@@ -30,21 +31,14 @@ def checksum(path: Path, algorithm: str) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time makes `path`; another waits, and says so."""
-    from filelock import FileLock, Timeout
-
-    file = path.with_name(f".{path.name}.lock")
-    lock = FileLock(file)
+    lease = acquire(path.with_name(f".{path.name}.lease"), done=lambda: False, what=str(path))
+    assert lease is not None  # nothing but a lease ends the waiting
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.warning("another process is making %s; waiting for it", path)
-        lock.acquire()
-    try:
-        yield
+        with lease:
+            lease.inherit()
+            yield
     finally:
-        lock.release()
-        with suppress(PermissionError):  # Windows keeps a file that somebody waits for
-            file.unlink(missing_ok=True)
+        lease.withdraw()
 
 
 def no_room(error: OSError, path: Path) -> UserError:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,9 +20,10 @@ from data.films.remarks import Remark, Remarks, how_many
 from data.films.table import columns_of
 from data.images import Split, fingerprint_of
 from data.prepared import CACHE_VERSION, METADATA, write_csv, write_index, write_rows
-from synthworth.artifacts import from_json, read_json, write_json, write_table
+from synthworth.artifacts import from_json, write_table
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.sealed import read_sealed, set_aside, write_sealed
 
 if TYPE_CHECKING:
     from data.films.table import FilmTable
@@ -44,6 +49,7 @@ class _GrowingArray:
     def __init__(self, file: Path, shape: Sequence[int], n: int) -> None:
         """Go on after the first `n` images, or begin. What stands after them, half an image say, is cut off."""
         self.shape, self.n = tuple(shape), n
+        self.hash = hashlib.sha256()
         self.handle: BinaryIO = file.open("r+b" if n else "w+b")
         self._write_header()
         self.start = self.handle.tell()
@@ -57,29 +63,56 @@ class _GrowingArray:
         np.lib.format.write_array_header_2_0(self.handle, facts)
 
     def append(self, image: np.ndarray) -> None:
-        self.handle.write(np.ascontiguousarray(image).data)
+        pixels = np.ascontiguousarray(image).data
+        self.handle.write(pixels)
+        self.hash.update(pixels)
         self.n += 1
 
-    def sync(self) -> None:
-        """Wait until all images so far are on disk."""
+    def close(self) -> None:
+        """Close the file."""
+        self.handle.close()
+
+    def sync(self) -> str:
+        """Wait until all images so far are on disk; sha256 of those that came since the last call."""
         self.handle.flush()
         os.fsync(self.handle.fileno())
+        piece, self.hash = self.hash.hexdigest(), hashlib.sha256()
+        return piece
 
     def finish(self) -> None:
         """Say in the header how many there are."""
         self._write_header()
         self.sync()
 
-    def pieces(self) -> Iterator[bytes]:
-        """The pixels, in order, some at a time."""
+    def pieces(self, said: Sequence[tuple[int, str]]) -> Iterator[bytes]:
+        """The pixels, in order, some at a time; `said` are the counts and digests of what was brought to disk.
+
+        Raises
+        ------
+        UserError
+            When the file holds other pixels.
+        """
         self.handle.seek(self.start)
-        while piece := self.handle.read(PIECE):
-            yield piece
+        image = int(np.prod(self.shape))
+        for n, digest_then in said:
+            found, left = hashlib.sha256(), n * image
+            while left and (piece := self.handle.read(min(PIECE, left))):
+                found.update(piece)
+                left -= len(piece)
+                yield piece
+            if found.hexdigest() != digest_then:
+                raise DamagedPixels(
+                    f"{self.handle.name} does not hold the pixels that were decoded. The same command decodes them "
+                    "again"
+                )
 
 
 @dataclass
 class _Journal:
-    """What of the films is safely on disk: `done` films were taken, in order, and `kept` of them are in the arrays.
+    """What of the films is safely on disk.
+
+    `done` films were taken, in order; `kept` has for each array the pieces that it grew by: images, and the sha256 of
+    their pixels.
 
     `remarks` has for each text how many films it is about, and the id of the first.
     """
@@ -87,9 +120,13 @@ class _Journal:
     key: str
     done: int
     shape: list[int] | None
-    kept: dict[str, int]
+    kept: dict[str, list[tuple[int, str]]]
     skipped: list[dict[str, Any]]
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+class DamagedPixels(UserError):
+    """A half-made cache that holds other pixels than were decoded; it is begun anew by the next call."""
 
 
 class FilmCache:
@@ -117,12 +154,23 @@ class FilmCache:
 
     def _resume(self, key: str) -> _Journal:
         file = self.folder / JOURNAL
-        if file.is_file() and (said := read_json(file)).get("key") == key:
+        held = read_sealed(file)
+        if held is not None and (said := json.load(held)).get("key") == key:
             journal = from_json(_Journal, said)
-            sizes = {s: _length(self._file(Split(s))) for s in journal.kept}
-            if all(sizes[s] > n * int(np.prod(journal.shape or ())) for s, n in journal.kept.items()):
+            try:
+                for split in journal.kept:
+                    with closing(self._array(Split(split), journal)) as array:
+                        deque(array.pieces(journal.kept[split]), maxlen=0)
+            except (DamagedPixels, OSError) as error:
+                set_aside(file, str(error))
+            else:
                 return journal
         return _Journal(key, 0, None, {}, [])
+
+    def _array(self, split: Split, journal: _Journal) -> _GrowingArray:
+        """The pixels of a split as far as the journal speaks of them."""
+        assert journal.shape is not None
+        return _GrowingArray(self._file(split), journal.shape, sum(n for n, _ in journal.kept.get(split.value, [])))
 
     def _file(self, split: Split) -> Path:
         return self.folder / f"{split.value}-images.npy"
@@ -165,9 +213,8 @@ class FilmCache:
         else:
             self._check_shape(row, film.shape)
             if split not in self.arrays:
-                self.arrays[split] = _GrowingArray(self._file(split), film.shape, journal.kept.get(split.value, 0))
+                self.arrays[split] = self._array(split, journal)
             self.arrays[split].append(film)
-            journal.kept[split.value] = self.arrays[split].n
             for text in remarks:
                 n, first = journal.remarks.get(text, (0, self.table.ids[row]))
                 journal.remarks[text] = n + 1, first
@@ -192,15 +239,17 @@ class FilmCache:
 
     def checkpoint(self) -> None:
         """Bring what came to disk, then say so in the journal."""
-        for array in self.arrays.values():
-            array.sync()
-        write_json(self.folder / JOURNAL, vars(self.journal))
+        for split, array in self.arrays.items():
+            kept, piece = self.journal.kept.setdefault(split.value, []), array.sync()
+            if came := array.n - sum(n for n, _ in kept):
+                kept.append((came, piece))
+        write_sealed(self.folder / JOURNAL, json.dumps(vars(self.journal)).encode(), sync=True)
         self.seen = time.monotonic()
 
     def close(self) -> None:
         """Close the files; what is not in the journal will be decoded again."""
         for array in self.arrays.values():
-            array.handle.close()
+            array.close()
 
     def publish(self, root: Path) -> None:
         """Write the finished cache into `root`, the index last. To be called when nothing is waiting.
@@ -219,24 +268,33 @@ class FilmCache:
         splits = {}
         for split in (split for split in Split if len(kept.rows(split))):
             part = kept.subset(kept.rows(split))
-            array = self.arrays.get(split) or _GrowingArray(self._file(split), self.journal.shape, len(part))
+            array = self.arrays[split] = self.arrays.get(split) or self._array(split, self.journal)
             array.finish()
             fingerprint = fingerprint_of(
-                array.pieces(), shape=(array.n, *array.shape), labels=part.labels, ids=part.ids, groups=part.groups,
-                classes=part.classes, split=split,
+                self._verified(split), shape=(array.n, *array.shape), labels=part.labels, ids=part.ids,
+                groups=part.groups, classes=part.classes, split=split,
             )  # fmt: skip
             splits[split] = (array.n, fingerprint)
-            array.handle.close()
+            array.close()
             write_rows(root, split, part.labels, part.ids, part.groups, part.attributes)
             write_csv(root / f"{split.value}.csv", columns_of(part))
-            _bring(self._file(split), root / f"{split.value}-images.npy")
         write_table(root / METADATA, columns_of(kept))
         self._log_remarks()
         remarks = {text: how_many(n, first) for text, (n, first) in self.journal.remarks.items()}
         notes = {**kept.notes, **remarks, "skipped": self.journal.skipped}
         facts = {"classes": list(kept.classes), "channels": self.journal.shape[0], "size": self.journal.shape[-1],
                  "multilabel": kept.multilabel, "notes": notes}  # fmt: skip
+        for split in splits:  # last: until they are moved, a kill costs nothing
+            shutil.move(self._file(split), root / f"{split.value}-images.npy")
         write_index(root, splits, facts)
+
+    def _verified(self, split: Split) -> Iterator[bytes]:
+        """The pixels of a split; a file that was changed since ends it, and the next call begins anew."""
+        try:
+            yield from self.arrays[split].pieces(self.journal.kept[split.value])
+        except DamagedPixels as error:
+            set_aside(self.folder / JOURNAL, str(error))
+            raise
 
     def _log_remarks(self) -> None:
         """One line each, with the file of the first film: the log stays on the screen."""
@@ -253,19 +311,3 @@ class FilmCache:
         emptied = [name for name, n in after.items() if before[name] and not n]
         if emptied:
             raise UserError(f"class {emptied[0]!r} has no training film left{lost}. Replace them, or leave it out")
-
-
-def _length(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else 0
-
-
-def _bring(file: Path, to: Path) -> None:
-    """Let a finished file be in two folders, so that a kill before publication costs nothing.
-
-    Where the file system cannot, move it.
-    """
-    try:
-        os.link(file, to)
-    except OSError as error:
-        logger.debug("%s cannot be linked (%s): it is moved", file, error)
-        shutil.move(file, to)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import time
-import zipfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthworth.artifacts import write_bytes
 from synthworth.devices import float32_products, isolated_randomness
-from synthworth.errors import Diverged, UserError
+from synthworth.errors import Diverged
 from synthworth.keys import seed_from
 from synthworth.progress import Progress
+from synthworth.sealed import read_sealed, set_aside, write_sealed
 from synthworth.work import Work
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -75,7 +74,7 @@ def run_steps(
         When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
     """
     file = work.folder / f"{phase}.ckpt"
-    first, spent, history = _restore(file, parts, work.device)
+    first, spent, history = _restore(file, parts, work.device, n_steps=n_steps)
     look, log_every = CHECK_EVERY[work.device.partition(":")[0]], max(1, n_steps // 200)
     began = saved = time.perf_counter()
     stopped, good, bounds = "steps", first, Bounds(history)
@@ -145,16 +144,20 @@ def _agreed(fabric: Any, mine: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(mine), device=fabric.device), reduce_op="sum") > 0)
 
 
-def _restore(file: Path, parts: Mapping[str, Any], device: str) -> tuple[int, float, list[dict[str, float]]]:
-    """Finished steps, seconds spent and loss curve of the checkpoint, whose parts are put back; zeros without one."""
-    if not file.is_file():
+def _restore(
+    file: Path, parts: Mapping[str, Any], device: str, *, n_steps: int
+) -> tuple[int, float, list[dict[str, float]]]:
+    """Finished steps, seconds spent and loss curve of the checkpoint, whose parts are put back; zeros without one.
+
+    One that is not as it was written is named and set aside: steps taken again come to the same end.
+    """
+    held = read_sealed(file)
+    if held is None:
         return 0, 0.0, []
-    if not zipfile.is_zipfile(file):  # what torch.load makes of other bytes depends on the bytes
-        raise UserError(f"checkpoint {file} is not a checkpoint. Delete it to begin this phase again")
-    try:
-        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"checkpoint {file} cannot be read ({error}). Delete it to begin this phase again") from error
+    state: dict[str, Any] = torch.load(held, map_location=device, weights_only=True)
+    if not 0 <= state["step"] <= n_steps:
+        set_aside(file, f"it was written after step {state['step']}, and there are {n_steps}")
+        return 0, 0.0, []
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     return int(state["step"]), float(state["seconds"]), list(state["history"])
@@ -164,4 +167,4 @@ def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, histo
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()
     torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)
-    write_bytes(file, buffer.getbuffer(), sync=False)
+    write_sealed(file, buffer.getbuffer())

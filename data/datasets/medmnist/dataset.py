@@ -18,9 +18,9 @@ from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, 
 from data.downloads.fetch import Remote, fetch
 from data.downloads.files import checksum
 from data.images import ImageSet, Split
-from synthworth.artifacts import Store
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
