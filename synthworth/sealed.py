@@ -55,12 +55,24 @@ def set_aside(file: Path, why: str) -> None:
 
 
 def keep_tensors(file: Path, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Named tensors on the CPU that took long to compute: from `file` where it is whole, else made and written."""
-    from safetensors.torch import load, save
+    """Named tensors on the CPU that took long to compute: from `file` where it is whole, else made and written.
 
-    held = read_sealed(file)
-    if held is not None:
-        return dict(load(held.getvalue()))
+    The file is plain safetensors; its metadata has the sha256 of the same tensors without metadata.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file, save
+
+    if file.is_file():
+        try:
+            with safe_open(file, framework="pt") as held:
+                seal = (held.metadata() or {}).get("sha256")
+            tensors = dict(load_file(file))
+        except SafetensorError as error:
+            set_aside(file, str(error))
+        else:
+            if seal == hashlib.sha256(save(tensors)).hexdigest():
+                return tensors
+            set_aside(file, "it does not hold what was written")
     made = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
-    write_sealed(file, save(made), sync=True)
+    write_bytes(file, save(made, metadata={"sha256": hashlib.sha256(save(made)).hexdigest()}))
     return made
