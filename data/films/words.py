@@ -8,11 +8,11 @@ import unicodedata
 
 def words_of(name: str) -> list[str]:
     """`trainImages_01` -> train, images, 01; in small letters and without accents."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _plain(name))
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", without_accents(name))
     return [word.lower() for word in re.findall(r"[^\W\d_]+|\d+", apart)]
 
 
-def _plain(name: str) -> str:
+def without_accents(name: str) -> str:
     """Latin letters without their accents; others as they are, in one form of Unicode."""
     apart = unicodedata.normalize("NFKD", name)
     return unicodedata.normalize("NFC", re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", apart))

@@ -68,7 +68,7 @@ class Dicom(Folder):
     """
 
     Config = DicomConfig
-    version = 2
+    version = 3
     heard = ("pydicom",)
     licence = "yours"
     citation = ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.class_names import refuse_lookalikes
-from data.datasets.folder.given_splits import read_splits
+from data.datasets.folder.given_splits import note_unused_splits, read_splits
 from data.datasets.folder.other_files import note_other_files
 from data.datasets.folder.repeats import join_rows, left, say_different
 from data.datasets.folder.rows import TABLE_NAMES, Rows, by_patterns, is_image, rows_of_table, rows_of_tree
@@ -315,7 +315,8 @@ class Folder(FilmDataset):
 
         config = self.config
         if rows.splits is None:
-            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed), {}
+            parts = split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed)
+            return parts, note_unused_splits(rows.table.columns if rows.table else {})
         parts, said = read_splits(rows.splits, rows.where)
         for text in said.values():
             logger.warning("%s", text)
