@@ -119,8 +119,8 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
             rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
     except UnicodeError as error:
         raise UserError(
-            f"{path} cannot be read as UTF-8 text ({error}). Save it as CSV UTF-8; where it is of Windows or Western Europe: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+            f"{path} cannot be read as UTF-8 text ({error}). Save it as CSV UTF-8; where it is of Windows or Western "
+            f"Europe: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
         ) from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text with a table in it: {error}") from error
