@@ -18,6 +18,7 @@ MASKS = frozenset({
     "마스크",
 })  # fmt: skip
 GROUND_TRUTH = re.compile(r"ground[ _-]?truth")
+MASK_WORD = re.compile("|".join([*sorted(MASKS), "truth"]), re.IGNORECASE)  # a first look, which is quick
 MASK_FILE = re.compile(rf"(?P<of>.+?)[ _.-]*({'|'.join(sorted(MASKS))}|ground[ _-]?truth)([ _.-]?\d+)?", re.IGNORECASE)
 
 
@@ -43,7 +44,7 @@ def speaks_of_masks(name: str) -> bool:
 
 def masked(stem: str) -> str | None:
     """The film, or the folder, that masks lying beside it belong to: `benign (1)` of `benign (1)_mask_2`."""
-    found = MASK_FILE.fullmatch(stem)
+    found = MASK_FILE.fullmatch(stem) if MASK_WORD.search(stem) else None
     return found["of"] if found else None
 
 
@@ -60,8 +61,11 @@ def masks_among(files: Sequence[str]) -> list[bool]:
     """
     paths = [file.rpartition("/")[::2] for file in files]
     folders = {folder: folder.split("/") if folder else [] for folder, _ in paths}
-    sure = {f for f, parts in folders.items() if any(is_mask_folder(p, inside_a_class=False) for p in parts)}
-    likely = {f for f, parts in folders.items() if any(is_mask_folder(p, inside_a_class=True) for p in parts)}
+    parts = {part for of in folders.values() for part in of}
+    all_words = {part for part in parts if is_mask_folder(part, inside_a_class=False)}
+    last_word = {part for part in parts if is_mask_folder(part, inside_a_class=True)}
+    sure = {folder for folder, of in folders.items() if not all_words.isdisjoint(of)}
+    likely = {folder for folder, of in folders.items() if not last_word.isdisjoint(of)}
     stems = [name.rpartition(".")[0] or name for _, name in paths]
     there = {(folder, stem) for (folder, _), stem in zip(paths, stems, strict=True)}
     films = {stem for folder, stem in there if folder not in likely}

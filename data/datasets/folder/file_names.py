@@ -27,7 +27,7 @@ def note_patients_in_names(ids: Sequence[str], labels: Sequence[str]) -> dict[st
         What the table or the folders say of each; blank where columns do.
     """
     compiled = re.compile(PATTERN)
-    found = [match[1] for name in ids if (match := compiled.search(name))]
+    found = [match[1] for name in ids if (match := compiled.match(name, name.rfind("/") + 1))]
     groups = Counter(found)
     few = max(FEWEST, len(set(labels)) + 1)
     if 2 * len(found) < len(ids) or not few <= len(groups) < len(found):

@@ -57,7 +57,7 @@ def note_unused_splits(columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """A note on columns whose cells are words for splits, train among them; for where splits are taken from none."""
     found = []
     for name, cells in columns.items():
-        given = {SPLIT_WORDS.get(cell.strip().lower()) for cell in cells if not is_blank(cell)}
+        given = {SPLIT_WORDS.get(cell.strip().lower()) for cell in set(cells) if not is_blank(cell)}
         if Split.train in given and None not in given and len(given) > 1:
             found.append(name)
     return {"columns that may hold splits and are not used (--data.split-column)": ", ".join(found)} if found else {}
