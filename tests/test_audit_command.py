@@ -160,3 +160,23 @@ def test_the_view_tells_pneumonia_in_the_nih_films(tmp_path, capsys) -> None:
     assert view["low"] > 0.55
     assert found["near_duplicates"]["n_pairs"] == 0
     assert found["n_duplicate_groups"] == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_all_patients_that_splits_share_are_listed_by_pair(home, tmp_path, capsys, as_json: bool) -> None:
+    for i, (split, who) in enumerate([(s, p) for s in ("train", "val", "test") for p in range(12)]):
+        file = tmp_path / split / "ab"[who % 2] / f"p{who + 7 * (split == 'val') + 20 * (split == 'test')}_{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16), np.uint8)).save(file)
+    flags = ["--data.path", str(tmp_path), "--data.patient-pattern", r"/(p\d+)_", "--home", str(home)]
+    assert guarded(main, [*flags, *(["--json"] if as_json else [])]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[-1].startswith("error: patient 'p")
+    shared = {f"p{i}" for i in range(7, 12)}
+    if as_json:
+        (pairs,) = json.loads(printed.out).values()
+        assert set(pairs) == {"train and val"} and set(pairs["train and val"]) == shared
+    else:
+        head, *listed = printed.out.splitlines()
+        assert head == "patients in train and val, 5:"
+        assert set(map(str.strip, listed)) == shared

@@ -11,8 +11,9 @@ from PIL import Image
 
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.dataset import Folder, FolderConfig
-from data.datasets.folder.folder_names import is_container, is_mask_folder, pieces_of_one
+from data.datasets.folder.folder_names import is_container, pieces_of_one
 from data.datasets.folder.tree import walk
+from data.films.masks import is_mask_folder
 from data.images import Split
 from synthworth.errors import UserError
 

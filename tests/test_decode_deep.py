@@ -219,3 +219,20 @@ def test_garbled_deep_and_paged_files_are_named_and_nothing_else(tmp_path) -> No
                 assert found.dtype == np.uint8
     assert len(messages) > 40
     assert all(str(tmp_path) in message and "\n" not in message for message in messages)
+
+
+@pytest.mark.parametrize("scale", [1e-14, 1e-30, 1e30])
+def test_the_unit_of_real_numbers_does_not_matter(scale: float) -> None:
+    pixels = RAMP.astype(np.float64) * scale
+    assert np.array_equal(window_picture(pixels, WHOLE), TABLE[RAMP])
+    assert not window_picture(np.full((64, 64), scale), WHOLE).any()
+
+
+@pytest.mark.parametrize(("alpha", "said"), [(3, "nowhere opaque"), (254, "nowhere opaque"), (0, "wholly"), (255, "")])
+def test_a_picture_that_is_nowhere_opaque_is_said(tmp_path, alpha: int, said: str) -> None:
+    grey = Image.fromarray((RAMP // 16).astype(np.uint8))
+    Image.merge("LA", [grey, Image.new("L", grey.size, alpha)]).save(tmp_path / "a.png")
+    with listening() as heard:
+        found = decode_film(tmp_path / "a.png", channels=1)
+    assert [one.text.partition(" (")[0] for one in heard] == ([said + " transparent" * (alpha == 0)] if said else [])
+    assert abs(int(found.max()) - alpha) <= 1

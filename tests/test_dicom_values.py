@@ -223,6 +223,18 @@ def test_a_presentation_table_against_the_photometric_is_a_contradiction(
     assert len(said) == 1 and "contradicts itself" in said[0] and shape in said[0]
 
 
+def test_a_presentation_table_is_said_to_be_left_out(tmp_path) -> None:
+    table = lut(list(range(4095, -1, -1)), first=0, bits=12)
+    pixels, said = heard(film(tmp_path / "a.dcm", RAMP, PresentationLUTSequence=[table]))
+    assert np.array_equal(pixels, shown(film(tmp_path / "b.dcm", RAMP)))
+    assert len(said) == 1 and "presentation LUT as a table" in said[0]
+
+
+def test_a_slope_of_any_size_shows_the_film(tmp_path) -> None:
+    plain = shown(film(tmp_path / "a.dcm", RAMP))
+    assert np.array_equal(shown(film(tmp_path / "b.dcm", RAMP, RescaleSlope="1e-30", RescaleIntercept=0)), plain)
+
+
 def test_padding_written_unsigned_is_that_of_signed_values(tmp_path) -> None:
     values = RAMP.astype(np.int16).copy()
     values[:40] = -2000

@@ -168,3 +168,38 @@ def test_words_for_the_validation_split(tmp_path: Path, word: str) -> None:
         (tmp_path / f"{i}.png").touch()
     found = Folder(FolderConfig(path=tmp_path, table=table, split_column="part")).films()
     assert int((found.splits == "val").sum()) == 4
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "gbk", "shift_jis"])
+def test_other_encodings_are_refused_with_what_to_do(tmp_path: Path, encoding: str) -> None:
+    text = {"gbk": "\u80ba", "shift_jis": "\u80ba"}.get(encoding, "M\u00fcller")
+    (tmp_path / "t.csv").write_bytes(f"image,label\n{text},b\n".encode(encoding))
+    with pytest.raises(UserError, match=r"cannot be read as UTF-8 text .*Save it as CSV UTF-8.*iconv -f WINDOWS-1252"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_utf_16_without_its_mark_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("image,label\na,b\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match="looks like UTF-16 without mark"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("t.xlsx", "save it from the spreadsheet as CSV"),
+        ("t.csv.zip", "unpack it first"),
+        ("t.json", "export it as CSV"),
+    ],
+)
+def test_other_kinds_of_tables_are_refused_with_what_to_do(tmp_path: Path, name: str, way: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=f"{name} is none of .*: {way}"):
+        read_table(tmp_path / name)
+
+
+def test_what_is_not_seen_is_no_part_of_a_columns_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("\ufeff\ufeffimage,la\u200bbel \na,b\n".encode())
+    table = read_table(tmp_path / "t.csv")
+    assert table.columns == {"image": ["a"], "label": ["b"]}
+    assert table.column("\u200bimage", flag="--x") == ["a"]

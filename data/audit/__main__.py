@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -20,6 +20,9 @@ from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
 from synthworth.store import Store
+
+if TYPE_CHECKING:
+    from data.splits.leaks import SharedNames
 
 PROG = "python -m data.audit"
 
@@ -77,7 +80,13 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
 
 
 def main(args: Sequence[str]) -> int:
-    """Prepare, audit, print; findings are no failure. Returns the exit code."""
+    """Prepare, audit, print; findings are no failure. Returns the exit code.
+
+    Raises
+    ------
+    SharedNames
+        Where splits share patients, after all of them are printed.
+    """
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
@@ -87,8 +96,13 @@ def main(args: Sequence[str]) -> int:
     from data.audit.report import audit_dataset
     from data.images import Split
     from data.prepared import data_preparation, preparer, read_index
+    from data.splits.leaks import SharedNames
 
-    made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    try:
+        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    except SharedNames as error:
+        _print_shared(error, as_json=options.json)
+        raise
     index: Any = read_index(made.folder)
     sets = {split: dataset.load(made.folder, split) for split in Split if split.value in index["splits"]}
     found = audit_dataset(
@@ -117,6 +131,19 @@ def main(args: Sequence[str]) -> int:
     if options.figure is not None:
         print(f"figure {options.figure}")
     return OK
+
+
+def _print_shared(error: SharedNames, *, as_json: bool) -> None:
+    """All names that splits share, by pair of splits: nothing else of such a dataset can be audited."""
+    from data.splits.leaks import by_pair
+
+    pairs = {" and ".join(pair): names for pair, names in by_pair(error.shared).items()}
+    if as_json:
+        print(json.dumps({f"{error.what}s in more than one split": pairs}, indent=1))
+        return
+    for pair, names in pairs.items():
+        print(f"{error.what}s in {pair}, {len(names)}:")
+        print("\n".join(f"  {name}" for name in names))
 
 
 def _check_figure(file: Path) -> None:

@@ -145,7 +145,7 @@ def _deep_pixels(opened: Any, content: bytes) -> np.ndarray:  # numbers (H, W) o
     colours = found[..., 2::-1]
     if found.shape[2] == 4:
         opaque = found[..., 3:].astype(np.float64) / np.iinfo(found.dtype).max
-        _remark_on_transparency(float(opaque.min()), float(opaque.max()))
+        _remark_on_transparency(float(opaque.min()), float(opaque.max()), opaque=1)
         colours = np.round(colours * opaque).astype(found.dtype)
     return _upright(colours, orientation)
 
@@ -175,13 +175,15 @@ def _over_black(image: Image.Image) -> Image.Image:
         return image
     clear = image.convert("RGBA")
     low, high = clear.getchannel("A").getextrema()
-    _remark_on_transparency(low, high)
+    _remark_on_transparency(low, high, opaque=255)
     return Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear).convert("RGB")
 
 
-def _remark_on_transparency(low: Any, high: Any) -> None:
-    """Say of a picture by its smallest and largest opacity that it is seen in part, or not at all."""
+def _remark_on_transparency(low: Any, high: Any, *, opaque: int) -> None:
+    """Say of a picture by its smallest and largest opacity that it is seen in part, dimly, or not at all."""
     if high == 0:
         remark("wholly transparent (alpha 0), and so black")
     elif low == 0:
         remark("transparent in part (alpha 0), and black there")
+    elif high < opaque:
+        remark("nowhere opaque (alpha), and so darker than it is stored")

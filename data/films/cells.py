@@ -11,12 +11,15 @@ from data.films.blanks import is_blank
 from synthworth.errors import UserError
 
 BAR = "|"
-PLAIN_MARKS = (";", ",", "\n", "\t")  # rarely part of a name
+PLAIN_MARKS = (";", ",", "\n", "\t", "\uff1b", "\uff0c", "\u3001", "\u060c")  # rarely part of a name
 OTHER_MARKS = ("/", "+", "&", "\\")  # often part of one: asked about where a side is a label elsewhere
 WORD_MARKS = (" and ", " ", "_", "-", ":")  # nearly always part of one: where all sides are labels elsewhere
+ANY_MARK = re.compile(r"""<[^<>]*>|[^\w\s.'"()\[\]{}]+|\s\w{1,5}\s""")
+LONGEST = 200  # characters of a label in which marks are looked for
 EVERY = "*"
 MAPPING = re.compile(r"""\{\s*(['"]).*?\1\s*:.*\}""", re.DOTALL)  # {"a": 1}
-NUMBERS = re.compile(r"""\[\s*[01](\.0*)?([\s,]+[01](\.0*)?)+\s*\]""")  # [0, 1, 0]
+NUMBERS = re.compile(r"""\[\s*[01](\.0*)?([\s,]+[01](\.0*)?)+\s*\]|[01](\.0*)?([\s,]+[01](\.0*)?){2,}""")
+"""[0, 1, 0] or 0 1 0"""
 LIST = re.compile(r"""\[.*\]|\(\s*['"].*\)|\{\s*['"].*\}""", re.DOTALL)
 
 
@@ -77,10 +80,16 @@ def joined_by(
         whole = Counter(label for label in among if label not in joined)
         times = whole + Counter(part for parts in joined.values() for part in parts)
         for label, parts in joined.items():
-            by_word = mark in WORD_MARKS
+            by_word = mark not in (*PLAIN_MARKS, *OTHER_MARKS)
             if all(whole[part] for part in parts) if by_word else any(times[part] > 1 for part in parts):
                 return label, mark
     return None
+
+
+def further_marks(labels: Collection[str]) -> list[str]:
+    """Whatever else stands between words of labels: `^`, `<br>`, ` with `; those of more labels go first."""
+    found = Counter(mark for label in labels for mark in set(ANY_MARK.findall(label[:LONGEST])))
+    return [mark for mark, _ in found.most_common()]
 
 
 class Renaming:

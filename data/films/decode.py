@@ -19,7 +19,9 @@ from data.films.windowing import Shares
 from synthworth.errors import UserError
 
 Fit = Literal["crop", "pad", "squash"]
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
+EXTENSIONS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+)
 AHEAD = 4  # films each thread may be ahead of whoever takes them: enough to never wait, too few to fill memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 GREY, RGB = 0, 2  # PNG colour types

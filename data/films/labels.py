@@ -18,16 +18,24 @@ from data.films.cells import (
     PLAIN_MARKS,
     WORD_MARKS,
     Renaming,
+    further_marks,
     is_list,
     is_no_label,
     joined_by,
     parts_of,
 )
 from data.films.label_options import LabelConfig
+from data.films.label_words import (
+    MARKS,
+    NOTHING,
+    UNCERTAIN,
+    are_measurements,
+    is_minus_one_a_code,
+    is_uncertain,
+    to_number,
+)
 from synthworth.errors import UserError
 
-MARKS = {"true": 1, "yes": 1, "y": 1, "t": 1, "false": 0, "no": 0, "n": 0, "f": 0}
-UNCERTAIN = frozenset({"uncertain", "unsure", "equivocal", "indeterminate", "?"})
 CHOICES = "zeros, ones or drop"
 
 Where = Callable[[int], str]
@@ -105,6 +113,9 @@ def read_cells(cells: Sequence[str], config: LabelConfig, *, where: Where, table
             n_other += 1
             dropped[i] = config.others == "drop"
     notes = read.notes | ({f"labels not declared ({_became(config.others)})": n_other} if n_other else {})
+    none = [name for name in classes if plain_name(name) in NOTHING]
+    if multi and table and none and not config.classes:
+        notes["labels that count as findings, and may mean none of them (--data.negative)"] = ", ".join(none)
     as_lists = read.merged or (table and any(map(is_list, distinct)))
     return Labels(classes, marks, multi, dropped, notes, as_lists)
 
@@ -137,7 +148,7 @@ def _refuse_joined(cells: Sequence[str], config: LabelConfig, *, multi: bool, wh
     parts = {cell: parts_of(cell, _separators(config, multi=multi)) for cell in dict.fromkeys(cells)}
     among = {part for found in parts.values() for part in found}
     plain = {part for cell, found in parts.items() if not is_list(cell) for part in found} - known
-    marks = PLAIN_MARKS if config.separator else (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS)
+    marks = PLAIN_MARKS if config.separator else (*PLAIN_MARKS, *OTHER_MARKS, *WORD_MARKS, *further_marks(plain))
     sure: tuple[str, ...] = () if config.separator or not multi else PLAIN_MARKS
     if sure and any(BAR in cell for cell in cells):
         sure = tuple(mark for mark in sure if mark != ",")  # between bars a comma may belong to a name
@@ -213,18 +224,20 @@ class _Reader:
             self.of = {c: list(dict.fromkeys(whole.get(n, n) for n in found)) for c, found in self.of.items()}
 
     def _settle_uncertain(self) -> None:
-        words = {n for found in self.of.values() for n in found if n.lower() in UNCERTAIN} - self.declared
+        names = {n for found in self.of.values() for n in found}
+        words = {n for n in names if is_uncertain(n, names)} - self.declared
         if words:
             cells = [cell for cell, found in self.of.items() if words & set(found)]
             self._settle("uncertain", cells, f"has label {min(words)!r}", zeros=[] if self.multi else None, ones=None)
-        value = {name: _number(name) for found in self.of.values() for name in found}
-        signs = set(value.values())
-        blanks = any(not found for found in self.of.values()) or self.leave
-        if -1 in signs and signs <= {-1, 0, 1} and (0 in signs or blanks) and not self.declared & set(value):
+        value = {name: to_number(name) for found in self.of.values() for name in found}
+        blanks = any(not found for found in self.of.values()) or bool(self.leave)
+        if is_minus_one_a_code(value.values(), blanks=blanks) and not self.declared & set(value):
             cells = [cell for cell, found in self.of.items() if any(value.get(n) == -1 for n in found)]
             of = {number: [name] for name, number in value.items()}
-            said = f"has label {of[-1][0]!r} beside 0 and 1"
-            self._settle("uncertain", cells, said, zeros=of.get(0), ones=of.get(1))
+            others = " and ".join(f"{number:g}" for number in sorted(set(value.values()) - {-1}))
+            said = f"has label {of[-1][0]!r} beside {others}"
+            zeros, ones = (of.get(0), of.get(1)) if set(of) <= {-1, 0, 1} else (None, None)
+            self._settle("uncertain", cells, said, zeros=zeros, ones=ones)
 
     def _settle(
         self, kind: str, cells: list[str], said: str, *, zeros: list[str] | None, ones: list[str] | None
@@ -255,20 +268,29 @@ def _became(choice: str) -> str:
 def _classes(names: Iterable[str], config: LabelConfig, *, multi: bool) -> tuple[str, ...]:
     """All names, sorted; two that are spelled almost alike are asked about."""
     found = tuple(sorted(names, key=_numbers_first))
+    if are_measurements(found):
+        raise UserError(
+            f"{len(found)} labels are numbers with decimals, {found[0]} for one: measurements, it seems, and no "
+            "classes. Name the column of classes by --data.label-column, or declare these in --data.classes"
+        )
     spelled: dict[str, str] = {plain_name(name): name for name in config.negative} if multi else {}
     for name in found:
         twin = spelled.setdefault(plain_name(name), name)
         if twin != name and len(name) > 1:
             raise UserError(
-                f"labels {twin!r} and {name!r} differ in capitals or blanks alone. If they are one: --data.rename "
-                f"{f'{twin}={name}'!r}; if not, declare both in --data.classes"
+                f"labels {twin!r} and {name!r} differ in capitals or blanks alone, or in as little. If they are one: "
+                f"--data.rename {f'{twin}={name}'!r}; if not, declare both in --data.classes"
             )
     return found
 
 
 def plain_name(name: str) -> str:
-    """A name of a class without what two spellings of one name may differ in: capitals, blanks, `_`, ligatures."""
-    return re.sub(r"[\s_]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
+    """A name of a class without what two spellings of one name may differ in.
+
+    That is capitals, blanks, `_` and hyphens between words, a closing dot, ligatures, and what is not seen at all.
+    """
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    return re.sub(r"[\s_]+|(?<=\w)-(?=\w)", " ", seen).strip().rstrip(".,;:").rstrip().casefold()
 
 
 def read_columns(columns: Sequence[Sequence[str]], config: LabelConfig, *, where: Callable[[int, str], str]) -> Labels:
@@ -357,17 +379,10 @@ def _mark(cell: str) -> int | str | None:
     word = cell.strip().lower()
     if is_blank(word):
         return "blank"
-    if word in UNCERTAIN or word == "u" or _number(word) == -1:
+    if word in UNCERTAIN or word == "u" or to_number(word) == -1:
         return "uncertain"
-    number = MARKS.get(word, _number(word))
+    number = MARKS.get(word, to_number(word))
     return int(number) if number in (0, 1) else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _whole(name: str) -> str:

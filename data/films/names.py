@@ -12,11 +12,11 @@ from typing import Any
 
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
+from data.films.masks import speaks_of_masks
 from data.images import Split
 from data.splits.words import SPLIT_WORDS
 
 ENDINGS = (*sorted(EXTENSIONS), ".dcm", ".dicom")
-MASKS = re.compile(r"(?<![a-z])(masks?|segmentations?|annotations?|ground.?truth)(?![a-z])", re.IGNORECASE)
 NUMBER = re.compile(r"([0-9]{1,30})(?:\.0+)?")
 OTHER_NAME = "found under another name"
 SHOWN = 3
@@ -157,7 +157,7 @@ class _Finder:
     def _may_be(self, f: int, name: Parts) -> bool:
         """Whether the folders of a file do not speak against a name: another split's, or masks."""
         folders = self.files[f][:-1]
-        mask = any(map(MASKS.search, folders)) and not any(map(MASKS.search, name))
+        mask = any(map(speaks_of_masks, folders)) and not any(map(speaks_of_masks, name))
         said, lies = _splits_in(name[:-1]), _splits_in(folders)
         return not mask and not (said and lies and not said & lies)
 

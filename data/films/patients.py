@@ -9,25 +9,41 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from data.films.blanks import is_blank
+from data.films.words import without_accents
 from synthworth.errors import UserError
 
 ABOUT = "(anon|anonymi[sz]ed|deidentified|src|source|dicom|original|unique|new|old)*"
-NUMBER = "(id|ids|uid|uuid|number|num|no|nr|key|hash|code|identifier|index|idx|name|anon|anonymi[sz]ed)*"
-PATIENTS = re.compile(
-    f"{ABOUT}(patients?|pat|pt|ptid|pid|subjects?|subj|participants?|persons?|mrn|empi|medicalrecord|rid){NUMBER}"
-    "|id(of)?(patient|subject|participant|person)"
+NUMBER = (
+    "(id|ids|uid|uuid|number|num|no|nr|key|hash|code|identifier|index|idx|name|anon|anonymi[sz]ed|nummer|numero|codigo|"
+    "nome|номер|编号|编码|号|番号|번호)*"
 )
+BEFORE = "(ids?|uid|code|codigo|key|hash|numero|nummer|name|nome)"
+WHO = (
+    "patients?|pat|pt|ptid|pid|subjects?|subj|participants?|persons?|mrn|empi|medicalrecord|rid|"
+    "hospital(number|no|nr)|nhs(number|no)|uhid|personnummer|studysubject|"
+    "patiente|patienten|patientin|pacientes?|paziente|pazienti|pasien|hasta(id|no)|pacjent|пациент|пациента|患者|病人|환자"
+)
+PATIENTS = re.compile(f"{ABOUT}({WHO}){NUMBER}|{BEFORE}(of|de|del|do|da|du)?({WHO})")
 """Columns that name patients, in small letters and without anything between: the first of a table is taken."""
 FINER = re.compile(
     f"{ABOUT}(lesions?|tumou?rs?|nodules?|cases?|stud(y|ies)|accession|acc|exams?|examinations?|encounters?|visits?|"
     "hadm|stay|series|sessions?|scans?|volumes?|videos?|clips?|sequences?|slides?|wsi|specimens?|biops(y|ies)|samples?|"
-    f"donors?|individuals?|animals?|mouse|users?|clients?|groups?|famil(y|ies)|eyes?|knees?)(instance)?{NUMBER}"
+    f"donors?|individuals?|animals?|mouse|users?|clients?|groups?|famil(y|ies)|eyes?|knees?|records?|pseudonyms?|pseudo|"
+    f"hn|urn?)(instance)?{NUMBER}|ids?|uid|identifier|name"
 )
 """Columns that may stand for a patient, or for less or more than one: they are named, never taken unasked."""
-NOBODY = frozenset({"unknown", "unk", "anonymous", "anon", "anonymized", "anonymised", "?", "-", "--", "."})
+NOBODY = frozenset({
+    "unknown", "unk", "anonymous", "anon", "anonymized", "anonymised", "deidentified", "de-identified", "unidentified",
+    "redacted", "removed", "withheld", "hidden", "unspecified", "not known", "not recorded", "not given",
+    "not provided", "no id", "noid", "tbd", "nil", "void", "xxx", "xxxx", "?", "??", "???", "-", "--", "---", "—", ".",
+    "...", "*",
+    "desconocido", "desconhecido", "inconnu", "inconnue", "unbekannt", "sconosciuto", "onbekend", "неизвестно", "未知",
+    "不明", "无", "無", "없음",
+})  # fmt: skip
 UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]")
 AS_TEXT = re.compile('(?:="|\')(.+?)"?')
 FLOAT = re.compile(r"(\+?\d+)([.,]0*)?")
+THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.0*)?")
 SHORTENED = re.compile(r"\d+([.,]\d+)?e\+\d+", re.IGNORECASE)
 NUMBERED = re.compile(r"(\D*?)0*(\d+)(\.0+)?")
 FEWEST = 3  # patients: a column of fewer values tells no patients apart that could be split
@@ -36,8 +52,8 @@ N_ROWS = 3
 
 
 def plain_name(column: str) -> str:
-    """A column's name in small letters, without spaces, dots, underscores or hyphens."""
-    return re.sub(r"[\W_]+", "", column.lower())
+    """A column's name in small letters, without accents, spaces, dots, underscores or hyphens."""
+    return re.sub(r"[\W_]+", "", without_accents(column).lower())
 
 
 def patient_column(columns: Mapping[str, Sequence[str]], *, first: Sequence[str] = ()) -> str | None:
@@ -95,8 +111,9 @@ def one_name_each(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """The patient of each image, under one name however a table writes him.
 
-    `7` and `7.0` are `7`. Where a table has both, `7`, `007` and ` 7 ` are `7`, and `P7`, `p07` are the
-    shortest of their spellings; a table that writes each patient in one way keeps its names, zeros and all.
+    `7` and `7.0` are `7`, and `1,000` is `1000`. Where a table has both, `7`, `007` and ` 7 ` are `7`, and `P7`, `p07`,
+    `P-7` are the shortest of their spellings; a table that writes each patient in one way keeps its names, zeros and
+    all.
 
     Returns
     -------
@@ -157,7 +174,7 @@ def is_nobody(text: str) -> bool:
 
 
 def whole_number(text: str) -> str:
-    """`7` of `7.0` and `+7`, as spreadsheets and pandas write a number; any other text as it is.
+    """`7` of `7.0` and `+7`, `1000` of `1,000`, as programs write a number; any other text as it is.
 
     Raises
     ------
@@ -166,6 +183,8 @@ def whole_number(text: str) -> str:
     """
     if SHORTENED.fullmatch(text):
         raise ValueError("was shortened by a spreadsheet, and several may have become one; export the column as text")
+    if THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     found = FLOAT.fullmatch(text)
     return found[1].lstrip("+") if found else text
 
@@ -178,9 +197,9 @@ def _plain(cell: str) -> str:
 
 
 def _key(text: str) -> str:
-    """The same for every way to write a patient: capitals and the zeros before a closing number do not count."""
+    """The same for every way to write a patient: capitals, and what stands before a closing number, do not count."""
     found = NUMBERED.fullmatch(text.casefold())
-    return f"{found[1]}\0{found[2]}" if found else text.casefold()
+    return f"{found[1].rstrip(' _-.#:')}\0{found[2]}" if found else text.casefold()
 
 
 def _partition(cells: Sequence[str]) -> list[int]:

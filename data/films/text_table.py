@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import threading
+import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from synthworth.errors import UserError
 DELIMITERS = (",", ";", "\t", "|")
 TEXT_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt")
 GZIP, PARQUET = ".gz", ".parquet"
+WAYS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), ": save it from the spreadsheet as CSV (UTF-8)")
+WAYS |= dict.fromkeys((".zip", ".bz2", ".xz", ".7z", ".zst", ".tar", ".tgz", ".rar"), ": unpack it first")
+WAYS |= dict.fromkeys((".json", ".jsonl", ".xml", ".mat", ".pkl", ".feather", ".dta", ".sav"), ": export it as CSV")
 LONGEST_CELL = 1 << 28  # characters; Python's csv stops at 131,072, and a mask as text is longer
 LOOKED_AT = 200  # rows from which the delimiter is told
 GZIP_MARK = b"\x1f\x8b"
@@ -51,7 +55,7 @@ class Table:
         UserError
             When it is missing, or is not one; the message names the flag to change and the columns there are.
         """
-        name = name.strip()
+        name = _seen(name)
         if name in self.torn:
             raise UserError(f"{self.path} {self.torn[name]} ({flag})")
         if name not in self.columns:
@@ -81,7 +85,8 @@ def read_table(path: Path) -> Table:
     elif suffix in ("", *TEXT_EXTENSIONS):
         table = _read_text(path, "\t" if suffix in (".tsv", ".tab") else ",")
     else:
-        raise UserError(f"{path} is none of {', '.join(TEXT_EXTENSIONS)} (or one of these with {GZIP}) and {PARQUET}")
+        kinds = f"{', '.join(TEXT_EXTENSIONS)} (or one of these with {GZIP}) and {PARQUET}"
+        raise UserError(f"{path} is none of {kinds}{WAYS.get(Path(name).suffix, '')}")
     if not len(table):
         raise UserError(f"{path} holds no row")
     return table
@@ -112,10 +117,17 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
         with _long_cells():
             delimiter = _tell(lines, delimiter)
             rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
-    except (UnicodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except UnicodeError as error:
+        raise UserError(
+            f"{path} cannot be read as UTF-8 text ({error}). Save it as CSV UTF-8; where it is of Windows or Western "
+            f"Europe: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+        ) from error
+    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text with a table in it: {error}") from error
     if not rows:
         raise UserError(f"{path} holds no row")
+    if any("\0" in cell for cell in rows[0]):
+        raise UserError(f"{path} cannot be read as UTF-8 text: it looks like UTF-16 without mark. Save as UTF-8")
     return rows
 
 
@@ -162,13 +174,18 @@ def _tell(lines: Sequence[str], default: str) -> str:
 
 def _read_text(path: Path, delimiter: str) -> Table:
     header, *body = read_rows(path, delimiter=delimiter)
-    names = [name.strip() for name in header]
+    names = [_seen(name) for name in header]
     for number, row in enumerate(body, start=1):
         while len(row) > len(names) and not row[-1].strip():
             row.pop()
         if len(row) != len(names):
             raise UserError(f"{path}, row {number}: {len(row)} cells under {len(names)} column names")
     return _of_columns(path, [(name, [row[i].strip() for row in body]) for i, name in enumerate(names)])
+
+
+def _seen(name: str) -> str:
+    """A column's name without blanks and unseen marks (a second byte order mark, say) around it."""
+    return "".join(c for c in name if unicodedata.category(c) != "Cf").strip()
 
 
 def _read_parquet(path: Path) -> Table:
@@ -180,7 +197,7 @@ def _read_parquet(path: Path) -> Table:
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}") from error
     cells = ([_text(cell) for cell in column.to_pylist()] for column in table.columns)
-    return _of_columns(path, [(str(name).strip(), of) for name, of in zip(table.column_names, cells, strict=True)])
+    return _of_columns(path, [(_seen(str(name)), of) for name, of in zip(table.column_names, cells, strict=True)])
 
 
 def _of_columns(path: Path, found: Sequence[tuple[str, list[str]]]) -> Table:

@@ -43,7 +43,7 @@ def ramp(values: np.ndarray, counts: np.ndarray, shares: Shares) -> np.ndarray: 
     low, high = _percentiles(values, counts, shares)
     if high <= low:
         low, high = _percentiles(values, counts, WHOLE)
-    rising: np.ndarray = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+    rising: np.ndarray = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     return rising
 
 

@@ -22,12 +22,21 @@ class SharedName:
     splits: tuple[str, ...]
 
 
+class SharedNames(UserError):
+    """Splits share names. The message counts them by pair of splits and names the first few; `shared` has them all."""
+
+    def __init__(self, shared: Sequence[SharedName], *, what: str) -> None:
+        super().__init__(f"{_told(shared, what)}; the splits must be apart by patient")
+        self.shared = tuple(shared)
+        self.what = what
+
+
 def refuse_leaks(sets: Mapping[Split, ImageSet]) -> None:
     """Refuse splits that share an image id or a patient.
 
     Raises
     ------
-    UserError
+    SharedNames
         Naming one example, and where there are more all pairs of splits that share some: how many, and the first few.
     """
     refuse_shared({split: images.ids for split, images in sets.items()}, what="image")
@@ -39,12 +48,12 @@ def refuse_shared(names: Mapping[Split, Sequence[str]], *, what: str) -> None:
 
     Raises
     ------
-    UserError
+    SharedNames
         Naming one example, and where there are more all pairs of splits that share some: how many, and the first few.
     """
     shared = _shared(names)
     if shared:
-        raise UserError(f"{_told(shared, what)}; the splits must be apart by patient")
+        raise SharedNames(shared, what=what)
 
 
 def by_pair(shared: Sequence[SharedName]) -> dict[tuple[str, str], list[str]]:

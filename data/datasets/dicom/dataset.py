@@ -68,7 +68,7 @@ class Dicom(Folder):
     """
 
     Config = DicomConfig
-    version = 2
+    version = 3
     heard = ("pydicom",)
     licence = "yours"
     citation = ""
@@ -173,7 +173,7 @@ class Dicom(Folder):
         config, root = self.config, self._root()
         return self._listed_rows(
             find=self._find,
-            tree=lambda: _films_below(root),
+            tree=lambda: walk(root, is_film),
             folders=lambda: rows_of_folders(
                 root,
                 declared=config.classes,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from data.datasets.dicom.elements import number, word
+from data.datasets.dicom.elements import is_given, number, word
 from data.datasets.dicom.stored import values_of
 from data.datasets.dicom.voi import brightness, depth, to_real
 from data.films.remarks import remark
@@ -73,6 +73,8 @@ def to_uint8(
 def _is_inverted(header: Dataset) -> bool:
     """Whether small values are bright: by PhotometricInterpretation, also where the presentation LUT says otherwise."""
     photometric, shape = word(header, "PhotometricInterpretation"), word(header, "PresentationLUTShape")
+    if is_given(header, "PresentationLUTSequence"):
+        remark("the header has a presentation LUT as a table, which is not applied")
     if SHAPES.get(shape, photometric) != photometric:
         remark(f"the header contradicts itself: {photometric} with PresentationLUTShape {shape}; {photometric} counts")
     return photometric == "MONOCHROME1"

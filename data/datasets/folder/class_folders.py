@@ -11,18 +11,20 @@ from typing import Any, NoReturn
 
 from data.datasets.folder.folder_names import (
     are_people,
+    copied,
     is_container,
     is_magnification,
-    is_mask_folder,
     is_series,
-    masked,
+    is_split_elsewhere,
     pieces_of_one,
     split_of,
 )
+from data.datasets.folder.other_files import other_kinds
 from data.datasets.folder.rows import TABLE_NAMES, Rows, is_image
 from data.datasets.folder.tables_beside import name_tables, tables_beside
 from data.datasets.folder.tree import hidden_folders, subfolders, walk
 from data.films.dataset import stat_films
+from data.films.masks import is_mask_folder, masked
 from data.images import Split
 from synthworth.errors import UserError
 
@@ -61,12 +63,18 @@ class _Found:
             notes["folders beside the splits, left out"] = ", ".join(
                 f"{k} ({n} images)" for k, n in self.beside.items()
             )
-        deeper = [f"{name}/{sub}" for name, subs in self.inner.items() if len(subs) > 1 for sub in sorted(subs)]
+        people = next((names for _, names in sorted(self.levels.items()) if are_people(names)), set())
+        told = {name: sorted(subs - people - {""}) for name, subs in self.inner.items()}
+        deeper = [
+            f"{name}/{sub}"
+            for name, subs in told.items()
+            if len(subs) > 1 or ("" in self.inner[name] and any(map(_is_plain, subs)))
+            for sub in subs
+        ]
         if deeper:
             notes["folders inside classes, not told apart"] = _named(deeper)
-        people = [names for _, names in sorted(self.levels.items()) if are_people(names)]
         if people:
-            notes["folders inside classes that may be patients (--data.patient-pattern)"] = _named(sorted(people[0]))
+            notes["folders inside classes that may be patients (--data.patient-pattern)"] = _named(sorted(people))
         if tables := tables_beside(self.root, depth=2):
             notes["tables that lie beside and are not read (--data.table)"] = name_tables(tables, self.root)
         return notes
@@ -135,6 +143,12 @@ def _splits_among(tops: Sequence[Path], found: _Found) -> list[Path]:
     others = {top: n for top in tops if top not in splits and (n := len(walk(top, found.wanted).files))}
     names = _named([top.name for top in splits])
     if Split.train in given and given & {Split.val, Split.test}:
+        if Split.test not in given and others:
+            raise UserError(
+                f"no image is in the test split: {root} holds {names}, and beside them "
+                f"{_named([top.name for top in others])}. If one of these is the test, call it test; if not, move them "
+                "away, and val is the test"
+            )
         found.beside = {top.name: n for top, n in others.items()}
         return list(splits)
     if others:
@@ -179,6 +193,11 @@ def _refuse_containers(bases: Mapping[Path, Sequence[Path]], found: _Found) -> N
             classes=names,
             inside=odd,
         )
+    beside = {name.casefold() for name in names}
+    copies = [name for name in names if (of := copied(name)) and of.strip().casefold() in beside]
+    if copies:
+        what = f"{_where(found.root, bases)} {_named(copies)} beside {_named([str(copied(name)) for name in copies])}"
+        _refuse(found.root, f"{what}, as a copy is. Move it away", found, classes=names)
     if is_series(names):
         what = f"{_where(found.root, bases)} {len(names)} numbered folders ({_named(names)}): one a patient, it seems"
         _refuse(found.root, f"{what}, not one a class", found, classes=names)
@@ -196,7 +215,11 @@ def _refuse_inside_out(bases: Mapping[Path, Sequence[Path]], subs: Mapping[Path,
     words = sorted({sub for inner in subs.values() for sub in inner if split_of(sub)})
     if Split.train in map(split_of, words):
         way = "SPLIT/CLASS is read, not CLASS/SPLIT: move them, or name the images in a table with a split column"
-        way = f"Point --data.path at {next(iter(subs))}" if len(subs) == 1 else way
+        whole = [
+            top for top, inner in subs.items() if any(split_of(sub) and _holds_classes(top / sub) for sub in inner)
+        ]
+        if len(subs) == 1 or whole:
+            way = f"Point --data.path at {[*whole, *subs][0]}"
         raise UserError(f"{where} {_named(names)}, and splits lie inside ({_named(words)}). {way}")
     union = sorted(set().union(*subs.values()))
     if len(names) == 1 and len(union) > 1:
@@ -218,6 +241,10 @@ def _is_plain(name: str) -> bool:
     return is_container(name) or is_mask_folder(name, inside_a_class=True)
 
 
+def _holds_classes(folder: Path) -> bool:
+    return sum(not _is_plain(sub.name) for sub in subfolders(folder)) > 1
+
+
 def _where(root: Path, bases: Mapping[Path, Sequence[Path]]) -> str:
     if list(bases) == [root]:
         return f"{root} holds"
@@ -235,7 +262,9 @@ def _refuse(
         advice.append(f"{name_tables(tables, root)} {lies} beside: name {it} by --data.table")
     below = {top: [sub.name for sub in subfolders(top) if not _is_plain(sub.name)] for top in inside}
     full = [top for top, subs in below.items() if len(subs) > 1]
-    if full and all(split_of(sub) for top in full for sub in below[top]):
+    if any(is_split_elsewhere(top.name) for top in inside):
+        advice.append("folders of splits are called train, val and test here: rename them")
+    elif full and all(split_of(sub) for top in full for sub in below[top]):
         said = f"splits lie inside {_named([top.name for top in full])}"
         advice.append(f"{said}: with classes in them, point --data.path at {full[0]}")
     elif len(full) == 1:
@@ -243,8 +272,11 @@ def _refuse(
     elif full:
         lie = sorted(set().union(*below.values()))
         advice.append(f"inside lie {_named(lie)}: bring each together in one folder a class")
-    if not tables and not full:
-        advice.append("put the images into one folder a class, or name them in a table (--data.table)")
+    if not advice:
+        advice.append(
+            "put the images into one folder a class, name them in a table (--data.table), or find the class in their "
+            "paths (--data.label-pattern)"
+        )
     if len(classes) > 1:
         declared = f"--data.classes {' '.join(map(_quoted, classes))}"
         said = declared if len(classes) <= N_NAMED * 2 else "declare all of them by --data.classes"
@@ -274,13 +306,14 @@ def _take_classes(base: Path, found: _Found, *, split: str) -> None:
         films = _without_masks(tree.files, folder)
         found.n_masks += len(tree.files) - len(films)
         if not films:
-            what = "masks alone" if tree.files else "no image"
+            kinds = other_kinds(folder)
+            what = "masks alone" if tree.files else f"no image{f', but other files: {kinds}' if kinds else ''}"
             raise UserError(f"class folder {folder} holds {what}; put images into it, or take it away")
         for parent in set(map(os.path.dirname, films)):
-            for depth, name in enumerate(Path(parent).relative_to(folder).parts):
+            parts = Path(parent).relative_to(folder).parts
+            found.inner[folder.name].add(parts[0] if parts else "")
+            for depth, name in enumerate(parts):
                 found.levels[depth].add(name)
-                if not depth and not _is_plain(name):
-                    found.inner[folder.name].add(name)
         found.files += films
         found.labels += [folder.name] * len(films)
         found.splits += [split] * len(films)

@@ -21,6 +21,6 @@ def refuse_lookalikes(classes: Sequence[str], *, declared: Sequence[str] = ()) -
         other = first.setdefault(plain_name(name), name)
         if other != name and not {other, name} <= set(declared):
             raise UserError(
-                f"classes {other!r} and {name!r} differ in capitals or blanks alone. Write them in one way, or declare "
-                "that they are two: --data.classes"
+                f"classes {other!r} and {name!r} differ in capitals or blanks alone, or in as little. Write them in "
+                "one way, or declare that they are two: --data.classes"
             )

@@ -12,12 +12,12 @@ import numpy as np
 
 from data.datasets.folder.class_folders import rows_of_folders
 from data.datasets.folder.class_names import refuse_lookalikes
-from data.datasets.folder.given_splits import read_splits
+from data.datasets.folder.given_splits import note_unused_splits, read_splits
 from data.datasets.folder.other_files import note_other_files
 from data.datasets.folder.repeats import join_rows, left, say_different
 from data.datasets.folder.rows import TABLE_NAMES, Rows, by_patterns, is_image, rows_of_table, rows_of_tree
 from data.datasets.folder.tables_beside import name_tables, tables_beside
-from data.datasets.folder.tree import walk
+from data.datasets.folder.tree import Tree, walk
 from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmDataset, check_sizes, digest_stats
@@ -223,7 +223,7 @@ class Folder(FilmDataset):
         config, root = self.config, self._root()
         return self._listed_rows(
             find=lambda names: find_files(names, root=root, listing=lambda: walk(root, is_image).files),
-            tree=lambda: walk(root, is_image).files,
+            tree=lambda: walk(root, is_image),
             folders=lambda: rows_of_folders(root, declared=config.classes),
         )
 
@@ -231,7 +231,7 @@ class Folder(FilmDataset):
         self,
         *,
         find: Callable[[Sequence[str]], Found],
-        tree: Callable[[], Sequence[Path]],
+        tree: Callable[[], Tree],
         folders: Callable[[], Rows],
         uid_columns: Sequence[str] = (),
     ) -> Rows:
@@ -265,7 +265,7 @@ class Folder(FilmDataset):
                 rows = replace(rows, said={"rows that a joined table does not know": unmatched, **rows.said})
         else:
             self._refuse_table_options(root)
-            rows = rows_of_tree(root, sorted(tree())) if config.label_pattern else folders()
+            rows = rows_of_tree(root, tree()) if config.label_pattern else folders()
         return by_patterns(rows, label=config.label_pattern, split=config.split_pattern, only=config.only)
 
     def _refuse_table_options(self, path: Path) -> None:
@@ -315,7 +315,8 @@ class Folder(FilmDataset):
 
         config = self.config
         if rows.splits is None:
-            return split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed), {}
+            parts = split_by_patient(patients, labels, fractions=config.fractions, seed=config.seed)
+            return parts, note_unused_splits(rows.table.columns if rows.table else {})
         parts, said = read_splits(rows.splits, rows.where)
         for text in said.values():
             logger.warning("%s", text)

@@ -1,46 +1,44 @@
-"""What a folder's or a file's name says of it: a split, a mere container, masks, or nothing."""
+"""What a folder's name says of it: a split, a mere container, a copy, people, or nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
+from data.datasets.folder.container_words import CONTAINERS, SPLITS
+from data.films.masks import MASKS
+from data.films.words import words_of
 from data.images import Split
 from data.splits.words import SPLIT_WORDS
 
-CONTAINERS = frozenset({
-    "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "film", "films", "frame",
-    "frames", "slice", "slices", "scan", "scans", "data", "dataset", "datasets", "file", "files", "raw", "png", "pngs",
-    "jpg", "jpgs", "jpeg", "jpegs", "bmp", "tif", "tiff", "tiffs", "dcm", "dicom", "dicoms", "input", "inputs",
-    "output", "outputs", "original", "originals", "augmented", "augmentation", "preprocessed", "processed", "resized",
-    "cropped", "trainset", "testset", "valset", "trainval", "traindata", "testdata", "valdata", "unlabeled",
-    "unlabelled", "thumbnails", "thumbs", "pred", "preds", "prediction", "predictions",
-})  # fmt: skip
-"""Words that say that images are there, not which."""
-MASKS = frozenset({
-    "mask", "masks", "segmentation", "segmentations", "seg", "segs", "groundtruth", "gt", "label", "labels",
-    "annotation", "annotations", "contour", "contours",
-    "heatmap", "heatmaps", "overlay", "overlays",
-})  # fmt: skip
 NUMBERED = frozenset({
     "part", "fold", "batch", "chunk", "shard", "split", "set", "subset", "folder", "dir", "volume", "vol", "disk",
     "disc", "archive", "box", "client", "site", "hospital", "center", "centre", "institution", "patient", "patients",
-    "pat", "sub", "subject", "subj", "case", "study", "series", "session", "visit", "id", "mrn",
+    "pat", "sub", "subject", "subj", "case", "study", "series", "session", "visit", "id", "mrn", "cv", "run", "round",
+    "trial", "epoch", "iter", "kfold", "paciente", "pacientes", "paziente", "patiente", "patientin",
 })  # fmt: skip
 """Words that, with a number after them, count pieces or people."""
 BESIDE = frozenset({
     "set", "sets", "dir", "folder", "folders", "new", "all", "only", "final", "full", "the", "of", "and",
 })  # fmt: skip
 """Words that add nothing to the others."""
-MASK_FILE = re.compile(
-    r"(?P<of>.+?)[ _.-]*(masks?|segs?|segmentations?|ground[ _-]?truth|gt|annotations?|labels?)([ _.-]?\d+)?",
-    re.IGNORECASE,
-)
 SIZE = re.compile(r"\d+ ?(px|p)?( ?x ?\d+( ?px)?|px)", re.IGNORECASE)
 DATE = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
 MAGNIFIED = re.compile(r"\d+ ?x", re.IGNORECASE)
+CODE = re.compile(
+    r"\d+(\.\d+){3,}|\{?[0-9a-f]{8,}(-[0-9a-f]+)*\}?|[a-z]{2,}(-[a-z0-9]{2,})+-(?=\d*[a-z]*\d)[a-z0-9]{4,}",
+    re.IGNORECASE,
+)
+COPY = re.compile(
+    r"(?P<before>(copy|copies|kopie|copie|copia) (of|von|de|di) )?(?P<of>.+?)"
+    r"(?P<after>[ _.-]*(copy|kopie|copie|copia|backup|bak|augmented|aug|resized|cropped|preprocessed|processed|"
+    r"enhanced|thumbs|thumbnails|\(\d+\)|~)[ _.-]*\d*)?",
+    re.IGNORECASE,
+)
 PEOPLE = frozenset({"patient", "patients", "pat", "sub", "subject", "subj", "case", "study", "visit", "id", "mrn"})
 SERIES = re.compile(r"(\D*)\d{3,}")
+LONG_SERIES = re.compile(r"(|.*\D)\d{4,}")
+SHORT_SERIES = re.compile(r"(p|pt|px|pz|pac|paz)[ _-]?\d+", re.IGNORECASE)
 N_MANY = 10  # folders side by side inside classes: more than there are kinds of anything
 N_SERIES = 5  # folders of one word and a long number: people or pieces, no classes
 
@@ -54,18 +52,17 @@ def is_container(name: str) -> bool:
     """Whether a folder says by its name that it holds images, not of which class.
 
     `images`, `train_images`, `images_001`, `Original Images`, `part1`, `fold_2`, `patient00007`, `testA`, `256x256`,
-    `2019-01-31`; never a bare
-    number or letter, and never `train` itself, which is a split.
+    `2019-01-31`, `imágenes`, `eval`; never a bare number or letter, and never `train` itself, which is a split.
     """
     if SIZE.fullmatch(name.strip()) or DATE.fullmatch(name.strip()):
         return True
-    words = _words(name)
+    words = words_of(name)
     plain = [word for word in words if not _is_number(word)]
     counted = len(plain) < len(words)
     if not plain or split_of(name) is not None or (counted and plain == ["label"]):
         return False
     known = [word for word in plain if word not in BESIDE]
-    if known and all(word in CONTAINERS or word in MASKS or word in SPLIT_WORDS for word in known):
+    if known and all(word in CONTAINERS or word in MASKS or word in SPLIT_WORDS or word in SPLITS for word in known):
         bare_split = all(word in SPLIT_WORDS for word in known) and known == plain
         return counted or not bare_split
     return counted and all(word in NUMBERED or word in CONTAINERS or word in SPLIT_WORDS for word in plain)
@@ -79,7 +76,7 @@ def pieces_of_one(names: Collection[str]) -> list[str]:
     """
     alike: dict[tuple[str, ...], list[str]] = {}
     for name in names:
-        words = _words(name)
+        words = words_of(name)
         form = tuple(
             "*" if word in SPLIT_WORDS or (before in NUMBERED | CONTAINERS and _is_number(word)) else word
             for before, word in zip(["", *words], words, strict=False)
@@ -89,31 +86,33 @@ def pieces_of_one(names: Collection[str]) -> list[str]:
     return [name for of_form in alike.values() if len(of_form) > 1 for name in of_form]
 
 
-def is_mask_folder(name: str, *, inside_a_class: bool) -> bool:
-    """Whether a folder holds masks: `masks`, `lung masks`, `ground_truth`.
-
-    Parameters
-    ----------
-    inside_a_class
-        There the last word decides; in the place of a class (`with_mask`, `label_0`) all words must.
-    """
-    words = _words(re.sub(r"ground[ _-]?truth", "gt", name.lower()))
-    if not inside_a_class:
-        return bool(words) and all(word in MASKS for word in words)
-    named = [word for word in words if not word.isdigit()]
-    return bool(named) and named[-1] in MASKS
-
-
-def masked(stem: str) -> str | None:
-    """The film, or the folder, that masks lying beside it belong to: `benign (1)` of `benign (1)_mask_2`."""
-    found = MASK_FILE.fullmatch(stem)
-    return found["of"] if found else None
-
-
 def is_series(names: Collection[str]) -> bool:
-    """Whether folders are counted with three digits or more, all after one word: one a patient, or one a study."""
+    """Whether folders are one a patient, or one a study, by how they are counted.
+
+    Five or more with numbers of three digits, all after one word, or called `P1`, `pt_2`; two or more with numbers of
+    four digits; two or more that are instance UIDs or hashes, or codes of one kind (`TCGA-A2-A0CM`).
+    """
+    if len(names) > 1 and all(map(CODE.fullmatch, names)):
+        return True
+    long = [LONG_SERIES.fullmatch(name) for name in names]
+    if len(names) > 1 and all(long) and len({match[1] for match in long if match}) == 1:
+        return True
+    if len(names) < N_SERIES:
+        return False
     found = [SERIES.fullmatch(name) for name in names]
-    return len(found) >= N_SERIES and all(found) and len({match[1] for match in found if match}) == 1
+    counted = all(found) and len({match[1] for match in found if match}) == 1
+    return counted or all(map(SHORT_SERIES.fullmatch, names))
+
+
+def copied(name: str) -> str | None:
+    """The folder that one of this name is a copy of, if it lies beside: `benign` of `benign - Copy`, `benign_aug`."""
+    found = COPY.fullmatch(name.strip())
+    return found["of"] if found and (found["before"] or found["after"]) else None
+
+
+def is_split_elsewhere(name: str) -> bool:
+    """Whether a folder is called by a word for a split that is not read as one: `entrenamiento`, `eval`."""
+    return any(word in SPLITS for word in words_of(name))
 
 
 def is_magnification(name: str) -> bool:
@@ -123,7 +122,7 @@ def is_magnification(name: str) -> bool:
 
 def are_people(names: Collection[str]) -> bool:
     """Whether folders may stand for patients or their studies: `patient1`, `study2`; or a long row of any."""
-    words = [_words(name) for name in names]
+    words = [words_of(name) for name in names]
     counted = [len(of) > 1 and of[0] in PEOPLE and any(map(_is_number, of[1:])) for of in words]
     return len(names) > 1 and (all(counted) or is_series(names) or len(names) >= N_MANY)
 
@@ -131,9 +130,3 @@ def are_people(names: Collection[str]) -> bool:
 def _is_number(word: str) -> bool:
     """A number or a letter."""
     return word.isdigit() or len(word) == 1
-
-
-def _words(name: str) -> list[str]:
-    """`trainImages_01` -> train, images, 01."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [word.lower() for word in re.findall(r"[^\W\d_]+|\d+", apart)]

@@ -25,15 +25,28 @@ def note_other_files(root: Path, *, taken: Iterable[Path], is_film: Callable[[Pa
         Whether a file is a film by its name (that no row names it is told elsewhere).
     """
     known = {os.path.normpath(path) for path in taken}
-    found: Counter[str] = Counter()
-    for file in _files_below(root):
-        if os.path.normpath(file) not in known and not is_film(file):
-            found[file.suffix.lower() or "no extension"] += 1
+    found = count_kinds(
+        file for file in _files_below(root) if os.path.normpath(file) not in known and not is_film(file)
+    )
+    return {"files that are no image, left alone": found} if found else {}
+
+
+def other_kinds(folder: Path) -> str:
+    """What files a folder without a film holds: `8 (5 .npy, 3 .dcm)`; and how DICOM films are read, if it has any."""
+    files = list(_files_below(folder))
+    found = count_kinds(files)
+    is_dicom = any(file.suffix.lower() in (".dcm", ".dicom") for file in files)
+    return f"{found}; DICOM films are read by --dataset dicom" if is_dicom else found
+
+
+def count_kinds(files: Iterable[Path]) -> str:
+    """`9 (8 .xml, 1 .json)`; empty for no file."""
+    found = Counter(file.suffix.lower() or "no extension" for file in files)
     if not found:
-        return {}
+        return ""
     named = [f"{n:,} {kind}" for kind, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
     more = f", {len(named) - N_NAMED} more kinds" if len(named) > N_NAMED else ""
-    return {"files that are no image, left alone": f"{found.total():,} ({', '.join(named[:N_NAMED])}{more})"}
+    return f"{found.total():,} ({', '.join(named[:N_NAMED])}{more})"
 
 
 def _files_below(root: Path) -> Iterable[Path]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from data.datasets.folder.tree import walk
+from data.datasets.folder.tree import Tree, walk
 from data.films.dataset import stat_films
 from data.films.decode import EXTENSIONS
+from data.films.masks import masks_among
 from data.films.names import Found
 from data.films.patterns import compile_pattern, find_in_paths
 from data.films.text_table import Table
@@ -177,18 +178,22 @@ def _refuse_missing(file: Path, names: Sequence[str], found: Found) -> None:
     )
 
 
-def rows_of_tree(root: Path, files: Sequence[Path]) -> Rows:
-    """Every image below `root`, before its path says what it shows.
+def rows_of_tree(root: Path, tree: Tree) -> Rows:
+    """Every image below `root` but masks, before its path says what it shows; what is left out is counted.
 
     Raises
     ------
     UserError
         When there is none.
     """
-    if not files:
-        raise UserError(f"{root} holds no image")
-    ids = [file.relative_to(root).as_posix() for file in files]
-    return Rows(ids, list(files), [""] * len(files), None, None, [], stat_films(files))
+    names = [file.relative_to(root).as_posix() for file in tree.files]
+    films = [i for i, is_mask in enumerate(masks_among(names)) if not is_mask]
+    if not films:
+        raise UserError(f"{root} holds {'masks alone' if names else 'no image'}")
+    left = {"images in hidden folders, left out": tree.n_hidden, "masks, left out": len(names) - len(films)}
+    files = [tree.files[i] for i in films]
+    said = {what: n for what, n in left.items() if n}
+    return Rows([names[i] for i in films], files, [""] * len(files), None, None, [], stat_films(files), said)
 
 
 def by_patterns(rows: Rows, *, label: str | None, split: str | None, only: str | None) -> Rows:

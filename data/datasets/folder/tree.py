@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-HIDDEN = (".", "__", "@", "#recycle", "#snapshot", "~", "$")
+HIDDEN = (".", "__", "@", "#recycle", "#snapshot", "~", "$", "system volume information", "lost+found", "found.0")
 """How the folders begin that are none of the user's: .ipynb_checkpoints, __MACOSX, @eaDir, #recycle."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from data.datasets.folder.file_names import note_patients_in_names
 from data.datasets.folder.rows import Rows
 from data.films.patients import notes_on_spelling, one_name_each, patient_column, unused_columns
 from data.films.patterns import find_in_paths
@@ -70,7 +71,8 @@ def find_patients(rows: Rows, *, column: str | None, pattern: str | None, taken:
     others = unused_columns(columns, chosen=chosen, taken=taken)
     notes = note_unused(others)
     if chosen is None:
-        return Whose(rows.ids, {"patients": NOT_GIVEN, **notes}, rows.ids)
+        hint = note_patients_in_names(rows.ids, rows.labels)
+        return Whose(rows.ids, {"patients": NOT_GIVEN, **notes, **hint}, rows.ids)
     names, merged = one_name_each(cells, rows.where, column=chosen)
     if chosen != older:
         notes = {"patients": f"those of column {chosen!r}, by its name; {FLAG} takes another", **notes}
