@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MARKDOWN, CSV = "leaderboard.md", "leaderboard.csv"
+MOST_PRINTED = 200
+"""Most arms of a table that are printed, the best; all of them stand in the files."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,15 @@ def print_table(out: Console, table: Table) -> None:
 
     columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict")
     made = empty(escape(table.heading), columns)
-    for row in table.rows:
+    for row in table.rows[:MOST_PRINTED]:
         label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
         shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
         auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
         texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict)
         made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
     out.print(made)
+    if (left := len(table.rows) - MOST_PRINTED) > 0:
+        out.print(f"and {left} further arms, in {MARKDOWN}", soft_wrap=True)
     for record in table.failed:
         out.print(f"not finished: {record['name']}: {reason_of(record)}", markup=False, soft_wrap=True)
 
