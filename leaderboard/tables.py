@@ -37,7 +37,7 @@ NUMBERS = (
 NO_GENERATOR = "real images alone: nothing was fitted or drawn"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Number:
     """One cell: a value with its interval or its real-real floor; None with a note where it is missing."""
 
@@ -124,7 +124,8 @@ def _table(setting: Mapping[str, Any], entries: Sequence[Entry], failed: Sequenc
     """The table of one setting."""
     arms, repeated = _one_an_arm(entries)
     labels = _labels(arms)
-    rows = tuple(_row(standing, labels[standing.entry.run_id]) for standing in stand(arms))
+    added = tuple(added_columns())
+    rows = tuple(_row(standing, labels[standing.entry.run_id], added) for standing in stand(arms))
     quality = agreements([row.standing for row in rows])
     pooled = tuple(pooled_sentences(arms))
     return Table(setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, pooled)
@@ -215,7 +216,7 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
-def _row(standing: Standing, label: str) -> Row:
+def _row(standing: Standing, label: str, added: Sequence[str]) -> Row:
     record = standing.entry.record
     numbers = {name: _of_value(record["utility"].get(name), "this metric was not measured") for name in UTILITY}
     for control in (NONE, "duplicate"):
@@ -236,7 +237,7 @@ def _row(standing: Standing, label: str) -> Row:
     missing = record.get("not_compared", {}).get(NONE)
     sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
     in_order = {name: numbers[name] for name in NUMBERS}
-    for name in added_columns():
+    for name in added:
         in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
     return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
 
