@@ -44,6 +44,8 @@ class BuildOptions:
     """Python files that register metrics: what records lack of them is computed from their stored predictions."""
     out: Path = Path("leaderboard/site")
     """Folder that takes leaderboard.md, leaderboard.csv and the figures."""
+    figures: int = 20
+    """Most tables that figures are drawn of, those with the most arms; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def main(args: Sequence[str]) -> int:
     entries = [Entry(complete(entry, plugins=options.plugin), entry.folder) for entry in found.entries]
     tables = make_tables(entries, found.failed)
     ensure_folder(options.out)
-    figures = {table.key: draw_figures(table, options.out) for table in tables}
+    largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
+    figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
     pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}
     for name, text in pages.items():
         write_bytes(options.out / name, text.encode())
@@ -109,6 +112,8 @@ def main(args: Sequence[str]) -> int:
     out = console()
     for table in tables:
         print_table(out, table)
+    if len(largest) < len(tables):
+        out.print(f"figures of the {len(largest)} tables with the most arms, of {len(tables)} (--figures)")
     for line in found.skipped:
         out.print(f"not read: {line}", markup=False, soft_wrap=True)
     for name in (*pages, *(figure.path for drawn in figures.values() for figure in drawn)):

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,22 +73,25 @@ def write_records(folder: Path, n: int, *, settings: int = 1, predictions: bool 
     from synthworth.artifacts import write_json
 
     with tempfile.TemporaryDirectory() as made:
-        one = lab(Path(made))
-        zero = one.run("none", 0.3)
-        arms = [one.run("vae", 0.2 + 0.02 * k, jitter=k) for k in range(20)]
-        parquet = {r["run_id"]: (Path(made) / r["run_id"][:16] / "predictions.parquet").read_bytes()
-                   for r in (zero, *arms)}  # fmt: skip
-        zeros = [dataclasses.replace(one.spec, generator="none", fingerprint=f"{k:064x}") for k in range(settings)]
-        made_of = [(zero, _real(spec)) for spec in zeros] + [
-            (arms[k % len(arms)], spec) for k, spec in enumerate(_specs(one.spec, n - settings, settings))
-        ]
-        for template, spec in made_of:
-            record = {**template, "run_id": spec.run_id, "name": spec.name, "spec": spec.to_json()}
-            final = folder / spec.run_id[:16]
+        for record, template in records(Path(made), n, settings=settings):
+            final = folder / record["run_id"][:16]
             final.mkdir(parents=True)
             write_json(final / "record.json", record)
             if predictions:
-                (final / "predictions.parquet").write_bytes(parquet[template["run_id"]])
+                shutil.copy(template / "predictions.parquet", final)
+
+
+def records(made: Path, n: int, *, settings: int = 1) -> Iterator[tuple[dict[str, Any], Path]]:
+    """n records, evenly over so many settings, each with the folder in `made` that holds its predictions."""
+    one = lab(made)
+    zero = one.run("none", 0.3)
+    arms = [one.run("vae", 0.2 + 0.02 * k, jitter=k) for k in range(20)]
+    zeros = [dataclasses.replace(one.spec, generator="none", fingerprint=f"{k:064x}") for k in range(settings)]
+    every = [(zero, _real(spec)) for spec in zeros]
+    every += [(arms[k % len(arms)], spec) for k, spec in enumerate(_specs(one.spec, n - settings, settings))]
+    for template, spec in every:
+        record = {**template, "run_id": spec.run_id, "name": spec.name, "spec": spec.to_json()}
+        yield record, made / template["run_id"][:16]
 
 
 def _real(spec: Any) -> Any:
