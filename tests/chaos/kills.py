@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [
     "--preset", "smoke", "--generator", "latent_ddpm", "--ratio", "1", "--extractors", "--gen.sampling-steps", "3",
-    "--fit.steps", "60", "--train.steps", "200", "--checkpoint-seconds", "0.05", "--controls", "none", "--seeds", "2",
+    "--fit.steps", "60", "--train.steps", "40", "--checkpoint-seconds", "0.5", "--controls", "none", "--seeds", "2",
     "--workers", "2", "--data.n-train", "300", "--data.n-val", "100", "--data.n-test", "200",
 ]  # fmt: skip
 
