@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from synthworth.commands import OK, WRONG, guarded
 from synthworth.errors import unknown_name
+from synthworth.interrupts import hear
 
 COMMANDS = {
     "run": ("benchmarks.run", "the main job: what a generator's images are worth"),
@@ -40,4 +41,5 @@ def dispatch(args: Sequence[str]) -> int:
 
 def main() -> int:
     """Entry point of the console script."""
+    hear()
     return guarded(dispatch)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below: they take a moment
+    from synthworth.interrupts import hear
+
+    hear()
+
 import json
 import sys
 from collections.abc import Sequence

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below: they take a moment
+    from synthworth.interrupts import hear
+
+    hear()
+
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +30,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.judging.later import complete
     from benchmarks.records.store import Records
     from benchmarks.report import tables as report
+    from benchmarks.report.plan import print_plan
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
     from benchmarks.verdicts.ratio_by_val import by_val
 
@@ -36,7 +42,7 @@ def main(args: Sequence[str]) -> int:
     )
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
-    report.print_plan(out, outcome.plan)
+    print_plan(out, outcome.plan)
     if o.dry_run:
         return OK
     shown = [complete(entry, plugins=o.plugin) for entry in entries_of(Records(o.results), outcome.records)]

@@ -85,6 +85,7 @@ CAPTIONS = {
     "synthworth.work": "given to a fit",
     "synthworth.progress": "progress on stderr",
     "synthworth.keys": "identity and seeds",
+    "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
 }
 """What each room is for, in a few words."""

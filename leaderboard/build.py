@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below: they take a moment
+    from synthworth.interrupts import hear
+
+    hear()
+
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MARKDOWN, CSV = "leaderboard.md", "leaderboard.csv"
+MOST_PRINTED = 200
+"""Most arms of a table that are printed, the best; all of them stand in the files."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class BuildOptions:
     """Python files that register metrics: what records lack of them is computed from their stored predictions."""
     out: Path = Path("leaderboard/site")
     """Folder that takes leaderboard.md, leaderboard.csv and the figures."""
+    figures: int = 20
+    """Most tables that figures are drawn of, those with the most arms; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,8 @@ def main(args: Sequence[str]) -> int:
     entries = [Entry(complete(entry, plugins=options.plugin), entry.folder) for entry in found.entries]
     tables = make_tables(entries, found.failed)
     ensure_folder(options.out)
-    figures = {table.key: draw_figures(table, options.out) for table in tables}
+    largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
+    figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
     pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}
     for name, text in pages.items():
         write_bytes(options.out / name, text.encode())
@@ -102,6 +112,8 @@ def main(args: Sequence[str]) -> int:
     out = console()
     for table in tables:
         print_table(out, table)
+    if len(largest) < len(tables):
+        out.print(f"figures of the {len(largest)} tables with the most arms, of {len(tables)} (--figures)")
     for line in found.skipped:
         out.print(f"not read: {line}", markup=False, soft_wrap=True)
     for name in (*pages, *(figure.path for drawn in figures.values() for figure in drawn)):
@@ -117,13 +129,15 @@ def print_table(out: Console, table: Table) -> None:
 
     columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict")
     made = empty(escape(table.heading), columns)
-    for row in table.rows:
+    for row in table.rows[:MOST_PRINTED]:
         label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
         shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
         auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
         texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict)
         made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
     out.print(made)
+    if (left := len(table.rows) - MOST_PRINTED) > 0:
+        out.print(f"and {left} further arms, in {MARKDOWN}", soft_wrap=True)
     for record in table.failed:
         out.print(f"not finished: {record['name']}: {reason_of(record)}", markup=False, soft_wrap=True)
 

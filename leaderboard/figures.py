@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.request.spec import NOT_THE_ARM
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.verdict import Kind
+from leaderboard.canvas import MOST_ARMS, add_title, arm_name, canvas, heading_lines, is_control, left_out
 from leaderboard.quality import LEAST
 from leaderboard.tables import ARM_FIELDS, Row, Table
 from synthworth.artifacts import ensure_folder, write_bytes
@@ -71,9 +72,10 @@ def draw_figures(table: Table, out: Path) -> tuple[Drawn, ...]:
 
 def draw_forest(table: Table) -> Figure | None:
     """Every arm's paired difference of AUROC to real images alone, best first; None where no arm has one."""
-    rows = [row for row in table.rows if row.numbers["vs_none"].value is not None]
-    if not rows:
+    every = [row for row in table.rows if row.numbers["vs_none"].value is not None]
+    if not every:
         return None
+    rows = every[:MOST_ARMS]
     figure, axes = _lines(rows, table, "AUROC minus that of real images alone (95 % interval over seeds and patients)")
     axes.axvline(0, color="0.35", linewidth=1)
     for place, row in enumerate(rows):
@@ -87,17 +89,18 @@ def draw_forest(table: Table) -> Figure | None:
     note = f"screening only: {reason}" if reason else "green helps, red hurts (after Holm), dark no difference shown"
     if any(row.word.kind is Kind.UNEQUAL for row in rows):
         note += ", grey unequal compute"
-    _title(figure, table, "What every arm gains over real images alone", f"{note}; open squares are controls")
+    add_title(figure, table, "What every arm gains over real images alone", f"{note}; open squares are controls",
+           *left_out(every))  # fmt: skip
     return figure
 
 
 def _lines(rows: Sequence[Row], table: Table, xlabel: str) -> tuple[Figure, Axes]:
     """An empty figure with a line an arm, names on the left, the first arm on top."""
-    figure, axes = _canvas(8.6, 1.75 + 0.29 * len(rows) + 0.17 * _heading_lines(table))
+    figure, axes = canvas(8.6, 1.75 + 0.29 * len(rows) + 0.17 * heading_lines(table))
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [_name(row) for row in rows], fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [arm_name(row) for row in rows], fontsize=8.5)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color("0.4" if _is_control(row) else "black")
+        label.set_color("0.4" if is_control(row) else "black")
     axes.set_xlabel(xlabel, fontsize=9)
     axes.grid(axis="x", alpha=0.25)
     axes.tick_params(axis="y", length=0)
@@ -106,8 +109,8 @@ def _lines(rows: Sequence[Row], table: Table, xlabel: str) -> tuple[Figure, Axes
 
 def _interval(axes: Axes, place: float, row: Row, value: float, low: float, high: float, *, colour: str) -> None:
     axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
-    filled = "white" if _is_control(row) else colour
-    marker = "s" if _is_control(row) else "o"
+    filled = "white" if is_control(row) else colour
+    marker = "s" if is_control(row) else "o"
     axes.plot([value], [place], marker, color=colour, markerfacecolor=filled, markersize=6, zorder=4)
 
 
@@ -124,14 +127,18 @@ def draw_quality(table: Table) -> Figure | None:
     if name is None:
         return None
     points = list(_quality_points(table, name))
-    figure, axes = _canvas(9.2, max(4.6, 1.6 + 0.21 * max(len(points), 8)))
+    named = points if len(points) <= MOST_ARMS else []
+    figure, axes = canvas(9.2, max(4.6, 1.6 + 0.21 * max(len(named), 8)))
     axes.axhline(0, color="0.35", linewidth=1)
-    for number, (row, quality) in enumerate(points, start=1):
+    for control, colour, marker in ((False, EQUAL, "o"), (True, CONTROL, "s")) if not named else ():
+        gains = [(q, row.numbers["vs_none"].value or 0.0) for row, q in points if is_control(row) is control]
+        axes.plot([q for q, _ in gains], [gain for _, gain in gains], marker, color=colour, markersize=3, alpha=0.6)
+    for number, (row, quality) in enumerate(named, start=1):
         gain = row.numbers["vs_none"]
         assert gain.value is not None and gain.low is not None and gain.high is not None
-        colour, marker = (CONTROL, "s") if _is_control(row) else (EQUAL, "o")
+        colour, marker = (CONTROL, "s") if is_control(row) else (EQUAL, "o")
         axes.plot([quality] * 2, [gain.low, gain.high], color=colour, linewidth=1, alpha=0.55, zorder=2)
-        axes.plot([quality], [gain.value], marker, color=colour, markersize=4, label=f"{number}  {_name(row)}")
+        axes.plot([quality], [gain.value], marker, color=colour, markersize=4, label=f"{number}  {arm_name(row)}")
     values = [quality for _, quality in points]
     if min(values) > 0 and max(values) > 20 * min(values):
         from matplotlib.ticker import LogLocator, NullFormatter
@@ -145,12 +152,15 @@ def draw_quality(table: Table) -> Figure | None:
     axes.set_xlabel(f"{name} ({'lower is closer to' if lower else 'higher is closer to'} real)", fontsize=9)
     axes.set_ylabel("AUROC minus that of real images alone", fontsize=9)
     axes.grid(alpha=0.25)
-    axes.legend(
-        frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.01), handlelength=0, handletextpad=0,
-        markerscale=0, labelspacing=0.35,
-    )  # fmt: skip
-    _title(figure, table, "Does quality tell usefulness?", _correlation(table, name))
-    _number(axes, [(quality, row.numbers["vs_none"].value or 0.0, _is_control(row)) for row, quality in points])
+    unnamed = [] if named else [f"{len(points)} arms, too many to be named here; squares are controls"]
+    if named:
+        axes.legend(
+            frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.01), handlelength=0, handletextpad=0,
+            markerscale=0, labelspacing=0.35,
+        )  # fmt: skip
+    add_title(figure, table, "Does quality tell usefulness?", _correlation(table, name), *unnamed)
+    if named:
+        _number(axes, [(quality, row.numbers["vs_none"].value or 0.0, is_control(row)) for row, quality in named])
     return figure
 
 
@@ -245,7 +255,7 @@ def draw_ratio(table: Table) -> Figure | None:
     if not series:
         return None
     left_out, series = max(len(series) - MOST_SERIES, 0), dict(list(series.items())[:MOST_SERIES])
-    figure, axes = _canvas(9.2, max(4.4, 1.8 + 0.21 * len(series)))
+    figure, axes = canvas(9.2, max(4.4, 1.8 + 0.21 * len(series)))
     axes.axhline(0, color="0.35", linewidth=1)
     ratios = sorted({_ratio(row) for rows in series.values() for row in rows})
     gap = float(np.diff(np.log2(ratios)).min())
@@ -258,7 +268,7 @@ def draw_ratio(table: Table) -> Figure | None:
         gains = [row.numbers["vs_none"] for row in rows]
         heights = [gain.value for gain in gains]
         reach = [[g.value - g.low for g in gains], [g.high - g.value for g in gains]]  # type: ignore[operator]
-        control = _is_control(rows[0])
+        control = is_control(rows[0])
         colour = CONTROL if control else palette(generators.index(spec["generator"]) % 10)
         axes.errorbar(
             [_ratio(row) * aside for row in rows], heights, yerr=reach, color=colour, capsize=2, markersize=5,  # type: ignore[arg-type]
@@ -273,7 +283,7 @@ def draw_ratio(table: Table) -> Figure | None:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.01), handlelength=2.6)
     notes = [f"{left_out} further lines are in the table alone"] if left_out else []
-    _title(figure, table, "How many added images?", "bars are 95 % intervals; open squares are controls", *notes)
+    add_title(figure, table, "How many added images?", "bars are 95 % intervals; open squares are controls", *notes)
     return figure
 
 
@@ -287,10 +297,11 @@ def ratio_series(table: Table) -> dict[str, list[Row]]:
             found.setdefault(digest(shared), []).append(row)
     kept = [sorted(rows, key=_ratio) for rows in found.values() if len({_ratio(row) for row in rows}) > 1]
     named: dict[str, list[Row]] = {}
-    for rows in sorted(kept, key=lambda rows: (_is_control(rows[0]), rows[0].label)):
+    again: Counter[str] = Counter()
+    for rows in sorted(kept, key=lambda rows: (is_control(rows[0]), rows[0].label)):
         name = _without_ratio(rows[0])
-        again = sum(key == name or key.startswith(f"{name} #") for key in named)
-        named[f"{name} #{again + 1}" if again else name] = rows
+        again[name] += 1
+        named[f"{name} #{again[name]}" if again[name] > 1 else name] = rows
     return named
 
 
@@ -299,7 +310,7 @@ def _ratio(row: Row) -> float:
 
 
 def _without_ratio(row: Row) -> str:
-    return _name(row).replace(f" {_ratio(row):g}", "", 1)
+    return arm_name(row).replace(f" {_ratio(row):g}", "", 1)
 
 
 # -- worth --------------------------------------------------------------------------------------------------------
@@ -310,6 +321,7 @@ def draw_worth(table: Table) -> Figure | None:
     rows = [row for row in table.rows if (row.standing.entry.record.get("worth") or {}).get("where")]
     if not rows:
         return None
+    every, rows = rows, rows[:MOST_ARMS]
     found = {row.standing.entry.run_id: row.standing.entry.record["worth"] for row in rows}
     figure, axes = _lines(rows, table, "real images that one added image was worth (95 % interval)")
     ends = [x for w in found.values() for x in (w["worth"], w["low"], w["high"]) if x is not None] + [0.0, 1.0]
@@ -322,9 +334,10 @@ def draw_worth(table: Table) -> Figure | None:
         worth = found[row.standing.entry.run_id]
         _draw_one_worth(axes, place, row, worth, (low - 0.7 * reach, high + 0.7 * reach))
         axes.text(1.03, place, _worth_text(worth), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    _title(
+    add_title(
         figure, table, "What an added image was worth in real images",
         "0: nothing; 1 (dashed): a real image; arrows leave the measured learning curve; open squares are controls",
+        *left_out(every),
     )  # fmt: skip
     return figure
 
@@ -332,15 +345,15 @@ def draw_worth(table: Table) -> Figure | None:
 def _draw_one_worth(axes: Axes, place: int, row: Row, worth: Mapping[str, Any], limits: tuple[float, float]) -> None:
     if worth["where"] == "on a flat curve":
         return
-    colour = CONTROL if _is_control(row) else EQUAL
+    colour = CONTROL if is_control(row) else EQUAL
     low, high = (limits[k] if worth[end] is None else worth[end] for k, end in enumerate(("low", "high")))
     axes.plot([low, high], [place, place], color=colour, linewidth=1.6, zorder=3, solid_capstyle="butt")
     for at, end, marker in ((low, "low", "<"), (high, "high", ">")):
         if worth[end] is None:
             axes.plot([at], [place], marker, color=colour, markersize=6, zorder=4, clip_on=False)
     if worth["worth"] is not None:
-        filled = "white" if _is_control(row) else colour
-        marker = "s" if _is_control(row) else "o"
+        filled = "white" if is_control(row) else colour
+        marker = "s" if is_control(row) else "o"
         axes.plot([worth["worth"]], [place], marker, color=colour, markerfacecolor=filled, markersize=6, zorder=5)
 
 
@@ -349,42 +362,3 @@ def _worth_text(worth: Mapping[str, Any]) -> str:
         return "the learning curve is flat"
     low, high = ("..." if worth[end] is None else f"{worth[end]:.2f}" for end in ("low", "high"))
     return f"{worth['where'] if worth['worth'] is None else format(worth['worth'], '.2f')} [{low}, {high}]"
-
-
-# -- what they share ----------------------------------------------------------------------------------------------
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-WIDEST = 108  # characters of a small line across a figure
-
-
-def _heading_lines(table: Table) -> int:
-    return len(textwrap.wrap(table.heading, WIDEST))
-
-
-def _title(figure: Figure, table: Table, text: str, *notes: str) -> None:
-    """What the figure shows, of which setting, and how to read it, on the left above the axes."""
-    lines = [line for part in (table.heading, *notes) for line in textwrap.wrap(part, WIDEST)]
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12)
-    figure.axes[0].set_title("\n".join(lines), loc="left", fontsize=8, color="0.3", x=0)
-
-
-def _is_control(row: Row) -> bool:
-    return bool(row.standing.entry.record["is_control"])
-
-
-def _name(row: Row, most: int = 44) -> str:
-    """The arm's label, cut in the middle where it is too long for a figure."""
-    label = row.label
-    return label if len(label) <= most else f"{label[: most - 18]} … {label[-15:]}"

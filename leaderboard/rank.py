@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc
-from benchmarks.request.controls import is_control_of
+from benchmarks.request.controls import Controls
 from benchmarks.request.spec import NONE, is_real_only
 from benchmarks.statistics.multiple import holm
 from benchmarks.verdicts.equal_compute import unequal
@@ -51,8 +51,9 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
     made, missing = _replicates(ordered)
     ranks = _ranks([e for e in ordered if e.run_id in made], made)
     against, reasons = {}, {}
+    controls = {name: Controls((e for e in ordered if e.spec["generator"] == name), _spec) for name in REFERENCES}
     for entry in ordered:
-        against[entry.run_id], reasons[entry.run_id] = _against(entry, ordered, made, missing)
+        against[entry.run_id], reasons[entry.run_id] = _against(entry, controls, made)
     with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
     adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
     return [
@@ -86,21 +87,25 @@ def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str,
     return made, missing
 
 
+def _spec(entry: Entry) -> Mapping[str, Any]:
+    return entry.spec
+
+
 def _ranks(ordered: Sequence[Entry], made: Mapping[str, Sampled]) -> dict[str, int]:
-    from benchmarks.statistics.compare import compare
+    from benchmarks.statistics.compare import told_apart
 
     ranks: dict[str, int] = {}
     head, rank = None, 0
     for place, entry in enumerate(ordered, start=1):
         mine = made[entry.run_id]
-        if head is None or compare(head, mine, name_a="head", name_b="arm").verdict != "no difference shown":
+        if head is None or told_apart(head, mine):
             head, rank = mine, place
         ranks[entry.run_id] = rank
     return ranks
 
 
 def _against(
-    entry: Entry, entries: Sequence[Entry], made: Mapping[str, Sampled], missing: Mapping[str, str]
+    entry: Entry, controls: Mapping[str, Controls[Entry]], made: Mapping[str, Sampled]
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Comparisons with the references: the record's own, else from the predictions of the control in the table."""
     from benchmarks.statistics.compare import compare
@@ -109,8 +114,7 @@ def _against(
     reasons: dict[str, str] = {}
     for control in REFERENCES:
         recorded = entry.record["comparisons"].get(control)
-        named = (e for e in entries if e.spec["generator"] == control)
-        twin = next((e for e in named if is_control_of(e.spec, entry.spec)), None)
+        twin = controls[control].of(entry.spec)
         if entry.spec["generator"] == NONE:
             reasons[control] = "real images alone are what the other arms are compared with"
         elif entry is twin or (twin is None and entry.spec["generator"] == control):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from benchmarks.records.predictions import Entry
@@ -35,7 +37,7 @@ NUMBERS = (
 NO_GENERATOR = "real images alone: nothing was fitted or drawn"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Number:
     """One cell: a value with its interval or its real-real floor; None with a note where it is missing."""
 
@@ -82,7 +84,7 @@ class Table:
     pooled: tuple[str, ...] = field(default=())
     """What can be said of generators that were trained several times, a line each."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of the setting, 12 digits."""
         return digest(self.setting)[:12]
@@ -101,22 +103,32 @@ def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = 
     entries : finished records, no run twice.
     failed : records of runs that did not finish.
     """
-    settings = {digest(s): s for s in (setting_of(r["spec"]) for r in [*(e.record for e in entries), *failed])}
-    made = []
-    for key, setting in settings.items():
-        mine = [e for e in entries if digest(setting_of(e.spec)) == key]
-        arms, repeated = _one_an_arm(mine)
-        labels = _labels(arms)
-        rows = tuple(_row(standing, labels[standing.entry.run_id]) for standing in stand(arms))
-        lost = tuple(r for r in failed if digest(setting_of(r["spec"])) == key)
-        quality = agreements([row.standing for row in rows])
-        pooled = tuple(pooled_sentences(arms))
-        made.append(Table(setting, _heading(setting), _facts(setting, rows), rows, lost, repeated, quality, pooled))
-    headings = [t.heading for t in made]
-    made = [
-        t if headings.count(t.heading) == 1 else Table(**{**vars(t), "heading": f"{t.heading} ({t.key})"}) for t in made
-    ]
+    settings: dict[str, dict[str, Any]] = {}
+    arms_of: dict[str, list[Entry]] = defaultdict(list)
+    failed_of: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for entry in entries:
+        setting = setting_of(entry.spec)
+        settings.setdefault(key := digest(setting), setting)
+        arms_of[key].append(entry)
+    for record in failed:
+        setting = setting_of(record["spec"])
+        settings.setdefault(key := digest(setting), setting)
+        failed_of[key].append(record)
+    made = [_table(setting, arms_of[key], failed_of[key]) for key, setting in settings.items()]
+    headings = Counter(table.heading for table in made)
+    made = [t if headings[t.heading] == 1 else replace(t, heading=f"{t.heading} ({t.key})") for t in made]
     return sorted(made, key=lambda t: t.heading)
+
+
+def _table(setting: Mapping[str, Any], entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]]) -> Table:
+    """The table of one setting."""
+    arms, repeated = _one_an_arm(entries)
+    labels = _labels(arms)
+    added = tuple(added_columns())
+    rows = tuple(_row(standing, labels[standing.entry.run_id], added) for standing in stand(arms))
+    quality = agreements([row.standing for row in rows])
+    pooled = tuple(pooled_sentences(arms))
+    return Table(setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, pooled)
 
 
 def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
@@ -137,14 +149,17 @@ def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]
 
 def _labels(entries: Sequence[Entry]) -> dict[str, str]:
     """Name of each arm by run id; arms of one name are told apart by the settings in which they differ."""
-    labels = {}
+    by_name: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        same = [e for e in entries if e.record["name"] == entry.record["name"]]
+        by_name[entry.record["name"]].append(entry)
+    labels = {}
+    for name, same in by_name.items():
         flats = [dict(_flat({k: e.spec[k] for k in ARM_FIELDS if k not in NOT_THE_ARM})) for e in same]
-        mine = flats[same.index(entry)]
-        differing = [k for k in mine if any(flat.get(k) != mine[k] for flat in flats)]
-        extra = f" ({', '.join(f'{k}={mine[k]}' for k in differing)})" if differing else ""
-        labels[entry.run_id] = f"{entry.record['name']}{extra}"
+        keys = dict.fromkeys(key for flat in flats for key in flat)
+        differing = {key for key in keys if any(flat.get(key) != flats[0].get(key) for flat in flats)}
+        for entry, mine in zip(same, flats, strict=True):
+            extra = ", ".join(f"{key}={value}" for key, value in mine.items() if key in differing)
+            labels[entry.run_id] = f"{name} ({extra})" if extra else name
     return labels
 
 
@@ -201,7 +216,7 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
-def _row(standing: Standing, label: str) -> Row:
+def _row(standing: Standing, label: str, added: Sequence[str]) -> Row:
     record = standing.entry.record
     numbers = {name: _of_value(record["utility"].get(name), "this metric was not measured") for name in UTILITY}
     for control in (NONE, "duplicate"):
@@ -222,7 +237,7 @@ def _row(standing: Standing, label: str) -> Row:
     missing = record.get("not_compared", {}).get(NONE)
     sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
     in_order = {name: numbers[name] for name in NUMBERS}
-    for name in added_columns():
+    for name in added:
         in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
     return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
 

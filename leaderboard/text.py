@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.report.footnotes import Notes
@@ -78,7 +78,7 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
         columns = _columns()
         titles = ["rank", "arm", *columns.values(), "verdict"]
         lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(columns), '---'])}|"]
-        lines += [f"| {' | '.join(_cells(row, notes))} |" for row in table.rows]
+        lines += [f"| {' | '.join(_cells(row, notes, columns))} |" for row in table.rows]
     else:
         lines.append("No arm of this setting has finished.")
     lines += ["", *(f"- ({mark}) {escape(note)}" for note, mark in notes.marks.items())]
@@ -115,11 +115,11 @@ def reason_of(record: Mapping[str, Any]) -> str:
     return str(record.get("error") or f"status {record['status']}, no reason given")
 
 
-def _cells(row: Row, notes: Notes) -> list[str]:
+def _cells(row: Row, notes: Notes, columns: Iterable[str]) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
     label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
-    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in _columns()), row.verdict]
+    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in columns), row.verdict]
 
 
 def _columns() -> dict[str, str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from synthworth.errors import CANNOT_WRITE, UserError, disk_message
+from synthworth.interrupts import end, raised
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -14,17 +15,18 @@ OK, FAILED, WRONG = 0, 1, 2
 def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one line on stderr and exit code 2.
 
-    `KeyboardInterrupt` ends with 130, as shells expect; everything else is a fault of ours and keeps its traceback.
+    An interrupt ends with 130, as shells expect (`synthworth.interrupts`); everything else is a fault of ours and keeps
+    its traceback.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        return command(sys.argv[1:] if args is None else args)
+        with raised():
+            return command(sys.argv[1:] if args is None else args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return end()
     except BrokenPipeError:
         sys.stderr.close()
         return OK

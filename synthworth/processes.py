@@ -7,48 +7,26 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from synthworth.errors import UserError
+from synthworth.interrupts import ENDED, INTERRUPTED, held, leave_to_parent
 from synthworth.registry import load_plugin_file, loaded_plugin_files
 
 Answer = TypeVar("Answer")
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Hold back interrupts (Ctrl-C) inside the block.
-
-    A process that is begun in it holds its own until `begin_worker`: one that is still importing then ends without a
-    traceback, as later it does.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # its first start lets interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def interrupted(processes: Iterable[BaseProcess]) -> bool:
-    """Whether an interrupt ended one of these processes.
-
-    Ctrl-C reaches parent and workers at once, and the parent may see the death of a worker before its own interrupt.
-    """
-    return any(process.exitcode == -signal.SIGINT for process in processes)
+TO_LEAVE = 10.0
+"""Seconds that a process has to leave by itself once it has nothing more to do."""
+FAULTS = frozenset({signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, *(
+    {signal.SIGBUS} if hasattr(signal, "SIGBUS") else ()
+)})  # fmt: skip
 
 
 def pack(function: Callable[..., Any], *args: Any) -> bytes:
@@ -86,31 +64,125 @@ def call_packed(parcel: bytes) -> Any:
     return function(*args)
 
 
-def why_dead(processes: Iterable[BaseProcess]) -> str:
-    """How processes came to die that sent no answer, as far as their exit codes tell.
+@dataclass(frozen=True, eq=False)
+class Helper:
+    """A process that answers one call after another."""
 
-    Those that were terminated because another one died are left out.
-    """
-    codes = {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM}
-    said = [_of_code(code) for code in sorted(codes, key=str) if code is not None]
-    return "; ".join(said) or "it left no exit code"
+    process: BaseProcess
+    end: Connection
+
+    def give(self, parcel: bytes) -> None:
+        """Hand over what `pack` made. That the process is dead is said by `answer`."""
+        with suppress(ConnectionError):
+            self.end.send_bytes(parcel)
+
+    def answer(self, who: str, remedy: str) -> Any:
+        """What the call came to.
+
+        Parameters
+        ----------
+        who, remedy : say of a process that died who it was, and what to do.
+
+        Raises
+        ------
+        Exception
+            What the call raised. UserError when the process died, KeyboardInterrupt when somebody ended it.
+        """
+        try:
+            parcel = self.end.recv_bytes()
+        except (EOFError, OSError):
+            raise self.death(who, remedy) from None
+        fine, answer = pickle.loads(parcel)
+        if not fine:
+            raise answer
+        return answer
+
+    def death(self, who: str, remedy: str) -> BaseException:
+        """What is said of a process that died: its exit code decides."""
+        self.process.join(timeout=5)
+        code = self.process.exitcode
+        if code in ENDED:
+            return KeyboardInterrupt()
+        return UserError(f"{who} died ({_of_code(code)}). {remedy}; what is finished is kept")
 
 
-def _of_code(code: int) -> str:
+def _of_code(code: int | None) -> str:
+    """How a process came to die that sent no answer, as far as its exit code tells."""
+    if code is None:
+        return "it left no exit code"
     if code >= 0:
         return f"exit code {code}; what it printed stands above"
-    name = signal.Signals(-code).name
-    if code == -signal.SIGKILL:
-        return f"killed by {name}, as the system does when memory runs out"
-    return f"killed by {name}, a fault in compiled code"
+    known = {int(number): number for number in signal.Signals}
+    if -code not in known:
+        return f"killed by signal {-code}"
+    if -code == signal.SIGKILL:
+        return "killed by SIGKILL, as the system does when memory runs out"
+    return f"killed by {known[-code].name}" + (", a fault in compiled code" if -code in FAULTS else "")
 
 
-def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> None:
-    """Prepare a worker: its share of threads, no progress of its own unless asked, and death with its parent."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a parent that ignores interrupts keeps its workers
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C a worker ends at once and the parent says it
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+@contextmanager
+def helpers(
+    environments: Sequence[Mapping[str, str]], *, threads: int, one_shows: bool = False
+) -> Iterator[list[Helper]]:
+    """Processes that work for this one until the end of the block.
+
+    An exception or an interrupt ends them at once, whatever they are doing.
+
+    Parameters
+    ----------
+    environments : what each of them has in its environment beside what this process has.
+    threads : torch's, in each of them.
+    one_shows : the first one shows its progress.
+    """
+    context = multiprocessing.get_context("spawn")
+    begun: list[Helper] = []
+    try:
+        for number, environment in enumerate(environments):
+            here, there = context.Pipe()
+            setting = (os.getpid(), threads, dict(environment), one_shows and number == 0)
+            process = context.Process(target=_serve, args=(there, setting), daemon=False)
+            with held():
+                process.start()
+                begun.append(Helper(process, here))
+            there.close()
+        yield begun
+        for helper in begun:
+            helper.end.close()
+        for helper in begun:
+            helper.process.join(timeout=TO_LEAVE)
+    finally:
+        for helper in begun:
+            helper.process.kill()
+        for helper in begun:
+            helper.process.join()
+
+
+def _serve(there: Connection, setting: tuple[int, int, dict[str, str], bool]) -> None:
+    """The life of a helper: calls until the parent closes the line."""
+    parent, threads, environment, shows_progress = setting
+    begin_worker(parent, threads, environment, shows_progress=shows_progress)
+    try:
+        while True:
+            there.send_bytes(_made(there.recv_bytes()))
+    except (EOFError, OSError):
+        return
+    except KeyboardInterrupt:  # the call's own: this process ignores interrupts
+        os._exit(INTERRUPTED)
+    finally:
+        _leave_group()
+
+
+def begin_worker(parent: int, threads: int, environment: Mapping[str, str], *, shows_progress: bool = False) -> None:
+    """Prepare a worker: interrupts are its parent's, and it dies with it; its threads; no progress unless asked."""
+    leave_to_parent()
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    os.environ.update(environment)
     import torch
 
     from synthworth.progress import mute
@@ -119,12 +191,25 @@ def begin_worker(parent: int, threads: int, *, shows_progress: bool = False) -> 
     if not shows_progress:
         mute()
 
-    def follow() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+def _made(parcel: bytes) -> bytes:
+    """The call of a parcel, made; what it answers or raises, in a form that crosses back."""
+    try:
+        return pickle.dumps((True, call_packed(parcel)))
+    except Exception as error:  # crosses to the parent, which raises it
+        error.add_note(f"in {multiprocessing.current_process().name}:\n{traceback.format_exc()}")
+        return pickle.dumps((False, _crossing(error)))
+
+
+def _crossing(error: Exception) -> Exception:
+    """The error, or where pickle cannot carry it (an `__init__` of its own) one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception as why:
+        stand_in = RuntimeError(f"{type(error).__name__}: {error}")
+        stand_in.__notes__ = [*error.__notes__, f"the error itself cannot cross to this process: {why}"]
+        return stand_in
+    return error
 
 
 def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str) -> Answer:
@@ -146,72 +231,41 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
     ------
     Exception
         What the first process that failed raised; the others are ended. UserError when one dies without a word,
-        KeyboardInterrupt when an interrupt ended it.
+        KeyboardInterrupt when somebody ended it.
     """
-    context = multiprocessing.get_context("spawn")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    threads = max(1, (os.cpu_count() or 1) // n)
-    ends: dict[Connection, int] = {}
-    processes = []
-    try:
-        for rank in range(n):
-            here, there = context.Pipe(duplex=False)
-            world = {"LOCAL_RANK": rank, "RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
-            environment = {k: str(v) for k, v in world.items()} | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            setting = (os.getpid(), threads, environment)
-            parcel = pack(function, rank, *args)
-            process = context.Process(target=_serve, args=(there, setting, parcel, rank), daemon=False)
-            with interrupts_held():
-                process.start()
-            there.close()
-            ends[here] = rank
-            processes.append(process)
-        answer: Answer = _gather(ends, processes, what)
+    shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "NODE_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    worlds = [{k: str(v) for k, v in {**shared, "LOCAL_RANK": rank, "RANK": rank}.items()} for rank in range(n)]
+    with helpers(worlds, threads=max(1, (os.cpu_count() or 1) // n), one_shows=True) as begun:
+        for rank, helper in enumerate(begun):
+            helper.give(pack(function, rank, *args))
+        answer: Answer = _gather(begun, what)
         return answer
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
 
 
-def _gather(ends: dict[Connection, int], processes: Sequence[BaseProcess], what: str) -> Any:
-    """Answers as they come; the first failure is raised."""
+def _gather(begun: Sequence[Helper], what: str) -> Any:
+    """Answers as they come; the first failure is raised, and before it what a process died of that others miss."""
+    remedy = "Ask for fewer --devices"
+    waiting = {helper.end: (rank, f"{what}: process {rank} of {len(begun)}") for rank, helper in enumerate(begun)}
     answers: dict[int, Any] = {}
-    open_ends = dict(ends)
-    while open_ends:
-        for end in wait(list(open_ends)):
+    while waiting:
+        for end in wait(list(waiting)):
             assert isinstance(end, Connection)
-            rank = open_ends.pop(end)
+            rank, who = waiting.pop(end)
             try:
-                fine, answer = end.recv()
-            except EOFError:
-                processes[rank].join(timeout=5)
-                if interrupted(processes[rank : rank + 1]):
-                    raise KeyboardInterrupt from None
-                raise UserError(
-                    f"{what}: process {rank} of {len(ends)} died ({why_dead(processes[rank : rank + 1])}). Ask for "
-                    "fewer --devices; what is finished is kept"
-                ) from None
-            if not fine:
-                raise answer
-            answers[rank] = answer
+                answers[rank] = begun[rank].answer(who, remedy)
+            except UserError:
+                raise
+            except Exception:
+                left = {begun[other].process.sentinel: (other, name) for other, name in waiting.values()}
+                for sentinel in wait(list(left), timeout=1):
+                    assert isinstance(sentinel, int)
+                    other, name = left[sentinel]
+                    raise begun[other].death(name, remedy) from None
+                raise
     return answers[0]
-
-
-def _serve(there: Connection, setting: tuple[int, int, dict[str, str]], parcel: bytes, rank: int) -> None:
-    parent, threads, environment = setting
-    os.environ.update(environment)
-    begin_worker(parent, threads, shows_progress=rank == 0)
-    try:
-        there.send((True, call_packed(parcel)))
-    except Exception as error:  # crosses to the parent, which raises it
-        error.add_note(f"in process {rank}:\n{traceback.format_exc()}")
-        there.send((False, error))
-    finally:
-        _leave_group()
 
 
 def _leave_group() -> None:

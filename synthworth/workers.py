@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
 
 from synthworth.errors import UserError
-from synthworth.processes import begin_worker, call_packed, interrupted, interrupts_held, pack, why_dead
+from synthworth.processes import Helper, helpers, pack
 from synthworth.progress import Progress
 
 Task = TypeVar("Task")
@@ -46,7 +43,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
     UserError
         When a worker cannot import what its task needs, or dies; the message says what is known of the cause.
     KeyboardInterrupt
-        When an interrupt ended a worker, or this process; the other workers are ended.
+        When this process was interrupted, or somebody ended a worker; the workers are ended, whatever they are doing.
     """
     if workers == 1 or not tasks:
         answers = []
@@ -56,36 +53,26 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
                 bar.advance()
         return answers
     threads = max(1, (os.cpu_count() or 1) // workers)
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=context, initializer=begin_worker, initargs=(os.getpid(), threads)
-        ) as pool,
-        Progress(what, len(tasks)) as bar,
-    ):
-        begun: list[BaseProcess] = []
-        try:
-            with interrupts_held():
-                futures = [pool.submit(call_packed, pack(function, task)) for task in tasks]
-                begun += multiprocessing.active_children()
-            waiting = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                bar.advance(len(done))
-        except BrokenProcessPool as error:
-            pool.shutdown()
-            if interrupted(begun):
-                raise KeyboardInterrupt from error
-            raise UserError(
-                f"{what}: a worker process died ({why_dead(begun)}). Ask for fewer --workers; what is finished is kept"
-            ) from error
-        except KeyboardInterrupt:
-            for process in begun:  # it may have reached this process alone
-                process.terminate()
-            raise
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
+    with helpers([{}] * min(workers, len(tasks)), threads=threads) as crew, Progress(what, len(tasks)) as bar:
+        return _side_by_side(function, tasks, crew, bar)
+
+
+def _side_by_side(
+    function: Callable[[Task], Answer], tasks: Sequence[Task], crew: Sequence[Helper], bar: Progress
+) -> list[Answer]:
+    """Every helper has one task at a time, in order."""
+    who, remedy = f"{bar.what}: a worker process", "Ask for fewer --workers"
+    answers: dict[int, Answer] = {}
+    busy: dict[Any, tuple[Helper, int]] = {}
+    free = list(crew)
+    todo = iter(range(len(tasks)))
+    while len(answers) < len(tasks):
+        for helper, number in zip(free, todo, strict=False):
+            helper.give(pack(function, tasks[number]))
+            busy[helper.end] = helper, number
+        done = [busy.pop(end) for end in wait(list(busy), timeout=5)]
+        for helper, number in done:
+            answers[number] = helper.answer(who, remedy)
+        free = [helper for helper, _ in done]
+        bar.advance(len(done))
+    return [answers[number] for number in range(len(tasks))]

@@ -66,18 +66,3 @@ def test_a_killed_run_resumes_and_ends_with_the_same_predictions(
     assert again.returncode == 0, said
     assert predictions(tmp_path) == uninterrupted
     assert not [p for p in tmp_path.glob("home/work/*/*") if p.is_dir()]
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_stops_all_workers_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
-    process = start(tmp_path, "--workers", "2", "--seeds", "4", "--train.steps", "4000")
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob(STAGES["classifier"])):
-        assert process.poll() is None, "the run ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert said.strip().splitlines()[-1] == "interrupted; the same command goes on from here"
-    assert "Traceback" not in said

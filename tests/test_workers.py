@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,78 @@ def leave(how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [("SIGKILL", "killed by SIGKILL.*memory"), ("SIGABRT", "killed by SIGABRT, a fault"), ("exit", "exit code 3")],
+    [
+        ("SIGKILL", "killed by SIGKILL.*memory"),
+        ("SIGABRT", "killed by SIGABRT, a fault in compiled code"),
+        ("SIGHUP", r"killed by SIGHUP\)"),
+        ("exit", "exit code 3"),
+    ],
 )
 def test_a_worker_that_dies_says_why_as_far_as_is_known(how: str, says: str) -> None:
     with pytest.raises(UserError, match=f"a worker process died .{says}.*fewer --workers"):
         map_tasks(leave, [how], workers=2, what="test")
+
+
+def sleep_or_fail(number: int) -> None:
+    if number == 0:
+        raise ValueError("the first has failed")
+    time.sleep(60)
+
+
+def test_the_first_exception_ends_the_other_tasks_where_they_are() -> None:
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="the first has failed"):
+        map_tasks(sleep_or_fail, [0, 1], workers=2, what="test")
+    with pytest.raises(ValueError, match="the first has failed"):
+        run_together(sleep_or_fail, n=2, what="test")
+    assert time.monotonic() - began < 45
+
+
+class Particular(Exception):
+    """An error that pickle writes and cannot read."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} of {two}")
+
+
+def fail_in_particular(number: int) -> None:
+    raise Particular(number, 2)
+
+
+def test_an_error_that_cannot_cross_is_said_and_is_no_dead_worker() -> None:
+    with pytest.raises(RuntimeError, match="Particular: 1 of 2"):
+        map_tasks(fail_in_particular, [1], workers=2, what="test")
+
+
+def give_what_cannot_cross(number: int) -> object:
+    return lambda: number
+
+
+def test_an_answer_that_cannot_cross_is_an_error_and_no_dead_worker() -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        map_tasks(give_what_cannot_cross, [1], workers=2, what="test")
+
+
+def thrice(number: int) -> tuple[int, int]:
+    import torch
+
+    return 3 * number, torch.get_num_threads()
+
+
+def test_many_tasks_are_answered_in_order_by_few_workers() -> None:
+    threads = max(1, (os.cpu_count() or 1) // 3)
+    assert map_tasks(thrice, range(20), workers=3, what="test") == [(3 * k, threads) for k in range(20)]
+
+
+def die_or_miss_it(rank: int) -> None:
+    if rank:
+        os._exit(7)
+    raise ConnectionError("the connection was closed by the other process")
+
+
+def test_of_processes_that_train_together_the_dead_one_is_named_and_not_the_one_that_misses_it() -> None:
+    with pytest.raises(UserError, match=r"process 1 of 2 died \(exit code 7"):
+        run_together(die_or_miss_it, n=2, what="test")
 
 
 def test_a_process_of_several_that_dies_says_why() -> None:

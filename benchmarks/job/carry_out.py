@@ -21,7 +21,7 @@ from benchmarks.job.record import Panel, find_complete, publish_record, write_fa
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
-from benchmarks.report.tables import Row
+from benchmarks.report.plan import Row
 from benchmarks.request.limits import limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.registry import EXTRACTORS
-from benchmarks.report.tables import Row
+from benchmarks.report.plan import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES, changed_options
@@ -169,8 +169,9 @@ def rows_of(bench: Bench, arm: Arm) -> list[Row]:
     """What of an arm is there and what is to do."""
 
     def count(stage: str, keys: Sequence[str]) -> Row:
-        have = sum(bench.store.has(stage, key) for key in keys)
-        return Row(arm.spec.name, stage, have, len(keys) - have)
+        there = tuple((key, bench.store.has(stage, key)) for key in keys)
+        have = sum(has for _, has in there)
+        return Row(arm.spec.name, stage, have, len(keys) - have, arm.spec, there)
 
     rows = []
     if arm.draws:
@@ -186,8 +187,10 @@ def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
     rows = [Row(dataset, "data", 0, 1)]
     for spec in specs:
         if not spec.is_real_only:
-            rows += [Row(spec.name, "fit", 0, 1), Row(spec.name, "pool", 0, None)]
-        rows.append(Row(spec.name, "classify", 0, spec.seeds))
+            fit = ((digest(spec.fit_identity()), False),)
+            rows += [Row(spec.name, "fit", 0, 1, spec, fit), Row(spec.name, "pool", 0, None, spec)]
+        trainings = tuple((f"{spec.run_id} {number}", False) for number in range(spec.seeds))
+        rows.append(Row(spec.name, "classify", 0, spec.seeds, spec, trainings))
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,6 @@ def table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
     for number, column in enumerate(columns):
         made.add_column(column, justify="left" if number < left else "right", overflow="fold")
     return made
-
-
-def print_plan(out: Console, rows: Sequence[Row]) -> None:
-    """The plan as have / to do, a line an arm and stage."""
-    made = table("plan", ("arm", "stage", "have", "to do"), left=2)
-    for row in rows:
-        made.add_row(escape(row.arm), STAGES[row.stage], str(row.have), "?" if row.todo is None else str(row.todo))
-    out.print(made)
 
 
 def number(value: Mapping[str, Any] | None, digits: int = 3) -> str:
@@ -256,13 +247,3 @@ def print_places(out: Console, results: Path, records: Sequence[Mapping[str, Any
         folder = results / record["run_id"][:16]
         picture = f"  picture {folder / 'grid.png'}" if (folder / "grid.png").is_file() else ""
         out.print(escape(f"{record['name']}: record {folder / 'record.json'}{picture}"), soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the plan: a stage of an arm, how many artifacts it has and how many are to do (None: not yet known)."""
-
-    arm: str
-    stage: str
-    have: int
-    todo: int | None

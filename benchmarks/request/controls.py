@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 from benchmarks.request.spec import is_real_only
 
+Arm = TypeVar("Arm")
 DRAWN_ALIKE = ("ratio", "mode", "shard")
 """Fields in which a control that draws images agrees with the arm that is compared with it."""
 
@@ -30,3 +31,29 @@ def is_control_of(control: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
     if is_real_only(control):
         return control["ratio"] in (0, spec["ratio"])
     return control["generator_seed"] == 0 and all(control[name] == spec[name] for name in DRAWN_ALIKE)
+
+
+class Controls(Generic[Arm]):
+    """The arms of one control, in order, in which that of another arm is found without looking at all of them."""
+
+    def __init__(self, arms: Iterable[Arm], spec_of: Callable[[Arm], Mapping[str, Any]]) -> None:
+        """Sort the arms by what an arm has to agree in with them (`is_control_of`).
+
+        Parameters
+        ----------
+        spec_of : gives the plain form of an arm's RunSpec.
+        """
+        self._spec_of = spec_of
+        self._alike: dict[tuple[Any, ...], tuple[int, Arm]] = {}
+        for place, arm in enumerate(arms):
+            spec = spec_of(arm)
+            if is_control_of(spec, spec):  # what is no control of an arm like itself is none of any
+                agrees = (spec["ratio"],) if is_real_only(spec) else tuple(spec[name] for name in DRAWN_ALIKE)
+                self._alike.setdefault(agrees, (place, arm))
+
+    def of(self, spec: Mapping[str, Any]) -> Arm | None:
+        """The first one that is the control of an arm with this spec, or None."""
+        keys = {(0,), (spec["ratio"],), tuple(spec[name] for name in DRAWN_ALIKE)}
+        found = [self._alike[key] for key in keys if key in self._alike]
+        fitting = [(place, arm) for place, arm in found if is_control_of(self._spec_of(arm), spec)]
+        return min(fitting, key=lambda one: one[0])[1] if fitting else None

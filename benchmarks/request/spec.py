@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,6 +99,13 @@ class RunSpec:
         return digest(self)
 
     @property
+    def family(self) -> str:
+        """What arms are called together that differ in their ratio and training alone."""
+        if self.is_real_only:
+            return self.name
+        return f"{self.generator} {self.mode}" + (f" [{'+'.join(self.filters)}]" if self.filters else "")
+
+    @property
     def name(self) -> str:
         """How tables call the arm."""
         if not self.is_real_only:
@@ -174,8 +181,11 @@ class RunSpec:
 
     def shard_identity(self, stream: str, number: int) -> dict[str, Any]:
         """One shard of synthetic images."""
+        return self._shard(digest(self.fit_identity()), stream, number)
+
+    def _shard(self, fit: str, stream: str, number: int) -> dict[str, Any]:
         return {
-            "fit": digest(self.fit_identity()),
+            "fit": fit,
             "stream": stream,
             "number": number,
             "size": self.shard,
@@ -186,7 +196,8 @@ class RunSpec:
         """The prefix of the pool an arm uses; None for real images alone."""
         if self.is_real_only:
             return None
-        shards = {s: [digest(self.shard_identity(s, k)) for k in range(n_shards(n, self.shard))]
+        fit = digest(self.fit_identity())
+        shards = {s: [digest(self._shard(fit, s, k)) for k in range(n_shards(n, self.shard))]
                   for s, n in demanded.streams.items()}  # fmt: skip
         return {"streams": dict(demanded.streams), "shards": shards, "filters": list(self.filters)}
 
@@ -206,7 +217,11 @@ class RunSpec:
 
     def classify_identity(self, demanded: Demand, number: int) -> dict[str, Any]:
         """One training of the classifier on one mixture."""
-        return {
+        return self.classify_identities(demanded, [number])[0]
+
+    def classify_identities(self, demanded: Demand, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Several trainings of the classifier on one mixture."""
+        mixture = {
             "data": self.data_identity(),
             "pool": self.pool_identity(demanded),
             "keep_real": demanded.keep_real,
@@ -217,10 +232,11 @@ class RunSpec:
             "config": changed_options(self.generator, self.clf),
             "version": self.classifier_version,
             "budget": self.classifier_budget,
-            "seed": self.classifier_seed(number),
-            "keep_model": self.is_zero_line and number == 0,
             "precision": self.precision,
         }
+        return [
+            {**mixture, "seed": self.classifier_seed(k), "keep_model": self.is_zero_line and k == 0} for k in numbers
+        ]
 
 
 def is_real_only(spec: Mapping[str, Any]) -> bool:

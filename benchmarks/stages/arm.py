@@ -63,7 +63,7 @@ class Arm:
     @cached_property
     def classify_keys(self) -> tuple[str, ...]:
         """Digest of the training of each classifier seed."""
-        return tuple(digest(self.spec.classify_identity(self.demanded, k)) for k in range(self.spec.seeds))
+        return tuple(map(digest, self.spec.classify_identities(self.demanded, range(self.spec.seeds))))
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+SMALL = 100_000
+"""Images times resamples below which a class is done sooner than a thread is begun."""
+
 
 def sample_auroc(
     scores: ArrayLike, truth: ArrayLike, resamples: Resamples, *, classes: Sequence[str] | None = None
@@ -55,8 +58,12 @@ def sample_auroc(
         s, q = job
         return Ranks(problems[s].scores[:, q], yes[:, q], resamples).auroc()
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        done = list(pool.map(work, [(s, q) for s in range(len(problems)) for q in judged]))
+    jobs = [(s, q) for s in range(len(problems)) for q in judged]
+    if len(yes) * resamples.n_replicates < SMALL:
+        done = [work(job) for job in jobs]
+    else:
+        with ThreadPoolExecutor(n_threads()) as pool:
+            done = list(pool.map(work, jobs))
     columns = np.stack([row[0] for row in done]).reshape(len(problems), len(judged), -1)  # (S, Q, 1 + B)
     valid = np.stack([row[1] for row in done[: len(judged)]])  # (Q, 1 + B), the same for every seed
     design = resamples.design(yes, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import Entry, read_auroc
@@ -37,27 +37,40 @@ def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | No
     ----------
     known : AUROC of arms that were judged just now, by run id; that of the others is made from their predictions.
     """
-    return [_sentence(group, _zero_line(group[0], entries), known or {}) for group in by_method(entries)]
+    zeros: dict[str, Entry] = {}
+    for entry in entries:
+        if is_zero_line(entry.spec):
+            zeros.setdefault(_experiment(entry), entry)
+    read = _reader(known or {}, {zero.run_id for zero in zeros.values()})
+    return [_sentence(group, zeros.get(_experiment(group[0])), read) for group in by_method(entries)]
 
 
-def _zero_line(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
-    """Real images alone in the entry's own setting: records of several settings may lie in one folder."""
-    there = (
-        e
-        for e in entries
-        if is_zero_line(e.spec) and all(e.spec[k] == entry.spec[k] for k in (*SETTING, "seed", "seeds"))
-    )
-    return next(there, None)
+def _experiment(entry: Entry) -> str:
+    """What real images alone share with the arms they are compared with: records of several may lie in one folder."""
+    return digest({k: entry.spec[k] for k in (*SETTING, "seed", "seeds")})
 
 
-def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sampled]) -> str:
+def _reader(known: Mapping[str, Sampled], zeros: Set[str]) -> Callable[[Entry], Sampled]:
+    """Reads the AUROC of an arm, that of real images alone once."""
+    kept = dict(known)
+
+    def read(entry: Entry) -> Sampled:
+        found = kept.get(entry.run_id) or read_auroc(entry)
+        if entry.run_id in zeros:
+            kept[entry.run_id] = found
+        return found
+
+    return read
+
+
+def _sentence(group: Sequence[Entry], zero: Entry | None, read: Callable[[Entry], Sampled]) -> str:
     name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.crossed_trainings import pool
 
     try:
-        found = pool(*_aurocs(group, zero, known))
+        found = pool([read(entry) for entry in group], read(zero))
     except (Unavailable, ValueError) as reason:
         return f"{name}: {reason}"
     differing = (unequal(e.record["training"], zero.record["training"]) for e in group)
@@ -72,11 +85,6 @@ def _sentence(group: Sequence[Entry], zero: Entry | None, known: Mapping[str, Sa
     further = [text for text in (power_sentence(row), control, *doubts(row, zero.record.get("audit"))) if text]
     said = f"{word.loud}. {name}: {_numbers(found)}"
     return f"{said}. {' '.join(further)}" if further else said
-
-
-def _aurocs(group: Sequence[Entry], zero: Entry, known: Mapping[str, Sampled]) -> tuple[list[Sampled], Sampled]:
-    of = {e.run_id: known.get(e.run_id) or read_auroc(e) for e in (*group, zero)}
-    return [of[e.run_id] for e in group], of[zero.run_id]
 
 
 def _numbers(found: Pooled) -> str:
