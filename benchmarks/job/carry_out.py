@@ -22,7 +22,7 @@ from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
 from benchmarks.report.tables import Row
-from benchmarks.request.limits import limit_train, share_devices
+from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
@@ -104,6 +104,7 @@ def carry_out(request: Request) -> Outcome:
     UserError
         When the request cannot be carried out; nothing has been published then.
     """
+    check_size(request.options)
     request = share_devices(request)
     o = request.options
     bench = open_bench(request)

@@ -12,16 +12,19 @@ from benchmarks.report.tables import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES, changed_options
-from benchmarks.request.spec import RunSpec, normalise, real_only
+from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images
 from classifiers.registry import classifiers
+from data.mixing import Demand
 from data.prepared import data_preparation
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain
+
+MAX_SHARDS = 50_000
 
 
 def resolve_precision(name: str, device: str) -> str:
@@ -144,8 +147,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     Raises
     ------
     UserError
-        For a class without a training image, and for an arm whose ratio comes to no synthetic image at all: it would
-        train on real images alone under the generator's name.
+        For a class without a training image; for an arm whose ratio comes to no synthetic image at all: it would train
+        on real images alone under the generator's name; and for one that needs too many shards.
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
@@ -155,6 +158,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         )
     n = len(images.train)
     for spec in specs:
+        if not spec.is_real_only:
+            _refuse_shards(spec, images.demand(spec))
         if spec.is_real_only or images.demand(spec).total:
             continue
         if round(spec.ratio * n):
@@ -162,6 +167,16 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         raise UserError(
             f"--ratio {spec.ratio:g} of {n} training images comes to 0 synthetic images; 1 image is a ratio of "
             f"{1 / n:.3g}, and ratio 0 asks for real images alone"
+        )
+
+
+def _refuse_shards(spec: RunSpec, demanded: Demand) -> None:
+    """Each shard is an artifact of its own, with a key and a folder."""
+    n = sum(n_shards(wanted, spec.shard) for wanted in demanded.streams.values())
+    if n > MAX_SHARDS:
+        raise UserError(
+            f"{spec.name} needs {demanded.total:,} synthetic images in {n:,} shards of --shard {spec.shard}, and "
+            f"{MAX_SHARDS:,} shards are the most. Raise --shard, or lower --ratio"
         )
 
 

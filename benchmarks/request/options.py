@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-import yaml
 
 from benchmarks.request.loggers import LoggerName
+from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
@@ -156,27 +156,6 @@ def resolve_preset(name: str) -> str:
     return "standard" if has_nvidia_gpu() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else "quick"
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML mapping (`safe_load`).
-
-    Raises
-    ------
-    UserError
-        When the file is missing, is not YAML, or is not a mapping.
-    """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"--config {file} must be a mapping of options, not a {type(content).__name__}")
-    return content
-
-
 def systems() -> dict[str, str]:
     """Published systems that `--config` knows by name, with a line on each."""
     files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
@@ -254,6 +233,11 @@ def _is_system(config: Path | None) -> bool:
 def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
     """Names of plugins and preset: from the flags, else the file, else the preset; plugin files are imported."""
     names = [f.name for f in dataclasses.fields(Choice) if f.name != "config"]
+    if "config" in file:
+        raise UserError(
+            f"--config {first.config}: it names a further file, config: {file['config']}, which would not be read. "
+            "Write all options into one file"
+        )
     given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
     for name in ("generator", "dataset", "classifier", "preset"):
         if not isinstance(given.get(name), str | None):
@@ -261,7 +245,10 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
     if given.get("preset", "auto") not in PRESETS:
         raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
     plugins = given.get("plugin") or ()
-    for plugin in [plugins] if isinstance(plugins, str) else plugins:
+    plugins = [plugins] if isinstance(plugins, str) else plugins
+    if not isinstance(plugins, Sequence) or not all(isinstance(plugin, str | Path) for plugin in plugins):
+        raise UserError(f"--config {first.config}: plugin is one file or a list of them, not {plugins!r}")
+    for plugin in plugins:
         load_plugin_file(Path(plugin))
     return dataclasses.replace(first, **given)
 

@@ -110,7 +110,9 @@ class Folder(FilmDataset):
         config = self.config
         deep = {"refuse": None, "percentile": config.percentiles, "full": WHOLE}[config.window]
         target = config.resize or config.size
-        return decode_film(path, channels=config.channels, target=target, fit=config.fit, deep=deep)
+        return decode_film(
+            path, channels=config.channels, target=target, fit=config.fit, deep=deep, max_pixels=config.max_pixels
+        )
 
     def places(self) -> Mapping[str, Path]:
         """Where each image lies; nobody need be split for it."""
