@@ -14,6 +14,7 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+PIECE = 1 << 16  # bytes
 
 
 class Unfit(Exception):
@@ -57,9 +58,11 @@ def read_file(path: Path, *, at_most: int) -> bytes:
         As `open`.
     """
     with open_file(path) as handle:
-        content = b""
-        if os.fstat(handle.fileno()).st_size <= at_most:
-            content = handle.read(at_most + 1)
+        said = os.fstat(handle.fileno()).st_size
+        if said <= at_most:
+            content = handle.read(said + 1)  # as much is allocated
+            while len(content) > said and len(content) <= at_most and (more := handle.read(PIECE)):
+                content += more  # it grew, or is one of those that say 0
             if len(content) <= at_most:
                 return content
     raise Unfit(f"it holds more than {at_most:,} bytes, which is the most that is read")

@@ -73,7 +73,9 @@ def _refuse_unbounded(text: str, file: Path) -> None:
         if len(opened) > MAX_DEPTH:
             raise UserError(f"--config {file} nests deeper than {MAX_DEPTH} levels{_place(event)}; options need four")
         if n > MAX_VALUES:
-            raise UserError(f"--config {file} holds more than {MAX_VALUES:,} values{_place(event)}, aliases written out")
+            raise UserError(
+                f"--config {file} holds more than {MAX_VALUES:,} values{_place(event)}, aliases written out"
+            )
 
 
 def _place(event: yaml.Event) -> str:

@@ -88,9 +88,7 @@ class FilmDataset(BaseDataset):
         """
         config = self.config
         target = config.resize or config.size
-        return decode_film(
-            path, channels=config.channels, target=target, fit=config.fit, max_pixels=config.max_pixels
-        )
+        return decode_film(path, channels=config.channels, target=target, fit=config.fit, max_pixels=config.max_pixels)
 
     def look(self, path: Path) -> Look | None:
         """What can be seen of a film's file without decoding it; None where nothing can."""
