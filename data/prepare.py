@@ -17,11 +17,11 @@ import tyro
 
 from data.images import Split, count_labels
 from data.prepared import METADATA, data_preparation, preparer, read_index
-from data.registry import datasets
+from data.registry import NEEDS, datasets
 from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
-from synthworth.registry import load_plugin_file
+from synthworth.registry import config_of, load_plugin_file, no_exit
 
 PROG = "python -m data.prepare"
 
@@ -58,7 +58,7 @@ def parse(args: Sequence[str]) -> tuple[PrepareOptions, Any]:
     first, _ = tyro.cli(PrepareOptions, args=bare, return_unknown_args=True, add_help=False, prog=PROG)
     for plugin in first.plugin:
         load_plugin_file(plugin)
-    config = datasets.get(first.dataset).Config(**datasets.implied(first.dataset))
+    config = config_of(datasets.get(first.dataset), first.dataset, needs=NEEDS)(**datasets.implied(first.dataset))
     shape = dataclasses.make_dataclass(
         "Prepare",
         [("options", Annotated[PrepareOptions, tyro.conf.arg(name="")]), ("data", type(config))],
@@ -79,7 +79,8 @@ def main(args: Sequence[str]) -> int:
             check_writable(folder)
     if options.export is not None:
         _refuse_export_of_no_films(options.dataset, dataset)
-    made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    with no_exit():
+        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
     found = summarise(made)
     if options.export is not None:
         found["exported"] = [str(file) for file in export(made.folder, options.export)]
@@ -87,7 +88,7 @@ def main(args: Sequence[str]) -> int:
         print(json.dumps(found, indent=1))
         return OK
     _print(found)
-    flags = shlex.join(a for a in _without(args, ("--home", "--export", "--json", "--no-json", "--dataset")))
+    flags = shlex.join(a for a in _without(args, ("--export", "--json", "--no-json", "--dataset")))
     print(f"a run finds it by: python -m benchmarks.run --dataset {options.dataset} {flags}".rstrip())
     return OK
 

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from synthworth.errors import UserError
-from synthworth.registry import load_plugin_file, loaded_plugin_files
+from synthworth.registry import load_plugin_file, loaded_plugin_files, no_exit
 
 Answer = TypeVar("Answer")
 
@@ -83,7 +83,8 @@ def call_packed(parcel: bytes) -> Any:
             f"a worker process cannot import what its task needs: {type(error).__name__}: {error}. Define it in an "
             "installed package, or in a file given by --plugin"
         ) from error
-    return function(*args)
+    with no_exit():
+        return function(*args)
 
 
 def why_dead(processes: Iterable[BaseProcess]) -> str:

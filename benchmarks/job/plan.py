@@ -20,9 +20,10 @@ from classifiers.registry import classifiers
 from data.mixing import Demand
 from data.prepared import data_preparation
 from data.registry import datasets
-from generators.registry import generators
+from generators.registry import NEEDS, generators
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain
+from synthworth.registry import config_of
 
 MAX_SHARDS = 50_000
 
@@ -52,8 +53,11 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
     for control in o.controls:
-        if control not in REMEDIES and not getattr(generators.get(control), "is_control", False):
+        if control in REMEDIES:
+            continue
+        if not getattr(generators.get(control), "is_control", False):
             raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
+        config_of(generators.get(control), control, needs=NEEDS)
     common = _common(request, fingerprint=fingerprint, precision=precision)
     wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
     wanted += [

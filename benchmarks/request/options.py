@@ -16,9 +16,12 @@ import tyro
 
 from benchmarks.request.loggers import LoggerName
 from benchmarks.request.yaml_file import read_yaml
+from classifiers.registry import NEEDS as CLASSIFIER_NEEDS
 from classifiers.registry import classifiers
 from data.mixing import Mode
+from data.registry import NEEDS as DATASET_NEEDS
 from data.registry import datasets
+from generators.registry import NEEDS as GENERATOR_NEEDS
 from generators.registry import generators
 from synthworth.errors import UserError, unknown_name
 from synthworth.registry import config_of, load_plugin_file
@@ -29,6 +32,7 @@ PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
+NEEDS = {"gen": GENERATOR_NEEDS, "data": DATASET_NEEDS, "clf": CLASSIFIER_NEEDS}
 DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
 """One of these is there where the NVIDIA driver is loaded."""
 
@@ -267,7 +271,10 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
     of_gen = _by_name(preset, "generators", generator)
-    of_clf = _known(config_of(classifiers.get(classifier), classifier), _by_name(preset, "classifiers", classifier))
+    of_clf = _known(
+        config_of(classifiers.get(classifier), classifier, needs=CLASSIFIER_NEEDS),
+        _by_name(preset, "classifiers", classifier),
+    )
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
     where = str(chosen.config) if chosen.config else f"preset {preset_name}"
     parts = {
@@ -278,7 +285,8 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     found = {}
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
-        found[part] = _layered(config_of(registry.get(name), name), layers, where, f"{part}.")
+        config = config_of(registry.get(name), name, needs=NEEDS[part])
+        found[part] = _layered(config, layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
@@ -333,7 +341,12 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
         if name not in known:
             raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
         ready[name] = _typed(hints[name], value, where, prefix + name)
-    made = config(**ready)
+    try:
+        made = config(**ready)
+    except TypeError as error:
+        raise UserError(
+            f"{where}: {prefix or 'the options '}cannot be made: {error}. Every field needs a default"
+        ) from error
     defaults = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
     for name, asked in (defaults | ready).items():
         if getattr(made, name) != asked:

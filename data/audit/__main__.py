@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import tyro
 
 from data.audit.duplicates import THRESHOLD
-from data.registry import datasets
+from data.registry import NEEDS, datasets
 from synthworth.artifacts import Store, check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
-from synthworth.registry import load_plugin_file
+from synthworth.registry import config_of, load_plugin_file, no_exit
 
 PROG = "python -m data.audit"
 
@@ -61,7 +61,7 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
     first, _ = tyro.cli(AuditOptions, args=bare, return_unknown_args=True, add_help=False, prog=PROG)
     for plugin in first.plugin:
         load_plugin_file(plugin)
-    config = datasets.get(first.dataset).Config(**datasets.implied(first.dataset))
+    config = config_of(datasets.get(first.dataset), first.dataset, needs=NEEDS)(**datasets.implied(first.dataset))
     shape = dataclasses.make_dataclass(
         "Audit", [("options", Annotated[AuditOptions, tyro.conf.arg(name="")]), ("data", type(config))], frozen=True
     )
@@ -70,8 +70,8 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
     options: AuditOptions = found.options
     if not 0 < options.threshold <= 1:
         raise UserError(f"--threshold {options.threshold}: a similarity lies above 0 and is at most 1")
-    if options.replicates < 100:
-        raise UserError(f"--replicates {options.replicates}: an interval needs 100 or more")
+    if not 100 <= options.replicates <= 100_000:
+        raise UserError(f"--replicates {options.replicates}: an interval needs 100 or more, and 100,000 are enough")
     return options, found.data
 
 
@@ -87,7 +87,8 @@ def main(args: Sequence[str]) -> int:
     from data.images import Split
     from data.prepared import data_preparation, preparer, read_index
 
-    made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    with no_exit():
+        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
     index: Any = read_index(made.folder)
     sets = {split: dataset.load(made.folder, split) for split in Split if split.value in index["splits"]}
     found = audit_dataset(
