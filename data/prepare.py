@@ -18,7 +18,7 @@ import tyro
 from data.images import Split, count_labels
 from data.prepared import METADATA, data_preparation, preparer, read_index
 from data.registry import NEEDS, datasets
-from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array
+from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array, read_rows
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import config_of, load_plugin_file, no_exit
@@ -105,15 +105,13 @@ def summarise(made: Made) -> dict[str, Any]:
 
     Patients are null where each image counts as one of its own.
     """
-    import pyarrow.parquet as pq
-
     index = read_index(made.folder)
     names = [split.value for split in Split if split.value in index["splits"]]
     counts, patients = {}, {}
     for name in names:
         labels = read_array(made.folder / f"{name}-labels.npy")
         counts[name] = count_labels(labels, index["classes"])
-        rows = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["id", "group"])
+        rows = read_rows(made.folder / f"{name}-rows.parquet", columns=["id", "group"])
         groups = rows.column("group")
         own = groups == rows.column("id")
         patients[name] = None if own else len(groups.unique())

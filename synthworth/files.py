@@ -1,11 +1,15 @@
-"""Ordinary files, opened without waiting and read to a bound: a pipe would block, a device never ends."""
+"""Files are opened without waiting and read to a bound; of this suite's own, which folder to delete is said."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from synthworth.errors import UserError
 
 KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -14,6 +18,8 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+MANIFEST = "manifest.json"
+"""The file that every finished artifact has, in the folder that is the whole of it."""
 PIECE = 1 << 16  # bytes
 
 
@@ -73,3 +79,54 @@ def _kind(path: Path) -> str:
         return KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "")
     except (OSError, ValueError):
         return ""
+
+
+# -- this suite's own files ------------------------------------------------------------------------------------------
+
+SENSELESS = (ValueError, EOFError, SyntaxError, TypeError, LookupError, RecursionError, OverflowError, OSError, Unfit)
+"""What json, numpy and Arrow raise of bytes that are cut short or make no sense."""
+
+
+@contextmanager
+def readable(file: Path, *, what: str, advice: str | None = None) -> Iterator[None]:
+    """Let what a reader raises of a damaged file name it, and say what to do.
+
+    Parameters
+    ----------
+    what : what the file should be, "a whole array" for one.
+    advice : what to do about a file from elsewhere; one of this suite's own is made again (`damaged`).
+
+    Raises
+    ------
+    UserError
+        For a file that is not there or cannot be what it should. A disk that refuses stays an OSError.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _said(file, "is not there", advice) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _said(file, f"is not {what} ({error})", advice) from error
+    except SENSELESS as error:
+        raise _said(file, f"is not {what} ({error})", advice) from error
+
+
+def damaged(file: Path, reason: str) -> UserError:
+    """The error for a file of this suite's own that cannot be used: which folder to delete, so that it is made again.
+
+    It is that of the artifact, whose other files would be believed without this one, and which may lie folders above
+    it. Where the folder itself is gone, somebody took it away meanwhile.
+    """
+    artifact = next((folder for folder in file.parents if (folder / MANIFEST).is_file()), None)
+    if artifact is None and not file.parent.is_dir():
+        return UserError(
+            f"{file} {reason}: its folder was taken away while it was in use, or the disk is gone. The same command "
+            "makes it again"
+        )
+    return UserError(f"{file} {reason}. Delete the folder {artifact or file.parent} to have it made again")
+
+
+def _said(file: Path, reason: str, advice: str | None) -> UserError:
+    return damaged(file, reason) if advice is None else UserError(f"{file} {reason}. {advice}")

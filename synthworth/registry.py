@@ -169,8 +169,8 @@ class Registry:
             ) from error
         if not callable(found) and not hasattr(found, "measure"):  # a metric with its declaration
             raise UserError(
-                f"{self.kind} {name!r} ({entry.source}) is no {self.kind} but of type {type(found).__name__}: it must be a class or a "
-                f"function. Let its entry point name one: module:Class"
+                f"{self.kind} {name!r} ({entry.source}) is of type {type(found).__name__}: it must be "
+                "a class or a function. Let its entry point name one: module:Class"
             )
         return found
 
@@ -192,9 +192,8 @@ class Registry:
                 try:
                     yield Listing(name, entry.source, entry.summary or first_line(self.get(name)))
                 except UserError as error:
-                    yield Listing(name, entry.source, "", str(error.__cause__ or error))
-                except Exception as error:
-                    yield Listing(name, entry.source, "", f"{type(error).__name__}: {error}")
+                    why = error.__cause__
+                    yield Listing(name, entry.source, "", str(error) if why is None else f"{type(why).__name__}: {why}")
 
 
 def _importer(target: str) -> Callable[[], Any]:

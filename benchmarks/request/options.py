@@ -344,9 +344,8 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
     try:
         made = config(**ready)
     except TypeError as error:
-        raise UserError(
-            f"{where}: {prefix or 'the options '}cannot be made: {error}. Every field needs a default"
-        ) from error
+        what = prefix.rstrip(".") or "the options"
+        raise UserError(f"{where}: {what} cannot be made: {error}. Every field needs a default") from error
     defaults = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
     for name, asked in (defaults | ready).items():
         if getattr(made, name) != asked:
