@@ -21,6 +21,7 @@ from data.registry import NEEDS, datasets
 from synthworth.artifacts import Made, Store, check_writable, ensure_folder, read_array, read_rows
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
+from synthworth.keys import digest
 from synthworth.registry import config_of, load_plugin_file, no_exit
 
 PROG = "python -m data.prepare"
@@ -74,13 +75,14 @@ def main(args: Sequence[str]) -> int:
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
-    for folder in (store.home, options.export):
-        if folder is not None:
-            check_writable(folder)
+    identity = data_preparation(options.dataset, dataset)
+    if not store.has("data", digest(identity)):  # what is finished is only read
+        check_writable(store.home)
     if options.export is not None:
+        check_writable(options.export)
         _refuse_export_of_no_films(options.dataset, dataset)
     with no_exit():
-        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+        made = store.get_or_make("data", identity, preparer(dataset))
     found = summarise(made)
     if options.export is not None:
         found["exported"] = [str(file) for file in export(made.folder, options.export)]

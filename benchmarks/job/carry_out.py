@@ -70,12 +70,10 @@ def open_bench(request: Request) -> Bench:
     Raises
     ------
     UserError
-        When a folder cannot be written to or the device does not exist.
+        When the device does not exist.
     """
     o = request.options
     store = Store.open(o.home)
-    check_writable(o.results)
-    check_writable(store.home)
     device = resolve_device(o.device)
     check_devices(o.devices, device=device)
     check_logger(o.logger)
@@ -114,6 +112,7 @@ def carry_out(request: Request) -> Outcome:
     expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
+        _check_folders(bench, request)
         check_outside_files(request, dataset)
     if o.dry_run and folder is None:
         outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
@@ -127,6 +126,7 @@ def carry_out(request: Request) -> Outcome:
     arms = [Arm(spec, experiment.images) for spec in specs]
     check_classes(experiment.images, specs)
     if not all(found.values()):
+        _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
     for line in unused_options(bench, request, specs):
@@ -139,6 +139,19 @@ def carry_out(request: Request) -> Outcome:
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _check_folders(bench: Bench, request: Request) -> None:
+    """Refuse folders that cannot be written to, where something is to be written: what is finished is only read.
+
+    Raises
+    ------
+    UserError
+        Naming the folder.
+    """
+    if not request.options.dry_run:
+        check_writable(request.options.results)
+        check_writable(bench.store.home)
 
 
 def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request: Request, outcome: Outcome) -> None:

@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import tyro
 
 from data.audit.duplicates import THRESHOLD
+from data.prepared import data_preparation, preparer, read_index
 from data.registry import NEEDS, datasets
 from synthworth.artifacts import Store, check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
+from synthworth.keys import digest
 from synthworth.registry import config_of, load_plugin_file, no_exit
 
 PROG = "python -m data.audit"
@@ -80,15 +82,16 @@ def main(args: Sequence[str]) -> int:
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
-    check_writable(store.home)
+    identity = data_preparation(options.dataset, dataset)
+    if not store.has("data", digest(identity)):  # what is finished is only read
+        check_writable(store.home)
     if options.figure is not None:
         _check_figure(options.figure)
     from data.audit.report import audit_dataset
     from data.images import Split
-    from data.prepared import data_preparation, preparer, read_index
 
     with no_exit():
-        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+        made = store.get_or_make("data", identity, preparer(dataset))
     index: Any = read_index(made.folder)
     sets = {split: dataset.load(made.folder, split) for split in Split if split.value in index["splits"]}
     found = audit_dataset(

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.datasets.folder.tree import is_hidden
+from data.datasets.folder.tree import is_folder, is_hidden, list_folder
 from data.films.text_table import open_text
 from synthworth.files import Unfit
 
@@ -19,14 +19,13 @@ N_NAMED, N_COLUMNS = 3, 8
 def tables_beside(root: Path, *, depth: int) -> list[Path]:
     """Tables in a folder and up to `depth` folders below it, the nearest first; hidden files and folders apart."""
     found, below = [], []
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            if entry.name.lower().endswith(ENDINGS) and entry.is_file():
-                found.append(Path(entry.path))
-            elif depth and entry.is_dir():
-                below.append(Path(entry.path))
+    for entry in list_folder(root):
+        if is_hidden(entry.name):
+            continue
+        if entry.name.lower().endswith(ENDINGS) and os.path.isfile(entry.path):
+            found.append(Path(entry.path))
+        elif depth and is_folder(entry):
+            below.append(Path(entry.path))
     found.sort()
     deeper = [table for folder in sorted(below) for table in tables_beside(folder, depth=depth - 1)]
     return sorted([*found, *deeper], key=lambda path: len(path.parts))

@@ -17,6 +17,7 @@ from data.datasets.medmnist.npz import read_npz
 from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, file_name, url
 from data.downloads.fetch import Remote, fetch
 from data.downloads.files import checksum
+from data.films.given_path import find_file
 from data.images import ImageSet, Split
 from synthworth.artifacts import Store
 from synthworth.errors import UserError
@@ -140,9 +141,10 @@ class MedMNIST(BaseDataset):
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    found = find_file(path)
+    if not found.is_file():
         raise UserError(f"--data.file {path}: no such file")
-    return path
+    return found
 
 
 def find(name: str, size: int) -> Path | None:
