@@ -82,11 +82,11 @@ def main(args: Sequence[str]) -> int:
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
+    if options.figure is not None:
+        _check_figure(options.figure)
     identity = data_preparation(options.dataset, dataset)
     if not store.has("data", digest(identity)):  # what is finished is only read
         check_writable(store.home)
-    if options.figure is not None:
-        _check_figure(options.figure)
     from data.audit.report import audit_dataset
     from data.images import Split
 
