@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 from synthworth.errors import UserError
@@ -83,7 +84,9 @@ def _kind(path: Path) -> str:
 
 # -- this suite's own files ------------------------------------------------------------------------------------------
 
-SENSELESS = (ValueError, EOFError, SyntaxError, TypeError, LookupError, RecursionError, OverflowError, OSError, Unfit)
+SENSELESS = (
+    ValueError, EOFError, SyntaxError, TokenError, TypeError, LookupError, RecursionError, OverflowError, Unfit,
+)  # fmt: skip
 """What json, numpy and Arrow raise of bytes that are cut short or make no sense."""
 
 

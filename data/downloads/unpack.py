@@ -87,9 +87,9 @@ def unpack(archive: Path, to: Path, *, max_bytes: int = MAX_BYTES, max_files: in
             shutil.rmtree(work)
             if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
                 raise _Unsafe(f"{archive}: one of its entries is both a file and a folder. Nothing was kept") from error
-            if error.errno is not None:
+            if error.filename is not None:
                 raise
-            raise _damaged(archive, error) from error  # gzip's and bz2's complaints about bytes carry no errno
+            raise _damaged(archive, error) from error  # a complaint about bytes, or a place in the archive that is none
         except DAMAGED as error:
             shutil.rmtree(work)
             raise _damaged(archive, error) from error

@@ -25,6 +25,7 @@ LONGEST_CELL = 1 << 26  # characters; Python's csv stops at 131,072, and a mask 
 MAX_BYTES = 1 << 29  # of a table's text, or of a parquet's cells, unpacked: a hundred million cells of five letters
 MAX_COLUMNS, MAX_ROWS, MAX_CELLS = 20_000, 5_000_000, 100_000_000
 LOOKED_AT = 200  # rows from which the delimiter is told
+PIECE = 1 << 20  # characters read at a time
 GZIP_MARK = b"\x1f\x8b"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 _CSV = threading.Lock()
@@ -132,9 +133,13 @@ def _lines(path: Path) -> list[str]:
     UserError
         When there is more of it.
     """
+    pieces, n = [], 0
     with open_text(path) as handle:
-        text = handle.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
+        while n <= MAX_BYTES and (piece := handle.read(PIECE)):  # as much as is asked for is allocated
+            pieces.append(piece)
+            n += len(piece)
+    text = "".join(pieces)
+    if n > MAX_BYTES:
         raise UserError(f"{path} unpacks to more than {MAX_BYTES:,} characters, the most that a table may have")
     _refuse_rows(path, max(text.count("\n"), text.count("\r")))
     if (n := max(map(text.count, DELIMITERS))) > MAX_CELLS:
@@ -220,9 +225,9 @@ def _read_parquet(path: Path) -> Table:
     try:
         with open_file(path) as handle:
             table = _read_bounded(handle, path)
-    except (pa.ArrowException, OSError, Unfit) as error:
+            cells = [_texts(column, path) for column in table.columns]
+    except (pa.ArrowException, OSError, ValueError, LookupError, Unfit) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}") from error
-    cells = (_texts(column, path) for column in table.columns)
     return _of_columns(path, [(str(name).strip(), of) for name, of in zip(table.column_names, cells, strict=True)])
 
 
@@ -248,6 +253,8 @@ def _texts(column: Any, path: Path) -> list[str]:
         if hasattr(chunk, "dictionary"):
             words = [_text(word) for word in chunk.dictionary.to_pylist()]
             times = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(words))
+            if len(times) > len(words):
+                raise LookupError(f"a cell is word {len(times):,} of {len(words):,}")
             if sum(len(word) * int(n) for word, n in zip(words, times, strict=True)) > MAX_BYTES:
                 raise UserError(f"{path} holds a column of more than {MAX_BYTES:,} characters, the most that is read")
             cells += ["" if i is None else words[i] for i in chunk.indices.to_pylist()]

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -18,7 +19,7 @@ KEYS = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in
 MAX_BYTES = 24 << 30  # unpacked; the largest published set has 16 GiB
 MORE_THAN_ANY, MAX_RATIO = 256 << 20, 200  # so many bytes packed so tightly are no pictures
 DAMAGED = (
-    ValueError, OSError, EOFError, LookupError, TypeError, SyntaxError, RecursionError, OverflowError,
+    ValueError, OSError, EOFError, LookupError, TypeError, SyntaxError, TokenError, RecursionError, OverflowError,
     NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
 )  # fmt: skip
 """What zipfile and numpy raise of bytes that make no sense."""
