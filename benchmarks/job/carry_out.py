@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
     check_classes,
+    check_plugins,
     expected_rows,
     optional_arms,
     prepared,
@@ -103,6 +104,7 @@ def carry_out(request: Request) -> Outcome:
         When the request cannot be carried out; nothing has been published then.
     """
     check_size(request.options)
+    check_plugins(request.options)
     request = share_devices(request)
     o = request.options
     bench = open_bench(request)

@@ -10,17 +10,20 @@ from typing import Any
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.report.tables import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
-from benchmarks.request.options import Request
+from benchmarks.request.options import Options, Request
 from benchmarks.request.remedies import REMEDIES, changed_options
 from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images
+from classifiers.registry import NEEDS as CLASSIFIER_NEEDS
 from classifiers.registry import classifiers
 from data.mixing import Demand
 from data.prepared import data_preparation
+from data.registry import NEEDS as DATASET_NEEDS
 from data.registry import datasets
-from generators.registry import NEEDS, generators
+from generators.registry import NEEDS as GENERATOR_NEEDS
+from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain
 from synthworth.registry import config_of
@@ -37,13 +40,33 @@ def resolve_precision(name: str, device: str) -> str:
     return "bf16" if device != "mps" and has_fast_bf16() else "fp32"
 
 
+def check_plugins(o: Options) -> None:
+    """Refuse plugins that are not of their kind, before anything is made of them.
+
+    Raises
+    ------
+    UserError
+        For one that lacks what its contract asks for, and for a control that is none.
+    """
+    chosen = [(generators, o.generator, GENERATOR_NEEDS), (datasets, o.dataset, DATASET_NEEDS)]
+    chosen.append((classifiers, o.classifier, CLASSIFIER_NEEDS))
+    for registry, name, needs in chosen:
+        config_of(registry.get(name), name, needs=needs)
+    for control in o.controls:
+        if control in REMEDIES:
+            continue
+        if not getattr(generators.get(control), "is_control", False):
+            raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
+        config_of(generators.get(control), control, needs=GENERATOR_NEEDS)
+
+
 def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunSpec]:
     """Every arm of a request, controls first, none of them twice.
 
     Raises
     ------
     UserError
-        For a control or extractor that does not exist, or a ratio that means nothing.
+        For an extractor or a filter that does not exist, or a ratio that means nothing.
     """
     o = request.options
     for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
@@ -52,12 +75,6 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
-    for control in o.controls:
-        if control in REMEDIES:
-            continue
-        if not getattr(generators.get(control), "is_control", False):
-            raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
-        config_of(generators.get(control), control, needs=NEEDS)
     common = _common(request, fingerprint=fingerprint, precision=precision)
     wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
     wanted += [

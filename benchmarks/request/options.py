@@ -16,12 +16,9 @@ import tyro
 
 from benchmarks.request.loggers import LoggerName
 from benchmarks.request.yaml_file import read_yaml
-from classifiers.registry import NEEDS as CLASSIFIER_NEEDS
 from classifiers.registry import classifiers
 from data.mixing import Mode
-from data.registry import NEEDS as DATASET_NEEDS
 from data.registry import datasets
-from generators.registry import NEEDS as GENERATOR_NEEDS
 from generators.registry import generators
 from synthworth.errors import UserError, unknown_name
 from synthworth.registry import config_of, load_plugin_file
@@ -32,7 +29,6 @@ PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
-NEEDS = {"gen": GENERATOR_NEEDS, "data": DATASET_NEEDS, "clf": CLASSIFIER_NEEDS}
 DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
 """One of these is there where the NVIDIA driver is loaded."""
 
@@ -244,7 +240,7 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
         )
     given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
     for name in ("generator", "dataset", "classifier", "preset"):
-        if not isinstance(given.get(name), str | None):
+        if name in given and not isinstance(given[name], str):
             raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
     if given.get("preset", "auto") not in PRESETS:
         raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
@@ -272,7 +268,7 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
     of_gen = _by_name(preset, "generators", generator)
     of_clf = _known(
-        config_of(classifiers.get(classifier), classifier, needs=CLASSIFIER_NEEDS),
+        config_of(classifiers.get(classifier), classifier),
         _by_name(preset, "classifiers", classifier),
     )
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
@@ -285,7 +281,7 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     found = {}
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
-        config = config_of(registry.get(name), name, needs=NEEDS[part])
+        config = config_of(registry.get(name), name)
         found[part] = _layered(config, layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]

@@ -108,7 +108,10 @@ def _open(file: Path) -> tuple[Any, str]:
         return {}, "cannot be read: it is a web page (HTML or XML)"
     if text.startswith((b"{", b"[")):
         return {}, "cannot be read: it is JSON, no weights"
-    is_zip = zipfile.is_zipfile(file)
+    try:
+        is_zip = zipfile.is_zipfile(file)
+    except zipfile.BadZipFile as error:  # it looks like one, and says that it goes on in another file
+        return {}, f"cannot be read: it is a damaged zip ({error})"
     if head[8:9] == b"{" and not is_zip:
         return _open_safetensors(file)
     if is_zip and _unpacked(file) > MAX_INFLATION * file.stat().st_size:

@@ -33,7 +33,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     UserError
         When the file is not an npz, lacks a key, or is damaged.
     """
-    if not zipfile.is_zipfile(path):
+    try:
+        is_zip = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:
+        raise _unreadable(path, error) from error
+    if not is_zip:
         raise UserError(f"{path} is not an npz file. Pass one with {', '.join(KEYS)}")
     _refuse_bombs(path)
     try:
