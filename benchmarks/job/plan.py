@@ -52,6 +52,10 @@ def check_plugins(o: Options) -> None:
     chosen.append((classifiers, o.classifier, CLASSIFIER_NEEDS))
     for registry, name, needs in chosen:
         config_of(registry.get(name), name, needs=needs)
+    _check_controls(o)
+
+
+def _check_controls(o: Options) -> None:
     for control in o.controls:
         if control in REMEDIES:
             continue
@@ -66,7 +70,7 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     Raises
     ------
     UserError
-        For an extractor or a filter that does not exist, or a ratio that means nothing.
+        For a control, an extractor or a filter that does not exist, or a ratio that means nothing.
     """
     o = request.options
     for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
@@ -75,6 +79,7 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
+    _check_controls(o)
     common = _common(request, fingerprint=fingerprint, precision=precision)
     wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
     wanted += [
