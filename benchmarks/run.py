@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from benchmarks.request.options import parse
 from synthworth.commands import FAILED, OK, guarded
+from synthworth.registry import no_exit
 
 STARTED = time.time()
 
@@ -34,7 +35,8 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
     from benchmarks.verdicts.ratio_by_val import by_val
 
-    outcome = carry_out(request)
+    with no_exit():
+        outcome = carry_out(request)
     out = report.console()
     o = request.options
     out.print(

@@ -25,3 +25,5 @@ classifiers = Registry(
     },
 )
 register = classifiers.register
+NEEDS = ("version", "fit", "predict", "save")
+"""What a classifier cannot do without, beside its Config."""

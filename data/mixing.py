@@ -109,6 +109,9 @@ class Demand:
 
 
 VECTORS = "vectors"
+MAX_RATIO = 1000
+MAX_SYNTHETIC = 10_000_000
+"""Synthetic images that an arm may ask for: they are drawn one by one, and held together when they are mixed."""
 GATHERED_AT_ONCE = 1024
 """Images copied into a mixture at a time: what is read of a memory map is held once, in the mixture itself."""
 
@@ -119,10 +122,12 @@ def check_ratio(ratio: float, mode: str) -> None:
     Raises
     ------
     UserError
-        For NaN, infinity, a negative ratio, or one above 1 in mode `replace`.
+        For NaN, infinity, a negative ratio, one above `MAX_RATIO`, or one above 1 in mode `replace`.
     """
     if not np.isfinite(ratio) or ratio < 0:
         raise UserError(f"--ratio {ratio} was asked for; a ratio is synthetic / real, a number from 0 up")
+    if ratio > MAX_RATIO:
+        raise UserError(f"--ratio {ratio:g} was asked for; a ratio is synthetic / real, {MAX_RATIO:,} at most")
     if mode == "replace" and ratio > 1:
         raise UserError(f"--ratio {ratio} with --mode replace: a share of the training set lies between 0 and 1")
     if mode not in MODES:
@@ -139,10 +144,20 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
         `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest (the ratio
         caps the sum: at most r n are added, in proportion to what is missing); `only` r n synthetic, no real;
         `pretrain` r n synthetic for the first half of the steps, then the n real ones.
+
+    Raises
+    ------
+    UserError
+        As `check_ratio`, and where the ratio comes to more than `MAX_SYNTHETIC` images.
     """
     check_ratio(ratio, mode)
     n = len(train)
     total = round(ratio * n)
+    if total > MAX_SYNTHETIC:
+        raise UserError(
+            f"--ratio {ratio:g} of {n:,} training images comes to {total:,} synthetic images, and {MAX_SYNTHETIC:,} "
+            "are the most that an arm takes. Lower the ratio"
+        )
     keep = {"add": n, "balance": n, "pretrain": n, "replace": n - total, "only": 0}[mode]
     pretraining = PRETRAINING if mode == "pretrain" else 0.0
     if train.multilabel:

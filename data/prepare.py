@@ -22,11 +22,12 @@ import tyro
 
 from data.images import Split, count_labels
 from data.prepared import METADATA, data_preparation, preparer, read_index
-from data.registry import datasets
-from synthworth.artifacts import check_writable, ensure_folder, read_array
+from data.registry import NEEDS, datasets
+from synthworth.artifacts import check_writable, ensure_folder, read_array, read_rows
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
-from synthworth.registry import load_plugin_file
+from synthworth.keys import digest
+from synthworth.registry import config_of, load_plugin_file, no_exit
 from synthworth.store import Made, Store
 
 PROG = "python -m data.prepare"
@@ -64,7 +65,7 @@ def parse(args: Sequence[str]) -> tuple[PrepareOptions, Any]:
     first, _ = tyro.cli(PrepareOptions, args=bare, return_unknown_args=True, add_help=False, prog=PROG)
     for plugin in first.plugin:
         load_plugin_file(plugin)
-    config = datasets.get(first.dataset).Config(**datasets.implied(first.dataset))
+    config = config_of(datasets.get(first.dataset), first.dataset, needs=NEEDS)(**datasets.implied(first.dataset))
     shape = dataclasses.make_dataclass(
         "Prepare",
         [("options", Annotated[PrepareOptions, tyro.conf.arg(name="")]), ("data", type(config))],
@@ -80,12 +81,14 @@ def main(args: Sequence[str]) -> int:
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
-    for folder in (store.home, options.export):
-        if folder is not None:
-            check_writable(folder)
+    identity = data_preparation(options.dataset, dataset)
+    if not store.has("data", digest(identity)):  # what is finished is only read
+        check_writable(store.home)
     if options.export is not None:
+        check_writable(options.export)
         _refuse_export_of_no_films(options.dataset, dataset)
-    made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+    with no_exit():
+        made = store.get_or_make("data", identity, preparer(dataset))
     found = summarise(made)
     if options.export is not None:
         found["exported"] = [str(file) for file in export(made.folder, options.export)]
@@ -93,7 +96,7 @@ def main(args: Sequence[str]) -> int:
         print(json.dumps(found, indent=1))
         return OK
     _print(found)
-    flags = shlex.join(a for a in _without(args, ("--home", "--export", "--json", "--no-json", "--dataset")))
+    flags = shlex.join(a for a in _without(args, ("--export", "--json", "--no-json", "--dataset")))
     print(f"a run finds it by: python -m benchmarks.run --dataset {options.dataset} {flags}".rstrip())
     return OK
 
@@ -110,15 +113,13 @@ def summarise(made: Made) -> dict[str, Any]:
 
     Patients are null where each image counts as one of its own.
     """
-    import pyarrow.parquet as pq
-
     index = read_index(made.folder)
     names = [split.value for split in Split if split.value in index["splits"]]
     counts, patients = {}, {}
     for name in names:
         labels = read_array(made.folder / f"{name}-labels.npy")
         counts[name] = count_labels(labels, index["classes"])
-        rows = pq.read_table(made.folder / f"{name}-rows.parquet", columns=["id", "group"])
+        rows = read_rows(made.folder / f"{name}-rows.parquet", columns=["id", "group"])
         groups = rows.column("group")
         own = groups == rows.column("id")
         patients[name] = None if own else len(groups.unique())

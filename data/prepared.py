@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data.images import ImageSet, Split
-from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json, write_table
+from synthworth.artifacts import read_array, read_json, read_rows, write_array, write_bytes, write_json, write_table
 from synthworth.errors import UserError
 from synthworth.keys import sha256_of
 
@@ -114,13 +114,12 @@ def read_split(root: Path, split: Split) -> ImageSet:
     UserError
         When the dataset has no such split.
     """
-    import pyarrow.parquet as pq
     import torch
 
     index = read_index(root)
     if split.value not in index["splits"]:
         raise UserError(f"the dataset has no {split.value} split; it has {', '.join(index['splits'])}")
-    columns = pq.read_table(root / f"{split.value}-rows.parquet").to_pydict()
+    columns = read_rows(root / f"{split.value}-rows.parquet").to_pydict()
     images = ImageSet(
         images=torch.from_numpy(read_array(root / f"{split.value}-images.npy", mapped=True)),
         labels=torch.from_numpy(read_array(root / f"{split.value}-labels.npy")),

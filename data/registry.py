@@ -31,3 +31,5 @@ datasets = Registry(
     },
 )
 register = datasets.register
+NEEDS = ("version", "source", "prepare", "load")
+"""What a dataset cannot do without, beside its Config."""

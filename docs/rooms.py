@@ -83,6 +83,7 @@ CAPTIONS = {
     "synthworth.images": "bytes, floats",
     "synthworth.registry": "plugins",
     "synthworth.work": "given to a fit",
+    "synthworth.files": "read to a bound",
     "synthworth.progress": "progress on stderr",
     "synthworth.keys": "identity and seeds",
     "synthworth.interrupts": "Ctrl-C and SIGTERM",

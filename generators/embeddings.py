@@ -79,9 +79,9 @@ def _read_one(read: Callable[[str], Any], name: str, file: Path) -> np.ndarray:
 
 
 def _open_npz(file: Path) -> tuple[set[str], Callable[[str], Any]]:
-    if not zipfile.is_zipfile(file):
-        raise UserError(f"{file} is not an .npz, or cut short")
     try:
+        if not zipfile.is_zipfile(file):
+            raise UserError(f"{file} is not an .npz, or cut short")
         arrays = np.load(file, allow_pickle=False)
         if set(arrays.files) != {"ids", "embeddings"}:
             return set(arrays.files), arrays.__getitem__

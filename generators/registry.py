@@ -40,6 +40,8 @@ generators = Registry(
     },
 )
 register = generators.register
+NEEDS = ("version", "fit", "sample", "save", "load")
+"""What a generator cannot do without, beside its Config."""
 
 
 def added_by(name: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from synthworth.errors import UserError
+from synthworth.files import damaged, read_file, readable
 
-MADE_HERE = "Delete it to have it made again"
-"""What to do about a damaged file that this suite made; of a file from elsewhere it would be bad advice."""
+MAX_JSON = 1 << 30  # bytes
 T = TypeVar("T")
 
 
@@ -116,22 +116,20 @@ def write_json(file: Path, value: Any, *, sync: bool = True) -> None:
     write_bytes(file, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode(), sync=sync)
 
 
-def read_json(file: Path, *, advice: str = MADE_HERE) -> Any:
+def read_json(file: Path, *, advice: str | None = None) -> Any:
     """Read JSON.
 
     Parameters
     ----------
-    advice : what to do about a file that is none. That it is made again is true of this suite's own files alone.
+    advice : what to do about a file from elsewhere that is none; one of this suite's own is made again.
 
     Raises
     ------
     UserError
-        When the file is not JSON; the message names it.
+        When the file is not there, or not JSON; the message names it, and of this suite's own the folder to delete.
     """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not JSON ({error}). {advice}") from error
+    with readable(file, what="JSON", advice=advice):
+        return json.loads(read_file(file, at_most=MAX_JSON).decode("utf-8"))
 
 
 def from_json(kind: type[T], values: Any) -> T:
@@ -180,9 +178,31 @@ def write_table(file: Path, columns: Mapping[str, Any]) -> None:
 
 
 def read_array(file: Path, *, mapped: bool = False) -> np.ndarray:
-    """Read one .npy array; `mapped` leaves the pixels on disk (copy-on-write memory map). Never unpickles."""
-    array: np.ndarray = np.load(file, mmap_mode="c" if mapped else None, allow_pickle=False)
-    return array
+    """Read one .npy array; `mapped` leaves the pixels on disk (copy-on-write memory map). Never unpickles.
+
+    Raises
+    ------
+    UserError
+        When the file is not there, empty, cut short, or no array; the message names the folder to delete.
+    """
+    with readable(file, what="a whole array"):
+        # as a map first: numpy takes the memory that is announced before it finds the file too short
+        array: np.ndarray = np.lib.format.open_memmap(file, mode="c")
+        return array if mapped else np.array(array)
+
+
+def read_rows(file: Path, *, columns: list[str] | None = None) -> Any:
+    """A parquet table that `write_table` wrote, as one of Arrow's.
+
+    Raises
+    ------
+    UserError
+        When the file is not there, or damaged; the message names the folder to delete.
+    """
+    import pyarrow.parquet as pq
+
+    with readable(file, what="a whole table"):
+        return pq.read_table(file, columns=columns)
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Any]) -> None:
@@ -198,12 +218,13 @@ def read_tensors(file: Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        When the file is damaged; the message names it.
+        When the file is not there, or damaged; the message names the folder to delete.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(file)
+        with readable(file, what="a whole file of tensors"):
+            return load_file(file)
     except SafetensorError as error:
-        raise UserError(f"{file} is damaged ({error}). Delete the folder it lies in to have it made again") from error
+        raise damaged(file, f"is damaged ({error})") from error

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from synthworth.errors import CANNOT_WRITE, UserError, disk_message
+from synthworth.errors import NOT_OURS, UserError, disk_message
 from synthworth.interrupts import end, raised
 
 OK, FAILED, WRONG = 0, 1, 2
@@ -31,7 +31,7 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
         sys.stderr.close()
         return OK
     except OSError as error:
-        if error.errno not in CANNOT_WRITE:
+        if error.errno not in NOT_OURS:
             raise
         print(f"error: {disk_message(error)}", file=sys.stderr)
         return WRONG

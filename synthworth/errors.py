@@ -8,14 +8,32 @@ from collections.abc import Iterable
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CANNOT_WRITE = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
+"""Refusals of a file system to write, or to let anybody in."""
+NOT_OURS = CANNOT_WRITE | {errno.ENAMETOOLONG, errno.ELOOP}
 """File-system refusals that are the user's to mend; any other `OSError` is a fault of ours and keeps its traceback."""
+LONGEST = 2000
+"""Characters of a message. A longer one (a name of thousands of letters, a list of a million columns) loses its
+middle: what was asked stands at the beginning, and what to do at the end."""
+
+
+def one_line(text: str) -> str:
+    """Text as one line of bounded length that no terminal obeys: what cannot be printed is escaped."""
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if len(shown) <= LONGEST:
+        return shown
+    head, tail = LONGEST // 2, LONGEST // 2 - 60
+    return f"{shown[:head]} ... ({len(shown) - head - tail:,} characters left out) ... {shown[-tail:]}"
 
 
 class UserError(Exception):
     """The request cannot be carried out as asked: one line saying what was asked, what is there, what to do.
 
-    Commands print the message without a traceback and leave with exit code 2.
+    Commands print the message without a traceback and leave with exit code 2. Names of files and cells of tables stand
+    in it: it is made one line of at most `LONGEST` characters (`one_line`).
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class Unavailable(Exception):
@@ -40,8 +58,8 @@ def unknown_name(kind: str, name: str, available: Iterable[str]) -> UserError:
 
 def disk_message(error: OSError) -> str:
     """One line for a file-system error (`OSError`): what could not be written or read, why, and what to do."""
-    where = f" {error.filename!r}" if error.filename else ""
+    where = f" {str(error.filename)[:LONGEST]!r}" if error.filename else ""
     reason = error.strerror or str(error)
     if error.errno in DISK_FULL:
         return f"no room to write{where}: {reason}. Free some space, or point SYNTHWORTH_HOME and --results elsewhere"
-    return f"cannot use{where}: {reason}"
+    return one_line(f"cannot use{where}: {reason}")

@@ -185,7 +185,7 @@ def is_over(attempt: Path) -> bool:
         return True
     try:
         owner = read_json(attempt / OWNER)
-    except (FileNotFoundError, UserError):  # a damaged disk: silence will tell
+    except UserError:  # a damaged disk: silence will tell
         return False
     return is_gone(owner)
 
@@ -253,7 +253,7 @@ def _sign_of(attempt: Path) -> tuple[str, int] | None:
 def _owner_in_words(attempt: Path) -> str:
     try:
         owner = read_json(attempt / OWNER)
-    except (FileNotFoundError, UserError):
+    except UserError:
         return "not named"
     return f"{owner.get('host')}, process {owner.get('pid')}" if isinstance(owner, dict) else "not named"
 

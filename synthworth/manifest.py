@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthworth.artifacts import read_json, write_json
 from synthworth.errors import CANNOT_WRITE, UserError
+from synthworth.files import MANIFEST
 from synthworth.keys import digest, sha256_of
 from synthworth.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 LARGE = 1 << 30  # bytes: a look at more than this shows its progress
 CHUNK = 1 << 22  # bytes read at a time
 
@@ -54,10 +55,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Damaged
         When there is none, or it is not as it was written.
     """
+    if not os.path.lexists(folder / MANIFEST):
+        raise Damaged(f"{MANIFEST} is missing")
     try:
         said = read_json(folder / MANIFEST)
-    except FileNotFoundError:
-        raise Damaged(f"{MANIFEST} is missing") from None
     except (UserError, OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{MANIFEST} cannot be read ({_short(error)})") from error
     if not isinstance(said, dict) or not _is_time(said.get("seconds")):

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from synthworth.errors import UserError
 from synthworth.interrupts import ENDED, INTERRUPTED, held, leave_to_parent
-from synthworth.registry import load_plugin_file, loaded_plugin_files
+from synthworth.registry import load_plugin_file, loaded_plugin_files, no_exit
 
 Answer = TypeVar("Answer")
 TO_LEAVE = 10.0
@@ -61,7 +61,8 @@ def call_packed(parcel: bytes) -> Any:
             f"a worker process cannot import what its task needs: {type(error).__name__}: {error}. Define it in an "
             "installed package, or in a file given by --plugin"
         ) from error
-    return function(*args)
+    with no_exit():
+        return function(*args)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,17 +155,24 @@ class Registry:
         Raises
         ------
         UserError
-            For an unknown name (with the nearest ones), for two plugins of one name, and for a plugin that
-            cannot be imported (with its error).
+            For an unknown name (with the nearest ones), for two plugins of one name, for a plugin that cannot be
+            imported (with its error), and for what no plugin can be: a module, a number.
         """
         self.require(name)
         entry = self._entries[name]
         try:
-            return entry.load()
+            with no_exit():
+                found = entry.load()
         except Exception as error:
             raise UserError(
                 f"{self.kind} {name!r} ({entry.source}) cannot be imported: {type(error).__name__}: {error}"
             ) from error
+        if not callable(found) and not hasattr(found, "measure"):  # a metric with its declaration
+            raise UserError(
+                f"{self.kind} {name!r} ({entry.source}) is of type {type(found).__name__}: it must be "
+                "a class or a function. Let its entry point name one: module:Class"
+            )
+        return found
 
     def implied(self, name: str) -> Mapping[str, Any]:
         """Config defaults that follow from the name; empty for most."""
@@ -180,9 +190,10 @@ class Registry:
                 yield Listing(name, entry.source, entry.summary)
             else:
                 try:
-                    yield Listing(name, entry.source, entry.summary or first_line(entry.load()))
-                except Exception as error:
-                    yield Listing(name, entry.source, "", f"{type(error).__name__}: {error}")
+                    yield Listing(name, entry.source, entry.summary or first_line(self.get(name)))
+                except UserError as error:
+                    why = error.__cause__
+                    yield Listing(name, entry.source, "", str(error) if why is None else f"{type(why).__name__}: {why}")
 
 
 def _importer(target: str) -> Callable[[], Any]:
@@ -226,7 +237,8 @@ def load_plugin_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with no_exit():
+            spec.loader.exec_module(module)
     except UserError:
         del sys.modules[name]
         raise
@@ -236,18 +248,47 @@ def load_plugin_file(path: Path) -> None:
     _PLUGIN_FILES[path] = name
 
 
-def config_of(plugin: Any, name: str) -> Any:
-    """The options' class of a plugin.
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Let no plugin end the program by `sys.exit`: it would be silent, and with code 0 look like success.
 
     Raises
     ------
     UserError
-        When it has none.
+        In the place of SystemExit; it says where the call stands.
     """
-    config = getattr(plugin, "Config", None)
-    if not isinstance(config, type):
+    try:
+        yield
+    except SystemExit as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "a plugin"
         raise UserError(
-            f"{name} has no Config: a frozen dataclass of its options is part of the contract. python -m "
-            f"benchmarks.check {name} says what else is"
+            f"{where} ended the program by sys.exit({error.code!r}). A plugin raises an exception, or "
+            "synthworth.api.UserError, to say what is wrong"
+        ) from error
+
+
+def config_of(plugin: Any, name: str, *, needs: Sequence[str] = ()) -> Any:
+    """The options' class of a plugin.
+
+    Parameters
+    ----------
+    needs : attributes that a plugin of its kind cannot do without.
+
+    Raises
+    ------
+    UserError
+        When it is no class, or has no Config that is a dataclass, or lacks one of `needs`.
+    """
+    says = f"python -m benchmarks.check {name} says what else is"
+    if not isinstance(plugin, type):
+        raise UserError(
+            f"{name} is of type {type(plugin).__name__}, and a class with a Config is part of the contract. {says}"
         )
+    config = getattr(plugin, "Config", None)
+    if not isinstance(config, type) or not dataclasses.is_dataclass(config):
+        raise UserError(f"{name} has no Config: a frozen dataclass of its options is part of the contract. {says}")
+    lacking = [need for need in needs if not hasattr(plugin, need)]
+    if lacking:
+        raise UserError(f"{name} has no {', '.join(lacking)}, which is part of the contract. {says}")
     return config

@@ -9,6 +9,8 @@ from typing import Any
 
 from synthworth.errors import UserError
 
+MAX_STEPS = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -22,6 +24,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UserError(f"a budget of {self.steps} steps was asked for: at least 1 is needed")
+        if self.steps > MAX_STEPS:
+            raise UserError(f"a budget of {self.steps} steps was asked for: {MAX_STEPS:,} are the most")
         if self.seconds is not None and not self.seconds > 0:
             raise UserError(f"a budget of {self.seconds} seconds was asked for: it must be above 0")
 

@@ -313,7 +313,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="absent"):
+    with pytest.raises(UserError, match=r"absent cannot be listed: No such file"):
         walk(tmp_path / "absent", lambda _: True)
 
 

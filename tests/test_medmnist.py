@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import data.datasets.medmnist.dataset as medmnist
+import data.datasets.medmnist.npz as npz
 from data.datasets.medmnist.dataset import MedMNIST, MedMNISTConfig
 from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, file_name
 from data.images import Split
@@ -217,4 +218,4 @@ def test_the_real_pneumonia_set_has_its_published_counts() -> None:
 
 def test_the_keys_asked_for_are_those_of_a_published_file(tmp_path) -> None:
     with zipfile.ZipFile(write(tmp_path / "a.npz", arrays())) as archive:
-        assert {name.removesuffix(".npy") for name in archive.namelist()} == set(medmnist.KEYS)
+        assert {name.removesuffix(".npy") for name in archive.namelist()} == set(npz.KEYS)

@@ -63,14 +63,15 @@ def bench(home: Path) -> Bench:
 def test_a_run_finds_what_the_command_prepared(tmp_path, capsys) -> None:
     root = make_folder(tmp_path / "films")
     flags = ["--dataset", "folder", "--data.path", str(root), "--data.size", "12", "--data.attributes", "sex"]
-    assert main([*flags, "--home", str(tmp_path / "home")]) == 0
+    home = ["--home", str(tmp_path / "home")]
+    assert main([*flags, *home]) == 0
     said = capsys.readouterr().out
     request = parse_run(flags, prog="run")
     dataset = datasets.get("folder")(request.data)
     folder = prepared(bench(tmp_path / "home"), "folder", dataset)
     assert folder is not None
     assert str(folder) in said
-    assert said.splitlines()[-1] == f"a run finds it by: python -m benchmarks.run {' '.join(flags)}"
+    assert said.splitlines()[-1] == f"a run finds it by: python -m benchmarks.run {' '.join([*flags, *home])}"
     found, index = prepare_data(bench(tmp_path / "home"), "folder", dataset)
     assert found == folder
     assert sum(row["n"] for row in index["splits"].values()) == 24

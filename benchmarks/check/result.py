@@ -50,7 +50,7 @@ class Proof:
                 self.run()
         except Broken as broken:
             return CheckResult(self.name, False, str(broken), self.expected)
-        except Exception as error:  # a stranger's plugin may raise anything, and that is what is reported
+        except (Exception, SystemExit) as error:  # a stranger's plugin may raise anything, and that is what is reported
             said = " ".join(str(error).split()) or "no message"
             return CheckResult(self.name, False, f"{type(error).__name__}: {said}{self._where(error)}", self.expected)
         return CheckResult(self.name, True)

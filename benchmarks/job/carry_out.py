@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
     check_classes,
+    check_plugins,
     expected_rows,
     optional_arms,
     prepared,
@@ -22,7 +23,7 @@ from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
 from benchmarks.report.plan import Row
-from benchmarks.request.limits import limit_train, share_devices
+from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
@@ -71,12 +72,10 @@ def open_bench(request: Request) -> Bench:
     Raises
     ------
     UserError
-        When a folder cannot be written to or the device does not exist.
+        When the device does not exist.
     """
     o = request.options
     store = Store.open(o.home)
-    check_writable(o.results)
-    check_writable(store.home)
     device = resolve_device(o.device)
     check_devices(o.devices, device=device)
     check_logger(o.logger)
@@ -105,6 +104,8 @@ def carry_out(request: Request) -> Outcome:
     UserError
         When the request cannot be carried out; nothing has been published then.
     """
+    check_size(request.options)
+    check_plugins(request.options)
     request = share_devices(request)
     o = request.options
     bench = open_bench(request)
@@ -114,6 +115,7 @@ def carry_out(request: Request) -> Outcome:
     expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
+        _check_folders(bench, request)
         check_outside_files(request, dataset)
     if o.dry_run and folder is None:
         outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
@@ -127,6 +129,7 @@ def carry_out(request: Request) -> Outcome:
     arms = [Arm(spec, experiment.images) for spec in specs]
     check_classes(experiment.images, specs)
     if not all(found.values()):
+        _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
     for line in unused_options(bench, request, specs):
@@ -139,6 +142,19 @@ def carry_out(request: Request) -> Outcome:
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _check_folders(bench: Bench, request: Request) -> None:
+    """Refuse folders that cannot be written to, where something is to be written: what is finished is only read.
+
+    Raises
+    ------
+    UserError
+        Naming the folder.
+    """
+    if not request.options.dry_run:
+        check_writable(request.options.results)
+        check_writable(bench.store.home)
 
 
 def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request: Request, outcome: Outcome) -> None:

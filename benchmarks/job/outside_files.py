@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.metrics.registry import EXTRACTORS, METRICS
+from benchmarks.request.filters import FILTERS
 from benchmarks.request.options import Request
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
+from synthworth.errors import UserError
+
+NEEDS = ("is_at_hand", "gives_logits", "literature_in", "extract")
+"""What an extractor cannot do without."""
 
 
 def check_outside_files(request: Request, dataset: Any, *, generator: bool = True, classifier: bool = True) -> None:
@@ -35,15 +40,24 @@ def check_outside_files(request: Request, dataset: Any, *, generator: bool = Tru
         if hasattr(plugin, "check_files"):
             plugin(config).check_files(fetch=not o.dry_run, channels=channels, size=size)
     if not o.dry_run:
-        _check_measures(o.extractors)
+        _check_measures(o.extractors, o.filters)
 
 
-def _check_measures(extractors: Sequence[str]) -> None:
-    """Refuse damaged weights of what the images are measured with, of those that are on this machine."""
+def _check_measures(extractors: Sequence[str], filters: Sequence[str]) -> None:
+    """Refuse plugins that measure and are of the wrong kind, and damaged weights of those that are on this machine."""
     from generators.perceptual import find_weights, load_lpips
 
+    for registry, names in ((METRICS, METRICS.names()), (FILTERS, filters)):
+        for name in names:
+            registry.get(name)
     for name in extractors:
         kind = EXTRACTORS.get(name)
+        lacking = [need for need in NEEDS if not hasattr(kind, need)]
+        if lacking:
+            raise UserError(
+                f"extractor {name!r} has no {', '.join(lacking)}, which is part of the contract. python -m "
+                f"benchmarks.check {name} says what else is"
+            )
         if hasattr(kind, "check_files") and kind.is_at_hand():
             kind(device="cpu").check_files()
     if find_weights() is not None:

@@ -10,18 +10,25 @@ from typing import Any
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.report.plan import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
-from benchmarks.request.options import Request
+from benchmarks.request.options import Options, Request
 from benchmarks.request.remedies import REMEDIES, changed_options
-from benchmarks.request.spec import RunSpec, normalise, real_only
+from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images
+from classifiers.registry import NEEDS as CLASSIFIER_NEEDS
 from classifiers.registry import classifiers
+from data.mixing import Demand
 from data.prepared import data_preparation
+from data.registry import NEEDS as DATASET_NEEDS
 from data.registry import datasets
+from generators.registry import NEEDS as GENERATOR_NEEDS
 from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain
+from synthworth.registry import config_of
+
+MAX_SHARDS = 50_000
 
 
 def resolve_precision(name: str, device: str) -> str:
@@ -33,13 +40,37 @@ def resolve_precision(name: str, device: str) -> str:
     return "bf16" if device != "mps" and has_fast_bf16() else "fp32"
 
 
+def check_plugins(o: Options) -> None:
+    """Refuse plugins that are not of their kind, before anything is made of them.
+
+    Raises
+    ------
+    UserError
+        For one that lacks what its contract asks for, and for a control that is none.
+    """
+    chosen = [(generators, o.generator, GENERATOR_NEEDS), (datasets, o.dataset, DATASET_NEEDS)]
+    chosen.append((classifiers, o.classifier, CLASSIFIER_NEEDS))
+    for registry, name, needs in chosen:
+        config_of(registry.get(name), name, needs=needs)
+    _check_controls(o)
+
+
+def _check_controls(o: Options) -> None:
+    for control in o.controls:
+        if control in REMEDIES:
+            continue
+        if not getattr(generators.get(control), "is_control", False):
+            raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
+        config_of(generators.get(control), control, needs=GENERATOR_NEEDS)
+
+
 def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunSpec]:
     """Every arm of a request, controls first, none of them twice.
 
     Raises
     ------
     UserError
-        For a control or extractor that does not exist, or a ratio that means nothing.
+        For a control, an extractor or a filter that does not exist, or a ratio that means nothing.
     """
     o = request.options
     for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
@@ -48,9 +79,7 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
-    for control in o.controls:
-        if control not in REMEDIES and not getattr(generators.get(control), "is_control", False):
-            raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
+    _check_controls(o)
     common = _common(request, fingerprint=fingerprint, precision=precision)
     wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
     wanted += [
@@ -144,8 +173,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     Raises
     ------
     UserError
-        For a class without a training image, and for an arm whose ratio comes to no synthetic image at all: it would
-        train on real images alone under the generator's name.
+        For a class without a training image; for an arm whose ratio comes to no synthetic image at all: it would train
+        on real images alone under the generator's name; and for one that needs too many shards.
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
@@ -155,6 +184,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         )
     n = len(images.train)
     for spec in specs:
+        if not spec.is_real_only:
+            _refuse_shards(spec, images.demand(spec))
         if spec.is_real_only or images.demand(spec).total:
             continue
         if round(spec.ratio * n):
@@ -162,6 +193,16 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         raise UserError(
             f"--ratio {spec.ratio:g} of {n} training images comes to 0 synthetic images; 1 image is a ratio of "
             f"{1 / n:.3g}, and ratio 0 asks for real images alone"
+        )
+
+
+def _refuse_shards(spec: RunSpec, demanded: Demand) -> None:
+    """Each shard is an artifact of its own, with a key and a folder."""
+    n = sum(n_shards(wanted, spec.shard) for wanted in demanded.streams.values())
+    if n > MAX_SHARDS:
+        raise UserError(
+            f"{spec.name} needs {demanded.total:,} synthetic images in {n:,} shards of --shard {spec.shard}, and "
+            f"{MAX_SHARDS:,} shards are the most. Raise --shard, or lower --ratio"
         )
 
 

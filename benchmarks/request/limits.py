@@ -1,4 +1,4 @@
-"""Bounds that a request meets once the dataset is known: training images at most, parts that several devices share."""
+"""Bounds of a request: how large it may be at all; training images at most; parts that several devices share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,35 @@ import logging
 import math
 from typing import Any
 
-from benchmarks.request.options import Request
+from benchmarks.request.options import Options, Request
+from synthworth.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+LARGEST = {"seeds": 1000, "shard": 1_000_000, "workers": 1024, "devices": 1024}
+LONGEST = 1000
+"""Entries that an option which takes several may have: each ratio and each control is an arm of its own."""
+
+
+def check_size(o: Options) -> None:
+    """Refuse numbers that no run could be made of, before anything is planned by them.
+
+    Raises
+    ------
+    UserError
+        For a number that is not finite, below 0 or above its bound, and for an option with too many entries; names it.
+    """
+    for field in dataclasses.fields(o):
+        flag, value = f"--{field.name.replace('_', '-')}", getattr(o, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{flag} {value} was asked for; it is a finite number")
+        if isinstance(value, tuple) and len(value) > LONGEST:
+            raise UserError(f"{flag} has {len(value):,} entries, and takes {LONGEST:,} at most")
+        if field.name in LARGEST and value > LARGEST[field.name]:
+            raise UserError(f"{flag} {value} was asked for; it is {LARGEST[field.name]:,} at most")
+    for name in ("snapshot_epochs", "checkpoint_seconds", "max_train"):
+        if getattr(o, name) < 0:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(o, name):g} was asked for; it is 0 or more")
 
 
 def limit_train(request: Request, *, n_train: int) -> Request:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-import yaml
 
 from benchmarks.request.loggers import LoggerName
+from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
@@ -156,27 +156,6 @@ def resolve_preset(name: str) -> str:
     return "standard" if has_nvidia_gpu() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else "quick"
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML mapping (`safe_load`).
-
-    Raises
-    ------
-    UserError
-        When the file is missing, is not YAML, or is not a mapping.
-    """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"--config {file} must be a mapping of options, not a {type(content).__name__}")
-    return content
-
-
 def systems() -> dict[str, str]:
     """Published systems that `--config` knows by name, with a line on each."""
     files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
@@ -254,14 +233,22 @@ def _is_system(config: Path | None) -> bool:
 def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
     """Names of plugins and preset: from the flags, else the file, else the preset; plugin files are imported."""
     names = [f.name for f in dataclasses.fields(Choice) if f.name != "config"]
+    if "config" in file:
+        raise UserError(
+            f"--config {first.config}: it names a further file, config: {file['config']}, which would not be read. "
+            "Write all options into one file"
+        )
     given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
     for name in ("generator", "dataset", "classifier", "preset"):
-        if not isinstance(given.get(name), str | None):
+        if name in given and not isinstance(given[name], str):
             raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
     if given.get("preset", "auto") not in PRESETS:
         raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
     plugins = given.get("plugin") or ()
-    for plugin in [plugins] if isinstance(plugins, str) else plugins:
+    plugins = [plugins] if isinstance(plugins, str) else plugins
+    if not isinstance(plugins, Sequence) or not all(isinstance(plugin, str | Path) for plugin in plugins):
+        raise UserError(f"--config {first.config}: plugin is one file or a list of them, not {plugins!r}")
+    for plugin in plugins:
         load_plugin_file(Path(plugin))
     return dataclasses.replace(first, **given)
 
@@ -280,7 +267,10 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
     of_gen = _by_name(preset, "generators", generator)
-    of_clf = _known(config_of(classifiers.get(classifier), classifier), _by_name(preset, "classifiers", classifier))
+    of_clf = _known(
+        config_of(classifiers.get(classifier), classifier),
+        _by_name(preset, "classifiers", classifier),
+    )
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
     where = str(chosen.config) if chosen.config else f"preset {preset_name}"
     parts = {
@@ -291,7 +281,8 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
     found = {}
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
-        found[part] = _layered(config_of(registry.get(name), name), layers, where, f"{part}.")
+        config = config_of(registry.get(name), name)
+        found[part] = _layered(config, layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
@@ -346,7 +337,11 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
         if name not in known:
             raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
         ready[name] = _typed(hints[name], value, where, prefix + name)
-    made = config(**ready)
+    try:
+        made = config(**ready)
+    except TypeError as error:
+        what = prefix.rstrip(".") or "the options"
+        raise UserError(f"{where}: {what} cannot be made: {error}. Every field needs a default") from error
     defaults = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
     for name, asked in (defaults | ready).items():
         if getattr(made, name) != asked:

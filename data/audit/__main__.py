@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from data.audit.duplicates import THRESHOLD
-from data.registry import datasets
+from data.prepared import data_preparation, preparer, read_index
+from data.registry import NEEDS, datasets
 from synthworth.artifacts import check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
-from synthworth.registry import load_plugin_file
+from synthworth.keys import digest
+from synthworth.registry import config_of, load_plugin_file, no_exit
 from synthworth.store import Store
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
     first, _ = tyro.cli(AuditOptions, args=bare, return_unknown_args=True, add_help=False, prog=PROG)
     for plugin in first.plugin:
         load_plugin_file(plugin)
-    config = datasets.get(first.dataset).Config(**datasets.implied(first.dataset))
+    config = config_of(datasets.get(first.dataset), first.dataset, needs=NEEDS)(**datasets.implied(first.dataset))
     shape = dataclasses.make_dataclass(
         "Audit", [("options", Annotated[AuditOptions, tyro.conf.arg(name="")]), ("data", type(config))], frozen=True
     )
@@ -79,8 +81,8 @@ def parse(args: Sequence[str]) -> tuple[AuditOptions, Any]:
     options: AuditOptions = found.options
     if not 0 < options.threshold <= 1:
         raise UserError(f"--threshold {options.threshold}: a similarity lies above 0 and is at most 1")
-    if options.replicates < 100:
-        raise UserError(f"--replicates {options.replicates}: an interval needs 100 or more")
+    if not 100 <= options.replicates <= 100_000:
+        raise UserError(f"--replicates {options.replicates}: an interval needs 100 or more, and 100,000 are enough")
     return options, found.data
 
 
@@ -95,16 +97,18 @@ def main(args: Sequence[str]) -> int:
     options, config = parse(args)
     dataset = datasets.get(options.dataset)(config)
     store = Store.open(options.home)
-    check_writable(store.home)
     if options.figure is not None:
         _check_figure(options.figure)
+    identity = data_preparation(options.dataset, dataset)
+    if not store.has("data", digest(identity)):  # what is finished is only read
+        check_writable(store.home)
     from data.audit.report import audit_dataset
     from data.images import Split
-    from data.prepared import data_preparation, preparer, read_index
     from data.splits.leaks import SharedNames
 
     try:
-        made = store.get_or_make("data", data_preparation(options.dataset, dataset), preparer(dataset))
+        with no_exit():
+            made = store.get_or_make("data", identity, preparer(dataset))
     except SharedNames as error:
         _print_shared(error, as_json=options.json)
         raise

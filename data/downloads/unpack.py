@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from data.downloads.files import CHUNK, locked, no_room
 from synthworth.artifacts import ensure_folder
@@ -23,6 +23,10 @@ from synthworth.progress import Progress
 MAX_BYTES = 64 << 30
 MAX_FILES = 1_000_000
 MAX_PADDING = 16 << 20  # bytes after the last entry of a tar
+MAX_NAME, MAX_PATH, MAX_DEPTH = 255, 2048, 64  # bytes of a file's name and path, folders around it
+MAX_HEADER = 1 << 20  # bytes of a tar's extended header: they are read into memory before anything is looked at
+EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 
@@ -65,7 +69,8 @@ def unpack(archive: Path, to: Path, *, max_bytes: int = MAX_BYTES, max_files: in
     ------
     UserError
         For an entry outside the folder (absolute, `..`, another drive), a link, a device, a pipe, an encrypted or
-        repeated entry, more than the bounds, a damaged archive (nothing is left then), and where there is no room.
+        repeated entry, a name that is not UTF-8 or longer than file systems take, more than the bounds, a damaged
+        archive (nothing is left then), and where there is no room.
     """
     ensure_folder(to.parent)
     with locked(to):
@@ -82,9 +87,9 @@ def unpack(archive: Path, to: Path, *, max_bytes: int = MAX_BYTES, max_files: in
             shutil.rmtree(work)
             if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
                 raise _Unsafe(f"{archive}: one of its entries is both a file and a folder. Nothing was kept") from error
-            if error.errno is not None:
+            if error.filename is not None:
                 raise
-            raise _damaged(archive, error) from error  # gzip's and bz2's complaints about bytes carry no errno
+            raise _damaged(archive, error) from error  # a complaint about bytes, or a place in the archive that is none
         except DAMAGED as error:
             shutil.rmtree(work)
             raise _damaged(archive, error) from error
@@ -97,16 +102,21 @@ def unpack(archive: Path, to: Path, *, max_bytes: int = MAX_BYTES, max_files: in
 
 
 def _damaged(archive: Path, error: Exception) -> UserError:
-    return UserError(f"{archive} cannot be unpacked: {error}. It is damaged; take it away and fetch it again")
+    said = " ".join(str(error).split())
+    return UserError(f"{archive} cannot be unpacked: {said}. It is damaged; take it away and fetch it again")
 
 
 def _unpack_into(archive: Path, work: Path, *, max_bytes: int, max_files: int) -> int:
     root, seen, total = work.resolve(), set(), 0
+    n_folders = 0
     incoming = work.with_name(f"{work.name}.incoming")
     with Progress(f"unpack {archive.name}", unit="files") as bar:
         for member in _members(archive):
             target = _target(member, root, archive)
             if member.is_folder:
+                n_folders += 1
+                if n_folders > max_files:
+                    raise _Unsafe(f"{archive} holds more than {max_files:,} folders: refused, and nothing was kept")
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             if target in seen:
@@ -128,15 +138,33 @@ def _target(member: _Member, root: Path, archive: Path) -> Path:
     """Where an entry goes; refused unless that is below `root`."""
     path = PurePosixPath(member.name)
     outside = path.is_absolute() or ".." in path.parts or any(c in member.name for c in "\\:\0")
-    why = member.refused or ("lies outside the folder" if outside else "")
-    target = root.joinpath(*path.parts)
-    if not why and not target.parent.resolve().is_relative_to(root):
-        why = "lies outside the folder"
-    if not why and target == root and not member.is_folder:
-        why = "has no name"
+    why = member.refused or ("lies outside the folder" if outside else _odd_name(path))
     if why:
-        raise _Unsafe(f"{archive}: entry {member.name!r} {why}. It was refused, and nothing was kept")
+        raise _refused(archive, member, why)
+    target = root.joinpath(*path.parts)
+    if not target.parent.resolve().is_relative_to(root):
+        raise _refused(archive, member, "lies outside the folder")
+    if target == root and not member.is_folder:
+        raise _refused(archive, member, "has no name")
     return target
+
+
+def _refused(archive: Path, member: _Member, why: str) -> _Unsafe:
+    shown = member.name if len(member.name) <= MAX_NAME else f"{member.name[:MAX_NAME]}..."
+    return _Unsafe(f"{archive}: entry {shown!r} {why}. It was refused, and nothing was kept")
+
+
+def _odd_name(path: PurePosixPath) -> str:
+    """Why no folder can be expected to take a file of that path, or nothing."""
+    try:
+        longest = max((len(part.encode()) for part in path.parts), default=0)
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8"
+    if longest > MAX_NAME:
+        return f"has a name of {longest:,} bytes, and file systems take {MAX_NAME}"
+    if len(path.parts) > MAX_DEPTH or len(str(path).encode()) > MAX_PATH:
+        return f"lies in {len(path.parts):,} folders under a path of {len(str(path)):,} letters"
+    return ""
 
 
 def _write(member: _Member, target: Path, *, incoming: Path, archive: Path) -> None:
@@ -167,7 +195,7 @@ def _members(archive: Path) -> Iterator[_Member]:
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r:*") as tar:
+    with tarfile.open(archive, "r:*", tarinfo=_BoundedHeader) as tar:
         for info in tar:
 
             def open_entry(info: tarfile.TarInfo = info) -> IO[bytes]:
@@ -178,6 +206,18 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
             refused = "" if info.isreg() or info.isdir() else "is a link, a device or a pipe"
             yield _Member(info.name, info.size, float(info.mtime), info.isdir(), refused, open_entry)
         _read_to_the_end(tar)
+
+
+class _BoundedHeader(tarfile.TarInfo):
+    """An entry's header; one that announces an extended header of gigabytes is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block of 512 bytes."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in EXTENDED and found.size > MAX_HEADER:
+            raise _Unsafe(f"an extended header of {found.size:,} bytes is announced: refused, and nothing was kept")
+        return found
 
 
 def _read_to_the_end(tar: tarfile.TarFile) -> None:

@@ -9,35 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.films.opening import MAX_PIXELS, Damaged, open_picture, refuse_sizes
 from data.films.remarks import remark
 from data.films.windowing import Shares, window_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SMALLEST = 8  # px on a side; what is narrower is no film
 DEEP_MODES = ("I", "F")  # Pillow's, of more than 8 bits; deeper colour it cuts to 8 without a word
 ORIENTATION, SUBFILE, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 254, 258, 262, 339  # tags of EXIF and TIFF
 PREVIEW_OR_MASK = 0b101  # in the tag SUBFILE: this page is a smaller copy of another, or what is transparent in it
 MIN_IS_WHITE, UNSIGNED = 0, 1
 
 
-class Damaged(Exception):
-    """A file is not whole, or no film; the message is the reason."""
-
-
 class TooDeep(Exception):
     """A picture has more than 8 bits a pixel, and nothing says what becomes of them; the message is the depth."""
 
 
-def refuse_slivers(width: int, height: int) -> None:
-    """Raise Damaged where a side is too short for a film."""
-    if min(width, height) < SMALLEST:
-        raise Damaged(f"{width} x {height} px (width x height) is no film, at least {SMALLEST} are")
-
-
 def decode_any(
-    content: bytes, *, channels: int, target: int | None = None, deep: Shares | None = None
+    content: bytes,
+    *,
+    channels: int,
+    target: int | None = None,
+    deep: Shares | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:  # file -> uint8 (H, W) for one channel, else (H, W, 3)
     """Decode a file upright, by the rules of `data.films.decode.decode_film`.
 
@@ -47,13 +42,17 @@ def decode_any(
         When it is no whole picture, has several pages, or is a sliver.
     TooDeep
         When it has more than 8 bits a pixel and `deep` is None.
+    TooLarge
+        When it has more than `max_pixels`.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            refuse_slivers(*opened.size)
+        with open_picture(io.BytesIO(content)) as opened:
+            if opened.format == "EPS":
+                raise Damaged("it is PostScript, which is a program and no picture")
+            refuse_sizes(*opened.size, max_pixels=max_pixels)
             _refuse_pages(opened)
             what = depth_of(opened, content)
             if what and deep is None:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from data.base import BaseDataset
-from data.films.decode import SMALLEST, Fit, decode_film, fit_square, in_order, to_channels
+from data.films.decode import Fit, decode_film, fit_square, in_order, to_channels
 from data.films.looks import Look, look_at
+from data.films.opening import MAX_PIXELS, SMALLEST
 from data.films.remarks import Remark, Remarks, libraries_heard, listening
 from data.films.table import FilmTable
 from data.images import ImageSet, Split
 from synthworth.artifacts import ensure_folder
 from synthworth.errors import UserError
-from synthworth.keys import sha256_of
+from synthworth.keys import SINCE_DEFAULT, sha256_of
 from synthworth.progress import Progress
 
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP, errno.ENAMETOOLONG)
@@ -51,6 +52,9 @@ class FilmConfig:
     on_bad: Literal["refuse", "skip"] = "refuse"
     """What becomes of a film that cannot be read: refuse stops and names it, skip goes on without it and names
     it in the log and in the notes of the prepared dataset."""
+    max_pixels: int = field(default=MAX_PIXELS, metadata=SINCE_DEFAULT)
+    """Pixels that a film may have, width times height, before it is brought to `size`; decoding takes up to 16 bytes of
+    memory for each, in every thread."""
 
 
 class FilmDataset(BaseDataset):
@@ -83,7 +87,8 @@ class FilmDataset(BaseDataset):
             When it cannot be read; the message names the file and the reason.
         """
         config = self.config
-        return decode_film(path, channels=config.channels, target=config.resize or config.size, fit=config.fit)
+        target = config.resize or config.size
+        return decode_film(path, channels=config.channels, target=target, fit=config.fit, max_pixels=config.max_pixels)
 
     def look(self, path: Path) -> Look | None:
         """What can be seen of a film's file without decoding it; None where nothing can."""
@@ -216,6 +221,8 @@ def check_sizes(config: FilmConfig) -> None:
     for flag, value in (("size", config.size), ("resize", config.resize)):
         if value is not None and not SMALLEST <= value <= LARGEST:
             raise UserError(f"--data.{flag} {value}: it must lie between {SMALLEST} and {LARGEST} px")
+    if config.max_pixels < SMALLEST**2:
+        raise UserError(f"--data.max-pixels {config.max_pixels}: a film has {SMALLEST**2} pixels or more")
     if config.resize is not None and (config.size is None or config.resize < config.size):
         raise UserError(f"--data.resize {config.resize} needs a --data.size that is no larger, to be cut out of it")
 

@@ -14,9 +14,11 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from data.films.any_format import SMALLEST, Damaged, TooDeep, decode_any, refuse_slivers
+from data.films.any_format import TooDeep, decode_any
+from data.films.opening import MAX_PIXELS, SMALLEST, Damaged, TooLarge, most_bytes, refuse_sizes
 from data.films.windowing import Shares
 from synthworth.errors import UserError
+from synthworth.files import Unfit, read_file
 
 Fit = Literal["crop", "pad", "squash"]
 EXTENSIONS = frozenset(
@@ -25,6 +27,7 @@ EXTENSIONS = frozenset(
 AHEAD = 4  # films each thread may be ahead of whoever takes them: enough to never wait, too few to fill memory
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 GREY, RGB = 0, 2  # PNG colour types
+PLAIN_PIXELS = 89_478_485
 BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)  # the frames of JPEG that everybody reads: Huffman, 8 bits
 
 Item = TypeVar("Item")
@@ -42,7 +45,13 @@ class _Plain:
 
 
 def decode_film(
-    path: Path, *, channels: int, target: int | None = None, fit: Fit = "crop", deep: Shares | None = None
+    path: Path,
+    *,
+    channels: int,
+    target: int | None = None,
+    fit: Fit = "crop",
+    deep: Shares | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) where it has colour and 3 channels are asked for
     """Decode one file upright.
 
@@ -60,28 +69,32 @@ def decode_film(
     deep : percent of the pixels
         Which become black and white in a picture of more than 8 bits; without it such a picture is refused. One of 8
         bits stays as it is.
+    max_pixels
+        Pixels that a film may have: one of so many takes up to 16 bytes of memory for each.
 
     Raises
     ------
     UserError
-        When the file is missing, empty, damaged, not an image, deeper than 8 bits without `deep`, of several pages,
-        or under 8 px on a side; the message names it.
+        When the file is missing, no ordinary file, empty, damaged, not an image, deeper than 8 bits without `deep`, of
+        several pages, under 8 px on a side or of more than `max_pixels`; the message names it.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, at_most=most_bytes(max_pixels))
         if not content:
             raise Damaged("the file is empty")
         plain = _look(content)
         if plain is not None:
-            refuse_slivers(plain.width, plain.height)
+            refuse_sizes(plain.width, plain.height, max_pixels=max_pixels)
             return _decode_plain(content, plain, channels=channels, target=target, fit=fit)
-        return decode_any(content, channels=channels, target=target, deep=deep)
+        return decode_any(content, channels=channels, target=target, deep=deep, max_pixels=max_pixels)
     except TooDeep as error:
         raise UserError(
             f"{path} has more than 8 bits a pixel ({error}). Window it to 8 bits first, or let dataset folder do so: "
             "--data.window percentile (or full)"
         ) from error
-    except Damaged as error:
+    except TooLarge as error:
+        raise UserError(f"{path}: {error}. Scale it down, or allow more by --data.max-pixels") from error
+    except (Damaged, Unfit) as error:
         raise _unreadable(path, str(error)) from error
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
@@ -151,10 +164,8 @@ def _look_at_jpeg(content: bytes) -> _Plain | None:
 
 
 def _is_huge(width: int, height: int) -> bool:
-    """Whether Pillow would warn of a decompression bomb: then Pillow decides."""
-    from PIL import Image
-
-    return width * height > (Image.MAX_IMAGE_PIXELS or float("inf"))
+    """Whether Pillow decodes it, as it always did of so many pixels: libjpeg's luma differs in a last bit."""
+    return width * height > PLAIN_PIXELS
 
 
 def _decode_plain(content: bytes, plain: _Plain, *, channels: int, target: int | None, fit: Fit) -> np.ndarray:

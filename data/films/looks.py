@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.films.opening import open_picture
+from synthworth.files import Unfit, open_file
+
 DEEP = "deep"
 
 
@@ -42,15 +45,13 @@ MODES = {
 
 def look_at(path: Path) -> Look | None:
     """The look of a picture file, by its header; None where Pillow cannot tell."""
-    from PIL import Image
-
     from data.films.any_format import depth_of
 
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             head = handle.read(32)
             handle.seek(0)
-            with Image.open(handle) as opened:
+            with open_picture(handle) as opened:
                 what = opened.format or "unknown"
                 mode = MODES.get(opened.mode.partition(";")[0], opened.mode)
                 if depth_of(opened, head) and not mode.startswith(DEEP):
@@ -58,7 +59,7 @@ def look_at(path: Path) -> Look | None:
                 if mode in ("grey", "RGB", "palette") and "transparency" in opened.info:
                     mode += " with transparency"
                 return Look(_format(what, path), mode, *opened.size)
-    except (OSError, ValueError, SyntaxError, TypeError, LookupError):
+    except (OSError, ValueError, SyntaxError, TypeError, LookupError, Unfit):
         return None
 
 

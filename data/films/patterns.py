@@ -18,8 +18,10 @@ def compile_pattern(pattern: str, *, flag: str, groups: int | None = 1) -> re.Pa
     """
     try:
         found = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise UserError(f"{flag} {pattern!r} is no regular expression: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{flag} {pattern!r} is no regular expression that can be used: it nests too deep") from error
     if groups is not None and found.groups != groups:
         raise UserError(
             f"{flag} {pattern!r} has {found.groups} groups and needs {groups}: what stands in round brackets is taken, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import threading
 import unicodedata
 import zlib
@@ -11,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
 from synthworth.errors import UserError
+from synthworth.files import Unfit, open_file
 
 DELIMITERS = (",", ";", "\t", "|")
 TEXT_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt")
@@ -23,8 +25,11 @@ GZIP, PARQUET = ".gz", ".parquet"
 WAYS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), ": save it from the spreadsheet as CSV (UTF-8)")
 WAYS |= dict.fromkeys((".zip", ".bz2", ".xz", ".7z", ".zst", ".tar", ".tgz", ".rar"), ": unpack it first")
 WAYS |= dict.fromkeys((".json", ".jsonl", ".xml", ".mat", ".pkl", ".feather", ".dta", ".sav"), ": export it as CSV")
-LONGEST_CELL = 1 << 28  # characters; Python's csv stops at 131,072, and a mask as text is longer
+LONGEST_CELL = 1 << 26  # characters; Python's csv stops at 131,072, and a mask as text is longer
+MAX_BYTES = 1 << 29  # of a table's text, or of a parquet's cells, unpacked: a hundred million cells of five letters
+MAX_COLUMNS, MAX_ROWS, MAX_CELLS = 20_000, 5_000_000, 100_000_000
 LOOKED_AT = 200  # rows from which the delimiter is told
+PIECE = 1 << 20  # characters read at a time
 GZIP_MARK = b"\x1f\x8b"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 _CSV = threading.Lock()
@@ -110,10 +115,10 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
     if not path.is_file():
         raise UserError(f"{path}: no such table")
     try:
-        with _open(path) as handle:
-            lines = handle.readlines()
+        lines = _lines(path)
         if lines and lines[0].strip().lower().startswith("sep=") and len(lines[0].strip()) <= len("sep=") + 1:
             delimiter = lines.pop(0).strip()[len("sep=") :] or "\t"  # Excel's own line, which says what it is
+        _refuse_columns(path, max(map(lines[0].count, {delimiter, *DELIMITERS})) if lines else 0)
         with _long_cells():
             delimiter = _tell(lines, delimiter)
             rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
@@ -122,23 +127,66 @@ def read_rows(path: Path, *, delimiter: str = ",") -> list[list[str]]:
             f"{path} cannot be read as UTF-8 text ({error}). Save it as CSV UTF-8; where it is of Windows or Western "
             f"Europe: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
         ) from error
-    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error, Unfit) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text with a table in it: {error}") from error
     if not rows:
         raise UserError(f"{path} holds no row")
     if any("\0" in cell for cell in rows[0]):
         raise UserError(f"{path} cannot be read as UTF-8 text: it looks like UTF-16 without mark. Save as UTF-8")
+    _refuse_columns(path, len(rows[0]))
     return rows
 
 
-def _open(path: Path) -> Any:
-    """The text of a file; whether it is gzipped its first bytes say, for browsers unpack and keep the name."""
-    with path.open("rb") as handle:
-        zipped = handle.read(2) == GZIP_MARK
-    opened: Any = gzip.open if zipped else open
-    with opened(path, "rb") as handle:
-        mark = handle.read(2)
-    return opened(path, "rt", encoding="utf-16" if mark in UTF_16 else "utf-8-sig", newline="")
+def _lines(path: Path) -> list[str]:
+    """The lines of a file, gzipped or not, each with its end; no more is unpacked than a table has.
+
+    Raises
+    ------
+    UserError
+        When there is more of it.
+    """
+    pieces, n = [], 0
+    with open_text(path) as handle:
+        while n <= MAX_BYTES and (piece := handle.read(PIECE)):  # as much as is asked for is allocated
+            pieces.append(piece)
+            n += len(piece)
+    text = "".join(pieces)
+    if n > MAX_BYTES:
+        raise UserError(f"{path} unpacks to more than {MAX_BYTES:,} characters, the most that a table may have")
+    _refuse_rows(path, max(text.count("\n"), text.count("\r")))
+    if (n := max(map(text.count, DELIMITERS))) > MAX_CELLS:
+        raise UserError(
+            f"{path} has some {n:,} cells, and {MAX_CELLS:,} are read at most. Leave out what is not needed"
+        )
+    return io.StringIO(text, newline="").readlines()
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """The text of an ordinary file; whether it is gzipped its first bytes say: browsers unpack and keep the name.
+
+    Raises
+    ------
+    Unfit, OSError
+        As `synthworth.files.open_file`.
+    """
+    with open_file(path) as raw:
+        zipped = raw.read(2) == GZIP_MARK
+        raw.seek(0)
+        unpacked: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
+        mark = unpacked.read(2)
+        unpacked.seek(0)
+        yield io.TextIOWrapper(unpacked, encoding="utf-16" if mark in UTF_16 else "utf-8-sig", newline="")
+
+
+def _refuse_columns(path: Path, n: int) -> None:
+    if n > MAX_COLUMNS:
+        raise UserError(f"{path} has {n:,} columns, and {MAX_COLUMNS:,} are read at most. Leave out what is not needed")
+
+
+def _refuse_rows(path: Path, n: int) -> None:
+    if n > MAX_ROWS:
+        raise UserError(f"{path} has {n:,} rows, and {MAX_ROWS:,} are read at most")
 
 
 @contextmanager
@@ -190,14 +238,46 @@ def _seen(name: str) -> str:
 
 def _read_parquet(path: Path) -> Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        with open_file(path) as handle:
+            table = _read_bounded(handle, path)
+            cells = [_texts(column, path) for column in table.columns]
+    except (pa.ArrowException, OSError, ValueError, LookupError, Unfit) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}") from error
-    cells = ([_text(cell) for cell in column.to_pylist()] for column in table.columns)
     return _of_columns(path, [(_seen(str(name)), of) for name, of in zip(table.column_names, cells, strict=True)])
+
+
+def _read_bounded(handle: BinaryIO, path: Path) -> Any:
+    """The table, its texts as numbers into a list of distinct ones: a page may say one of them a million times."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(handle)
+    said, schema = file.metadata, file.schema_arrow
+    _refuse_columns(path, len(schema.names))
+    _refuse_rows(path, said.num_rows)
+    if (n := sum(said.row_group(k).total_byte_size for k in range(said.num_row_groups))) > MAX_BYTES:
+        raise UserError(f"{path} unpacks to {n:,} bytes, and {MAX_BYTES:,} are the most that a table may have")
+    words = [name for name, kind in zip(schema.names, schema.types, strict=True) if pa.types.is_string(kind)]
+    return pq.ParquetFile(handle, read_dictionary=words).read()
+
+
+def _texts(column: Any, path: Path) -> list[str]:
+    """The cells of a column as text; of equal ones one object, and no more text than a table of text may have."""
+    cells: list[str] = []
+    for chunk in column.chunks:
+        if hasattr(chunk, "dictionary"):
+            words = [_text(word) for word in chunk.dictionary.to_pylist()]
+            times = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(words))
+            if len(times) > len(words):
+                raise LookupError(f"a cell is word {len(times):,} of {len(words):,}")
+            if sum(len(word) * int(n) for word, n in zip(words, times, strict=True)) > MAX_BYTES:
+                raise UserError(f"{path} holds a column of more than {MAX_BYTES:,} characters, the most that is read")
+            cells += ["" if i is None else words[i] for i in chunk.indices.to_pylist()]
+        else:
+            cells += [_text(cell) for cell in chunk.to_pylist()]
+    return cells
 
 
 def _of_columns(path: Path, found: Sequence[tuple[str, list[str]]]) -> Table:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +17,17 @@ from synthworth.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+logger = logging.getLogger(__name__)
+
+PICKLE = b"\x80"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 """What weights files are usually called; what a file is, is told by its first bytes."""
+TORCH_BEFORE_ZIP = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The pickled number that a file of torch before 1.6 begins with, two bytes of the protocol before it."""
+MAX_DEPTH, MAX_NAME = 100, 1000
+"""Mappings in mappings, and letters of a tensor's name: no network has so many."""
+MAX_INFLATION = 4
+"""Torch stores its numbers unpacked: a zip that unpacks to more than so many times itself is none of its own."""
 NEEDS = re.compile(r"GLOBAL ([\w.]+)")
 """Where torch says which type it will not unpickle."""
 
@@ -33,7 +44,10 @@ def require_file(file: Path, *, what: str) -> Path:
     UserError
         When there is no such file, or it is a folder; the message names the files that could be meant.
     """
-    found = Path(file).expanduser()
+    try:
+        found = Path(file).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise UserError(f"{what} {file}: no such file") from error
     if found.is_dir():
         inside = sorted(f.name for f in found.iterdir() if f.suffix in SUFFIXES)
         held = f"it holds {', '.join(inside[:3])}" if inside else "it holds no weights file"
@@ -64,11 +78,21 @@ def read_weights(file: Path, *, what: str, advice: str = "Fetch it again, or nam
         that would have to be unpickled.
     """
     found = require_file(file, what=what)
-    content, why = _open(found)
-    named = {} if why else _flat(content)
+    with warnings.catch_warnings(record=True) as said:
+        content, why = _open(found)
+        try:
+            named = {} if why else _flat(content)
+        except _Senseless as error:
+            named, why = {}, str(error)
     if not named:
         raise UserError(f"{what} {file} {why or 'holds no named tensors'}. {advice}")
+    for warning in said:  # of a file that is refused the refusal says what is wrong with it, in its one line
+        logger.warning("%s %s: %s", what, file, " ".join(str(warning.message).split()))
     return named
+
+
+class _Senseless(Exception):
+    """What a file holds is no network's; the message is the reason."""
 
 
 def _open(file: Path) -> tuple[Any, str]:
@@ -84,9 +108,29 @@ def _open(file: Path) -> tuple[Any, str]:
         return {}, "cannot be read: it is a web page (HTML or XML)"
     if text.startswith((b"{", b"[")):
         return {}, "cannot be read: it is JSON, no weights"
-    if head[8:9] == b"{" and not zipfile.is_zipfile(file):
+    try:
+        is_zip = zipfile.is_zipfile(file)
+    except zipfile.BadZipFile as error:  # it looks like one, and says that it goes on in another file
+        return {}, f"cannot be read: it is a damaged zip ({error})"
+    if head[8:9] == b"{" and not is_zip:
         return _open_safetensors(file)
+    if is_zip and _unpacked(file) > MAX_INFLATION * file.stat().st_size:
+        return {}, "cannot be read: it unpacks to many times its size, as no weights file of torch does"
+    if not is_zip and head[2 : 2 + len(TORCH_BEFORE_ZIP)] != TORCH_BEFORE_ZIP and head[:1] == PICKLE:
+        return (
+            {},
+            "cannot be read: it is a pickle, and no weights file of torch or safetensors; it is not unpickled here",
+        )
     return _open_torch(file)
+
+
+def _unpacked(file: Path) -> int:
+    """Bytes that a zip announces; 0 where its directory cannot be read, which torch then says."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return 0
 
 
 def _open_safetensors(file: Path) -> tuple[Any, str]:
@@ -136,7 +180,11 @@ def _flat(content: Any, path: str = "", above: tuple[int, ...] = ()) -> dict[str
         return {path: content.detach()} if path else {}
     if not isinstance(content, Mapping) or id(content) in above:
         return {}
+    if len(above) > MAX_DEPTH:
+        raise _Senseless(f"nests mappings deeper than {MAX_DEPTH} levels, and no network's weights do")
     named: dict[str, Tensor] = {}
     for key, value in content.items():
+        if len(path) + len(str(key)) > MAX_NAME:
+            raise _Senseless(f"holds a name of more than {MAX_NAME:,} letters, and no tensor is called so")
         named |= _flat(value, f"{path}.{key}" if path else str(key), (*above, id(content)))
     return named

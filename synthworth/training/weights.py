@@ -85,7 +85,8 @@ def match_weights(
     named = _without_prefix(_modern(found, wanted), asked, where=where, network=network)
     _refuse_kinds(named, asked, where=where, network=network)
     for name in set(first) & set(asked) & set(named):
-        named[name] = fit_channels(named[name], asked[name].shape[1])
+        if named[name].shape[2:] == asked[name].shape[2:]:  # another one is refused below, and copied before by nobody
+            named[name] = fit_channels(named[name], asked[name].shape[1])
     for name in replaced:
         if name in named and named[name].shape != asked[name].shape:
             del named[name]

@@ -118,7 +118,7 @@ class Dicom(Folder):
         UserError
             As `data.datasets.dicom.header.read_film`.
         """
-        return read_film(path, self.windowing)
+        return read_film(path, self.windowing, max_pixels=self.config.max_pixels)
 
     def places(self) -> Mapping[str, Path]:
         """Where each film lies, by its pseudonym."""

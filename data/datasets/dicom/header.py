@@ -19,7 +19,9 @@ from data.datasets.dicom.elements import is_given, number, numbers, word
 from data.datasets.dicom.opening import open_film, open_header
 from data.datasets.dicom.windowing import GREY, Windowing, to_colour, to_uint8
 from data.films.looks import Look
+from data.films.opening import MAX_PIXELS, Damaged, TooLarge, most_bytes, refuse_sizes
 from synthworth.errors import UserError
+from synthworth.files import Unfit, read_file
 from synthworth.keys import file_sha256
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ AGE = re.compile(r"(\d{3})([DWMY])")  # PS3.5, value representation AS
 A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 OLDEST = 120  # years
 SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"  # item (FFFE,E0DD), in little endian as all compressed films are (PS3.5 A.4)
-DAMAGED = OSError, EOFError, ValueError, RuntimeError, zlib.error  # in words that were meant for a reader
+DAMAGED = OSError, EOFError, ValueError, RuntimeError, zlib.error, Unfit  # in words that were meant for a reader
 SENSELESS = TypeError, AttributeError, LookupError, ArithmeticError, struct.error  # in Python's own
 
 
@@ -120,7 +122,9 @@ def _look(header: Dataset, width: int, height: int) -> Look:
     return Look(f"DICOM {getattr(syntax, 'name', '')}".strip(), mode, width, height)
 
 
-def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
+def read_film(
+    path: Path, windowing: Windowing, *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:  # file -> uint8 (H, W), or (H, W, 3) for colour
     """The pixels of a film at 8 bits; see `data.datasets.dicom.windowing` for what becomes black and white.
 
     A file with several frames is refused: which of them is the film, and whose, is nobody's to guess.
@@ -128,16 +132,21 @@ def read_film(path: Path, windowing: Windowing) -> np.ndarray:  # file -> uint8 
     Raises
     ------
     UserError
-        When the file is not DICOM, cut short, no image, has several frames, or is compressed in a way for which no
-        decoder is installed; the message names the file, and what to install.
+        When the file is not DICOM, cut short, no image, has several frames or more than `max_pixels`, or is compressed
+        in a way for which no decoder is installed; the message names the file, and what to install.
     """
     with _naming(path):
-        header = _read(path)
+        header = _read(path, max_pixels)
         for name in WHOLE_NUMBERS:
             _whole_number(path, header, name)
         frames = _whole_number(path, header, "NumberOfFrames") if is_given(header, "NumberOfFrames") else 1
         if frames > 1:
             raise _unreadable(path, f"it holds {frames} frames, and a film has one")
+        try:
+            refuse_sizes(int(header.Columns), int(header.Rows), max_pixels=max_pixels)
+        except (Damaged, TooLarge) as error:
+            more = ". Scale it down, or allow more by --data.max-pixels" if isinstance(error, TooLarge) else ""
+            raise _unreadable(path, f"{error}{more}") from error
         photometric = word(header, "PhotometricInterpretation")
         if photometric not in (*GREY, *COLOUR):
             raise _unreadable(path, f"PhotometricInterpretation {photometric!r} is not known here")
@@ -186,8 +195,8 @@ def _naming(path: Path) -> Iterator[None]:
         raise _unreadable(path, f"it is damaged, or its header makes no sense ({error})") from error
 
 
-def _read(path: Path) -> Dataset:
-    content = path.read_bytes()
+def _read(path: Path, max_pixels: int) -> Dataset:
+    content = read_file(path, at_most=most_bytes(max_pixels))
     if not content:
         raise _unreadable(path, "the file is empty")
     header = open_film(content)

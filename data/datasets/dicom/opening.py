@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthworth.files import Unfit, open_file
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -24,8 +26,11 @@ def is_film(path: Path) -> bool:
         return False
     if path.suffix.lower() in EXTENSIONS:
         return True
-    with path.open("rb") as handle:
-        head = handle.read(HEAD)
+    try:
+        with open_file(path) as handle:
+            head = handle.read(HEAD)
+    except Unfit:
+        return False
     return head[128:] == MARK or begins_as_data_set(head)
 
 
@@ -42,9 +47,10 @@ def open_header(path: Path, *, only: Sequence[str]) -> Dataset:
     """Some elements of a file, without its pixels; `open_film` says what is raised."""
     from pydicom import dcmread
 
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
         bare = _is_bare(handle.read(HEAD))
-    return dcmread(path, stop_before_pixels=True, specific_tags=list(only), force=bare)
+        handle.seek(0)
+        return dcmread(handle, stop_before_pixels=True, specific_tags=list(only), force=bare)
 
 
 def open_film(content: bytes) -> Dataset:

@@ -22,7 +22,7 @@ from data.datasets.folder.folder_names import (
 from data.datasets.folder.other_files import other_kinds
 from data.datasets.folder.rows import TABLE_NAMES, Rows, is_image
 from data.datasets.folder.tables_beside import name_tables, tables_beside
-from data.datasets.folder.tree import hidden_folders, subfolders, walk
+from data.datasets.folder.tree import hidden_folders, list_folder, subfolders, walk
 from data.films.dataset import stat_films
 from data.films.masks import is_mask_folder, masked
 from data.images import Split
@@ -289,7 +289,7 @@ def _refuse(
 
 def _take_classes(base: Path, found: _Found, *, split: str) -> None:
     """The images of each class folder in `base`."""
-    loose = sorted(path for path in base.iterdir() if path.is_file() and found.wanted(path))
+    loose = sorted(path for entry in list_folder(base) if (path := Path(entry.path)).is_file() and found.wanted(path))
     found.loose += loose
     if split:
         found.n_hidden += sum(len(walk(folder, found.wanted).files) for folder in hidden_folders(base))

@@ -22,6 +22,7 @@ from data.datasets.folder.whose import Whose, find_patients
 from data.films.blanks import is_blank
 from data.films.dataset import FilmDataset, check_sizes, digest_stats
 from data.films.decode import EXTENSIONS, decode_film
+from data.films.given_path import find_file, find_folder
 from data.films.joined_tables import read_tables
 from data.films.label_options import LabelConfig
 from data.films.labels import Labels, read_cells, read_columns, refuse_several
@@ -43,7 +44,8 @@ class FolderConfig(LabelConfig):
     path: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """Folder of the images: CLASS/*.png, or {train,val,test}/CLASS/*.png, or any tree with a table. The
     images of a table are named relative to this folder (without it, to the table's). What is not found by its name is
-    looked for in the whole folder, and taken where one file alone fits."""
+    looked for in the whole folder, and taken where one file alone fits. A folder that is not here is looked for below
+    SYNTHWORTH_DATA, and so are tables."""
     table: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """CSV, TSV (also gzipped) or parquet with one row an image, or several rows that agree. Without it, metadata.csv or
     metadata.parquet in `path` is taken if it is there."""
@@ -110,7 +112,9 @@ class Folder(FilmDataset):
         config = self.config
         deep = {"refuse": None, "percentile": config.percentiles, "full": WHOLE}[config.window]
         target = config.resize or config.size
-        return decode_film(path, channels=config.channels, target=target, fit=config.fit, deep=deep)
+        return decode_film(
+            path, channels=config.channels, target=target, fit=config.fit, deep=deep, max_pixels=config.max_pixels
+        )
 
     def places(self) -> Mapping[str, Path]:
         """Where each image lies; nobody need be split for it."""
@@ -135,7 +139,7 @@ class Folder(FilmDataset):
             return {}
         found: dict[str, Any] = {"table": file_sha256(rows.table.path)}
         if self.config.join:
-            found["joined"] = [file_sha256(file) for file in self.config.join]
+            found["joined"] = [file_sha256(find_file(file)) for file in self.config.join]
         if self._labels(rows).as_lists:
             found["labels"] = "lists"
         return found
@@ -203,16 +207,14 @@ class Folder(FilmDataset):
         path, table = self.config.path, self.config.table
         if path is None and table is None:
             raise UserError("dataset folder needs --data.path FOLDER or --data.table FILE")
-        if path is not None and not path.is_dir():
-            raise UserError(f"--data.path {path}: no such folder")
-        root: Path = path or table.parent
+        root: Path = find_file(table).parent if path is None else find_folder(path)
         return root
 
     def _other_files(self, rows: Rows) -> dict[str, str]:
         """Files in `path` that are no image, in a note; where only a table is given its folder may be anybody's."""
         if self.config.path is None:
             return {}
-        tables = [rows.table.path, *self.config.join] if rows.table else []
+        tables = [rows.table.path, *map(find_file, self.config.join)] if rows.table else []
         return note_other_files(self._root(), taken=[*rows.paths, *tables], is_film=self.is_film)
 
     def is_film(self, path: Path) -> bool:
@@ -247,9 +249,10 @@ class Folder(FilmDataset):
             Columns that name images where there is no `image_column`.
         """
         config, root = self.config, self._root()
-        file = config.table or next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
+        beside = (root / name for name in TABLE_NAMES if (root / name).is_file())
+        file = find_file(config.table) if config.table else next(beside, None)
         if file is not None:
-            table, unmatched = read_tables(file, config.join, by=config.join_by)
+            table, unmatched = read_tables(file, [find_file(more) for more in config.join], by=config.join_by)
             column = next((c for c in (config.image_column, *uid_columns) if c in table.columns), config.image_column)
             no_label_column = config.label_columns or config.label_pattern
             rows = rows_of_table(

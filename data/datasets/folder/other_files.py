@@ -13,7 +13,7 @@ N_NAMED = 5  # extensions that are named
 
 
 def note_other_files(root: Path, *, taken: Iterable[Path], is_film: Callable[[Path], bool]) -> dict[str, str]:
-    """A note that says how many files are neither taken nor films; empty where there is none.
+    """A note that says how many files are neither taken nor films, and which folders may hold more; empty without any.
 
     Hidden files and folders are left out; links to folders are followed, each folder once.
 
@@ -25,15 +25,16 @@ def note_other_files(root: Path, *, taken: Iterable[Path], is_film: Callable[[Pa
         Whether a file is a film by its name (that no row names it is told elsewhere).
     """
     known = {os.path.normpath(path) for path in taken}
-    found = count_kinds(
-        file for file in _files_below(root) if os.path.normpath(file) not in known and not is_film(file)
-    )
-    return {"files that are no image, left alone": found} if found else {}
+    unlisted: list[str] = []
+    below = _files_below(root, unlisted)
+    found = count_kinds(file for file in below if os.path.normpath(file) not in known and not is_film(file))
+    notes = {"folders that cannot be listed, left alone": f"{len(unlisted):,} ({unlisted[0]})"} if unlisted else {}
+    return notes | ({"files that are no image, left alone": found} if found else {})
 
 
 def other_kinds(folder: Path) -> str:
     """What files a folder without a film holds: `8 (5 .npy, 3 .dcm)`; and how DICOM films are read, if it has any."""
-    files = list(_files_below(folder))
+    files = list(_files_below(folder, []))
     found = count_kinds(files)
     is_dicom = any(file.suffix.lower() in (".dcm", ".dicom") for file in files)
     return f"{found}; DICOM films are read by --dataset dicom" if is_dicom else found
@@ -49,9 +50,14 @@ def count_kinds(files: Iterable[Path]) -> str:
     return f"{found.total():,} ({', '.join(named[:N_NAMED])}{more})"
 
 
-def _files_below(root: Path) -> Iterable[Path]:
+def _files_below(root: Path, unlisted: list[str]) -> Iterable[Path]:
+    """The files, and in `unlisted` the folders below `root` that nobody may look into."""
     seen = set()
-    for folder, names, files in os.walk(root, followlinks=True):
+
+    def note(error: OSError) -> None:
+        unlisted.append(os.path.relpath(error.filename, root))
+
+    for folder, names, files in os.walk(root, followlinks=True, onerror=note):
         real = os.path.realpath(folder)
         if real in seen:
             names.clear()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from data.datasets.folder.tree import is_hidden
+from data.datasets.folder.tree import is_folder, is_hidden, list_folder
+from data.films.text_table import open_text
+from synthworth.files import Unfit
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".xls", ".ods")
 N_NAMED, N_COLUMNS = 3, 8
@@ -18,14 +19,13 @@ N_NAMED, N_COLUMNS = 3, 8
 def tables_beside(root: Path, *, depth: int) -> list[Path]:
     """Tables in a folder and up to `depth` folders below it, the nearest first; hidden files and folders apart."""
     found, below = [], []
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            if entry.name.lower().endswith(ENDINGS) and entry.is_file():
-                found.append(Path(entry.path))
-            elif depth and entry.is_dir():
-                below.append(Path(entry.path))
+    for entry in list_folder(root):
+        if is_hidden(entry.name):
+            continue
+        if entry.name.lower().endswith(ENDINGS) and os.path.isfile(entry.path):
+            found.append(Path(entry.path))
+        elif depth and is_folder(entry):
+            below.append(Path(entry.path))
     found.sort()
     deeper = [table for folder in sorted(below) for table in tables_beside(folder, depth=depth - 1)]
     return sorted([*found, *deeper], key=lambda path: len(path.parts))
@@ -48,11 +48,13 @@ def _columns(table: Path) -> list[str]:
     name = table.name.lower()
     if not name.removesuffix(".gz").endswith((".csv", ".tsv")):
         return []
-    opened: Any = gzip.open if name.endswith(".gz") else open
     try:
-        with opened(table, "rt", encoding="utf-8-sig") as file:
-            line = str(file.readline(4096)).rstrip("\r\n")
-    except (UnicodeDecodeError, OSError):
+        with open_text(table) as file:
+            line = file.readline(4096).rstrip("\r\n")
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error, Unfit):
         return []  # it is named all the same; whoever reads it is told what is wrong
     mark = max(",;\t", key=line.count)
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=mark), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=mark), [])]
+    except csv.Error:
+        return []

@@ -6,6 +6,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+from data.films.given_path import refuse_odd_name
+from synthworth.errors import UserError
 
 HIDDEN = (".", "__", "@", "#recycle", "#snapshot", "~", "$", "system volume information", "lost+found", "found.0")
 """How the folders begin that are none of the user's: .ipynb_checkpoints, __MACOSX, @eaDir, #recycle."""
@@ -35,8 +39,30 @@ def hidden_folders(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    return sorted(Path(entry.path) for entry in list_folder(folder) if is_folder(entry))
+
+
+def list_folder(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder.
+
+    Raises
+    ------
+    UserError
+        When it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        refuse_unlisted(error)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads nowhere, or to itself, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
@@ -44,13 +70,13 @@ def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
 
     Raises
     ------
-    OSError
-        For a folder that cannot be listed: what lies in it would be lost.
+    UserError
+        For a folder that cannot be listed: what lies in it would be lost; for a name that is not UTF-8.
     """
     files: list[Path] = []
     n_hidden, seen = 0, set()
     below = {os.fspath(root): False}  # folder: whether it lies in a hidden one
-    for folder, names, there in os.walk(root, followlinks=True, onerror=_refused):
+    for folder, names, there in os.walk(root, followlinks=True, onerror=refuse_unlisted):
         real, hidden = os.path.realpath(folder), below.pop(folder)
         if real in seen:
             names.clear()
@@ -58,6 +84,8 @@ def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
         seen.add(real)
         below |= {os.path.join(folder, name): hidden or is_hidden(name) for name in names}
         found = [path for name in there if wanted(path := Path(folder, name))]
+        for path in found:
+            refuse_odd_name(os.fspath(path))
         if hidden:
             n_hidden += len(found)
         else:
@@ -65,5 +93,8 @@ def walk(root: Path, wanted: Callable[[Path], bool]) -> Tree:
     return Tree(sorted(files, key=lambda file: file.parts), n_hidden)
 
 
-def _refused(error: OSError) -> None:
-    raise error
+def refuse_unlisted(error: OSError) -> NoReturn:
+    """Raise what is said of a folder that cannot be listed (`onerror` of `os.walk`)."""
+    raise UserError(
+        f"{error.filename} cannot be listed: {error.strerror}. Give yourself the right to read it, or move it away"
+    ) from error

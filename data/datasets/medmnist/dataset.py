@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from data.base import BaseDataset
+from data.datasets.medmnist.npz import read_npz
 from data.datasets.medmnist.published import PUBLISHED, SIZES, Name, Published, file_name, url
 from data.downloads.fetch import Remote, fetch
 from data.downloads.files import checksum
+from data.films.given_path import find_file
 from data.images import ImageSet, Split
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
@@ -24,8 +25,6 @@ from synthworth.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-KEYS = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("images", "labels"))
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +141,10 @@ class MedMNIST(BaseDataset):
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    found = find_file(path)
+    if not found.is_file():
         raise UserError(f"--data.file {path}: no such file")
-    return path
+    return found
 
 
 def find(name: str, size: int) -> Path | None:
@@ -188,27 +188,6 @@ def download(name: str, size: int, to: Path | None = None) -> Path:
     return fetch(remote, to or downloads(), hint=hint)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The six published arrays of an npz; pickled objects in it are refused.
-
-    Raises
-    ------
-    UserError
-        When the file is not an npz, lacks a key, or is damaged.
-    """
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is not an npz file. Pass one with {', '.join(KEYS)}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in KEYS if key not in archive.files]
-            if missing:
-                there = ", ".join(archive.files) or "nothing"
-                raise UserError(f"{path} lacks {', '.join(missing)}; it holds {there}")
-            return {key: archive[key] for key in KEYS}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}. Fetch it again") from error
-
-
 def _to_nchw(pixels: np.ndarray, *, channels: int, path: Path) -> np.ndarray:
     """uint8 (N, S, S) or (N, S, S, 3) -> uint8 (N, C, S, S)."""
     wanted = 3 if channels == 1 else 4
@@ -230,7 +209,7 @@ def _to_labels(labels: np.ndarray, *, n: int, published: Published, path: Path) 
 
     k = len(published.classes)
     columns = k if published.multilabel else 1
-    labels = labels.reshape(len(labels), -1)
+    labels = labels.reshape(len(labels), math.prod(labels.shape[1:])) if labels.ndim else labels
     if labels.shape != (n, columns) or labels.dtype.kind not in "iub":
         raise UserError(f"{path} holds {labels.dtype} {labels.shape} labels; {n} images need integers ({n}, {columns})")
     highest = 1 if published.multilabel else k - 1

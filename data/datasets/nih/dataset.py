@@ -18,6 +18,7 @@ from data.datasets.nih.splits import NOWHERE, By, by_file, by_lists, by_patients
 from data.datasets.nih.table import Entries, read_boxes, read_entries
 from data.datasets.nih.tasks import Others, Selection, Task, select
 from data.films.dataset import FilmConfig, FilmDataset
+from data.films.given_path import find_file, find_folder
 from data.films.table import FilmTable
 from data.images import Split
 from synthworth.errors import UserError
@@ -165,9 +166,7 @@ class NIH(FilmDataset):
             When it does not exist, or none is named and none is found.
         """
         if self.config.path is not None:
-            if not self.config.path.is_dir():
-                raise UserError(f"--data.path {self.config.path}: no such folder")
-            return self.config.path
+            return find_folder(self.config.path)
         home = os.environ.get("SYNTHWORTH_DATA")
         looked = [Path(home) / name for name in (*HOMES, "")] if home else []
         for folder in looked:
@@ -186,7 +185,7 @@ class NIH(FilmDataset):
             When it is not there.
         """
         if self.config.table is not None:
-            return self.config.table
+            return find_file(self.config.table)
         for name in TABLES:
             if (self.root / name).is_file():
                 return self.root / name

@@ -13,6 +13,7 @@ from synthworth.errors import UserError
 
 SIZES = (32, 256)
 DIFFICULTIES = (0.0, 2.0)
+MAX_FILMS = 1_000_000  # of a split: all of it is held in memory
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class PhantomConfig:
         for name in ("n_train", "n_val", "n_test"):
             if getattr(self, name) < 1:
                 raise UserError(f"phantom {name} is {getattr(self, name)}; ask for at least one film")
+            if getattr(self, name) > MAX_FILMS:
+                raise UserError(f"phantom {name} is {getattr(self, name)}; {MAX_FILMS:,} films are the most it draws")
         low, high = DIFFICULTIES
         if not math.isfinite(self.difficulty) or not low <= self.difficulty <= high:
             raise UserError(f"phantom difficulty is {self.difficulty}; it runs from {low} to {high}")
