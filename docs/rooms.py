@@ -82,6 +82,7 @@ CAPTIONS = {
     "synthworth.progress": "progress on stderr",
     "synthworth.keys": "identity and seeds",
     "synthworth.errors": "what errors say",
+    "synthworth.printable": "safe text",
 }
 """What each room is for, in a few words."""
 

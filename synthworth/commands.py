@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from synthworth.errors import CANNOT_WRITE, UserError, disk_message
+from synthworth.printable import one_line
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -16,11 +17,13 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
 
     `KeyboardInterrupt` ends with 130, as shells expect; everything else is a fault of ours and keeps its traceback.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     try:
         return command(sys.argv[1:] if args is None else args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -31,5 +34,13 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        print(f"error: {disk_message(error)}", file=sys.stderr)
+        print(f"error: {one_line(disk_message(error))}", file=sys.stderr)
         return WRONG
+
+
+class _OneLine(logging.Formatter):
+    """Warnings on one line each, whatever names of files are in them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return one_line(super().formatMessage(record))

@@ -124,7 +124,7 @@ def test_a_leaderboard_says_of_its_arms_that_patients_are_not_known(lab: Any) ->
         record = json.loads(file.read_text())
         record["audit"]["patients_known"] = {"n_without": 9, "n_images": 9}
         record["audit"]["n_patients"] = dict.fromkeys(record["audit"]["n_patients"])
-        file.write_text(json.dumps(record))
+        lab.change(record)
     (table,) = lab.tables()
     assert "120 train images of patients not known" in " ".join(table.facts)
     assert [row.sentence.endswith(SENTENCE) for row in table.rows if row.label != "none"] == [True, True]

@@ -18,6 +18,7 @@ from data.registry import datasets
 from synthworth.artifacts import Store, check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
+from synthworth.printable import console, printable
 from synthworth.registry import load_plugin_file
 
 PROG = "python -m data.audit"
@@ -107,14 +108,11 @@ def main(args: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"dataset": options.dataset, "folder": str(made.folder), **found.to_json()}, indent=1))
         return OK
-    from rich.console import Console
-
     from data.audit.tables import print_audit
 
-    out = Console(highlight=False)
-    print_audit(out if out.is_terminal else Console(highlight=False, width=120), found)
+    print_audit(console(), found)
     if options.figure is not None:
-        print(f"figure {options.figure}")
+        print(printable(f"figure {options.figure}"))
     return OK
 
 
