@@ -95,8 +95,8 @@ def test_a_positive_control_that_failed_is_in_the_row_and_in_the_sentence(lab: A
     lab.run("none", 1.0)
     arm = lab.run("idle", 1.0, jitter=3)
     failed = {
-        "name": "holdout_real add 0.5", "run_id": "e" * 64, "shown": False, "difference": -0.07, "low": -0.17, "high": 0.03,
-        "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
+        "name": "holdout_real add 0.5", "run_id": "e" * 64, "shown": False, "difference": -0.07, "low": -0.17,
+        "high": 0.03, "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
     }  # fmt: skip
     lab.change(arm, positive_control=failed)
     (table,) = lab.tables()

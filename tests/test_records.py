@@ -21,7 +21,6 @@ from data.images import ImageSet, Split
 from synthworth import artifacts
 from synthworth.errors import UserError
 
-
 Make = Callable[..., dict[str, Any]]
 
 

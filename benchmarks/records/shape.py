@@ -277,7 +277,7 @@ def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:
     if (privacy.get("exact_copy_rate") or {"value": None})["value"] is None:
         yield "has a copy rate and no rate of exact copies"
     left = privacy.get("n_without_copies")
-    if left is None or not {"run_id", "option"} <= left["extra"].keys():
+    if left is None or (left["value"] is not None and not {"run_id", "option"} <= left["extra"].keys()):
         yield "has a copy rate and does not say what is left without copies"
 
 
