@@ -51,14 +51,19 @@ def main(args: Sequence[str]) -> int:
             out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
     finished = list({one.run_id: (entry, one) for entry, one in finished}.values())  # one arm in two analyses is one
     every = [one for _, one in finished]
-    changed = 0
+    changed = n_written = 0
     for entry, one in finished:
-        record = judge_again(one, every)
+        try:
+            record = judge_again(one, every)
+        except UserError as reason:
+            out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
+            continue
         written.write(record, _companions(entry.folder, record))
+        n_written += 1
         if (was := _word(entry.record)) != (now := _word(record)):
             changed += 1
             out.print(f"{record['name']} ({one.spec['dataset']}): {was} -> {now}", markup=False, soft_wrap=True)
-    out.print(f"{len(finished)} records in analysis {ANALYSIS} in {options.out}; {changed} verdicts changed their word")
+    out.print(f"{n_written} records in analysis {ANALYSIS} in {options.out}; {changed} verdicts changed their word")
     return OK
 
 

@@ -17,7 +17,7 @@ from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import changed_files
 from benchmarks.records.shape import FINISHED, reason_of
-from benchmarks.records.store import Records
+from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
@@ -99,7 +99,7 @@ def _doubts(records: Records, record: Mapping[str, Any]) -> tuple[list[str], lis
     if record["status"] != FINISHED:
         return [], []
     entry = Entry(record, records.path(record["run_id"]))
-    found, changed = recheck(entry, records.beside(entry)), changed_files(entry.folder)
+    found, changed = recheck(entry, records.beside(entry)), changed_files(entry.folder, record=RECORD)
     remarks = [f"{name} has changed since it was written with the record" for name in changed]
     remarks += [f"not checked against the predictions: {found.unchecked}"] if found.unchecked else []
     return [f"NOT BORNE OUT BY THE PREDICTIONS  {line}" for line in found.contradicted], remarks

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.seal import changed_files, read_seal
-from benchmarks.records.store import Records
+from benchmarks.records.store import RECORD, Records
 from benchmarks.verdicts.recheck import recheck
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | Non
             if reasons:
                 records.doubt(entry.run_id, f"is not borne out by its predictions: {reasons[0]}")
             continue
-        changed = changed_files(entry.folder)
+        changed = changed_files(entry.folder, record=RECORD)
         if PREDICTIONS in changed:
             records.doubt(entry.run_id, f"lies beside {PREDICTIONS} that have changed since they were written")
         for name in changed:

@@ -26,7 +26,7 @@ def write_seal(folder: Path, record: str) -> None:
     sealed = {
         file.name: _digest(file.read_bytes()) if file.name == record else file_sha256(file) for file in files
     }  # fmt: skip
-    write_json(folder / SEAL, {"record": record, "sha256": sealed})
+    write_json(folder / SEAL, {"sha256": sealed})
 
 
 def read_seal(folder: Path) -> Mapping[str, str] | None:
@@ -77,11 +77,19 @@ def check_file(file: Path) -> None:
         raise Broken(f"{file.name} has changed since it was written: its sha256 is not the one in {SEAL}")
 
 
-def changed_files(folder: Path) -> list[str]:
-    """Files beside the record that are there and are not those that were written with it, by name."""
-    sealed = read_seal(folder) or {}
-    there = {name: folder / name for name in sorted(sealed) if Path(name).name == name}
-    return [name for name, file in there.items() if file.is_file() and file_sha256(file) != sealed[name]]
+def changed_files(folder: Path, *, record: str) -> list[str]:
+    """Files beside the record that are not those that were written with it, by name; one that is gone is none.
+
+    Raises
+    ------
+    Broken
+        For a seal that cannot be read.
+    """
+    sealed = read_seal(folder)
+    if sealed is None:
+        return []
+    there = {file.name: file for file in sorted(folder.iterdir()) if file.name not in (SEAL, record)}
+    return [name for name, file in there.items() if not file.is_file() or file_sha256(file) != sealed.get(name)]
 
 
 def _digest(raw: bytes) -> str:
