@@ -240,7 +240,10 @@ class Lab:
             "spec": spec.to_json(),
             "classes": list(self.test.classes),
             "is_control": spec.generator in ("none", "duplicate"),
-            "counts": {"real": {"a": 3, "b": 3, "c": 3}, "synthetic": {"a": 2, "b": 1, "c": 1}},
+            "counts": {
+                "real": dict.fromkeys(self.test.classes, 3),
+                "synthetic": {name: 1 if k else 2 for k, name in enumerate(self.test.classes)},
+            },
             "added": "synthetic",
             "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
