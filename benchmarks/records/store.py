@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records.attempt import abandoned, new_attempt
 from benchmarks.records.kinds import DIGEST
 from benchmarks.records.load import ID_DIGITS, RECORD, Unreadable, load_record
 from benchmarks.records.predictions import Entry
@@ -102,7 +103,7 @@ class Records:
             For NaN or infinity anywhere in the record, and a run id that is none.
         """
         final = self.path(record["run_id"])
-        made = ensure_folder(self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}")
+        made = ensure_folder(new_attempt(final))
         try:
             for name, write in files.items():
                 write(made / name)
@@ -143,6 +144,8 @@ class Records:
             else:
                 os.replace(place, final)
                 logger.warning("%s is put back: a run was killed while it wrote over it", final)
+        for place in abandoned(self.folder):
+            _remove(place)
 
     def _home_of(self, place: Path) -> Path | None:
         """Where a folder that was moved out of the way belongs; None where it does not say."""
