@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.judging.positive_control import POSITIVE
 from benchmarks.records.predictions import PREDICTIONS, Contradicted, Entry
 from benchmarks.request.controls import is_control_of
-from benchmarks.request.spec import NONE, is_real_only
+from benchmarks.request.spec import NONE, is_real_only, is_zero_line
 from benchmarks.statistics.multiple import holm
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.recheck import believed_auroc, compared_again
+from benchmarks.verdicts.recheck import believed_auroc, compared_again, positive_again
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
@@ -34,6 +35,7 @@ class Standing:
     missing : why `rank` or a reference is not there.
     noted : by control, in what the record's comparison differed from its predictions; `against` has theirs.
     contradicted : why nothing that rests on the predictions is believed of the record; None where it is.
+    positive : the positive control of the record, as its predictions have it where they are in the table.
     """
 
     entry: Entry
@@ -43,6 +45,7 @@ class Standing:
     missing: Mapping[str, str]
     noted: Mapping[str, str] = field(default_factory=dict)
     contradicted: str | None = None
+    positive: Mapping[str, Any] | None = None
 
 
 def stand(entries: Sequence[Entry]) -> list[Standing]:
@@ -57,7 +60,8 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
     made, missing, contradicted = _replicates(by_auroc)
     ordered = sorted(by_auroc, key=lambda e: e.run_id in contradicted)
     ranks = _ranks([e for e in ordered if e.run_id in made], made)
-    against, reasons, noted = {}, {}, {}
+    against, reasons, noted, positives = {}, {}, {}, {}
+    zero = next((made[e.run_id] for e in ordered if is_zero_line(e.spec) and e.run_id in made), None)
     for entry in ordered:
         i = entry.run_id
         against[i], reasons[i] = _against(entry, ordered, made, missing)
@@ -65,6 +69,8 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
             reasons[i] |= dict.fromkeys(against.pop(i), missing[i])
             against[i] = {}
         against[i], noted[i] = _made_again(entry, against[i], made)
+        positives[i], note = _positive_again(entry, made, zero)
+        noted[i] |= {POSITIVE: note} if note else {}
     with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
     adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
     return [
@@ -76,6 +82,7 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
             reasons[entry.run_id] | ({"rank": missing[entry.run_id]} if entry.run_id in missing else {}),
             noted[entry.run_id],
             missing[entry.run_id] if entry.run_id in contradicted else None,
+            positives[entry.run_id],
         )
         for entry in ordered
     ]
@@ -121,6 +128,19 @@ def _made_again(
         if note:
             found[control], noted[control] = again, note
     return found, noted
+
+
+def _positive_again(
+    entry: Entry, made: Mapping[str, Sampled], zero: Sampled | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The positive control of the record, made again where the predictions are in the table; in what it differed."""
+    recorded = entry.record.get("positive_control")
+    if recorded is None or zero is None or recorded["run_id"] not in made:
+        return recorded, None
+    try:
+        return positive_again(recorded, made[recorded["run_id"]], zero, analysis=entry.spec["analysis"])
+    except Unavailable as reason:
+        return recorded, f"positive control: cannot be made again from the predictions: {reason}"
 
 
 def _ranks(ordered: Sequence[Entry], made: Mapping[str, Sampled]) -> dict[str, int]:

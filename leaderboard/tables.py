@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.judging.positive_control import POSITIVE
 from benchmarks.records.predictions import Entry
 from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
@@ -219,7 +220,7 @@ def _row(standing: Standing, label: str) -> Row:
         value = record["cost"].get(name)
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {} if standing.contradicted else {**record["comparisons"], **standing.against}
-    how: dict[str, Any] = {"adjusted": standing.holm, "positive": record.get("positive_control")}
+    how: dict[str, Any] = {"adjusted": standing.holm, "positive": standing.positive}
     word = word_of_arm(comparisons, **how)
     missing = standing.contradicted or record.get("not_compared", {}).get(NONE)
     sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
@@ -261,7 +262,8 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
         return {name: Number(None, note=standing.missing[control]) for name in names}
     p = Number(row["p_interval"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
     adjusted = Number(standing.holm) if row["n_seeds"] > 1 else p
-    notes = [note for note in (row["note"], standing.noted.get(control)) if note]
+    of_positive = standing.noted.get(POSITIVE) if control == NONE else None
+    notes = [note for note in (row["note"], standing.noted.get(control), of_positive) if note]
     found = Number(row["difference"], row["low"], row["high"], note="; ".join(notes) or None)
     return dict(zip(names, (found, p, adjusted), strict=True))
 

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import compare, reanalyse, show
 from benchmarks.job.believe import doubt_what_changed
+from benchmarks.judging.positive_control import KEPT
 from benchmarks.records.load import Unreadable, load_record
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.seal import SEAL, write_seal
@@ -184,6 +185,30 @@ def test_an_interval_alone_that_was_edited_is_seen(lab: Any, arms: Arms) -> None
     rewrite(lab, arms["idle"], comparisons=helping(arms["idle"], **narrow))
     (table,) = lab.tables()
     assert next(row.numbers["vs_none"].low for row in table.rows if "idle" in row.label) == pytest.approx(true["low"])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_positive_control_that_was_edited_is_made_again(
+    lab: Any, sealed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controls = ("none", "holdout_real")
+    zero, positive = lab.run("none", 1.0), lab.run("holdout_real", 1.0, jitter=2, controls=("none",))
+    arm = lab.run("idle", 1.0, jitter=3, controls=controls)
+    row = positive["comparisons"]["none"]
+    true = {name: row[name] for name in KEPT} | {"name": positive["name"], "run_id": positive["run_id"], "shown": False}
+    lab.change(arm, positive_control=true)
+    assert all(not row.standing.noted for row in lab.tables()[0].rows)
+    assert guarded(show.main, [arm["run_id"], "--results", str(lab.folder)]) == 0
+    assert "NOT BORNE OUT" not in (capsys.readouterr().out)
+    for lie in ({**true, "shown": True}, {**true, "difference": 0.1, "low": 0.05, "high": 0.2, "shown": True}):
+        rewrite(lab, arm, sealed=sealed, positive_control=lie)
+        (table,) = lab.tables()
+        found = next(row for row in table.rows if "idle" in row.label)
+        assert found.verdict == "no difference shown (positive control not shown)"
+        assert "positive control: " in str(found.numbers["vs_none"].note)
+        guarded(show.main, [arm["run_id"], "--results", str(lab.folder)])
+        assert "NOT BORNE OUT BY THE PREDICTIONS  positive control" in capsys.readouterr().out
+    assert zero["run_id"] in arm["comparisons"]["none"]["run_id"]
 
 
 @pytest.mark.parametrize("part", [{"value": 0.99, "low": 0.98, "high": 1.0}, {"low": 0.0, "high": 1.0}])

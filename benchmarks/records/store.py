@@ -83,8 +83,12 @@ class Records:
         logger.warning("%s %s. It counts as missing, and the run is made again", self.path(run_id) / RECORD, reason)
 
     def beside(self, entry: Entry) -> dict[str, Entry]:
-        """The finished records of the arms that a record was compared with, by run id; those that can be read."""
+        """The finished records of the arms that a record was compared with, and of its positive control, by run id.
+
+        Those that cannot be read are left out.
+        """
         named = {row["run_id"] for row in entry.record["comparisons"].values()}
+        named |= {positive["run_id"]} if (positive := entry.record.get("positive_control")) else set()
         found = {i: _read_or_why(self.path(i))[0] for i in sorted(named)}
         return {i: Entry(r, self.path(i)) for i, r in found.items() if r is not None and r["status"] == FINISHED}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.judging.positive_control import KEPT
 from benchmarks.records.predictions import AGREEMENT, Contradicted, Entry, read_auroc
-from benchmarks.request.spec import ANALYSIS, NONE
+from benchmarks.request.spec import ANALYSIS, NONE, is_zero_line
+from benchmarks.statistics.word import too_few_seeds, word_of_interval
 from benchmarks.verdicts.verdict import verdict
 from synthworth.errors import Unavailable
 from synthworth.progress import track
@@ -18,6 +20,27 @@ if TYPE_CHECKING:
 ALWAYS = ("difference", "n_seeds")
 """Numbers of a comparison that every analysis makes alike."""
 IN_THIS_ANALYSIS = ("low", "high", "p_value", "p_interval")
+
+
+def positive_again(
+    positive: Mapping[str, Any], control: Sampled, zero: Sampled, *, analysis: int
+) -> tuple[Mapping[str, Any], str | None]:
+    """The positive control of a record, made again: as `compared_again`, of that control against real images alone.
+
+    Raises
+    ------
+    Unavailable
+        When the two cannot be compared.
+    """
+    row = {**positive, "a": positive["name"], "b": NONE, "p_value": None}
+    again, note = compared_again(row, control, zero, analysis=analysis, leave_out=("p_value",))
+    few, n = too_few_seeds(again["n_seeds"]), again["n_seeds"]
+    shown = None if few else word_of_interval(again["low"], again["high"], n_seeds=n) == "helps"
+    if note is None and shown is positive["shown"]:
+        return positive, None
+    said = note or f"whether it is shown to help is {positive['shown']} in the record, and {shown} by its predictions"
+    numbers = {name: again[name] for name in KEPT if name in again}
+    return {**positive, **numbers, "shown": shown}, f"positive control: {said}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +78,7 @@ def believed_auroc(entry: Entry) -> Sampled:
 
 
 def compared_again(
-    row: Mapping[str, Any], mine: Sampled, control: Sampled, *, analysis: int
+    row: Mapping[str, Any], mine: Sampled, control: Sampled, *, analysis: int, leave_out: Collection[str] = ()
 ) -> tuple[Mapping[str, Any], str | None]:
     """A comparison of a record, made again from the predictions of both arms.
 
@@ -63,6 +86,7 @@ def compared_again(
     ----------
     row : as the record holds it.
     analysis : of the record; intervals of another analysis than the present one are not compared.
+    leave_out : numbers that the row does not hold.
 
     Returns
     -------
@@ -81,7 +105,7 @@ def compared_again(
     except ValueError as error:
         raise Unavailable(str(error)) from error
     compared = ALWAYS + (IN_THIS_ANALYSIS if analysis == ANALYSIS else ())
-    if all(_near(made[name], row[name]) for name in compared):
+    if all(_near(made[name], row[name]) for name in compared if name not in leave_out):
         return row, None
     note = (
         f"the record says {_difference(row)}, which its predictions do not bear out: made again from them it is "
@@ -103,22 +127,51 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
         return Rechecked((str(reason),))
     except Unavailable as reason:
         return Rechecked(unchecked=str(reason))
-    return Rechecked((*_of_comparisons(entry, mine, others), *_of_verdict(entry)))
+    known = {entry.run_id: mine}
+    lines = [*_of_comparisons(entry, others, known), *_of_positive(entry, others, known), *_of_verdict(entry)]
+    return Rechecked(tuple(lines))
 
 
-def _of_comparisons(entry: Entry, mine: Sampled, others: Mapping[str, Entry]) -> Iterator[str]:
+def _of_comparisons(entry: Entry, others: Mapping[str, Entry], known: dict[str, Sampled]) -> Iterator[str]:
     rows = {name: row for name, row in entry.record["comparisons"].items() if row["run_id"] in others}
-    made: dict[str, Sampled] = {entry.run_id: mine}
     for control, row in track(list(rows.items()), "checking comparisons", unit="controls"):
         try:
-            made[row["run_id"]] = read_auroc(others[row["run_id"]])
-            _, note = compared_again(row, mine, made[row["run_id"]], analysis=entry.spec["analysis"])
+            pair = known[entry.run_id], _known(others[row["run_id"]], known)
         except Contradicted as reason:
-            note = f"its own record is contradicted: {reason}"
-        except Unavailable as reason:
-            note = None if "predictions" in str(reason) else f"cannot be made again: {reason}"
-        if note:
-            yield f"against {control}: {note}"
+            yield f"against {control}: its own record is contradicted: {reason}"
+        except Unavailable:  # without predictions of the control nothing is made again, and nothing contradicted
+            continue
+        else:
+            yield from _differing(f"against {control}", compared_again, row, *pair, analysis=entry.spec["analysis"])
+
+
+def _of_positive(entry: Entry, others: Mapping[str, Entry], known: dict[str, Sampled]) -> Iterator[str]:
+    positive = entry.record.get("positive_control")
+    zero = next((other for other in others.values() if is_zero_line(other.spec)), None)
+    if positive is None or zero is None or positive["run_id"] not in others:
+        return
+    try:
+        pair = _known(others[positive["run_id"]], known), _known(zero, known)
+    except Unavailable:  # said of the comparison, where it is one that the record holds
+        return
+    yield from _differing("", positive_again, positive, *pair, analysis=entry.spec["analysis"])
+
+
+def _differing(what: str, again: Any, *args: Any, **kwargs: Any) -> Iterator[str]:
+    """In what a part of the record differs from what is made again; nothing where it does not."""
+    try:
+        _, note = again(*args, **kwargs)
+    except Unavailable as reason:
+        note = f"cannot be made again from the predictions: {reason}"
+    if note:
+        yield f"{what}: {note}" if what else note
+
+
+def _known(entry: Entry, known: dict[str, Sampled]) -> Sampled:
+    """AUROC of an arm by its predictions, which are read once."""
+    if entry.run_id not in known:
+        known[entry.run_id] = read_auroc(entry)
+    return known[entry.run_id]
 
 
 def _of_verdict(entry: Entry) -> Iterator[str]:
