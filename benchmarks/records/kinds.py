@@ -31,19 +31,6 @@ def _is(value: Any, wanted: str) -> Wrong:
     return Wrong(f"is {names.get(shown, shown if len(shown) <= 40 else f'{shown[:36]} ...')}, not {wanted}")
 
 
-def _part(kind: Check, value: Any, name: str) -> None:
-    """Check a part under its name."""
-    try:
-        kind(value)
-    except Wrong as error:
-        error.where.append(name)
-        raise
-
-
-def _missing(value: Any) -> None:
-    raise Wrong("is missing")
-
-
 def number(low: float = -LARGEST, high: float = LARGEST) -> Check:
     """A finite number from `low` to `high`."""
 
@@ -136,7 +123,11 @@ def several(kind: Check, *, least: int = 0) -> Check:
         if len(value) < least:
             raise Wrong(f"has {len(value)} entries, not {least} or more")
         for k, part in enumerate(value):
-            _part(kind, part, str(k))
+            try:
+                kind(part)
+            except Wrong as error:
+                error.where.append(str(k))
+                raise
 
     return check
 
@@ -148,23 +139,31 @@ def by_name(kind: Check) -> Check:
         if type(value) is not dict:
             raise _is(value, "a mapping")
         for name, part in value.items():
-            _part(kind, part, name)
+            try:
+                kind(part)
+            except Wrong as error:
+                error.where.append(name)
+                raise
 
     return check
 
 
 def fields(needed: Mapping[str, Check], further: Mapping[str, Check] | None = None) -> Check:
     """A mapping with these fields: those of `needed`, and where they are there those of `further`; others may be."""
-    optional = further or {}
+    every = {**needed, **(further or {})}
 
     def check(value: Any) -> None:
         if type(value) is not dict:
             raise _is(value, "a mapping")
-        for name, kind in needed.items():
-            _part(kind if name in value else _missing, value.get(name), name)
-        for name, kind in optional.items():
-            if name in value:
-                _part(kind, value[name], name)
+        for name, kind in every.items():
+            try:
+                if name in value:
+                    kind(value[name])
+                elif name in needed:
+                    raise Wrong("is missing")
+            except Wrong as error:
+                error.where.append(name)
+                raise
 
     return check
 

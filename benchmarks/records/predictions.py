@@ -81,9 +81,10 @@ def read_auroc(entry: Entry) -> Sampled:
         raise Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}") from error
     found, said = made.mean, entry.auroc
     if said is None or abs(found - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
-        shown = "null" if said is None else f"{said:.4f}"
+        digits = 4 if said is None or abs(found - said) > 1e-4 else 8
+        shown = "null" if said is None else f"{said:.{digits}f}"
         raise Contradicted(
-            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.4f}; the record says {spec['seeds']} "
+            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.{digits}f}; the record says {spec['seeds']} "
             f"seeds with {shown}"
         )
     return made
