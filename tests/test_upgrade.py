@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.metrics.calibration import BRIER
+from benchmarks.records.seal import changed_files, read_seal
 from benchmarks.records.store import RECORD, SCHEMA, Records
 from benchmarks.records.upgrade import upgrade
 from benchmarks.report.tables import fidelity_rows, privacy_sentence
@@ -122,6 +123,12 @@ def test_every_committed_record_is_read_without_losing_a_number(file: Path) -> N
             tail = f"@{new['n']}" + ("" if literature else f"/{new['features']}")
         label = f"[{new['label']}]" if new["label"] else ""
         assert name == f"{new['alias'] or new['metric']}{label}{tail}"
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda f: f.parent.name)
+def test_every_committed_record_lies_sealed_beside_the_files_that_were_written_with_it(file: Path) -> None:
+    assert read_seal(file.parent) is not None
+    assert changed_files(file.parent, record=RECORD) == []
 
 
 def test_committed_records_are_found_by_the_leaderboard_and_none_is_left_out() -> None:
