@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, ConsoleOptions
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable
     from rich.segment import Segment
 
 BREAKS = re.compile(r"[\t\n\x0b\x0c\r\x85\u2028\u2029]+")
@@ -34,26 +34,25 @@ def console() -> Console:
 
     Colours are its own: what steers a terminal in a text that is printed does not reach it.
     """
-    from rich.console import Console
+    from rich.console import Console, RenderHook
+
+    class Printable(RenderHook):
+        """Every renderable, with printable text."""
+
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            """Wrap each of them."""
+            return [_Rendered(one) for one in renderables]
 
     made = Console(highlight=False)
     made = made if made.is_terminal else Console(highlight=False, width=120)
-    made.push_render_hook(_Hook())
+    made.push_render_hook(Printable())
     return made
-
-
-class _Hook:
-    """Makes everything that a console renders printable (`rich.console.RenderHook`)."""
-
-    def process_renderables(self, renderables: list[Any]) -> list[Any]:
-        """Wrap each of them."""
-        return [_Rendered(one) for one in renderables]
 
 
 class _Rendered:
     """What a renderable comes to, with printable text."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: ConsoleRenderable) -> None:
         self.inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
