@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from benchmarks.records.predictions import Entry, read_auroc
+from benchmarks.records.shape import FINISHED, reason_of
 from benchmarks.records.store import Records
 from benchmarks.report.tables import console
 from benchmarks.request.spec import SETTING
@@ -116,8 +117,8 @@ def main(args: Sequence[str]) -> int:
 
 def _entry(records: Records, prefix: str) -> Entry:
     record = records.match(prefix)
-    if record["status"] != "ok":
-        raise UserError(f"{record['name']} ({prefix}) has not finished: {record['error']}")
+    if record["status"] != FINISHED:
+        raise UserError(f"{record['name']} ({prefix}) has not finished: {reason_of(record)}")
     return Entry(record, records.path(record["run_id"]))
 
 

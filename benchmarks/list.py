@@ -24,6 +24,7 @@ from classifiers.registry import classifiers
 from data.registry import datasets
 from generators.registry import generators
 from synthworth.commands import OK, guarded
+from synthworth.printable import one_line
 from synthworth.registry import Listing, load_plugin_file
 
 KINDS = {
@@ -83,7 +84,7 @@ def main(args: Sequence[str]) -> int:
         for row in rows:
             said = f"BROKEN: {row['error']}" if row["error"] else row["summary"]
             source = "" if row["source"] == "built in" else f"  ({row['source']})"
-            print(f"  {row['name']:<{width}}  {said}{source}")
+            print(one_line(f"  {row['name']:<{width}}  {said}{source}"))
     return OK
 
 

@@ -16,14 +16,13 @@ from typing import Any
 
 import tyro
 
-from benchmarks.records.predictions import Entry
+from benchmarks.records.seal import SEAL
 from benchmarks.records.store import RECORD, WORTH, Records
-from benchmarks.records.upgrade import SCHEMA
 from benchmarks.report.tables import console
 from benchmarks.request.spec import ANALYSIS
 from benchmarks.verdicts.again import Finished, judge_again
 from synthworth.commands import OK, guarded
-from synthworth.errors import UserError
+from synthworth.errors import Unavailable, UserError
 
 
 @dataclass(frozen=True)
@@ -42,26 +41,34 @@ def main(args: Sequence[str]) -> int:
     records, written = Records(options.results), Records(options.out)
     if options.out.resolve() == options.results.resolve():
         raise UserError(f"--out {options.out} is the folder of the records; name another, so that the old ones stay")
-    found = [r for r in records if r["status"] == "ok" and r["schema"] == SCHEMA]
-    if not found:
-        raise UserError(f"no finished record in {options.results.resolve()}; name the folder with --results")
-    out, entries = console(), [Entry(r, records.path(r["run_id"])) for r in found]
+    shelf, out = records.read(), console()
+    if not shelf.finished:
+        unread = f" that can be read ({shelf.unread[0]})" if shelf.unread else ""
+        raise UserError(f"no finished record{unread} in {options.results.resolve()}; name the folder with --results")
+    for line in shelf.unread:
+        out.print(f"not read: {line}", markup=False, soft_wrap=True)
+    written.tidy()
     finished = []
-    for entry in entries:
+    for entry in shelf.finished:
         try:
             finished.append((entry, Finished.of(entry)))
-        except ValueError as reason:
+        except (ValueError, Unavailable) as reason:
             out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
     finished = list({one.run_id: (entry, one) for entry, one in finished}.values())  # one arm in two analyses is one
     every = [one for _, one in finished]
-    changed = 0
+    changed = n_written = 0
     for entry, one in finished:
-        record = judge_again(one, every)
+        try:
+            record = judge_again(one, every)
+        except UserError as reason:
+            out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
+            continue
         written.write(record, _companions(entry.folder, record))
+        n_written += 1
         if (was := _word(entry.record)) != (now := _word(record)):
             changed += 1
             out.print(f"{record['name']} ({one.spec['dataset']}): {was} -> {now}", markup=False, soft_wrap=True)
-    out.print(f"{len(finished)} records in analysis {ANALYSIS} in {options.out}; {changed} verdicts changed their word")
+    out.print(f"{n_written} records in analysis {ANALYSIS} in {options.out}; {changed} verdicts changed their word")
     return OK
 
 
@@ -77,7 +84,7 @@ def _companions(folder: Path, record: Any) -> dict[str, Any]:
     files: dict[str, Any] = {
         file.name: lambda to, file=file: shutil.copyfile(file, to)
         for file in sorted(folder.iterdir())
-        if file.is_file() and file.name not in (RECORD, WORTH)
+        if file.is_file() and file.name not in (RECORD, SEAL, WORTH)
     }
     if record["worth"]:
         auroc, name = record["utility"]["auroc"], record["name"]

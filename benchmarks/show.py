@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before the imports below: they take a moment
     hear()
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,18 @@ from rich.markup import escape
 
 from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
-from benchmarks.records.store import Records
+from benchmarks.records.seal import changed_files
+from benchmarks.records.shape import FINISHED, reason_of
+from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
+from benchmarks.verdicts.recheck import recheck
 from synthworth.commands import OK, guarded
 from synthworth.registry import load_plugin_file
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,22 @@ def main(args: Sequence[str]) -> int:
     records = Records(options.results)
     record = records.match(options.run_id)
     if options.json:
+        for line in _doubts(records, record)[0]:
+            logger.warning("%s", line)
         print(json.dumps(record, indent=1))
         return OK
     out = console()
     out.print(f"{record['name']}  {record['run_id']}  {record['status']}", markup=False)
     if record["status"] != "ok":
-        out.print(record["error"], markup=False)
+        out.print(reason_of(record), markup=False)
         return OK
+    doubted, remarks = _doubts(records, record)
+    for line in (*doubted, *remarks):
+        out.print(line, markup=False, soft_wrap=True)
+    if doubted:
+        record = {**record, "verdict": f"{record['name']}: none, as the record is not believed (see above)"}
     if options.explain:
-        for line in explain(record):
+        for line in [f"VERDICT  {record['verdict']}"] if doubted else explain(record):
             out.print(line, markup=False, soft_wrap=True)
         return OK
     record = complete(Entry(record, records.path(record["run_id"])), plugins=options.plugin)
@@ -84,6 +97,17 @@ def main(args: Sequence[str]) -> int:
     print_verdicts(out, [record])
     print_places(out, options.results, [record])
     return OK
+
+
+def _doubts(records: Records, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Lines on what of a record is not believed, and on what could not be checked or has changed beside it."""
+    if record["status"] != FINISHED:
+        return [], []
+    entry = Entry(record, records.path(record["run_id"]))
+    found, changed = recheck(entry, records.beside(entry)), changed_files(entry.folder, record=RECORD)
+    remarks = [f"{name} has changed since it was written with the record" for name in changed]
+    remarks += [f"not checked against the predictions: {found.unchecked}"] if found.unchecked else []
+    return [f"NOT BORNE OUT BY THE PREDICTIONS  {line}" for line in found.contradicted], remarks
 
 
 def _print_metrics(out: Any, record: dict[str, Any]) -> None:

@@ -88,6 +88,7 @@ CAPTIONS = {
     "synthworth.keys": "identity and seeds",
     "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
+    "synthworth.printable": "safe text",
 }
 """What each room is for, in a few words."""
 

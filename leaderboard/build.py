@@ -17,10 +17,11 @@ import tyro
 
 from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
-from benchmarks.records.store import RECORD, SCHEMA, read_record
+from benchmarks.records.shape import reason_of
+from benchmarks.records.store import Records
 from leaderboard.figures import draw_figures
 from leaderboard.tables import Table, make_tables
-from leaderboard.text import cell, csv_text, markdown, reason_of
+from leaderboard.text import cell, csv_text, markdown
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
@@ -50,7 +51,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Found:
-    """What the folders hold: finished runs, unfinished ones, and files that are no record of this version."""
+    """What the folders hold: finished runs, unfinished ones, and what cannot be read or believed, with the reason."""
 
     entries: tuple[Entry, ...]
     failed: tuple[Mapping[str, Any], ...]
@@ -71,18 +72,19 @@ def collect(folders: Sequence[Path]) -> Found:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
-        for file in sorted(folder.glob(f"[!.]*/{RECORD}")):  # a dot: half-written by a run that was killed
-            record = read_record(file)
-            schema = record.get("schema") if isinstance(record, dict) else None
-            if schema != SCHEMA:
-                skipped.append(f"{file}: schema {schema}, this version reads {SCHEMA}")
-            elif record["status"] == "ok":
-                entries.setdefault(record["run_id"], Entry(record, file.parent))
-            else:
-                failed.setdefault(record["run_id"], record)
+        shelf = Records(folder).read()
+        skipped += shelf.unread
+        for entry in shelf.finished:
+            entries.setdefault(entry.run_id, entry)
+        for entry in shelf.unfinished:
+            failed.setdefault(entry.run_id, entry.record)
     if not entries and not failed:
         where = ", ".join(str(f) for f in folders)
-        raise UserError(f"there is no record in {where}. Run python -m benchmarks.run first, or name another --results")
+        unread = f"; not read: {skipped[0]}" if skipped else ""
+        unread += f"; and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        raise UserError(
+            f"there is no record in {where}{unread}. Run python -m benchmarks.run first, or name another --results"
+        )
     unfinished = tuple(record for run_id, record in failed.items() if run_id not in entries)
     return Found(tuple(entries.values()), unfinished, tuple(skipped))
 

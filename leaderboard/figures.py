@@ -318,7 +318,8 @@ def _without_ratio(row: Row) -> str:
 
 def draw_worth(table: Table) -> Figure | None:
     """What a synthetic image of every arm was worth in real ones; None where no arm has a learning curve."""
-    rows = [row for row in table.rows if (row.standing.entry.record.get("worth") or {}).get("where")]
+    believed = [row for row in table.rows if row.standing.contradicted is None]
+    rows = [row for row in believed if (row.standing.entry.record.get("worth") or {}).get("where")]
     if not rows:
         return None
     every, rows = rows, rows[:MOST_ARMS]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc
+from benchmarks.judging.positive_control import POSITIVE
+from benchmarks.records.predictions import PREDICTIONS, Contradicted, Entry
 from benchmarks.request.controls import Controls
-from benchmarks.request.spec import NONE, is_real_only
+from benchmarks.request.spec import NONE, is_real_only, is_zero_line
 from benchmarks.statistics.multiple import holm
 from benchmarks.verdicts.equal_compute import unequal
+from benchmarks.verdicts.recheck import believed_auroc, compared_again, positive_again
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
@@ -31,6 +33,9 @@ class Standing:
     against : comparison (as in a record) with each of `REFERENCES` that there is one with.
     holm : Holm-adjusted p (of the interval, over seeds and patients) of the comparison with real images alone.
     missing : why `rank` or a reference is not there.
+    noted : by control, in what the record's comparison differed from its predictions; `against` has theirs.
+    contradicted : why nothing that rests on the predictions is believed of the record; None where it is.
+    positive : the positive control of the record, as its predictions have it where they are in the table.
     """
 
     entry: Entry
@@ -38,6 +43,9 @@ class Standing:
     against: Mapping[str, Mapping[str, Any]]
     holm: float | None
     missing: Mapping[str, str]
+    noted: Mapping[str, str] = field(default_factory=dict)
+    contradicted: str | None = None
+    positive: Mapping[str, Any] | None = None
 
 
 def stand(entries: Sequence[Entry]) -> list[Standing]:
@@ -45,15 +53,25 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
 
     An arm shares the rank of the arm at the head of its rank group unless the paired 95 % interval of their
     difference excludes 0; then it is the head of the next group, whose rank is one more than the number of arms
-    before it. From one seed nothing is told apart.
+    before it. From one seed nothing is told apart. An arm whose record says another thing than its predictions stands
+    last.
     """
-    ordered = sorted(entries, key=lambda e: (e.auroc is None, -(e.auroc or 0.0), e.run_id))
-    made, missing = _replicates(ordered)
+    by_auroc = sorted(entries, key=lambda e: (e.auroc is None, -(e.auroc or 0.0), e.run_id))
+    made, missing, contradicted = _replicates(by_auroc)
+    ordered = sorted(by_auroc, key=lambda e: e.run_id in contradicted)
     ranks = _ranks([e for e in ordered if e.run_id in made], made)
-    against, reasons = {}, {}
+    against, reasons, noted, positives = {}, {}, {}, {}
     controls = {name: Controls((e for e in ordered if e.spec["generator"] == name), _spec) for name in REFERENCES}
+    zero = next((made[e.run_id] for e in ordered if is_zero_line(e.spec) and e.run_id in made), None)
     for entry in ordered:
-        against[entry.run_id], reasons[entry.run_id] = _against(entry, controls, made)
+        i = entry.run_id
+        against[i], reasons[i] = _against(entry, controls, made)
+        if i in contradicted:
+            reasons[i] |= dict.fromkeys(against.pop(i), missing[i])
+            against[i] = {}
+        against[i], noted[i] = _made_again(entry, against[i], made)
+        positives[i], note = _positive_again(entry, made, zero)
+        noted[i] |= {POSITIVE: note} if note else {}
     with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
     adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
     return [
@@ -63,28 +81,67 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
             against[entry.run_id],
             adjusted.get(entry.run_id),
             reasons[entry.run_id] | ({"rank": missing[entry.run_id]} if entry.run_id in missing else {}),
+            noted[entry.run_id],
+            missing[entry.run_id] if entry.run_id in contradicted else None,
+            positives[entry.run_id],
         )
         for entry in ordered
     ]
 
 
-def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str, str]]:
-    """Replicates by run id, and for the others the reason; all of them can be paired with each other."""
+def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str, str], set[str]]:
+    """Replicates by run id, and for the others the reason; which of those say another thing than their record.
+
+    All replicates can be paired with each other.
+    """
     made: dict[str, Sampled] = {}
     missing: dict[str, str] = {}
+    contradicted: set[str] = set()
     for entry in track(ordered, "comparing arms", unit="arms"):
         try:
-            found = read_auroc(entry)
-            found.interval()  # what has none cannot be told from another arm
+            found = believed_auroc(entry)  # what has no interval cannot be told from another arm
         except Unavailable as reason:
             missing[entry.run_id] = str(reason)
+            contradicted |= {entry.run_id} if isinstance(reason, Contradicted) else set()
             continue
         first = next(iter(made.values()), found)
         if found.design != first.design:
             missing[entry.run_id] = f"{PREDICTIONS} is of another test set than the arms above"
         else:
             made[entry.run_id] = found
-    return made, missing
+    return made, missing, contradicted
+
+
+def _made_again(
+    entry: Entry, against: Mapping[str, Mapping[str, Any]], made: Mapping[str, Sampled]
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Every comparison of the record with an arm of the table, made again; in what the record differed, by control."""
+    found, noted = {**against}, {}
+    recorded = entry.record["comparisons"] if entry.run_id in made else {}
+    for control, row in recorded.items():
+        if row["run_id"] not in made:
+            continue
+        try:
+            pair = made[entry.run_id], made[row["run_id"]]
+            again, note = compared_again(row, *pair, analysis=entry.spec["analysis"])
+        except Unavailable as reason:
+            again, note = row, f"cannot be made again from the predictions: {reason}"
+        if note:
+            found[control], noted[control] = again, note
+    return found, noted
+
+
+def _positive_again(
+    entry: Entry, made: Mapping[str, Sampled], zero: Sampled | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The positive control of the record, made again where the predictions are in the table; in what it differed."""
+    recorded = entry.record.get("positive_control")
+    if recorded is None or zero is None or recorded["run_id"] not in made:
+        return recorded, None
+    try:
+        return positive_again(recorded, made[recorded["run_id"]], zero, analysis=entry.spec["analysis"])
+    except Unavailable as reason:
+        return recorded, f"positive control: cannot be made again from the predictions: {reason}"
 
 
 def _spec(entry: Entry) -> Mapping[str, Any]:

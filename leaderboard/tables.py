@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from benchmarks.judging.positive_control import POSITIVE
 from benchmarks.records.predictions import Entry
 from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
@@ -34,6 +35,7 @@ NUMBERS = (
     "balanced_accuracy", "f1", "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency",
     "fit_seconds", "draw_seconds_per_1000",
 )  # fmt: skip
+NOT_MEASURED = "this metric was not measured"
 NO_GENERATOR = "real images alone: nothing was fitted or drawn"
 
 
@@ -218,27 +220,28 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _row(standing: Standing, label: str, added: Sequence[str]) -> Row:
     record = standing.entry.record
-    numbers = {name: _of_value(record["utility"].get(name), "this metric was not measured") for name in UTILITY}
+    believed = {} if standing.contradicted else record["utility"]
+    numbers = {name: _of_value(believed.get(name), standing.contradicted or NOT_MEASURED) for name in UTILITY}
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
-    numbers["worth"] = _worth(record)
+    numbers["worth"] = Number(None, note=standing.contradicted) if standing.contradicted else _worth(record)
     alone = is_real_only(record["spec"])
     for name, fields in FIDELITY.items():
         numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record, fields)
     for name in ("class_consistency_auroc", "class_consistency"):
-        why = "needs one class an image" if name == "class_consistency" else "this metric was not measured"
+        why = "needs one class an image" if name == "class_consistency" else NOT_MEASURED
         numbers[name] = _of_value(record["fidelity"].get(name), NO_GENERATOR if alone else why)
     for name in ("fit_seconds", "draw_seconds_per_1000"):
         value = record["cost"].get(name)
         numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
-    comparisons = {**record["comparisons"], **standing.against}
-    how: dict[str, Any] = {"adjusted": standing.holm, "positive": record.get("positive_control")}
+    comparisons = {} if standing.contradicted else {**record["comparisons"], **standing.against}
+    how: dict[str, Any] = {"adjusted": standing.holm, "positive": standing.positive}
     word = word_of_arm(comparisons, **how)
-    missing = record.get("not_compared", {}).get(NONE)
+    missing = standing.contradicted or record.get("not_compared", {}).get(NONE)
     sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
     in_order = {name: numbers[name] for name in NUMBERS}
     for name in added:
-        in_order[name] = _of_value(value_of(record["utility"], name), "this metric was not measured")
+        in_order[name] = _of_value(value_of(believed, name), standing.contradicted or NOT_MEASURED)
     return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
 
 
@@ -274,7 +277,9 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
         return {name: Number(None, note=standing.missing[control]) for name in names}
     p = Number(row["p_interval"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
     adjusted = Number(standing.holm) if row["n_seeds"] > 1 else p
-    found = Number(row["difference"], row["low"], row["high"], note=row["note"])
+    of_positive = standing.noted.get(POSITIVE) if control == NONE else None
+    notes = [note for note in (row["note"], standing.noted.get(control), of_positive) if note]
+    found = Number(row["difference"], row["low"], row["high"], note="; ".join(notes) or None)
     return dict(zip(names, (found, p, adjusted), strict=True))
 
 

@@ -7,8 +7,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.records.shape import reason_of
 from benchmarks.report.footnotes import Notes
 from benchmarks.request.spec import NONE
+from leaderboard.escape import csv_cell, markdown_text, picture_text
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
 from leaderboard.tables import FIDELITY, INTERVAL, NUMBERS, Number, Row, Table, added_columns
@@ -60,20 +62,13 @@ def markdown(
     """
     parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t, (figures or {}).get(t.key, ())) for t in tables)]
     if skipped:
-        parts.append("## Not read\n\n" + "".join(f"- {escape(line)}\n" for line in skipped))
+        parts.append("## Not read\n\n" + "".join(f"- {markdown_text(line)}\n" for line in skipped))
     return "\n".join(parts)
-
-
-def escape(text: str) -> str:
-    """Text as it is, in a Markdown table cell or list: no column is opened, no tag, no line break."""
-    for char in "\\|*`":
-        text = text.replace(char, f"\\{char}")
-    return " ".join(text.replace("<", "&lt;").split())
 
 
 def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     notes = Notes()
-    lines = [f"## {escape(table.heading)}", "", *(f"- {escape(line)}" for line in table.facts), ""]
+    lines = [f"## {markdown_text(table.heading)}", "", *(f"- {markdown_text(line)}" for line in table.facts), ""]
     if table.rows:
         columns = _columns()
         titles = ["rank", "arm", *columns.values(), "verdict"]
@@ -81,22 +76,29 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
         lines += [f"| {' | '.join(_cells(row, notes, columns))} |" for row in table.rows]
     else:
         lines.append("No arm of this setting has finished.")
-    lines += ["", *(f"- ({mark}) {escape(note)}" for note, mark in notes.marks.items())]
+    lines += ["", *(f"- ({mark}) {markdown_text(note)}" for note, mark in notes.marks.items())]
     if table.repeated:
         ids = ", ".join(i[:12] for i in table.repeated)
         lines.append(f"- the same arms with other extractors or controls, not counted twice: {ids}")
     said = [row.sentence for row in table.rows if row.standing.entry.spec["generator"] != NONE]
     if said:
-        lines += ["", "Verdicts:", "", *(f"- {escape(line)}" for line in said)]
+        lines += ["", "Verdicts:", "", *(f"- {markdown_text(line)}" for line in said)]
     if table.pooled:
-        lines += ["", "Over several trainings of a generator:", "", *(f"- {escape(line)}" for line in table.pooled)]
+        lines += [
+            "",
+            "Over several trainings of a generator:",
+            "",
+            *(f"- {markdown_text(line)}" for line in table.pooled),
+        ]
     if table.quality:
         lines += ["", *_quality_text(table)]
     for figure in figures:
-        lines += ["", f"![{escape(f'{figure.title}: {table.heading}')}]({figure.path})"]
+        lines += ["", f"![{picture_text(f'{figure.title}: {table.heading}')}]({figure.path})"]
     if table.failed:
         lines += ["", "Not finished:", ""]
-        lines += [f"- {escape(r['name'])} ({r['run_id'][:12]}): {escape(reason_of(r))}" for r in table.failed]
+        lines += [
+            f"- {markdown_text(r['name'])} ({r['run_id'][:12]}): {markdown_text(reason_of(r))}" for r in table.failed
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -106,25 +108,21 @@ def _quality_text(table: Table) -> list[str]:
     lines = ["### Quality and usefulness", "", f"| {' | '.join(titles)} |", "|---|---:|---:|---:|"]
     for one in table.quality:
         shown = [f"{a.rho:+.2f} [{a.low:+.2f}, {a.high:+.2f}]" if a else "null" for a in (one.every, one.generators)]
-        lines.append(f"| {escape(one.name)} | {one.every.n if one.every else one.n} | {shown[0]} | {shown[1]} |")
+        lines.append(f"| {markdown_text(one.name)} | {one.every.n if one.every else one.n} | {shown[0]} | {shown[1]} |")
     return [*lines, "", f"`null`: fewer than {LEAST} arms, or all of them equal."]
-
-
-def reason_of(record: Mapping[str, Any]) -> str:
-    """Why a run did not finish."""
-    return str(record.get("error") or f"status {record['status']}, no reason given")
 
 
 def _cells(row: Row, notes: Notes, columns: Iterable[str]) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
-    label = escape(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
-    return [rank, label, *(cell(name, row.numbers[name], notes.mark) for name in columns), row.verdict]
+    label = markdown_text(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
+    numbers = (cell(name, row.numbers[name], notes.mark) for name in columns)
+    return [rank, label, *numbers, markdown_text(row.verdict)]
 
 
 def _columns() -> dict[str, str]:
     """Number -> heading of the page's columns."""
-    return COLUMNS | added_columns()
+    return COLUMNS | {name: markdown_text(heading) for name, heading in added_columns().items()}
 
 
 def cell(name: str, number: Number, mark: Any) -> str:
@@ -163,9 +161,9 @@ def csv_text(tables: Sequence[Table]) -> str:
     rows = [_flat_row(table, row, attributes) for table in tables for row in table.rows]
     out = io.StringIO()
     if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: "null" if v is None else v for k, v in row.items()} for row in rows)
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(map(csv_cell, rows[0]))
+        writer.writerows(map(csv_cell, row.values()) for row in rows)
     return out.getvalue()
 
 

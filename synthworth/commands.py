@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from synthworth.errors import NOT_OURS, UserError, disk_message
 from synthworth.interrupts import end, raised
+from synthworth.printable import one_line
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -18,7 +19,9 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
     An interrupt ends with 130, as shells expect (`synthworth.interrupts`); everything else is a fault of ours and keeps
     its traceback.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     try:
         with raised():
             return command(sys.argv[1:] if args is None else args)
@@ -35,3 +38,11 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
             raise
         print(f"error: {disk_message(error)}", file=sys.stderr)
         return WRONG
+
+
+class _OneLine(logging.Formatter):
+    """Warnings on one line each, whatever names of files are in them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return one_line(super().formatMessage(record))

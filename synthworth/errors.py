@@ -6,6 +6,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+from synthworth.printable import one_line
+
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CANNOT_WRITE = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
 """Refusals of a file system to write, or to let anybody in."""
@@ -16,9 +18,9 @@ LONGEST = 2000
 middle: what was asked stands at the beginning, and what to do at the end."""
 
 
-def one_line(text: str) -> str:
-    """Text as one line of bounded length that no terminal obeys: what cannot be printed is escaped."""
-    shown = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def bounded(text: str) -> str:
+    """Text as one line of bounded length that no terminal obeys."""
+    shown = one_line(text)
     if len(shown) <= LONGEST:
         return shown
     head, tail = LONGEST // 2, LONGEST // 2 - 60
@@ -29,11 +31,11 @@ class UserError(Exception):
     """The request cannot be carried out as asked: one line saying what was asked, what is there, what to do.
 
     Commands print the message without a traceback and leave with exit code 2. Names of files and cells of tables stand
-    in it: it is made one line of at most `LONGEST` characters (`one_line`).
+    in it: it is made one line of at most `LONGEST` characters (`bounded`).
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(one_line(str(message)))
+        super().__init__(bounded(str(message)))
 
 
 class Unavailable(Exception):
@@ -62,4 +64,4 @@ def disk_message(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno in DISK_FULL:
         return f"no room to write{where}: {reason}. Free some space, or point SYNTHWORTH_HOME and --results elsewhere"
-    return one_line(f"cannot use{where}: {reason}")
+    return bounded(f"cannot use{where}: {reason}")

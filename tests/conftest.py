@@ -240,7 +240,10 @@ class Lab:
             "spec": spec.to_json(),
             "classes": list(self.test.classes),
             "is_control": spec.generator in ("none", "duplicate"),
-            "counts": {"real": {"a": 3, "b": 3, "c": 3}, "synthetic": {"a": 2, "b": 1, "c": 1}},
+            "counts": {
+                "real": dict.fromkeys(self.test.classes, 3),
+                "synthetic": {name: 1 if k else 2 for k, name in enumerate(self.test.classes)},
+            },
             "added": "synthetic",
             "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
@@ -262,6 +265,11 @@ class Lab:
         }  # fmt: skip
         Records(self.folder).write(record, {})
         return record
+
+    def change(self, record: dict[str, Any], **parts: Any) -> None:
+        """Write a record again with other parts, as the suite itself would: beside the same predictions, sealed."""
+        kept = (self.folder / record["run_id"][:16] / PREDICTIONS).read_bytes()
+        Records(self.folder).write({**record, **parts}, {PREDICTIONS: lambda file: file.write_bytes(kept)})
 
     def tables(self) -> list[Any]:
         """The tables of all records so far."""

@@ -22,7 +22,8 @@ from data.datasets.folder.other_files import note_other_files
 from data.mixing import check_ratio, demand
 from synthworth.artifacts import read_array, read_json, read_rows, read_tensors, write_array, write_table
 from synthworth.commands import OK, WRONG, guarded
-from synthworth.errors import LONGEST, UserError, one_line
+from synthworth.errors import LONGEST, UserError
+from synthworth.printable import one_line
 from synthworth.registry import Registry, load_plugin_file, no_exit
 from synthworth.store import Store
 from synthworth.work import Budget

@@ -20,6 +20,7 @@ from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.registry import METRICS
 from benchmarks.metrics.value import Value
 from benchmarks.records.predictions import PREDICTIONS, Entry, read_predictions, write_predictions
+from benchmarks.records.seal import SEAL
 from benchmarks.records.store import Records
 from benchmarks.report.tables import print_arms, print_fidelity
 from benchmarks.show import main as show
@@ -131,6 +132,8 @@ def test_predictions_that_cannot_be_used_are_named_as_the_reason(lab: Any, what:
         file.write_bytes(b"x" * 100)
     else:
         write_predictions(file, lab.test, lab._scores(0.2, 6, 0))
+    if what != "missing":
+        (one.folder / SEAL).unlink()  # a record that was written before there were seals
     reason = {
         "missing": "predictions.parquet is missing beside the record",
         "of another arm": "predictions.parquet does not hold the predictions that the record was made from",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from benchmarks.records.store import Records
 from benchmarks.verdicts.verdict import Kind, word_of_arm
 from leaderboard.tables import Number
 from leaderboard.text import cell, markdown
@@ -56,7 +54,7 @@ def test_an_arm_that_trained_longer_is_not_called_better(lab: Any) -> None:
     lab.run("none", 1.0)
     record = lab.run("longer", 2.5, ratio=1.0)
     row = {**record["comparisons"]["none"], "unequal": "10 optimiser steps against 5"}
-    Records(lab.folder).write({**record, "comparisons": {"none": row}}, {})
+    lab.change(record, comparisons={"none": row})
     (table,) = lab.tables()
     found = next(r for r in table.rows if r.standing.entry.spec["generator"] == "longer")
     assert found.verdict == "unequal compute"
@@ -69,8 +67,7 @@ def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
     lab.run("bad", 0.5)
     worth = {"n_real": 9, "n_synthetic": 4, "where": "on the curve", "n_equivalent": 11.0, "n_low": 9.5, "n_high": None,
              "worth": 0.5, "low": 0.125, "high": None, "note": "", "curve": []}  # fmt: skip
-    file = lab.folder / record["run_id"][:16] / "record.json"
-    file.write_text(json.dumps({**record, "worth": worth}))
+    lab.change(record, worth=worth)
     text = markdown(lab.tables())
     assert "0.50 [0.12, ...]" in text
     assert "no learning curve was measured" in text
@@ -98,11 +95,10 @@ def test_a_positive_control_that_failed_is_in_the_row_and_in_the_sentence(lab: A
     lab.run("none", 1.0)
     arm = lab.run("idle", 1.0, jitter=3)
     failed = {
-        "name": "holdout_real add 0.5", "run_id": "x", "shown": False, "difference": -0.07, "low": -0.17, "high": 0.03,
-        "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
+        "name": "holdout_real add 0.5", "run_id": "e" * 64, "shown": False, "difference": -0.07, "low": -0.17,
+        "high": 0.03, "p_interval": 0.2, "n_seeds": 6, "detectable": 0.1,
     }  # fmt: skip
-    folder = Records(lab.folder).path(arm["run_id"])
-    (folder / "record.json").write_text(json.dumps({**arm, "positive_control": failed}))
+    lab.change(arm, positive_control=failed)
     (table,) = lab.tables()
     row = next(r for r in table.rows if r.standing.entry.run_id == arm["run_id"])
     assert row.verdict == "no difference shown (positive control not shown)"

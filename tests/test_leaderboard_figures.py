@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -40,15 +39,10 @@ def build(folder: Path, out: Path) -> int:
     return guarded(main, ["--results", str(folder), "--out", str(out)])
 
 
-def change(lab: Any, record: dict[str, Any], **parts: Any) -> None:
-    """Write a record again with further parts."""
-    (lab.folder / record["run_id"][:16] / "record.json").write_text(json.dumps({**record, **parts}))
-
-
 def worth(value: float | None, low: float | None, high: float | None, where: str = "on the curve") -> dict[str, Any]:
     return {
-        "n_real": 9, "n_synthetic": 4, "where": where, "n_equivalent": None, "n_low": None, "n_high": None,
-        "worth": value, "low": low, "high": high, "note": "", "curve": [],
+        "n_real": 9, "n_synthetic": 4, "where": where, "n_equivalent": None if value is None else 9 + 4 * value,
+        "n_low": None, "n_high": None, "worth": value, "low": low, "high": high, "note": "", "curve": [],
     }  # fmt: skip
 
 
@@ -72,7 +66,7 @@ def ablation(lab: Any) -> Any:
         lab.run("two", 1.0 - 0.1 * k, fid=40.0 - k, ratio=ratio)
         lab.run("two", 1.0, fid=41.0 - k, ratio=ratio, mode="replace" if ratio <= 1 else "balance")
         if k < 2:
-            change(lab, record, worth=(worth(0.5, 0.1, 0.9), worth(None, 1.2, None, "beyond the curve"))[k])
+            lab.change(record, worth=(worth(0.5, 0.1, 0.9), worth(None, 1.2, None, "beyond the curve"))[k])
     return lab
 
 
@@ -159,7 +153,7 @@ def test_an_arm_of_unequal_compute_is_not_drawn_as_one_that_helps(lab: Any) -> N
     lab.run("good", 2.0)
     record = lab.run("longer", 2.5, ratio=1.0)
     row = {**record["comparisons"]["none"], "unequal": "10 optimiser steps against 5"}
-    change(lab, record, comparisons={"none": row})
+    lab.change(record, comparisons={"none": row})
     (table,) = lab.tables()
     figure = draw_forest(table)
     assert figure is not None
@@ -274,7 +268,7 @@ def test_worth_is_drawn_where_it_was_measured_with_an_arrow_beyond_the_curve(abl
 
 def test_worth_on_a_flat_curve_is_a_word_and_no_mark(lab: Any) -> None:
     lab.run("none", 1.0)
-    change(lab, lab.run("good", 2.0), worth=worth(None, None, None, "on a flat curve"))
+    lab.change(lab.run("good", 2.0), worth=worth(None, None, None, "on a flat curve"))
     (table,) = lab.tables()
     figure = draw_worth(table)
     assert figure is not None
@@ -286,11 +280,16 @@ def test_worth_on_a_flat_curve_is_a_word_and_no_mark(lab: Any) -> None:
 
 
 def test_the_worst_group_gap_stands_in_the_csv(small: Any, tmp_path: Path) -> None:
-    gap = {"value": 0.05, "low": 0.01, "high": 0.09, "best": "PA", "worst": "AP", "note": None}
-    groups = {"AP": {"auroc": 0.7}, "PA": {"auroc": 0.75}}
-    null = {"value": None, "low": None, "high": None, "best": None, "worst": None, "note": "1 group could be judged"}
-    subgroups = {"view": {"groups": groups, "gap": gap}, "sex": {"groups": {}, "gap": null}}
-    change(small, small.run("good", 2.0, fid=90.0), subgroups=subgroups)
+    plain = {"low": None, "high": None, "against_none": None}
+    gap = {**plain, "value": 0.05, "low": 0.01, "high": 0.09, "best": "PA", "worst": "AP", "note": None}
+    few = {**plain, "n_images": 9, "n_patients": 9, "note": None}
+    groups = {"AP": {**few, "auroc": 0.7}, "PA": {**few, "auroc": 0.75}}
+    null = {**plain, "value": None, "best": None, "worst": None, "note": "1 group could be judged"}
+    subgroups = {
+        "view": {"groups": groups, "gap": gap, "note": None},
+        "sex": {"groups": {}, "gap": null, "note": None},
+    }
+    small.change(small.run("good", 2.0, fid=90.0), subgroups=subgroups)
     build(small.folder, tmp_path / "site")
     rows = {row["generator"]: row for row in csv.DictReader(io.StringIO((tmp_path / "site" / CSV).read_text()))}
     good, bad = rows["good"], rows["bad"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
+import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +15,56 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.records.predictions import write_predictions
+from benchmarks.records.seal import SEAL
 from benchmarks.records.store import RECORD, SCHEMA, Records
 from data.images import ImageSet, Split
 from synthworth import artifacts
 from synthworth.errors import UserError
 
-
-def record(run_id: str = "ab" * 32, **change: Any) -> dict[str, Any]:
-    return {"schema": SCHEMA, "status": "ok", "run_id": run_id, "name": "arm", "utility": {}, **change}
+Make = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Records:
-    return Records(tmp_path / "runs")
+def records(lab: Any) -> Records:
+    """A folder that holds nothing yet."""
+    lab.folder.mkdir()
+    return Records(lab.folder)
+
+
+@pytest.fixture
+def record(lab: Any) -> Make:
+    """Records that can be read, each of another run by its `seed`, with what a keyword changes."""
+
+    def make(*, seed: int = 0, **change: Any) -> dict[str, Any]:
+        made: dict[str, Any] = lab.run("none", 1.0, seed=seed)
+        shutil.rmtree(lab.folder / made["run_id"][:16])
+        return {**made, **change}
+
+    return make
 
 
 def everything(records: Records) -> list[str]:
     return sorted(p.relative_to(records.folder).as_posix() for p in records.folder.rglob("*"))
 
 
-def test_what_is_written_is_found(records: Records) -> None:
-    folder = records.write(record(), {"note.txt": lambda f: f.write_text("beside it")})
-    assert folder == records.path("ab" * 32)
-    assert records.find("ab" * 32) == record()
+def test_what_is_written_is_found(records: Records, record: Make) -> None:
+    one = record()
+    folder = records.write(one, {"note.txt": lambda f: f.write_text("beside it")})
+    assert folder == records.path(one["run_id"])
+    assert records.find(one["run_id"]) == one
     assert records.find("cd" * 32) is None
-    assert everything(records) == ["ab" * 8, f"{'ab' * 8}/note.txt", f"{'ab' * 8}/{RECORD}"]
+    name = one["run_id"][:16]
+    assert everything(records) == [name, f"{name}/note.txt", f"{name}/{RECORD}", f"{name}/{SEAL}"]
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_nan_is_refused_and_nothing_stays_behind(records: Records, number: float) -> None:
+def test_nan_is_refused_and_nothing_stays_behind(records: Records, record: Make, number: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        records.write(record(utility={"auroc": {"value": number}}), {"note.txt": lambda f: f.write_text("x")})
+        records.write(record(cost={"fit_seconds": number}), {"note.txt": lambda f: f.write_text("x")})
     assert everything(records) == []
 
 
-def test_a_companion_that_cannot_be_written_leaves_nothing_behind(records: Records) -> None:
+def test_a_companion_that_cannot_be_written_leaves_nothing_behind(records: Records, record: Make) -> None:
     def full(file: Path) -> None:
         file.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -56,8 +74,9 @@ def test_a_companion_that_cannot_be_written_leaves_nothing_behind(records: Recor
     assert everything(records) == []
 
 
-def test_a_full_disk_leaves_the_older_record(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    records.write(record(name="old"), {})
+def test_a_full_disk_leaves_the_older_record(records: Records, record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = record(name="old")
+    records.write(one, {})
 
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -65,53 +84,67 @@ def test_a_full_disk_leaves_the_older_record(records: Records, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(artifacts.os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
-            records.write(record(name="new"), {})
-    found = records.find("ab" * 32)
+            records.write({**one, "name": "new"}, {})
+    found = records.find(one["run_id"])
     assert found is not None
     assert found["name"] == "old"
 
 
-def test_a_failed_record_is_shown_and_never_found(records: Records) -> None:
-    records.write(record(status="failed", error="Diverged: at step 3"), {})
-    assert records.find("ab" * 32) is None
+def test_a_failed_record_is_shown_and_never_found(records: Records, record: Make) -> None:
+    one = record(status="failed", error="Diverged: at step 3")
+    records.write(one, {})
+    assert records.find(one["run_id"]) is None
     assert [r["error"] for r in records] == ["Diverged: at step 3"]
 
 
-def test_a_finished_run_takes_the_place_of_a_failed_one(records: Records) -> None:
-    records.write(record(status="failed"), {"note.txt": lambda f: f.write_text("x")})
-    records.write(record(), {})
-    assert records.find("ab" * 32) == record()
-    assert everything(records) == ["ab" * 8, f"{'ab' * 8}/{RECORD}"]
+def test_a_finished_run_takes_the_place_of_a_failed_one(records: Records, record: Make) -> None:
+    one = record()
+    records.write({**one, "status": "failed"}, {"note.txt": lambda f: f.write_text("x")})
+    records.write(one, {})
+    assert records.find(one["run_id"]) == one
+    name = one["run_id"][:16]
+    assert everything(records) == [name, f"{name}/{RECORD}", f"{name}/{SEAL}"]
 
 
-def test_a_record_of_another_schema_is_refused_with_its_place(records: Records) -> None:
-    records.write(record(schema=2), {})
-    with pytest.raises(UserError, match=r"written by another version .* Run it again, or read .*record\.json"):
-        records.match("a")
+def test_a_record_of_another_schema_is_refused_with_its_place(records: Records, record: Make) -> None:
+    one = record(schema=2)
+    records.write(one, {})
+    with pytest.raises(UserError, match=r"record\.json schema 2, this version reads 4\. It was written by another"):
+        records.match(one["run_id"][:5])
 
 
 @pytest.mark.parametrize("schema", [2, SCHEMA + 1])
-def test_a_record_of_another_schema_is_not_found(records: Records, schema: int) -> None:
-    records.write(record(schema=schema), {})
-    assert records.find("ab" * 32) is None
+def test_a_record_of_another_schema_is_not_found_and_is_kept(records: Records, record: Make, schema: int) -> None:
+    one = record()
+    records.write({**one, "schema": schema}, {})
+    assert records.find(one["run_id"]) is None
+    records.write(one, {})
+    (kept,) = records.folder.glob(".damaged.*")
+    assert json.loads((kept / RECORD).read_text())["schema"] == schema
+    assert records.find(one["run_id"]) == one
 
 
-def test_a_finished_record_of_schema_3_counts_as_done(records: Records) -> None:
+def test_a_finished_record_of_schema_3_counts_as_done(records: Records, record: Make) -> None:
     old = {"value": 0.5, "low": None, "high": None, "n": 9, "direction": "higher", "note": None, "extra": {}}
-    records.write(record(schema=3, utility={"auroc[a]": old}), {})
-    found = records.find("ab" * 32)
-    assert found is not None and found == records.match("ab") == next(iter(records))
+    macro = {**old, "extra": {"per_seed": [0.5]}}
+    one = record(schema=3, utility={"auroc": macro, "auroc[a]": old}, validation={"auroc": macro}, fidelity={})
+    records.write(one, {})
+    found = records.find(one["run_id"])
+    assert found is not None and found == records.match(one["run_id"][:4]) == next(iter(records))
     assert (found["schema"], found["utility"]["auroc[a]"]["label"]) == (SCHEMA, "a")
 
 
-def test_a_record_is_matched_by_its_first_digits(records: Records) -> None:
-    for run_id in ("ab" * 32, "ac" * 32):
-        records.write(record(run_id), {})
-    assert records.match("ac")["run_id"] == "ac" * 32
-    assert records.match("ab" * 32)["run_id"] == "ab" * 32
-    with pytest.raises(UserError, match=r"'a' fits 2 runs.*There are: abababababab, acacacacacac"):
-        records.match("a")
-    for unknown in ("ff", "", "ab" * 33):
+def test_a_record_is_matched_by_its_first_digits(records: Records, record: Make) -> None:
+    ones = [record(seed=seed) for seed in range(20)]  # some two of them begin with one digit
+    for one in ones:
+        records.write(one, {})
+    first = sorted(one["run_id"] for one in ones)
+    for run_id in first:
+        assert records.match(run_id[:12])["run_id"] == records.match(run_id)["run_id"] == run_id
+    shared = next(a[0] for a, b in pairwise(first) if a[0] == b[0])
+    with pytest.raises(UserError, match=rf"'{shared}' fits \d+ runs.*There are: {', '.join(i[:12] for i in first)}"):
+        records.match(shared)
+    for unknown in ("xy", "", f"{first[0]}0", f"../{first[0]}", "*"):
         with pytest.raises(UserError, match="is no run"):
             records.match(unknown)
 
@@ -122,13 +155,12 @@ def test_a_folder_without_records_says_so(records: Records) -> None:
     assert list(records) == []
 
 
-def test_what_a_killed_write_left_is_no_record(records: Records) -> None:
-    records.write(record(), {})
-    half = records.folder / f".{'ab' * 8}.01234567"
-    half.mkdir()
-    (half / RECORD).write_text((records.path("ab" * 32) / RECORD).read_text())
+def test_what_a_killed_write_left_is_no_record(records: Records, record: Make) -> None:
+    one = record()
+    folder = records.write(one, {})
+    shutil.copytree(folder, records.folder / f".{folder.name}.01234567")
     assert len(list(records)) == 1
-    assert records.match("ab")["run_id"] == "ab" * 32
+    assert records.match(one["run_id"][:6])["run_id"] == one["run_id"]
 
 
 @pytest.mark.parametrize("multi", [False, True])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.metrics.calibration import BRIER
+from benchmarks.records.seal import changed_files, read_seal
 from benchmarks.records.store import RECORD, SCHEMA, Records
 from benchmarks.records.upgrade import upgrade
 from benchmarks.report.tables import fidelity_rows, privacy_sentence
+from benchmarks.request.spec import RunSpec
 from leaderboard.build import collect
 from synthworth.artifacts import write_json
 
@@ -82,13 +84,15 @@ def test_the_present_schema_and_what_is_no_record_are_left_as_they_are() -> None
         assert upgrade(thing) == before
 
 
-def test_a_failed_record_is_read_too(tmp_path: Path) -> None:
-    folder = tmp_path / ("ab" * 8)
+def test_a_failed_record_is_read_too(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
+    spec = make_spec()
+    folder = tmp_path / spec.run_id[:16]
     folder.mkdir()
-    write_json(folder / RECORD, {"schema": 3, "status": "failed", "run_id": "ab" * 32, "error": "Diverged"})
+    about = {"run_id": spec.run_id, "name": spec.name, "spec": spec.to_json()}
+    write_json(folder / RECORD, {"schema": 3, "status": "failed", **about, "error": "Diverged"})
     (found,) = Records(tmp_path)
     assert (found["schema"], found["error"]) == (SCHEMA, "Diverged")
-    assert [r["run_id"] for r in collect([tmp_path]).failed] == ["ab" * 32]
+    assert [r["run_id"] for r in collect([tmp_path]).failed] == [spec.run_id]
 
 
 # -- the committed records ----------------------------------------------------------------------------------------
@@ -119,6 +123,12 @@ def test_every_committed_record_is_read_without_losing_a_number(file: Path) -> N
             tail = f"@{new['n']}" + ("" if literature else f"/{new['features']}")
         label = f"[{new['label']}]" if new["label"] else ""
         assert name == f"{new['alias'] or new['metric']}{label}{tail}"
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda f: f.parent.name)
+def test_every_committed_record_lies_sealed_beside_the_files_that_were_written_with_it(file: Path) -> None:
+    assert read_seal(file.parent) is not None
+    assert changed_files(file.parent, record=RECORD) == []
 
 
 def test_committed_records_are_found_by_the_leaderboard_and_none_is_left_out() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
     check_classes,
@@ -124,6 +125,9 @@ def carry_out(request: Request) -> Outcome:
     request = limit_train(request, n_train=index["splits"]["train"]["n"])
     specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
     records = Records(o.results)
+    if not o.dry_run:
+        records.tidy()
+    doubt_what_changed(records, [records.find(spec.run_id) for spec in specs])
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
     experiment = Experiment(bench, folder, dataset, specs[0])
     arms = [Arm(spec, experiment.images) for spec in specs]

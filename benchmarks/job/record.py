@@ -39,7 +39,10 @@ def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
     than a record keeps.
     """
     record = records.find(spec.run_id)
-    if record is None or any(EXTRACTORS.get(name).is_at_hand() for name in record["unavailable"]):
+    if record is None:
+        return None
+    lacking = [name for name in record.get("unavailable", {}) if name in EXTRACTORS]
+    if any(EXTRACTORS.get(name).is_at_hand() for name in lacking):
         return None
     return None if lacks_a_metric(record) else record
 

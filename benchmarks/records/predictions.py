@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.records.seal import check_file
 from synthworth.artifacts import write_table
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
+from synthworth.printable import one_line
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
@@ -21,6 +23,12 @@ PREDICTIONS = "predictions.parquet"
 
 AGREEMENT = 1e-6
 """How far the AUROC of the predictions may lie from the one in the record: rounding, and no more."""
+MOST_ROWS = 50_000_000
+"""Rows of the largest file of predictions that is read: 100 seeds of half a million images."""
+
+
+class Contradicted(Unavailable):
+    """The predictions are there and whole, and say another thing than the record that they lie beside."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,9 @@ def read_auroc(entry: Entry) -> Sampled:
     Raises
     ------
     Unavailable
-        When the predictions are missing, cannot be read, or are not those that the record was made from.
+        When the predictions are missing or cannot be read.
+    Contradicted
+        When they are not those that the record was made from.
     """
     from benchmarks.statistics.auroc import sample_auroc
     from benchmarks.statistics.resamples import Resamples
@@ -71,9 +81,10 @@ def read_auroc(entry: Entry) -> Sampled:
         raise Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}") from error
     found, said = made.mean, entry.auroc
     if said is None or abs(found - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
-        shown = "null" if said is None else f"{said:.4f}"
-        raise Unavailable(
-            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.4f}; the record says {spec['seeds']} "
+        digits = 4 if said is None or abs(found - said) > 1e-4 else 8
+        shown = "null" if said is None else f"{said:.{digits}f}"
+        raise Contradicted(
+            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.{digits}f}; the record says {spec['seeds']} "
             f"seeds with {shown}"
         )
     return made
@@ -84,35 +95,71 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
 
     Returns
     -------
-    scores : float64 (S, N, K)
-    truth : int64 (N,) or (N, K)
+    scores : float64 (S, N, K), finite
+    truth : int64 (N,) in 0..K-1, or (N, K) of 0 and 1
     patients : the N of them.
 
     Raises
     ------
     ValueError
-        For a file that is no parquet, lacks a column, or has not the same images for every seed.
+        For a file that is not the one its seal was written for, is no parquet, lacks a column, has cells of another
+        kind, or has not the same images, labels and patients for every seed.
     """
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
-    table = pq.read_table(file)
+    check_file(file)
+    try:
+        table = _read_table(file)
+    except (pa.ArrowException, OSError, KeyError, MemoryError) as error:
+        raise ValueError(f"it is no parquet that can be read ({' '.join(str(error).split())[:200]})") from error
     multi = "truth" not in table.column_names
     truths = [f"truth_{c}" for c in classes] if multi else ["truth"]
     scores = [f"score_{c}" for c in classes]
-    lacking = [c for c in ("seed", "id", "group", *truths, *scores) if c not in table.column_names]
-    if lacking:
-        raise ValueError(f"no column {', '.join(lacking)}")
+    _check_columns(table, truths, scores)
     table = table.sort_by([("seed", "ascending"), ("id", "ascending")])
     n_seeds = len(table["seed"].unique())
     if not n_seeds or len(table) % n_seeds:
         raise ValueError(f"{len(table)} rows for {n_seeds} seeds")
     n = len(table) // n_seeds
-    ids = np.array(table["id"].to_pylist()).reshape(n_seeds, n)
-    if (ids != ids[0]).any():
-        raise ValueError("the seeds hold different images")
-    labels = np.stack([table[c].to_numpy()[:n] for c in truths], axis=1).astype(np.int64)
+    for name, what in (("id", "images"), ("group", "patients")):
+        cells = np.array(table[name].to_pylist(), dtype=object).reshape(n_seeds, n)
+        if (cells != cells[0]).any():
+            raise ValueError(f"the seeds hold different {what}")
+    labels = np.stack([table[c].to_numpy().reshape(n_seeds, n) for c in truths], axis=2).astype(np.int64)
+    if (labels != labels[0]).any() or labels.min() < 0 or labels.max() > (1 if multi else len(classes) - 1):
+        raise ValueError("the labels are none of the classes, or differ between the seeds")
     stack = np.stack([table[c].to_numpy().astype(np.float64).reshape(n_seeds, n) for c in scores], axis=2)
-    return stack, labels if multi else labels[:, 0], table["group"].to_pylist()[:n]
+    if not np.isfinite(stack).all():
+        raise ValueError("a score is not finite")
+    return stack, labels[0] if multi else labels[0, :, 0], table["group"].to_pylist()[:n]
+
+
+def _read_table(file: Path) -> Any:
+    """The table in a file, with names as they print. Raises ValueError where it is larger than any of this suite."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as found:
+        rows = found.metadata.num_rows
+        if not 0 < rows <= MOST_ROWS:
+            raise ValueError(f"it has {rows} rows")
+        table = found.read()
+    return table.rename_columns([one_line(name) for name in table.column_names])
+
+
+def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str]) -> None:
+    """Refuse a table that lacks a column, or has one of another kind or with empty cells."""
+    from pyarrow import types
+
+    text = types.is_string, types.is_large_string
+    kinds = {"seed": (types.is_integer,), "id": text, "group": text}
+    kinds |= dict.fromkeys(truths, (types.is_integer,)) | dict.fromkeys(scores, (types.is_floating,))
+    lacking = [c for c in kinds if table.column_names.count(c) != 1]
+    if lacking:
+        raise ValueError(f"no column {', '.join(lacking)}")
+    for name, allowed in kinds.items():
+        column = table[name]
+        if not any(fits(column.type) for fits in allowed) or column.null_count:
+            raise ValueError(f"column {name} holds {column.type}, or empty cells")
 
 
 def write_predictions(file: Path, test: ImageSet, scores: np.ndarray) -> None:

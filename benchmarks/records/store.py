@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records.upgrade import SCHEMA, upgrade
-from synthworth.artifacts import ensure_folder, publish, read_json, sync, write_json
+from benchmarks.records.attempt import abandoned, new_attempt
+from benchmarks.records.kinds import DIGEST
+from benchmarks.records.load import ID_DIGITS, RECORD, Unreadable, load_record
+from benchmarks.records.predictions import Entry
+from benchmarks.records.seal import write_seal
+from benchmarks.records.shape import FINISHED
+from benchmarks.records.upgrade import SCHEMA as SCHEMA
+from synthworth.artifacts import ensure_folder, publish, sync, write_json
 from synthworth.errors import UserError
+from synthworth.printable import one_line
 
-RECORD = "record.json"
+logger = logging.getLogger(__name__)
 GRID, WORTH = "grid.png", "worth.png"
+OLD, DAMAGED = ".old", ".damaged"
+"""How a folder is called that a new record takes the place of, until the new one is there; and one that could not be
+read, and is kept."""
 
 
-def read_record(file: Path) -> Any:
-    """A record, in the present schema where this version reads its own; anything else that is in the file as it is."""
-    return upgrade(read_json(file))
+@dataclass(frozen=True)
+class Shelf:
+    """What a folder of records holds: finished runs, others, and what cannot be read, a line each with its reason."""
+
+    finished: tuple[Entry, ...]
+    unfinished: tuple[Entry, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every record that can be read, by folder name."""
+        return tuple(sorted((*self.finished, *self.unfinished), key=lambda entry: entry.folder.name))
 
 
 class Records:
@@ -27,21 +48,54 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._doubted: dict[str, str] = {}
 
     def path(self, run_id: str) -> Path:
-        """Folder of one run."""
-        return self.folder / run_id[:16]
+        """Folder of one run.
+
+        Raises
+        ------
+        ValueError
+            For what is no run id: it would name a place elsewhere.
+        """
+        if not DIGEST.fullmatch(run_id):
+            raise ValueError(f"{run_id[:80]!r} is no run id")
+        return self.folder / run_id[:ID_DIGITS]
 
     def find(self, run_id: str) -> dict[str, Any] | None:
-        """The finished record of a run, or None; a failed one counts as missing, so that it is tried again."""
+        """The finished record of a run, or None; a failed one counts as missing, so that it is tried again.
+
+        So does one that cannot be read or believed, with a warning that names it.
+        """
         file = self.path(run_id) / RECORD
-        if not file.is_file():
+        if run_id in self._doubted or not os.path.lexists(file.parent):
             return None
-        record: dict[str, Any] = read_record(file)
-        return record if record["status"] == "ok" and record["schema"] == SCHEMA else None
+        try:
+            record = load_record(file)
+        except Unreadable as reason:
+            logger.warning("%s %s. It counts as missing, and the run is made again", file, reason)
+            return None
+        return record if record["status"] == FINISHED and record["run_id"] == run_id else None
+
+    def doubt(self, run_id: str, reason: str) -> None:
+        """Count a record as missing from now on: it can be read, and is not borne out by what lies beside it."""
+        self._doubted[run_id] = reason
+        logger.warning("%s %s. It counts as missing, and the run is made again", self.path(run_id) / RECORD, reason)
+
+    def beside(self, entry: Entry) -> dict[str, Entry]:
+        """The finished records of the arms that a record was compared with, and of its positive control, by run id.
+
+        Those that cannot be read are left out.
+        """
+        named = {row["run_id"] for row in entry.record["comparisons"].values()}
+        named |= {positive["run_id"]} if (positive := entry.record.get("positive_control")) else set()
+        found = {i: _read_or_why(self.path(i))[0] for i in sorted(named)}
+        return {i: Entry(r, self.path(i)) for i, r in found.items() if r is not None and r["status"] == FINISHED}
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
-        """Publish a record and its companions by one rename.
+        """Publish a record, its companions and their seal by one rename.
+
+        A finished or failed record in its place goes; one that cannot be read is kept beside it, and named.
 
         Parameters
         ----------
@@ -50,45 +104,141 @@ class Records:
         Raises
         ------
         ValueError
-            For NaN or infinity anywhere in the record.
+            For NaN or infinity anywhere in the record, and a run id that is none.
         """
         final = self.path(record["run_id"])
-        made = ensure_folder(self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}")
+        made = ensure_folder(new_attempt(final))
         try:
             for name, write in files.items():
                 write(made / name)
             write_json(made / RECORD, record)
+            write_seal(made, RECORD)
             sync(made)
-            old = final.with_name(f".old-{uuid.uuid4().hex[:8]}")
-            if final.exists():
-                os.replace(final, old)
+            old = self._move_away(final, self._doubted.pop(record["run_id"], None))
             publish(made, final)
-            shutil.rmtree(old, ignore_errors=True)
+            if old is not None:
+                _remove(old)
         finally:
             shutil.rmtree(made, ignore_errors=True)
         return final
 
+    def _move_away(self, final: Path, doubt: str | None) -> Path | None:
+        """Make room for a record: where the one that is there went, if it may go for good."""
+        if not os.path.lexists(final):
+            return None
+        reason = doubt or _why_unreadable(final)
+        away = final.with_name(f"{OLD if reason is None else DAMAGED}.{final.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            os.replace(final, away)
+        except FileNotFoundError:  # another run has moved it meanwhile
+            return None
+        if reason is None:
+            return away
+        logger.warning("%s %s. It is kept as %s, and made again", final / RECORD, reason, away)
+        return None
+
+    def tidy(self) -> None:
+        """Put back, or sweep away, what a write left that was killed between moving one record out and the next in."""
+        for place in sorted(self.folder.glob(f"{OLD}[.-]*")):
+            final = self._home_of(place)
+            if final is None:
+                continue
+            if os.path.lexists(final):
+                _remove(place)
+            else:
+                os.replace(place, final)
+                logger.warning("%s is put back: a run was killed while it wrote over it", final)
+        for place in abandoned(self.folder):
+            _remove(place)
+
+    def _home_of(self, place: Path) -> Path | None:
+        """Where a folder that was moved out of the way belongs; None where it does not say."""
+        name = place.name.split(".")[2:3]
+        if not name:  # as versions before this one named them
+            try:
+                name = [str(_as_moved(place)["run_id"])[:ID_DIGITS]]
+            except Unreadable:
+                return None
+        return self.folder / name[0]
+
+    def read(self) -> Shelf:
+        """Every record of the folder; what cannot be read does not keep the others from it."""
+        finished, unfinished, unread = [], [], []
+        for place in self._places():
+            try:
+                record = load_record(place / RECORD)
+            except Unreadable as reason:
+                unread.append(f"{one_line(str(place / RECORD))} {reason}")
+                continue
+            (finished if record["status"] == FINISHED else unfinished).append(Entry(record, place))
+        return Shelf(tuple(finished), tuple(unfinished), (*unread, *self._left_over()))
+
+    def _places(self) -> list[Path]:
+        """Folders with a record in them; not those half-written by a run that was killed."""
+        if not self.folder.is_dir():
+            return []
+        return [p for p in sorted(self.folder.iterdir()) if p.name[0] != "." and os.path.lexists(p / RECORD)]
+
+    def _left_over(self) -> Iterator[str]:
+        for place in sorted(self.folder.glob(f"{OLD}[.-]*")):
+            final = self._home_of(place)
+            if final is not None and not os.path.lexists(final):
+                yield f"{one_line(str(place))} was left by a run that was killed; the next run there puts it back"
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Every record, by folder name; not those half-written by a run that was killed."""
-        for file in sorted(self.folder.glob(f"[!.]*/{RECORD}")):
-            yield read_record(file)
+        """Every record that can be read, by folder name."""
+        for entry in self.read().entries:
+            yield dict(entry.record)
 
     def match(self, prefix: str) -> dict[str, Any]:
-        """The one record whose run id begins with `prefix`.
+        """The one record whose run id begins with `prefix`; no other is read.
 
         Raises
         ------
         UserError
-            When none or several do, or when it was written by another version.
+            When none or several do, or when it cannot be read; the message says why.
         """
-        found = [r for r in self if r["run_id"].startswith(prefix)] if prefix else []
-        if len(found) != 1:
-            there = ", ".join(r["run_id"][:12] for r in self) or "none; name the folder of the records with --results"
-            problem = "is no run" if not found else f"fits {len(found)} runs"
-            raise UserError(f"{prefix!r} {problem} in {self.folder.resolve()}. There are: {there}")
-        if found[0]["schema"] != SCHEMA:
+        near = [p for p in self._places() if prefix and p.name.startswith(prefix[:ID_DIGITS])]
+        found = [(place, *_read_or_why(place)) for place in near]
+        fitting = [one for one in found if one[1] is None or str(one[1]["run_id"]).startswith(prefix)]
+        if len(fitting) != 1:
+            there = ", ".join(one_line(p.name[:12]) for p in self._places())
+            problem = "is no run" if not fitting else f"fits {len(fitting)} runs"
             raise UserError(
-                f"{prefix!r} was written by another version (schema {found[0]['schema']}; this one reads {SCHEMA}). "
-                f"Run it again, or read {self.path(found[0]['run_id']) / RECORD} as it is"
+                f"{prefix!r} {problem} in {self.folder.resolve()}. There are: "
+                f"{there or 'none; name the folder of the records with --results'}"
             )
-        return found[0]
+        place, record, reason = fitting[0]
+        if record is None:
+            raise UserError(f"{prefix!r} cannot be shown: {place / RECORD} {reason}. {_advice(reason)}")
+        return record
+
+
+def _advice(reason: str) -> str:
+    if reason.startswith("schema"):
+        return "It was written by another version: run it again, or read the file as it is"
+    return "Put the file back as it was written, or run it again: what is damaged is kept beside the new one"
+
+
+def _read_or_why(place: Path) -> tuple[dict[str, Any] | None, str]:
+    try:
+        return load_record(place / RECORD), ""
+    except Unreadable as reason:
+        return None, str(reason)
+
+
+def _why_unreadable(place: Path) -> str | None:
+    """Why no record can be read in a folder, in a few words; None where one can."""
+    return _read_or_why(place)[1] or None
+
+
+def _as_moved(place: Path) -> Mapping[str, Any]:
+    """The record in a folder that has another name than it belongs to."""
+    return load_record(place / RECORD, at_home=False)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 SCHEMA = 4
 """The present schema. 4: a value says in fields what it is (`metric`, `label`, `extractor`, `features`, `alias`)."""
+READ = (3, SCHEMA)
+"""Schemas that are read."""
 INCEPTION = "inception"
 ALIASES = {"fid": "fd", "kid": "kd", "fid_infinity": "fd_infinity"}
 """Names that schema 3 gave to distances of Inception's features in fp32, and what was measured."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,10 @@ from benchmarks.metrics.near_copies import COPY
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
 from benchmarks.verdicts.sentences import worth_sentence
+from synthworth.printable import console as console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STAGES = {
     "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
@@ -25,12 +28,6 @@ P_TITLE = "p (seeds and patients)"
 COMPARED = ("comparisons", "not_compared")
 """Parts of a record that hold its comparisons by control."""
 MEASURED = ("fit", "pool", "features", "classify")
-
-
-def console() -> Console:
-    """Standard output, wide enough for the tables where there is no terminal."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=120)
 
 
 def table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:

@@ -163,7 +163,7 @@ def _comparisons(one: Finished, near: Sequence[Finished]) -> tuple[dict[str, Any
 
 def _worth(one: Finished, near: Sequence[Finished]) -> dict[str, Any] | None:
     """The worth that the record holds, measured again."""
-    old, auroc = one.record["worth"], one.sampled.get("auroc")
+    old, auroc = one.record.get("worth"), one.sampled.get("auroc")
     if old is None or auroc is None:
         return None
     sizes = {point["n"] for point in old["curve"]}

@@ -25,6 +25,7 @@ from synthworth.artifacts import check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.printable import console, printable
 from synthworth.registry import config_of, load_plugin_file, no_exit
 from synthworth.store import Store
 
@@ -131,14 +132,11 @@ def main(args: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"dataset": options.dataset, "folder": str(made.folder), **found.to_json()}, indent=1))
         return OK
-    from rich.console import Console
-
     from data.audit.tables import print_audit
 
-    out = Console(highlight=False)
-    print_audit(out if out.is_terminal else Console(highlight=False, width=120), found)
+    print_audit(console(), found)
     if options.figure is not None:
-        print(f"figure {options.figure}")
+        print(printable(f"figure {options.figure}"))
     return OK
 
 

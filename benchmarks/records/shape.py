@@ -1,0 +1,292 @@
+"""The shape of a record: which parts it has, what each may hold, and what one part demands of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.records.kinds import (
+    Check,
+    Wrong,
+    anything,
+    both,
+    by_name,
+    digest_of,
+    fields,
+    flag,
+    mapping,
+    maybe,
+    number,
+    one_of,
+    said,
+    several,
+    text,
+    whole,
+)
+
+FINISHED = "ok"
+UNFINISHED = ("failed", "skipped")
+MOST_SEEDS = 100_000
+MOST_RESAMPLES = 20_000
+"""More than these no experiment has; a record that says so would fill the memory of whoever reads its predictions."""
+
+share, gain, end = number(0, 1), number(-1, 1), number(-1e6, 1e6)
+count, seeds, real = whole(), whole(1, MOST_SEEDS), number()
+note, end_or_null, real_or_null = maybe(text), maybe(end), maybe(real)
+
+
+def _both_ends_or_none(value: Mapping[str, Any]) -> None:
+    low, high = value["low"], value["high"]
+    if (low is None) != (high is None):
+        raise Wrong("has one end of an interval without the other")
+    if low is not None and low > high:
+        raise Wrong(f"has an interval from {low:g} down to {high:g}")
+
+
+def _null_has_a_note(value: Mapping[str, Any]) -> None:
+    if value["value"] is None and not value["note"]:
+        raise Wrong("is null without a note that says why")
+
+
+def _floor_has_its_n(value: Mapping[str, Any]) -> None:
+    extra = value["extra"]
+    if extra.get("floor") is not None and extra.get("floor_n") is None:
+        raise Wrong("has a floor without its floor_n")
+
+
+def _holds_its_difference(row: Mapping[str, Any]) -> None:
+    if not row["low"] <= row["difference"] <= row["high"]:
+        raise Wrong(f"has a difference of {row['difference']:g} outside its interval {row['low']:g} to {row['high']:g}")
+
+
+EXTRA = fields(
+    {},
+    {
+        "floor": real_or_null, "floor_n": maybe(count), "at_floor_n": real_or_null, "chance": real, "quantile": real,
+        "per_seed": several(real_or_null), "run_id": digest_of, "option": text,
+    },
+)  # fmt: skip
+
+
+def value_of(kind: Check) -> Check:
+    """A value whose number is of this kind."""
+    return both(
+        fields(
+            {
+                "metric": said, "label": note, "extractor": note, "features": note, "alias": note, "value": maybe(kind),
+                "low": end_or_null, "high": end_or_null, "n": count, "direction": one_of("higher", "lower"),
+                "note": note, "extra": EXTRA,
+            }
+        ),
+        _null_has_a_note, _both_ends_or_none, _floor_has_its_n,
+    )  # fmt: skip
+
+
+VALUES = by_name(value_of(real))
+AUROC = value_of(share)
+APART = {"difference": gain, "low": end, "high": end, "p_interval": share, "n_seeds": seeds}
+COMPARISON = both(
+    fields(
+        {
+            **APART, "run_id": digest_of, "a": text, "b": text, "p_value": share, "note": note, "n_groups": count,
+            "by_seed": several(gain, least=1),
+            "interval": fields(
+                {"se_seeds": real_or_null, "se_patients": real, "quantile": real}, {"se_interaction": real_or_null}
+            ),
+        },
+        {
+            "detectable": real_or_null, "unequal": maybe(said), "support": maybe(said),
+            "collapsed": maybe(several(said)), "metrics": by_name(mapping), "verdict": text,
+            "delong": maybe(fields({}, {"p_value": maybe(share)})),
+            "equivalence": maybe(fields({"sentence": text}, {"margin": maybe(share), "equivalent": flag})),
+        },
+    ),
+    _holds_its_difference,
+)  # fmt: skip
+POSITIVE = both(
+    fields(
+        {**APART, "name": text, "run_id": digest_of, "shown": maybe(flag)}, {"detectable": real_or_null}
+    ),
+    _holds_its_difference,
+)  # fmt: skip
+POINT = fields({"n": whole(1), "auroc": share, "low": end, "high": end, "fitted": end})
+WORTH = fields(
+    {
+        "worth": real_or_null, "low": real_or_null, "high": real_or_null, "where": said, "note": note, "n_real": count,
+        "n_synthetic": count, "n_equivalent": real_or_null, "curve": several(POINT),
+    },
+    {"n_low": real_or_null, "n_high": real_or_null, "advice": note},
+)  # fmt: skip
+TRAINING = fields(
+    {
+        "steps": several(count, least=1), "images_seen": several(count, least=1), "stopped": several(text, least=1),
+        "learning_rate": anything,
+    }
+)  # fmt: skip
+WIDER = fields({"difference": end, "low": end, "high": end})
+GROUP = both(
+    fields(
+        {
+            "auroc": maybe(share), "low": end_or_null, "high": end_or_null, "n_images": count,
+            "n_patients": maybe(count), "note": note, "against_none": maybe(WIDER),
+        }
+    ),
+    _both_ends_or_none,
+)  # fmt: skip
+GAP = both(
+    fields(
+        {
+            "value": real_or_null, "low": end_or_null, "high": end_or_null, "best": note, "worst": note, "note": note,
+            "against_none": maybe(both(WIDER, fields({"best": text, "worst": text}))),
+        }
+    ),
+    _both_ends_or_none,
+)  # fmt: skip
+SUBGROUPS = by_name(fields({"groups": by_name(GROUP), "gap": GAP, "note": note}))
+BINS = fields({"n": several(count, least=1), "confidence": several(maybe(share)), "correct": several(maybe(share))})
+CALIBRATION = fields(
+    {"of": text, "temperature": maybe(several(real, least=1)), "as_given": maybe(BINS), "calibrated": maybe(BINS),
+     "note": note}
+)  # fmt: skip
+SPLITS = ("train", "val", "test")
+AUDIT = fields(
+    {
+        "n_images": fields(dict.fromkeys(SPLITS, count)), "n_patients": fields(dict.fromkeys(SPLITS, maybe(count))),
+        "warnings": several(text),
+    },
+    {"patients_known": maybe(fields({"n_without": count, "n_images": count}))},
+)  # fmt: skip
+PROVENANCE = fields({"command": text}, {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count)})
+MACHINE = fields({"gpu": note, "device": text, "processor": note, "n_cores": maybe(count)})
+BUDGET = fields({"steps": count}, {"seconds": real_or_null})
+SPEC = fields(
+    {
+        "dataset": text, "data": mapping, "data_version": count, "fingerprint": text, "generator": text, "gen": mapping,
+        "generator_version": count, "fit": maybe(BUDGET), "classifier": text, "clf": mapping,
+        "classifier_version": count, "train": fields({"steps": count, "seconds": real_or_null}), "ratio": number(0),
+        "mode": text, "real_fraction": share, "patients_per_class": count, "portion": number(0),
+        "filters": several(text), "seed": whole(-(10**18), 10**18), "generator_seed": whole(-(10**18), 10**18),
+        "seeds": seeds, "shard": count, "precision": text, "extractors": several(text), "extractor_precision": text,
+        "controls": several(text), "curve": several(real), "margin": share, "n_bootstrap": whole(1, MOST_RESAMPLES),
+        "analysis": count,
+    }
+)  # fmt: skip
+SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
+RECORD_SHAPE = fields(
+    {
+        **SHARED,
+        "classes": several(text, least=1),
+        "is_control": flag,
+        "counts": fields({"real": by_name(count), "synthetic": by_name(count)}),
+        "utility": both(fields({"auroc": AUROC}), VALUES),
+        "validation": both(fields({"auroc": AUROC}), VALUES),
+        "fidelity": VALUES,
+        "comparisons": by_name(COMPARISON),
+        "verdict": text,
+        "training": TRAINING,
+        "cost": fields({}, dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), real_or_null)),
+        "provenance": both(PROVENANCE, MACHINE),
+        "audit": AUDIT,
+    },
+    {
+        "added": note,
+        "privacy": VALUES,
+        "fidelity_by_class": by_name(by_name(fields({"n": count, "n_real": count, "floor_n": count, "note": note}))),
+        "unavailable": by_name(text),
+        "not_compared": by_name(text),
+        "positive_control": maybe(POSITIVE),
+        "collapsed": several(count),
+        "worth": maybe(WORTH),
+        "calibration": CALIBRATION,
+        "subgroups": SUBGROUPS,
+        "reanalysed": maybe(fields({"from_analysis": count, "kept": several(text)})),
+    },
+)
+FAILURE_SHAPE = fields(SHARED, {"error": note, "provenance": PROVENANCE})
+OLDER_VALUES = by_name(fields({"extra": mapping}))
+OLDER_SHAPE = fields({}, dict.fromkeys(("utility", "validation", "fidelity", "privacy"), OLDER_VALUES))
+"""What of a record of schema 3 has to be there before its names can be taken apart."""
+
+
+def check_shape(record: Any) -> None:
+    """Refuse a record in the present schema that a reader could trip over.
+
+    Raises
+    ------
+    Wrong
+        Naming the part, what it holds and what it has to hold.
+    """
+    fields({"status": one_of(FINISHED, *UNFINISHED)})(record)
+    if record["status"] != FINISHED:
+        FAILURE_SHAPE(record)
+        return
+    RECORD_SHAPE(record)
+    for problem in _contradictions(record):
+        raise Wrong(problem)
+
+
+def reason_of(record: Mapping[str, Any]) -> str:
+    """Why a run did not finish."""
+    return str(record.get("error") or f"status {record['status']}, no reason given")
+
+
+def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
+    """What a record says in two places that do not go together."""
+    classes = record["classes"]
+    if len(set(classes)) != len(classes):
+        yield "names a class twice"
+    for kind in ("real", "synthetic"):
+        if lost := [name for name in classes if name not in record["counts"][kind]]:
+            yield f"has no count of {kind} images of {lost[0]}"
+    auroc = record["utility"]["auroc"]
+    if auroc["value"] is not None and None in auroc["extra"].get("per_seed", [None]):
+        yield "has an AUROC without that of each seed"
+    for attribute, found in record.get("subgroups", {}).items():
+        named = {found["gap"]["best"], found["gap"]["worst"]} - {None, ""}
+        if not named <= found["groups"].keys():
+            yield f"has a gap between groups of {attribute} that it does not hold"
+    yield from _of_worth(record.get("worth"))
+    yield from _of_privacy(record.get("privacy") or {})
+    yield from _of_bins(record.get("calibration"))
+    for rows in record.get("fidelity_by_class", {}).values():
+        for name, row in rows.items():
+            for metric in row.keys() - {"n", "n_real", "floor_n", "note"}:
+                if not metric.endswith("_floor") and f"{metric}_floor" not in row:
+                    yield f"has {metric} of class {name} without its floor"
+                real_or_null(row[metric])
+
+
+def _of_worth(worth: Mapping[str, Any] | None) -> Iterator[str]:
+    if worth is None:
+        return
+    if worth["worth"] is not None and worth["n_equivalent"] is None:
+        yield "has a worth without the number of real images that do the same"
+    if any(not point["low"] <= point["auroc"] <= point["high"] for point in worth["curve"]):
+        yield "has a learning curve with a point outside its interval"
+
+
+def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:
+    """What the line on privacy is made of: copy rate and membership in one space, exact copies, what is left."""
+    space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
+    if space is None:
+        return
+    there = {(v["metric"], v["features"]) for v in privacy.values()}
+    for metric in ("membership_auroc", "membership_auroc_exposed"):
+        if (metric, space) not in there:
+            yield f"has a copy rate in {space} and no {metric} there"
+    if (privacy.get("exact_copy_rate") or {"value": None})["value"] is None:
+        yield "has a copy rate and no rate of exact copies"
+    left = privacy.get("n_without_copies")
+    if left is None or (left["value"] is not None and not {"run_id", "option"} <= left["extra"].keys()):
+        yield "has a copy rate and does not say what is left without copies"
+
+
+def _of_bins(calibration: Mapping[str, Any] | None) -> Iterator[str]:
+    for stage in ("as_given", "calibrated"):
+        bins = (calibration or {}).get(stage)
+        if bins is None:
+            continue
+        if calibration is not None and calibration["temperature"] is None:
+            yield "has bins of calibrated probabilities without a temperature"
+        if not sum(bins["n"]) or not len(bins["n"]) == len(bins["confidence"]) == len(bins["correct"]):
+            yield f"has bins {stage} that do not go together"
