@@ -60,6 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--within", type=float, default=0.5, help="a kill comes within this share of a run's time")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as place:
@@ -73,7 +74,7 @@ def main() -> int:
         print(f"left alone: {took:.1f} s, predictions of {len(expected)} arms", flush=True)
         folder, wrong, kills, ends = Path(place), 0, 0, 0
         while kills < options.kills or ends == 0:
-            seconds = draw.uniform(0.0, took) if kills < options.kills else 3600.0
+            seconds = draw.uniform(0.0, options.within * took) if kills < options.kills else 3600.0
             group = draw.random() < 0.5
             process = start(folder)
             said = kill_after(process, seconds, group=group)
