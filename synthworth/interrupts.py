@@ -28,6 +28,7 @@ class _Command:
 
     unwinds = False
     """Whether a raised KeyboardInterrupt finds somebody who says it (`raised`); not while a command is importing."""
+    hears = False
     heard = False
     said = False
 
@@ -39,6 +40,7 @@ def hear() -> None:
     ends the process at once, as the second one does. After `GRACE` seconds the process is ended in any case. A signal
     that this process was told to ignore (a script's `&`, `nohup`) stays ignored.
     """
+    _Command.hears = True
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
@@ -105,7 +107,7 @@ def end() -> int:
     The interpreter would take seconds to tidy up, and meanwhile another signal would decide the exit code.
     """
     say()
-    if _Command.heard:
+    if _Command.hears:
         with suppress(OSError):  # a pipe that nobody reads any more
             sys.stdout.flush()
         leave()

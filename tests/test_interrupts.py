@@ -117,6 +117,8 @@ def interrupt(process=None):
     os.kill(process or os.getpid(), signal.{signal})
 
 def task(name):
+    if name == "ended":
+        os.kill(os.getpid(), signal.SIGTERM)
     if name != "second":
         interrupt(os.getppid())
     time.sleep(20)
@@ -138,6 +140,8 @@ if __name__ == "__main__":
 BODIES = {
     "workers are at work": """
     map_tasks(task, ["first", "second"], workers=2, what="test")""",
+    "somebody ends a worker": """
+    map_tasks(task, ["ended", "second"], workers=2, what="test")""",
     "processes train together": """
     run_together(task, n=2, what="test")""",
     "native code": """

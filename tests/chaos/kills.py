@@ -72,12 +72,13 @@ def main() -> int:
             raise RuntimeError(said)
         expected = predictions(Path(alone))
         print(f"left alone: {took:.1f} s, predictions of {len(expected)} arms", flush=True)
-        folder, wrong, kills, ends = Path(place), 0, 0, 0
-        while kills < options.kills or ends == 0:
+        folder, wrong, kills, ends, ended = Path(place), 0, 0, 0, False
+        while kills < options.kills or not ended:
             seconds = draw.uniform(0.0, options.within * took) if kills < options.kills else 3600.0
             group = draw.random() < 0.5
             process = start(folder)
             said = kill_after(process, seconds, group=group)
+            ended = said is not None
             if said is None:
                 kills += 1
                 print(f"kill {kills} after {seconds:.1f} s, {'the group' if group else 'the parent alone'}", flush=True)
