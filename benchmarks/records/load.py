@@ -66,8 +66,10 @@ def load_record(file: Path, *, at_home: bool = True) -> dict[str, Any]:
         if not raw.isascii() or b"\x7f" in raw or (b"\\" in raw and ESCAPE.search(raw)):
             record = _clean(record)
         check_shape(record)
-    except (Wrong, Broken) as error:
-        raise Unreadable(one_line(str(error))) from error
+    except Broken as error:
+        raise Unreadable(str(error)) from error
+    except Wrong as error:
+        raise Unreadable(f"is no whole record: {one_line(str(error))}") from error
     except RecursionError as error:
         raise Unreadable("is nested too deeply for a record") from error
     if not is_digest:

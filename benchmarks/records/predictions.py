@@ -111,7 +111,9 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
     try:
         table = _read_table(file)
     except (pa.ArrowException, OSError, KeyError, MemoryError) as error:
-        raise ValueError(f"it is no parquet that can be read ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(
+            f"it is no parquet that can be read ({one_line(' '.join(str(error).split()))[:200]})"
+        ) from error
     multi = "truth" not in table.column_names
     truths = [f"truth_{c}" for c in classes] if multi else ["truth"]
     scores = [f"score_{c}" for c in classes]

@@ -48,7 +48,7 @@ def read_seal(folder: Path) -> Mapping[str, str] | None:
         if not all(isinstance(part, str) for pair in sealed.items() for part in pair):
             raise Broken(f"{SEAL} is no seal")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Broken(f"{SEAL} is damaged: it was written with the record and says what its files held") from error
+        raise Broken(f"cannot be believed: {SEAL} beside it is damaged, which says what the files held") from error
     return dict(sealed)
 
 
@@ -61,7 +61,7 @@ def check_record(sealed: Mapping[str, str] | None, name: str, raw: bytes) -> Non
         When they are not those that were written.
     """
     if sealed is not None and sealed.get(name) != _digest(raw):
-        raise Broken(f"{name} has changed since it was written: its sha256 is not the one in {SEAL}")
+        raise Broken(f"has changed since it was written: its sha256 is not the one in {SEAL}")
 
 
 def check_file(file: Path) -> None:

@@ -49,6 +49,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._doubted: dict[str, str] = {}
+        self._said: set[str] = set()
 
     def path(self, run_id: str) -> Path:
         """Folder of one run.
@@ -73,14 +74,20 @@ class Records:
         try:
             record = load_record(file)
         except Unreadable as reason:
-            logger.warning("%s %s. It counts as missing, and the run is made again", file, reason)
+            self._say(f"{file} {reason}")
             return None
         return record if record["status"] == FINISHED and record["run_id"] == run_id else None
 
     def doubt(self, run_id: str, reason: str) -> None:
         """Count a record as missing from now on: it can be read, and is not borne out by what lies beside it."""
         self._doubted[run_id] = reason
-        logger.warning("%s %s. It counts as missing, and the run is made again", self.path(run_id) / RECORD, reason)
+        self._say(f"{self.path(run_id) / RECORD} {reason}")
+
+    def _say(self, problem: str) -> None:
+        """Warn of a record that counts as missing, once."""
+        if problem not in self._said:
+            self._said.add(problem)
+            logger.warning("%s. It counts as missing, and the run is made again", problem)
 
     def beside(self, entry: Entry) -> dict[str, Entry]:
         """The finished records of the arms that a record was compared with, and of its positive control, by run id.

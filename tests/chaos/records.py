@@ -39,7 +39,7 @@ from leaderboard.tables import make_tables
 from leaderboard.text import csv_text, markdown
 from synthworth.errors import UserError
 from synthworth.keys import digest
-from synthworth.printable import STEERING, console
+from synthworth.printable import STEERING, console, one_line
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "results" / "reference"
 ARMS = ("none", "none x 0.5", "none x 2", "duplicate add 1", "holdout_real add 1", "latent_ddpm add 1")
@@ -188,7 +188,7 @@ def said(command: Callable[[list[str]], int], *args: str) -> str:
         with contextlib.redirect_stdout(out):
             command(list(args))
     except UserError as error:
-        return str(error)
+        return one_line(str(error))  # as `guarded` prints it
     return out.getvalue()
 
 
