@@ -20,7 +20,7 @@ from benchmarks.records.store import RECORD
 from data.audit.__main__ import main as audit
 from generators.registry import generators
 from leaderboard.build import CSV, MARKDOWN, main
-from leaderboard.escape import csv_cell, markdown_text, picture_text
+from leaderboard.escape import FORMULA, csv_cell, markdown_text, picture_text
 from synthworth.commands import guarded
 from synthworth.errors import UserError
 from synthworth.printable import UNPRINTABLE, console, one_line, printable
@@ -73,7 +73,8 @@ def test_an_address_is_no_link_on_a_page_that_would_make_one_of_it(address: str)
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\n@x", "\uff1d1", "\u200b=1", "-", "=" * 99]
 )
 def test_text_that_a_spreadsheet_would_compute_is_text(text: str) -> None:
-    assert str(csv_cell(text)).startswith("'") and "\n" not in csv_cell(text)
+    said = str(csv_cell(text))
+    assert not FORMULA.match(said) and "\n" not in said and said.endswith(text[-1])
 
 
 def test_numbers_and_other_text_in_a_table_stay_as_they_are() -> None:
