@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import shutil
@@ -12,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthworth.artifacts import ensure_folder, publish, read_json, write_json
+from synthworth.artifacts import ensure_folder, publish
 from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.keys import digest, plain
 from synthworth.lease import SECONDS, Lease, acquire, check_exclusion
-from synthworth.manifest import Damaged, check_folder, write_manifest
+from synthworth.manifest import Damaged, check_folder, is_there, write_manifest
+from synthworth.sealed import read_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class Store:
         try:
             check_folder(folder, kind=kind, key=key, deep=deep)
         except Damaged as damage:
-            return str(damage) if os.path.lexists(folder) else ABSENT
+            return str(damage) if is_there(folder) else ABSENT
         return None
 
     def read(self, kind: str, key: str) -> Path:
@@ -151,22 +154,22 @@ class Store:
         """Make and publish under a lease; None when another process was first, or took the work over."""
         final, out, scratch = self.path(kind, key), lease.own / "out", lease.own / "scratch"
         with lease:
-            self._move_aside(kind, key)
-            lease.inherit()
-            ensure_folder(out)
-            ensure_folder(scratch)
-            spent = _Clock(lease.own / SECONDS)
             try:
+                self._move_aside(kind, key)
+                lease.inherit()
+                ensure_folder(out)
+                ensure_folder(scratch)
+                spent = _Clock(lease.own / SECONDS)
                 with spent:
                     make(out, scratch)
                 write_manifest(out, {**facts, "seconds": spent.total})
                 fresh = publish(out, final)
             except BaseException as error:
-                taken_over = lease.lost()
+                taken_over = isinstance(error, Exception) and (lease.lost() or self.has(kind, key, deep=True))
                 shutil.rmtree(out, ignore_errors=True)
                 if scratch.is_dir() and not any(scratch.iterdir()):
                     lease.withdraw()
-                if not (taken_over and isinstance(error, Exception)):
+                if not taken_over:
                     raise
                 logger.debug("another process took over %s %s", kind, key, exc_info=True)
                 return None
@@ -183,7 +186,7 @@ class Store:
         aside = self.home / "damaged" / kind / f"{key}-{uuid.uuid4().hex[:8]}"
         try:
             ensure_folder(aside.parent)
-            os.rename(self.path(kind, key), aside)
+            _rename(self.path(kind, key), aside)
         except FileNotFoundError:  # another process did
             return
         except OSError as error:
@@ -197,6 +200,15 @@ class Store:
         )
 
 
+def _rename(folder: Path, to: Path) -> None:
+    try:
+        os.rename(folder, to)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(folder, to)  # a link leads to another disk
+
+
 class _Clock:
     """Wall seconds of one making over several attempts.
 
@@ -206,7 +218,8 @@ class _Clock:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.total = float(read_json(file)["seconds"]) if file.is_file() else 0.0
+        held = read_sealed(file)
+        self.total = 0.0 if held is None else float(json.load(held)["seconds"])
 
     def __enter__(self) -> None:
         self.began = time.perf_counter()
@@ -214,4 +227,4 @@ class _Clock:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.total += time.perf_counter() - self.began
         if kind is not None and self.file.parent.is_dir() and not issubclass(kind, OSError):
-            write_json(self.file, {"seconds": self.total})
+            write_sealed(self.file, json.dumps({"seconds": self.total}).encode())
