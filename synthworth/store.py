@@ -155,7 +155,7 @@ class Store:
         final, out, scratch = self.path(kind, key), lease.own / "out", lease.own / "scratch"
         with lease:
             try:
-                self._move_aside(kind, key)
+                self._move_aside(kind, key, lease)
                 lease.inherit()
                 ensure_folder(out)
                 ensure_folder(scratch)
@@ -178,10 +178,11 @@ class Store:
         shutil.rmtree(lease.place, ignore_errors=True)
         return Made(final, spent.total, fresh=True) if fresh else None
 
-    def _move_aside(self, kind: str, key: str) -> None:
-        """Put a damaged artifact where nobody reads it, and say so."""
+    def _move_aside(self, kind: str, key: str, lease: Lease) -> None:
+        """Put a damaged artifact where nobody reads it, and say so; only whoever has the work may."""
+        looked_at = _identity(self.path(kind, key))
         fault = self.fault(kind, key, deep=True)
-        if fault in (None, ABSENT):
+        if fault in (None, ABSENT) or lease.lost():
             return
         aside = self.home / "damaged" / kind / f"{key}-{uuid.uuid4().hex[:8]}"
         try:
@@ -195,9 +196,28 @@ class Store:
             raise UserError(
                 f"{self.path(kind, key)} is damaged ({fault}) and cannot be moved aside: {error.strerror}"
             ) from error
+        if _identity(aside) != looked_at and self._was_mended(aside, kind, key):
+            return
         logger.warning(
             "the stored %s %s is damaged (%s). It was moved to %s and is made again", kind, key[:12], fault, aside
         )
+
+    def _was_mended(self, aside: Path, kind: str, key: str) -> bool:
+        """Put back what was moved aside where it is whole: another process made it between our look and our hand."""
+        try:
+            check_folder(aside, kind=kind, key=key, deep=True)
+        except (Damaged, UserError):
+            return False
+        publish(aside, self.path(kind, key))
+        return True
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _rename(folder: Path, to: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -338,3 +339,28 @@ def test_work_that_fails_because_another_published_it_is_taken_from_there(store:
 
     got = store.get_or_make("fit", IDENTITY, make)
     assert not got.fresh and got.seconds == 3.0 and (got.folder / "answer").read_text() == "theirs"
+
+
+def test_a_process_that_sleeps_between_look_and_hand_does_not_take_away_what_another_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(out: Path, scratch: Path) -> None:
+        (out / "answer").write_text("right")
+
+    folder = store.get_or_make("fit", IDENTITY, make).folder
+    whole = shutil.copytree(folder, store.home / "whole")
+    (folder / "answer").write_text("wrong")
+    manifests._verified.clear()
+    rename, mended = os.rename, []
+
+    def late(a: Any, b: Any, **more: Any) -> None:
+        if Path(a) == folder and not mended:
+            mended.append(True)
+            rename(folder, store.home / "aside")
+            rename(whole, folder)
+        rename(a, b, **more)
+
+    monkeypatch.setattr(os, "rename", late)
+    store.get_or_make("fit", IDENTITY, make)
+    assert mended and (folder / "answer").read_text() == "right"
+    assert not list((store.home / "damaged" / "fit").iterdir())
