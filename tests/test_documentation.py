@@ -150,7 +150,7 @@ def test_every_rule_of_the_protocol_names_a_test_that_there_is() -> None:
 
 def test_every_environment_variable_is_described() -> None:
     sources = [file for file in texts() if file.suffix == ".py" and file.parent.name != "tests"]
-    used = {name for file in sources for name in re.findall(r"SYNTHWORTH_[A-Z]+", file.read_text(encoding="utf-8"))}
+    used = {name for file in sources for name in re.findall(r"SYNTHWORTH_[A-Z_]+", file.read_text(encoding="utf-8"))}
     page = ARCHITECTURE.read_text(encoding="utf-8")
     assert {name for name in used if f"`{name}`" not in page} == set()
 

@@ -18,6 +18,7 @@ import pytest
 
 from synthworth import manifest as manifests
 from synthworth.artifacts import write_array, write_json
+from synthworth.commands import guarded
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.manifest import MANIFEST
@@ -328,3 +329,12 @@ def test_a_damaged_artifact_is_moved_to_another_disk_too(store: Store, monkeypat
     assert store.get_or_make("fit", IDENTITY, make).fresh
     (aside,) = (store.home / "damaged" / "fit").iterdir()
     assert sorted(p.relative_to(aside).as_posix() for p in aside.rglob("*") if p.is_file()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EOPNOTSUPP, errno.EMFILE, errno.EXDEV])
+def test_a_disk_that_fails_is_one_line(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    def command(args: Any) -> int:
+        raise OSError(number, os.strerror(number), "/home/work")
+
+    assert guarded(command, []) == 2
+    assert capsys.readouterr().err == f"error: cannot use '/home/work': {os.strerror(number)}\n"
