@@ -11,7 +11,14 @@ from synthworth.printable import one_line
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CANNOT_WRITE = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
 """Refusals of a file system to write, or to let anybody in."""
-NOT_OURS = CANNOT_WRITE | {errno.ENAMETOOLONG, errno.ELOOP}
+UNWELL = frozenset({
+    errno.EIO, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.EXDEV, errno.EMFILE, errno.ENFILE,
+    *(getattr(errno, name) for name in (
+        "ESTALE", "ENOTCONN", "EHOSTDOWN", "EREMOTEIO", "ENOLCK", "EOPNOTSUPP", "EUCLEAN", "EBADMSG",
+    ) if hasattr(errno, name)),
+})  # fmt: skip
+"""What a disk, a file server or the system's limits answer when they fail."""
+NOT_OURS = CANNOT_WRITE | UNWELL | {errno.ENAMETOOLONG, errno.ELOOP}
 """File-system refusals that are the user's to mend; any other `OSError` is a fault of ours and keeps its traceback."""
 LONGEST = 2000
 """Characters of a message. A longer one (a name of thousands of letters, a list of a million columns) loses its

@@ -31,12 +31,13 @@ PATIENCE = "SYNTHWORTH_LEASE_SECONDS"
 DEFAULT_PATIENCE = 60.0
 OWNER, BEAT, RELEASED, SECONDS = "owner.json", "heartbeat", "released", "seconds.json"
 PREFIX = "attempt-"
-SAY_AFTER = 5.0  # seconds of waiting in silence
+SAY_AFTER, SAY_AGAIN = 5.0, 600.0  # seconds of waiting in silence, at first and later
 TAKEN = frozenset(
     {errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT, errno.EACCES}
     if os.name == "nt"
     else {errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT}
 )  # ENOENT: the place went with a publication
+NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)})
 
 
 def patience() -> float:
@@ -70,12 +71,30 @@ def is_gone(owner: Any) -> bool:
     """Whether an owner is known to be dead: it ran on this machine, and no process has its number any more."""
     import psutil
 
-    if not isinstance(owner, dict) or owner.get("machine") != this_machine() or not isinstance(owner.get("pid"), int):
+    if not isinstance(owner, dict) or owner.get("machine") != this_machine():
+        return False
+    pid = owner.get("pid")
+    if type(pid) is not int or not 0 < pid < 1 << 31:  # a damaged file: silence will tell
         return False
     try:
-        return bool(psutil.Process(owner["pid"]).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+        return bool(psutil.Process(pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    except psutil.AccessDenied:
+        return False
     except psutil.NoSuchProcess:
+        return not _answers(pid)
+
+
+def _answers(pid: int) -> bool:
+    """Whether the system knows a process that /proc hides (`hidepid`: other people's processes cannot be seen)."""
+    if os.name == "nt":  # there the question would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
+    return True
 
 
 class Lease:
@@ -92,24 +111,42 @@ class Lease:
         host = "".join(c if c.isalnum() else "-" for c in platform.node())[:40]
         self.token = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self.own = self.attempt / self.token
-        self._every = patience() / 12
+        self._every = min(patience(), DEFAULT_PATIENCE) / 12  # others may be less patient
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def begin(self) -> bool:
         """Take the number, the owner's name with it; False when another process has it."""
-        mine = ensure_folder(self.place / f".{self.token}")
+        mine = self._room()
         try:
-            (mine / self.token).mkdir()
             owner = {"machine": this_machine(), "host": platform.node(), "pid": os.getpid()}
             write_json(mine / OWNER, owner, sync=False)
             os.rename(mine, self.attempt)
         except OSError as error:
             shutil.rmtree(mine, ignore_errors=True)
-            if error.errno in TAKEN:
+            if error.errno in TAKEN or os.path.lexists(self.attempt):
                 return False
             raise
         return True
+
+    def _room(self) -> Path:
+        """A folder beside the attempts, with our own in it.
+
+        `place` goes with the publication of another process, which may be at this very moment.
+        """
+        mine = self.place / f".{self.token}"
+        for _ in range(20):
+            try:
+                (mine / self.token).mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError:
+                time.sleep(0.01)
+            except OSError:
+                break
+            else:
+                return mine
+        ensure_folder(self.place)  # says what is wrong
+        ensure_folder(mine / self.token)
+        return mine
 
     def lost(self) -> bool:
         """Whether another process took the work over, or ended it."""
@@ -152,7 +189,7 @@ class Lease:
         """
         for number in sorted(attempts(self.place), reverse=True):
             attempt = self.place / f"{PREFIX}{number:06d}"
-            if number >= self.number:
+            if number >= self.number or not attempt.is_dir():
                 continue
             over = is_over(attempt)
             for left in sorted((p for p in attempt.iterdir() if p.is_dir()), key=_age):
@@ -168,10 +205,12 @@ def attempts(place: Path) -> list[int]:
     """Numbers of the attempts in a folder."""
     try:
         names = os.listdir(place)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in NO_FOLDER:
+            raise
         return []
     found = [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
-    return [int(name) for name in found if name.isdecimal()]
+    return [int(name) for name in found if name.isdecimal() and name == f"{int(name):06d}"]
 
 
 def highest(place: Path) -> int:
@@ -185,7 +224,7 @@ def is_over(attempt: Path) -> bool:
         return True
     try:
         owner = read_json(attempt / OWNER)
-    except UserError:  # a damaged disk: silence will tell
+    except (UserError, OSError):  # damaged, not ours to read, or a file server that stumbles: silence will tell
         return False
     return is_gone(owner)
 
@@ -210,7 +249,8 @@ def acquire(place: Path, *, done: Callable[[], bool], what: str) -> Lease | None
     UserError
         When `place` cannot be written to.
     """
-    limit, began, spoke = patience(), time.monotonic(), False
+    limit, began = patience(), time.monotonic()
+    speaks_at = began + SAY_AFTER
     heard: tuple[Any, float] = (None, began)
     while not done():
         number, now = highest(place), time.monotonic()
@@ -223,14 +263,16 @@ def acquire(place: Path, *, done: Callable[[], bool], what: str) -> Lease | None
                 logger.warning("%s: its maker was silent for %.0f s, and is taken to be gone", what, limit)
             lease = _begin(place, number + 1)
             if lease is None:
+                time.sleep(0.02)
                 continue
             if done():
                 lease.withdraw()
                 return None
             return lease
-        if not spoke and now - began > SAY_AFTER:
-            spoke = True
-            logger.warning("another process (%s) is making %s; waiting for it", _owner_in_words(latest), what)
+        if now > speaks_at:
+            speaks_at = now + SAY_AGAIN
+            waited = f", for {(now - began) / 60:.0f} min by now" if now - began > SAY_AGAIN else ""
+            logger.warning("another process (%s) is making %s; waiting for it%s", _owner_in_words(latest), what, waited)
         time.sleep(min(0.5, 0.02 + (now - began) / 20))
     return None
 
@@ -253,7 +295,7 @@ def _sign_of(attempt: Path) -> tuple[str, int] | None:
 def _owner_in_words(attempt: Path) -> str:
     try:
         owner = read_json(attempt / OWNER)
-    except UserError:
+    except (UserError, OSError):
         return "not named"
     return f"{owner.get('host')}, process {owner.get('pid')}" if isinstance(owner, dict) else "not named"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from synthworth.artifacts import read_json, write_json
+from synthworth.artifacts import MAX_JSON, write_json
 from synthworth.errors import CANNOT_WRITE, UserError
-from synthworth.files import MANIFEST
+from synthworth.files import MANIFEST, Unfit, read_file
 from synthworth.keys import digest, sha256_of
 from synthworth.progress import Progress
 
@@ -18,6 +22,11 @@ logger = logging.getLogger(__name__)
 
 LARGE = 1 << 30  # bytes: a look at more than this shows its progress
 CHUNK = 1 << 22  # bytes read at a time
+LOST = frozenset({errno.ENOENT, errno.ENOTDIR})
+GARBLED = LOST | {errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.EBADMSG, *(
+    {errno.EUCLEAN} if hasattr(errno, "EUCLEAN") else ()
+)}  # fmt: skip
+"""What a file system says of a file that it has lost or spoilt. Any other refusal says nothing of what was stored."""
 
 
 class Damaged(Exception):
@@ -54,14 +63,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     ------
     Damaged
         When there is none, or it is not as it was written.
+    UserError
+        When it cannot be read just now.
     """
-    if not os.path.lexists(folder / MANIFEST):
+    file = folder / MANIFEST
+    if not is_there(file):
         raise Damaged(f"{MANIFEST} is missing")
     try:
-        said = read_json(folder / MANIFEST)
-    except (UserError, OSError, ValueError, RecursionError) as error:
+        with _looked_at(file, MANIFEST):
+            content = read_file(file, at_most=MAX_JSON)
+        said = json.loads(content.decode())
+    except (Unfit, ValueError, RecursionError) as error:
         raise Damaged(f"{MANIFEST} cannot be read ({_short(error)})") from error
-    if not isinstance(said, dict) or not _is_time(said.get("seconds")):
+    if not isinstance(said, dict) or not _is_time(said.get("seconds")) or not _are_files(said.get("files", {})):
         raise Damaged(f"{MANIFEST} is no manifest")
     if "files" in said or "sha256" in said:
         rest = {name: value for name, value in said.items() if name != "sha256"}
@@ -82,6 +96,47 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
+def _are_files(value: Any) -> bool:
+    """Whether these are names inside the folder, each with what is said of a file."""
+    return isinstance(value, dict) and all(
+        isinstance(said, dict) and type(said.get("size")) is int and isinstance(said.get("sha256"), str)
+        and not {"", "..", "."} & set(name.split("/")) and "\0" not in name
+        for name, said in value.items()
+    )  # fmt: skip
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything lies there, a link to nowhere for one.
+
+    Raises
+    ------
+    UserError
+        When the file system does not tell.
+    """
+    try:
+        with _looked_at(path, path.name):
+            os.lstat(path)
+    except Damaged as damage:
+        if isinstance(damage.__cause__, OSError) and damage.__cause__.errno in LOST:
+            return False
+    return True
+
+
+@contextmanager
+def _looked_at(file: Path, name: str) -> Iterator[None]:
+    """Make of an OSError what is known of the file: it is damaged, or it cannot be read just now and may be whole."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in LOST:
+            raise Damaged(f"{name} is missing") from error
+        if error.errno in GARBLED:
+            raise Damaged(f"{name} cannot be read ({_short(error)})") from error
+        raise UserError(
+            f"{file} cannot be read: {_short(error)}. It is left as it is; the same command looks again"
+        ) from error
+
+
 def check_folder(folder: Path, *, kind: str, key: str, deep: bool) -> dict[str, Any]:
     """The manifest of a folder that holds what was published under `key`.
 
@@ -94,7 +149,8 @@ def check_folder(folder: Path, *, kind: str, key: str, deep: bool) -> dict[str, 
     Damaged
         When it does not.
     UserError
-        When it holds a file that was not published: it may be somebody's, and is not moved.
+        When it holds a file that was not published: it may be somebody's, and is not moved. When a file cannot be read
+        just now.
     """
     manifest = read_manifest(folder)
     if manifest.get("kind") != kind or manifest.get("key") != key:
@@ -107,7 +163,8 @@ def check_folder(folder: Path, *, kind: str, key: str, deep: bool) -> dict[str, 
             _adopt(folder, manifest)
         return manifest
     _check_sizes(folder, files)
-    foreign = [name for name in files_of(folder) if name not in files]
+    with _looked_at(folder, "its folder"):  # another process may be moving it aside
+        foreign = [name for name in files_of(folder) if name not in files]
     if foreign:
         raise UserError(f"{folder / foreign[0]} is no part of the stored {kind} it lies in. Move it elsewhere")
     if deep and _verified.get(folder) != manifest["sha256"]:
@@ -122,19 +179,18 @@ _verified: dict[Path, str] = {}
 
 def _check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, said in files.items():
-        file = folder / name
-        if not file.is_file():
-            raise Damaged(f"{name} is missing")
-        if file.stat().st_size != said["size"]:
-            raise Damaged(f"{name} has {file.stat().st_size:,} bytes, and {said['size']:,} were written")
+        with _looked_at(folder / name, name):
+            found = (folder / name).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Damaged(f"{name} is no file")
+        if found.st_size != said["size"]:
+            raise Damaged(f"{name} has {found.st_size:,} bytes, and {said['size']:,} were written")
 
 
 def _check_digests(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, said in files.items():
-        try:
+        with _looked_at(folder / name, name):
             found = _sha256(folder / name)
-        except OSError as error:
-            raise Damaged(f"{name} cannot be read ({_short(error)})") from error
         if found != said["sha256"]:
             raise Damaged(f"{name} holds other bytes than were written")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import shutil
@@ -12,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthworth.artifacts import ensure_folder, publish, read_json, write_json
+from synthworth.artifacts import ensure_folder, publish
 from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.keys import digest, plain
 from synthworth.lease import SECONDS, Lease, acquire, check_exclusion
-from synthworth.manifest import Damaged, check_folder, write_manifest
+from synthworth.manifest import Damaged, check_folder, is_there, write_manifest
+from synthworth.sealed import read_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class Store:
         try:
             check_folder(folder, kind=kind, key=key, deep=deep)
         except Damaged as damage:
-            return str(damage) if os.path.lexists(folder) else ABSENT
+            return str(damage) if is_there(folder) else ABSENT
         return None
 
     def read(self, kind: str, key: str) -> Path:
@@ -151,22 +154,22 @@ class Store:
         """Make and publish under a lease; None when another process was first, or took the work over."""
         final, out, scratch = self.path(kind, key), lease.own / "out", lease.own / "scratch"
         with lease:
-            self._move_aside(kind, key)
-            lease.inherit()
-            ensure_folder(out)
-            ensure_folder(scratch)
-            spent = _Clock(lease.own / SECONDS)
             try:
+                self._move_aside(kind, key, lease)
+                lease.inherit()
+                ensure_folder(out)
+                ensure_folder(scratch)
+                spent = _Clock(lease.own / SECONDS)
                 with spent:
                     make(out, scratch)
                 write_manifest(out, {**facts, "seconds": spent.total})
                 fresh = publish(out, final)
             except BaseException as error:
-                taken_over = lease.lost()
+                taken_over = isinstance(error, Exception) and (lease.lost() or self.has(kind, key, deep=True))
                 shutil.rmtree(out, ignore_errors=True)
                 if scratch.is_dir() and not any(scratch.iterdir()):
                     lease.withdraw()
-                if not (taken_over and isinstance(error, Exception)):
+                if not taken_over:
                     raise
                 logger.debug("another process took over %s %s", kind, key, exc_info=True)
                 return None
@@ -175,15 +178,16 @@ class Store:
         shutil.rmtree(lease.place, ignore_errors=True)
         return Made(final, spent.total, fresh=True) if fresh else None
 
-    def _move_aside(self, kind: str, key: str) -> None:
-        """Put a damaged artifact where nobody reads it, and say so."""
+    def _move_aside(self, kind: str, key: str, lease: Lease) -> None:
+        """Put a damaged artifact where nobody reads it, and say so; only whoever has the work may."""
+        looked_at = _identity(self.path(kind, key))
         fault = self.fault(kind, key, deep=True)
-        if fault in (None, ABSENT):
+        if fault in (None, ABSENT) or lease.lost():
             return
         aside = self.home / "damaged" / kind / f"{key}-{uuid.uuid4().hex[:8]}"
         try:
             ensure_folder(aside.parent)
-            os.rename(self.path(kind, key), aside)
+            _rename(self.path(kind, key), aside)
         except FileNotFoundError:  # another process did
             return
         except OSError as error:
@@ -192,9 +196,37 @@ class Store:
             raise UserError(
                 f"{self.path(kind, key)} is damaged ({fault}) and cannot be moved aside: {error.strerror}"
             ) from error
+        if _identity(aside) != looked_at and self._was_mended(aside, kind, key):
+            return
         logger.warning(
             "the stored %s %s is damaged (%s). It was moved to %s and is made again", kind, key[:12], fault, aside
         )
+
+    def _was_mended(self, aside: Path, kind: str, key: str) -> bool:
+        """Put back what was moved aside where it is whole: another process made it between our look and our hand."""
+        try:
+            check_folder(aside, kind=kind, key=key, deep=True)
+        except (Damaged, UserError):
+            return False
+        publish(aside, self.path(kind, key))
+        return True
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _rename(folder: Path, to: Path) -> None:
+    try:
+        os.rename(folder, to)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(folder, to)  # a link leads to another disk
 
 
 class _Clock:
@@ -206,7 +238,8 @@ class _Clock:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.total = float(read_json(file)["seconds"]) if file.is_file() else 0.0
+        held = read_sealed(file)
+        self.total = 0.0 if held is None else float(json.load(held)["seconds"])
 
     def __enter__(self) -> None:
         self.began = time.perf_counter()
@@ -214,4 +247,4 @@ class _Clock:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.total += time.perf_counter() - self.began
         if kind is not None and self.file.parent.is_dir() and not issubclass(kind, OSError):
-            write_json(self.file, {"seconds": self.total})
+            write_sealed(self.file, json.dumps({"seconds": self.total}).encode())

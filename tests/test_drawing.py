@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.request.loggers import check_logger
-from benchmarks.stages.generator import write_history
+from benchmarks.stages.generator import keep_snapshots, write_history
 from benchmarks.stages.loggers import make_log
 from synthworth.errors import UserError
 
@@ -87,3 +87,14 @@ def test_a_logger_whose_package_is_missing_is_refused(monkeypatch: pytest.Monkey
 def test_rows_of_several_phases_share_one_csv(tmp_path: Path) -> None:
     write_history(tmp_path / "h.csv", [{"stage": 1.0, "loss": 0.5}, {"stage": 2.0, "loss": 0.25, "kl": 3.0}])
     assert (tmp_path / "h.csv").read_text() == "stage,loss,kl\n1,0.5,\n2,0.25,3\n"
+
+
+def test_snapshots_outlive_a_kill_before_publication(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    for part in ("snapshots", "class-0/snapshots"):
+        (scratch / part).mkdir(parents=True)
+        (scratch / part / "step-000001.png").write_bytes(b"picture")
+    for out in (tmp_path / "killed", tmp_path / "again"):
+        keep_snapshots(scratch, out)
+        found = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png"))
+        assert found == ["class-0/snapshots/step-000001.png", "snapshots/step-000001.png"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from synthworth import lease as leases
+from synthworth import manifest as manifests
+from synthworth.artifacts import publish
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.lease import OWNER, PATIENCE, acquire, patience
@@ -226,3 +230,137 @@ def test_a_file_system_that_gives_a_name_twice_is_said(
     monkeypatch.setattr(leases.os, "rename", lies)
     assert not leases.check_exclusion(tmp_path / "lying")
     assert "gives two processes the same folder" in caplog.text
+
+
+@pytest.mark.parametrize("pid", [True, -5, 0, 10**30, 1 << 31, 1.5, "7", None])
+def test_a_process_number_that_is_none_says_nothing(pid: Any) -> None:
+    assert not leases.is_gone({"machine": leases.this_machine(), "pid": pid})
+
+
+def test_an_owner_whom_the_system_hides_from_us_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    def hidden(pid: int) -> Any:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", hidden)
+    assert not leases.is_gone({"machine": leases.this_machine(), "pid": os.getppid()})
+    assert leases.is_gone({"machine": leases.this_machine(), "pid": DEAD})
+
+    def not_ours(pid: int, number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", not_ours)
+    assert not leases.is_gone({"machine": leases.this_machine(), "pid": DEAD})
+
+
+def test_a_place_that_goes_while_an_attempt_begins_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process publishes, and removes the place of the work."""
+    place, mkdir, times = tmp_path / "w", os.mkdir, []
+
+    def undermined(path: Any, *args: Any, **more: Any) -> None:
+        if str(path).startswith(str(place / ".")) and len(times) < 3:
+            times.append(path)
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        mkdir(path, *args, **more)
+
+    monkeypatch.setattr(os, "mkdir", undermined)
+    lease = acquire(place, done=never, what="it")
+    assert lease is not None and lease.own.is_dir() and len(times) == 3
+
+
+@pytest.mark.parametrize("name", ["attempt-1", "attempt-", "attempt-x", "attempt-0000001"])
+def test_folders_of_other_names_are_no_attempts(store: Store, name: str) -> None:
+    (store.home / "work" / "fit" / KEY / name).mkdir(parents=True)
+    began = time.monotonic()
+    assert store.get_or_make("fit", IDENTITY, lambda out, _: (out / "answer").touch()).fresh
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_file_in_the_place_of_an_attempt_is_waited_for_and_passed(store: Store) -> None:
+    place = store.home / "work" / "fit" / KEY
+    place.mkdir(parents=True)
+    (place / "attempt-000001").touch()
+    assert store.get_or_make("fit", IDENTITY, lambda out, _: (out / "answer").touch()).fresh
+
+
+def test_a_file_in_the_place_of_the_work_is_one_line(store: Store) -> None:
+    (store.home / "work" / "fit").mkdir(parents=True)
+    (store.home / "work" / "fit" / KEY).touch()
+    with pytest.raises(UserError, match="cannot write to"):
+        store.get_or_make("fit", IDENTITY, lambda out, _: None)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_an_owner_who_cannot_be_read_is_judged_by_the_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    left(tmp_path / "w", 1, machine="elsewhere", pid=1)
+
+    def refused(file: Path) -> Any:
+        raise OSError(number, os.strerror(number), str(file))
+
+    monkeypatch.setattr(leases, "read_json", refused)
+    began = time.monotonic()
+    assert acquire(tmp_path / "w", done=never, what="it") is not None
+    assert time.monotonic() - began > 1.1
+
+
+def test_who_waits_long_is_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(leases, "SAY_AFTER", 0.1)
+    monkeypatch.setattr(leases, "SAY_AGAIN", 0.3)
+    left(tmp_path / "w", 1, machine="elsewhere", pid=1)
+    assert acquire(tmp_path / "w", done=never, what="it") is not None
+    said = [record.getMessage() for record in caplog.records if "waiting for it" in record.getMessage()]
+    assert said[0] == "another process (there, process 1) is making it; waiting for it"
+    assert len(said) >= 2 and said[1].endswith("waiting for it, for 0 min by now")
+
+
+def test_one_who_is_patient_shows_life_as_often_as_the_impatient_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE, "86400")
+    assert leases.Lease(Path("w"), 1)._every <= leases.DEFAULT_PATIENCE / 12
+
+
+def test_work_that_fails_because_another_published_it_is_taken_from_there(store: Store) -> None:
+    """The other's tidying up takes our folder away; whatever comes of that is no error."""
+
+    def make(out: Path, scratch: Path) -> None:
+        other = store.home / "other"
+        other.mkdir()
+        (other / "answer").write_text("theirs")
+        facts = {"kind": "fit", "key": KEY, "identity": IDENTITY, "seconds": 3.0}
+        manifests.write_manifest(other, facts)
+        publish(other, store.path("fit", KEY))
+        raise RuntimeError("the folder is gone")
+
+    got = store.get_or_make("fit", IDENTITY, make)
+    assert not got.fresh and got.seconds == 3.0 and (got.folder / "answer").read_text() == "theirs"
+
+
+def test_a_process_that_sleeps_between_look_and_hand_does_not_take_away_what_another_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(out: Path, scratch: Path) -> None:
+        (out / "answer").write_text("right")
+
+    folder = store.get_or_make("fit", IDENTITY, make).folder
+    whole = shutil.copytree(folder, store.home / "whole")
+    (folder / "answer").write_text("wrong")
+    manifests._verified.clear()
+    rename, mended = os.rename, []
+
+    def late(a: Any, b: Any, **more: Any) -> None:
+        if Path(a) == folder and not mended:
+            mended.append(True)
+            rename(folder, store.home / "aside")
+            rename(whole, folder)
+        rename(a, b, **more)
+
+    monkeypatch.setattr(os, "rename", late)
+    store.get_or_make("fit", IDENTITY, make)
+    assert mended and (folder / "answer").read_text() == "right"
+    assert not list((store.home / "damaged" / "fit").iterdir())

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from synthworth import manifest as manifests
 from synthworth.artifacts import write_array, write_json
+from synthworth.commands import guarded
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.manifest import MANIFEST
+from synthworth.sealed import read_sealed
 from synthworth.store import Store
 
 IDENTITY = {"generator": "g", "steps": 3}
@@ -187,6 +193,8 @@ def refuse(event, args):
     if event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir") and "home" in str(args[0]):
         raise PermissionError(30, "Read-only file system", args[0])
 from pathlib import Path
+from typing import Any
+from synthworth.sealed import read_sealed
 from synthworth.store import Store
 store = Store(Path({str(store.home)!r}))
 sys.addaudithook(refuse)
@@ -205,3 +213,128 @@ def test_a_damaged_artifact_that_cannot_be_moved_is_named(store: Store) -> None:
     with pytest.raises(UserError, match=r"is damaged \(answer\.json .*cannot be moved aside"):
         store.get_or_make("fit", IDENTITY, make)
     folder.parent.chmod(0o700)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Opening a published file of that name fails."""
+
+    def refusing(opener: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(file: Any, *args: Any, **more: Any) -> Any:
+            if str(file).endswith(name) and "artifacts" in str(file):
+                raise OSError(number, os.strerror(number), str(file))
+            return opener(file, *args, **more)
+
+        return opened
+
+    monkeypatch.setattr(os, "open", refusing(os.open))
+    monkeypatch.setattr(io, "open", refusing(io.open))
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "answer.json"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK])
+def test_a_file_that_cannot_be_read_just_now_is_no_damage(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    made(store)
+    with monkeypatch.context() as patched:
+        refuse(patched, name, number)
+        with pytest.raises(UserError, match=rf"{name} cannot be read: .*It is left as it is"):
+            store.get_or_make("fit", IDENTITY, make)
+    assert not (store.home / "damaged").exists()
+    assert not store.get_or_make("fit", IDENTITY, make).fresh
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+def test_a_store_that_cannot_be_looked_into_is_not_empty(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    made(store)
+    look = os.lstat
+
+    def refused(path: Any, **more: Any) -> os.stat_result:
+        if KEY in str(path):
+            raise OSError(number, os.strerror(number), str(path))
+        return look(path, **more)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    with pytest.raises(UserError, match=r"cannot be read: "):
+        store.has("fit", KEY)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "answer.json"])
+def test_a_file_that_the_disk_lost_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = made(store)
+    with monkeypatch.context() as patched:
+        refuse(patched, name, errno.EIO)
+        assert store.fault("fit", KEY, deep=True) == f"{name} cannot be read ({os.strerror(errno.EIO)})"
+        store.get_or_make("fit", IDENTITY, lambda out, _: write_json(out / "mine.json", 1))
+    assert len(list((store.home / "damaged" / "fit").iterdir())) == 1 and not (folder / "answer.json").exists()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [[], "abc", None, {"x": 3}, {"x": None}, {"x": {"size": "a", "sha256": "b"}}, {"x": {"size": 1}},
+     {"../x": {"size": 1, "sha256": "b"}}, {"/x": {"size": 1, "sha256": "b"}}, {"a\0": {"size": 1, "sha256": "b"}},
+     {"n" * 300: {"size": 1, "sha256": "b"}}],
+)  # fmt: skip
+def test_a_manifest_that_was_edited_with_its_digest_is_no_traceback(store: Store, files: Any) -> None:
+    folder = made(store)
+    said = {k: v for k, v in json.loads((folder / MANIFEST).read_text()).items() if k != "sha256"} | {"files": files}
+    write_json(folder / MANIFEST, {**said, "sha256": digest(said)})
+    again = store.get_or_make("fit", IDENTITY, make)
+    assert again.fresh and is_as_made(again.folder)
+
+
+@pytest.mark.parametrize("content", ['{"seconds": 5000.0}', '{"seconds": -3}', "{}", "[]", "null", "", "\0"])
+def test_the_time_of_an_attempt_is_believed_as_it_was_written_or_not_at_all(
+    store: Store, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    def fail(out: Path, scratch: Path) -> None:
+        (scratch / "kept").write_text("1")
+        time.sleep(0.05)
+        raise RuntimeError("half way")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            store.get_or_make("fit", IDENTITY, fail)
+    (file,) = store.home.glob("work/fit/*/*/*/seconds.json")
+    assert read_sealed(file) is not None
+    file.write_text(content)
+    assert 0 <= store.get_or_make("fit", IDENTITY, make).seconds < 60
+    assert "seconds.json is damaged" in caplog.text
+
+
+def test_the_time_of_earlier_attempts_is_counted(store: Store) -> None:
+    def fail(out: Path, scratch: Path) -> None:
+        (scratch / "kept").write_text("1")
+        time.sleep(0.1)
+        raise RuntimeError("half way")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            store.get_or_make("fit", IDENTITY, fail)
+    assert store.get_or_make("fit", IDENTITY, make).seconds >= 0.2
+
+
+def test_a_damaged_artifact_is_moved_to_another_disk_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rename = made(store), os.rename
+    flip(folder / "answer.json", 5)
+
+    def across(a: Any, b: Any, **more: Any) -> None:
+        if str(b).startswith(str(store.home / "damaged")):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(a))
+        rename(a, b, **more)
+
+    monkeypatch.setattr(os, "rename", across)
+    assert store.get_or_make("fit", IDENTITY, make).fresh
+    (aside,) = (store.home / "damaged" / "fit").iterdir()
+    assert sorted(p.relative_to(aside).as_posix() for p in aside.rglob("*") if p.is_file()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EOPNOTSUPP, errno.EMFILE, errno.EXDEV])
+def test_a_disk_that_fails_is_one_line(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    def command(args: Any) -> int:
+        raise OSError(number, os.strerror(number), "/home/work")
+
+    assert guarded(command, []) == 2
+    assert capsys.readouterr().err == f"error: cannot use '/home/work': {os.strerror(number)}\n"

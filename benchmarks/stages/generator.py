@@ -53,10 +53,15 @@ def fit_generator(experiment: Experiment, spec: RunSpec) -> Made:
             report = run_together(_fit_in_process, *job, n=n, what=f"fitting {spec.generator}")
         write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": experiment.images.train_fingerprint})
         write_history(out / "history.csv", report.history)
-        for folder in sorted(scratch.rglob(SNAPSHOTS)):
-            shutil.move(folder, out / folder.relative_to(scratch))
+        keep_snapshots(scratch, out)
 
     return bench.keep("fit", spec.fit_identity(), make)
+
+
+def keep_snapshots(scratch: Path, out: Path) -> None:
+    """Copy the snapshots of a fit to its artifact: a kill or a full disk before publication does not lose them."""
+    for folder in sorted(scratch.rglob(SNAPSHOTS)):
+        shutil.copytree(folder, out / folder.relative_to(scratch))
 
 
 def _fit(

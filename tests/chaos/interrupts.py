@@ -25,7 +25,7 @@ RUN = [
     "--gen.sampling-steps", "3", "--fit.steps", "60", "--train.steps", "4000", "--checkpoint-seconds", "0.05",
     "--controls", "none", "--seeds", "4", "--workers", "2",
 ]  # fmt: skip
-FILES = {"fit": "home/work/fit/*/scratch/*.ckpt", "classifiers": "home/work/classify/*/scratch/classifier.ckpt"}
+FILES = {"fit": "home/work/fit/*/*/*/scratch/*.ckpt", "classifiers": "home/work/classify/*/*/*/scratch/classifier.ckpt"}
 
 
 @dataclass
@@ -89,8 +89,15 @@ def _is_there(run: Run, moment: str) -> bool:
     if moment == "workers":
         return len(run.others()) >= 2
     if moment in FILES:
-        return any(file.stat().st_mtime > run.at for file in run.folder.glob(FILES[moment]))
+        return any(_written(file) > run.at for file in run.folder.glob(FILES[moment]))
     return time.monotonic() - run.began >= float(moment) and _hears(run)
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # the next attempt took it over
+        return 0.0
 
 
 def _hears(run: Run) -> bool:
