@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.reanalyse import main
+from benchmarks.records.seal import SEAL
 from benchmarks.records.store import Records
 from benchmarks.request.spec import ANALYSIS
 from synthworth.errors import UserError
@@ -35,7 +36,7 @@ def old(tmp_path: Path) -> Path:
         for row in made["comparisons"].values():
             row |= {"low": -1.0, "high": 1.0, "p_interval": 1.0}
         home = folder / made["run_id"][:16]
-        shutil.copytree(REFERENCE / record["run_id"][:16], home)
+        shutil.copytree(REFERENCE / record["run_id"][:16], home, ignore=shutil.ignore_patterns(SEAL))
         (home / "record.json").write_text(json.dumps(made))
     return folder
 
