@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from benchmarks.metrics.value import LARGEST
+
 Check = Callable[[Any], None]
-LARGEST = 1e15
-"""Largest number in a record, either way: what is beyond it is no measurement, and breaks a table or a figure."""
 ROUNDING = 1e-9
 """How far beyond its bound a number may lie: another machine rounds the last digits otherwise."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
