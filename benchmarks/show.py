@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
-from benchmarks.records.seal import changed_files
+from benchmarks.records.seal import SEAL, changed_files, read_seal
 from benchmarks.records.shape import FINISHED, reason_of
 from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
@@ -32,6 +32,10 @@ from synthworth.commands import OK, guarded
 from synthworth.registry import load_plugin_file
 
 logger = logging.getLogger(__name__)
+UNSEALED = (
+    f"without {SEAL}: what its predictions do not give (rates at a threshold, fidelity, privacy, subgroups, counts, "
+    "cost) is shown as it stands"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def main(args: Sequence[str]) -> int:
     records = Records(options.results)
     record = records.match(options.run_id)
     if options.json:
-        for line in _doubts(records, record)[0]:
+        for line in _doubts(records, record)[1]:
             logger.warning("%s", line)
         print(json.dumps(record, indent=1))
         return OK
@@ -67,7 +71,7 @@ def main(args: Sequence[str]) -> int:
     if record["status"] != "ok":
         out.print(reason_of(record), markup=False)
         return OK
-    doubted, remarks = _doubts(records, record)
+    record, doubted, remarks = _doubts(records, record)
     for line in (*doubted, *remarks):
         out.print(line, markup=False, soft_wrap=True)
     if doubted:
@@ -99,15 +103,21 @@ def main(args: Sequence[str]) -> int:
     return OK
 
 
-def _doubts(records: Records, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Lines on what of a record is not believed, and on what could not be checked or has changed beside it."""
+def _doubts(records: Records, record: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The record in the words that its numbers come to; lines on what of it is not believed, and further remarks.
+
+    A remark says what could not be checked, or has changed beside it.
+    """
     if record["status"] != FINISHED:
-        return [], []
+        return record, [], []
     entry = Entry(record, records.path(record["run_id"]))
     found, changed = recheck(entry, records.beside(entry)), changed_files(entry.folder, record=RECORD)
     remarks = [f"{name} has changed since it was written with the record" for name in changed]
     remarks += [f"not checked against the predictions: {found.unchecked}"] if found.unchecked else []
-    return [f"NOT BORNE OUT BY THE PREDICTIONS  {line}" for line in found.contradicted], remarks
+    if read_seal(entry.folder) is None:
+        remarks.append(UNSEALED)
+    doubts = [f"NOT BORNE OUT BY THE PREDICTIONS  {line}" for line in found.contradicted]
+    return dict(found.record), doubts, remarks
 
 
 def _print_metrics(out: Any, record: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from synthworth.artifacts import check_writable, ensure_folder, read_array, read
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.printable import one_line
 from synthworth.registry import config_of, load_plugin_file, no_exit
 from synthworth.store import Made, Store
 
@@ -97,7 +98,7 @@ def main(args: Sequence[str]) -> int:
         return OK
     _print(found)
     flags = shlex.join(a for a in _without(args, ("--export", "--json", "--no-json", "--dataset")))
-    print(f"a run finds it by: python -m benchmarks.run --dataset {options.dataset} {flags}".rstrip())
+    print(one_line(f"a run finds it by: python -m benchmarks.run --dataset {options.dataset} {flags}".rstrip()))
     return OK
 
 
@@ -150,23 +151,24 @@ def _print(found: dict[str, Any]) -> None:
     rows |= {
         f"  {name}": {split: found["counts"][split][name] for split in splits} for name in found["counts"][splits[0]]
     }
-    width = max(len(name) for name in rows)
+    shown = [(one_line(name), row) for name, row in rows.items()]
+    width = max(len(name) for name, _ in shown)
     print(" " * width + "".join(f"{split:>10}" for split in splits))
-    for name, row in rows.items():
+    for name, row in shown:
         print(f"{name:<{width}}" + "".join(f"{_count(row[split]):>10}" for split in splits))
     notes = dict(found["notes"])
     skipped = notes.pop("skipped", [])
     for name, value in notes.items():
-        print(f"{name}: {value}")
+        print(one_line(f"{name}: {value}"))
     for skip in skipped:
-        print(f"skipped {skip['id']} ({skip['split']}): {skip['reason']}")
+        print(one_line(f"skipped {skip['id']} ({skip['split']}): {skip['reason']}"))
     n = sum(found["images"].values()) + len(skipped)
     took = f"{found['seconds']:.1f} s, {n / max(found['seconds'], 1e-9):,.0f} images/s"
     what = f"{found['size']} x {found['size']} px, {found['channels']} channel{'s'[: found['channels'] - 1]}"
     print(f"{what}, {'decoded in' if found['fresh'] else 'was there, decoded in'} {took}")
     for file in found.get("exported", []):
-        print(f"written {file}")
-    print(f"in {found['folder']}")
+        print(one_line(f"written {file}"))
+    print(one_line(f"in {found['folder']}"))
 
 
 def _count(n: int | None) -> str:

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 from synthworth.registry import BuiltIn, Registry
 
-generators = Registry(
-    "generator",
-    "synthworth.generators",
-    {
-        "latent_ddpm": BuiltIn(
-            "generators.latent_ddpm:LatentDDPM", "VAE or AutoencoderKL, then a conditional DDPM on its latents"
-        ),
-        "pixel_ddpm": BuiltIn("generators.pixel_ddpm:PixelDDPM", "conditional DDPM on pixels (Ho 2020), or fine-tuned"),
-        "vae": BuiltIn("generators.vae:VAE", "VAE (Kingma 2014), latent a vector or an image"),
-        "gmvae": BuiltIn("generators.gmvae:GMVAE", "VAE with a Gaussian-mixture prior (Dilokthanakul 2016)"),
-        "fs_gmvae": BuiltIn("generators.fs_gmvae:FSGMVAE", "VAE whose prior is tied to the label vector"),
-        "dcgan": BuiltIn("generators.dcgan:DCGAN", "class-conditional DCGAN (Radford 2015)"),
-        "dcgan_per_class": BuiltIn("generators.dcgan:DCGANPerClass", "one unconditional DCGAN a class"),
-        "lsgan": BuiltIn("generators.lsgan:LSGAN", "DCGAN's networks under least squares (Mao 2017)"),
-        "lsgan_per_class": BuiltIn("generators.lsgan:LSGANPerClass", "one unconditional LSGAN a class"),
-        "none": BuiltIn("generators.controls:NoImages", "control: real images only, the zero line"),
-        "duplicate": BuiltIn(
-            "generators.controls:Duplicate", "control: real training images drawn again, the bar to clear"
-        ),
-        "jitter": BuiltIn(
-            "generators.controls:Jittered", "control: real training images, strongly augmented: the second bar"
-        ),
-        "label_shuffle": BuiltIn(
-            "generators.controls:LabelShuffle", "control: real training images under wrong labels; must hurt"
-        ),
-        "noise": BuiltIn("generators.controls:Noise", "control: noise of the real mean and spread; must not help"),
-        "reconstruct": BuiltIn(
-            "generators.reconstruct:Reconstruct", "control: training images through the generator's own autoencoder"
-        ),
-        "holdout_real": BuiltIn(
-            "generators.controls:HoldoutReal",
-            "control: real images no arm trains on, the upper bound of worth",
-        ),
-    },
-)
+BUILT_IN = {
+    "latent_ddpm": BuiltIn(
+        "generators.latent_ddpm:LatentDDPM", "VAE or AutoencoderKL, then a conditional DDPM on its latents"
+    ),
+    "pixel_ddpm": BuiltIn("generators.pixel_ddpm:PixelDDPM", "conditional DDPM on pixels (Ho 2020), or fine-tuned"),
+    "vae": BuiltIn("generators.vae:VAE", "VAE (Kingma 2014), latent a vector or an image"),
+    "gmvae": BuiltIn("generators.gmvae:GMVAE", "VAE with a Gaussian-mixture prior (Dilokthanakul 2016)"),
+    "fs_gmvae": BuiltIn("generators.fs_gmvae:FSGMVAE", "VAE whose prior is tied to the label vector"),
+    "dcgan": BuiltIn("generators.dcgan:DCGAN", "class-conditional DCGAN (Radford 2015)"),
+    "dcgan_per_class": BuiltIn("generators.dcgan:DCGANPerClass", "one unconditional DCGAN a class"),
+    "lsgan": BuiltIn("generators.lsgan:LSGAN", "DCGAN's networks under least squares (Mao 2017)"),
+    "lsgan_per_class": BuiltIn("generators.lsgan:LSGANPerClass", "one unconditional LSGAN a class"),
+    "none": BuiltIn("generators.controls:NoImages", "control: real images only, the zero line"),
+    "duplicate": BuiltIn(
+        "generators.controls:Duplicate", "control: real training images drawn again, the bar to clear"
+    ),
+    "jitter": BuiltIn(
+        "generators.controls:Jittered", "control: real training images, strongly augmented: the second bar"
+    ),
+    "label_shuffle": BuiltIn(
+        "generators.controls:LabelShuffle", "control: real training images under wrong labels; must hurt"
+    ),
+    "noise": BuiltIn("generators.controls:Noise", "control: noise of the real mean and spread; must not help"),
+    "reconstruct": BuiltIn(
+        "generators.reconstruct:Reconstruct", "control: training images through the generator's own autoencoder"
+    ),
+    "holdout_real": BuiltIn(
+        "generators.controls:HoldoutReal",
+        "control: real images no arm trains on, the upper bound of worth",
+    ),
+}
+generators = Registry("generator", "synthworth.generators", BUILT_IN)
 register = generators.register
+CONTROLS = frozenset(name for name, row in BUILT_IN.items() if row.summary.startswith("control: "))
+"""The built-in controls: known without importing one."""
 NEEDS = ("version", "fit", "sample", "save", "load")
 """What a generator cannot do without, beside its Config."""
 

@@ -50,4 +50,4 @@ def csv_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     plain = one_line(value)
-    return f"'{plain}" if FORMULA.match(plain) else plain
+    return f"'{plain}" if FORMULA.match(value) or FORMULA.match(plain) else plain

@@ -319,11 +319,11 @@ def _without_ratio(row: Row) -> str:
 def draw_worth(table: Table) -> Figure | None:
     """What a synthetic image of every arm was worth in real ones; None where no arm has a learning curve."""
     believed = [row for row in table.rows if row.standing.contradicted is None]
-    rows = [row for row in believed if (row.standing.entry.record.get("worth") or {}).get("where")]
+    rows = [row for row in believed if (row.standing.worth or {}).get("where")]
     if not rows:
         return None
     every, rows = rows, rows[:MOST_ARMS]
-    found = {row.standing.entry.run_id: row.standing.entry.record["worth"] for row in rows}
+    found = {row.standing.entry.run_id: row.standing.worth or {} for row in rows}
     figure, axes = _lines(rows, table, "real images that one added image was worth (95 % interval)")
     ends = [x for w in found.values() for x in (w["worth"], w["low"], w["high"]) if x is not None] + [0.0, 1.0]
     low, high = min(ends), max(ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.judging.positive_control import POSITIVE
 from benchmarks.records.predictions import PREDICTIONS, Contradicted, Entry
 from benchmarks.request.controls import Controls
-from benchmarks.request.spec import NONE, is_real_only, is_zero_line
+from benchmarks.request.spec import ANALYSIS, NONE, is_real_only, is_zero_line
 from benchmarks.statistics.multiple import holm
+from benchmarks.verdicts.again import worth_again
+from benchmarks.verdicts.differing import differing, in_words_of
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.recheck import believed_auroc, compared_again, positive_again
+from benchmarks.verdicts.recheck import believed_utility, compared_again, further_of, positive_again
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
@@ -36,6 +39,8 @@ class Standing:
     noted : by control, in what the record's comparison differed from its predictions; `against` has theirs.
     contradicted : why nothing that rests on the predictions is believed of the record; None where it is.
     positive : the positive control of the record, as its predictions have it where they are in the table.
+    worth : what an added image was worth, as the predictions have it where the arms of the curve are in the table.
+    doubted : by number of `utility`, or `worth`: why what the record says of it is not believed.
     """
 
     entry: Entry
@@ -46,6 +51,21 @@ class Standing:
     noted: Mapping[str, str] = field(default_factory=dict)
     contradicted: str | None = None
     positive: Mapping[str, Any] | None = None
+    worth: Mapping[str, Any] | None = None
+    doubted: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Sampled:
+    """What the predictions of a table's arms give, by run id; all AUROC can be paired with each other."""
+
+    auroc: dict[str, Sampled] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why an arm has none."""
+    contradicted: set[str] = field(default_factory=set)
+    """Those whose record says another thing."""
+    doubted: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What of the others' records is not borne out."""
 
 
 def stand(entries: Sequence[Entry]) -> list[Standing]:
@@ -57,21 +77,26 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
     last.
     """
     by_auroc = sorted(entries, key=lambda e: (e.auroc is None, -(e.auroc or 0.0), e.run_id))
-    made, missing, contradicted = _replicates(by_auroc)
-    ordered = sorted(by_auroc, key=lambda e: e.run_id in contradicted)
+    table = _sample(by_auroc)
+    made, missing = table.auroc, table.missing
+    ordered = sorted(by_auroc, key=lambda e: e.run_id in table.contradicted)
     ranks = _ranks([e for e in ordered if e.run_id in made], made)
-    against, reasons, noted, positives = {}, {}, {}, {}
+    against, reasons, noted, positives, worths = {}, {}, {}, {}, {}
     controls = {name: Controls((e for e in ordered if e.spec["generator"] == name), _spec) for name in REFERENCES}
     zero = next((made[e.run_id] for e in ordered if is_zero_line(e.spec) and e.run_id in made), None)
+    alone = [(e.record, made[e.run_id]) for e in ordered if e.spec["generator"] == NONE and e.run_id in made]
+    known = {e.run_id: e for e in ordered if e.run_id in made}
     for entry in ordered:
         i = entry.run_id
         against[i], reasons[i] = _against(entry, controls, made)
-        if i in contradicted:
+        if i in table.contradicted:
             reasons[i] |= dict.fromkeys(against.pop(i), missing[i])
             against[i] = {}
-        against[i], noted[i] = _made_again(entry, against[i], made)
+        against[i], noted[i] = _made_again(entry, against[i], made, known)
         positives[i], note = _positive_again(entry, made, zero)
         noted[i] |= {POSITIVE: note} if note else {}
+        worths[i], doubt = _worth_again(entry, made, alone)
+        table.doubted[i] = table.doubted.get(i, {}) | ({"worth": doubt} if doubt else {})
     with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
     adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
     return [
@@ -82,38 +107,35 @@ def stand(entries: Sequence[Entry]) -> list[Standing]:
             adjusted.get(entry.run_id),
             reasons[entry.run_id] | ({"rank": missing[entry.run_id]} if entry.run_id in missing else {}),
             noted[entry.run_id],
-            missing[entry.run_id] if entry.run_id in contradicted else None,
+            missing[entry.run_id] if entry.run_id in table.contradicted else None,
             positives[entry.run_id],
+            worths[entry.run_id],
+            table.doubted[entry.run_id],
         )
         for entry in ordered
     ]
 
 
-def _replicates(ordered: Sequence[Entry]) -> tuple[dict[str, Sampled], dict[str, str], set[str]]:
-    """Replicates by run id, and for the others the reason; which of those say another thing than their record.
-
-    All replicates can be paired with each other.
-    """
-    made: dict[str, Sampled] = {}
-    missing: dict[str, str] = {}
-    contradicted: set[str] = set()
+def _sample(ordered: Sequence[Entry]) -> _Sampled:
+    """What the predictions give: of one test set, the one that most arms have (of as many, the first arm's)."""
+    table = _Sampled()
     for entry in track(ordered, "comparing arms", unit="arms"):
-        try:
-            found = believed_auroc(entry)  # what has no interval cannot be told from another arm
+        i = entry.run_id
+        try:  # what has no interval cannot be told from another arm
+            table.auroc[i], table.doubted[i] = believed_utility(entry)
         except Unavailable as reason:
-            missing[entry.run_id] = str(reason)
-            contradicted |= {entry.run_id} if isinstance(reason, Contradicted) else set()
-            continue
-        first = next(iter(made.values()), found)
-        if found.design != first.design:
-            missing[entry.run_id] = f"{PREDICTIONS} is of another test set than the arms above"
-        else:
-            made[entry.run_id] = found
-    return made, missing, contradicted
+            table.missing[i] = str(reason)
+            table.contradicted |= {i} if isinstance(reason, Contradicted) else set()
+    designs = Counter(found.design for found in table.auroc.values())
+    common = max(designs, key=lambda design: designs[design], default=None)
+    for i in [i for i, found in table.auroc.items() if found.design != common]:
+        del table.auroc[i]
+        table.missing[i] = f"{PREDICTIONS} is of another test set than those of the other arms"
+    return table
 
 
 def _made_again(
-    entry: Entry, against: Mapping[str, Mapping[str, Any]], made: Mapping[str, Sampled]
+    entry: Entry, against: Mapping[str, Mapping[str, Any]], made: Mapping[str, Sampled], known: Mapping[str, Entry]
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Every comparison of the record with an arm of the table, made again; in what the record differed, by control."""
     found, noted = {**against}, {}
@@ -121,13 +143,15 @@ def _made_again(
     for control, row in recorded.items():
         if row["run_id"] not in made:
             continue
+        pair = made[entry.run_id], made[row["run_id"]]
+        training = [e.record["training"] for e in (entry, known[row["run_id"]])]
         try:
-            pair = made[entry.run_id], made[row["run_id"]]
-            again, note = compared_again(row, *pair, analysis=entry.spec["analysis"])
+            further = further_of(*pair, entry.spec["margin"], training)
+            found[control], note = compared_again(row, *pair, analysis=entry.spec["analysis"], further=further)
         except Unavailable as reason:
-            again, note = row, f"cannot be made again from the predictions: {reason}"
+            found[control], note = row, f"cannot be made again from the predictions: {reason}"
         if note:
-            found[control], noted[control] = again, note
+            noted[control] = note
     return found, noted
 
 
@@ -142,6 +166,22 @@ def _positive_again(
         return positive_again(recorded, made[recorded["run_id"]], zero, analysis=entry.spec["analysis"])
     except Unavailable as reason:
         return recorded, f"positive control: cannot be made again from the predictions: {reason}"
+
+
+def _worth_again(
+    entry: Entry, made: Mapping[str, Sampled], alone: Sequence[tuple[Mapping[str, Any], Sampled]]
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The worth of the record, measured again where the predictions are in the table; in what it differed."""
+    recorded = entry.record.get("worth")
+    if recorded is None or entry.run_id not in made or entry.spec["analysis"] != ANALYSIS:
+        return recorded, None
+    try:
+        again = worth_again(recorded, made[entry.run_id], alone)
+    except (Unavailable, ValueError) as reason:
+        return recorded, f"not measured again from the predictions: {reason}"
+    if lines := list(differing(again, recorded)):
+        return again, f"the record says another thing than its predictions: {lines[0]}"
+    return in_words_of(again, recorded), None
 
 
 def _spec(entry: Entry) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ def _table(setting: Mapping[str, Any], entries: Sequence[Entry], failed: Sequenc
     added = tuple(added_columns())
     rows = tuple(_row(standing, labels[standing.entry.run_id], added) for standing in stand(arms))
     quality = agreements([row.standing for row in rows])
-    pooled = tuple(pooled_sentences(arms))
+    pooled = tuple(pooled_sentences([_as_it_stands(row.standing) for row in rows]))
     return Table(setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, pooled)
 
 
@@ -220,11 +220,11 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _row(standing: Standing, label: str, added: Sequence[str]) -> Row:
     record = standing.entry.record
-    believed = {} if standing.contradicted else record["utility"]
+    believed = {} if standing.contradicted else _not_doubted(standing)
     numbers = {name: _of_value(believed.get(name), standing.contradicted or NOT_MEASURED) for name in UTILITY}
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
-    numbers["worth"] = Number(None, note=standing.contradicted) if standing.contradicted else _worth(record)
+    numbers["worth"] = Number(None, note=standing.contradicted) if standing.contradicted else _worth(standing)
     alone = is_real_only(record["spec"])
     for name, fields in FIDELITY.items():
         numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record, fields)
@@ -250,13 +250,27 @@ def added_columns() -> dict[str, str]:
     return {name: heading for name, heading in utility_columns().items() if name not in UTILITY}
 
 
-def _worth(record: Mapping[str, Any]) -> Number:
-    found = record.get("worth")
+def _as_it_stands(standing: Standing) -> Entry:
+    """The arm with the positive control that its predictions give."""
+    entry = standing.entry
+    return Entry({**entry.record, "positive_control": standing.positive}, entry.folder)
+
+
+def _not_doubted(standing: Standing) -> dict[str, Any]:
+    """The utility that the record holds; null, with the reason, where its predictions say another thing."""
+    null = {"value": None, "low": None, "high": None}
+    doubted = {name: note for name, note in standing.doubted.items() if name != "worth"}
+    utility = standing.entry.record["utility"]
+    return {**utility, **{name: {**utility[name], **null, "note": note} for name, note in doubted.items()}}
+
+
+def _worth(standing: Standing) -> Number:
+    record, found = standing.entry.record, standing.worth
     if is_real_only(record["spec"]):
         return Number(None, note="real images alone: nothing was added")
     if not found:
         return Number(None, note="no learning curve was measured (--curve)")
-    note = found["note"] or None
+    note = "; ".join(part for part in (found["note"], standing.doubted.get("worth")) if part) or None
     if found["worth"] is None and found["low"] is not None:
         note = f"{found['where']}: above {found['low']:.2f}; {note}"
     elif found["worth"] is None and found["high"] is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
 
 from synthworth.errors import NOT_OURS, UserError, disk_message
 from synthworth.interrupts import end, raised
-from synthworth.printable import one_line
+from synthworth.printable import one_line, printable
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -22,6 +24,7 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
     warnings = logging.StreamHandler(sys.stderr)
     warnings.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[warnings])
+    sys.excepthook = _print_fault
     try:
         with raised():
             return command(sys.argv[1:] if args is None else args)
@@ -38,6 +41,11 @@ def guarded(command: Callable[[Sequence[str]], int], args: Sequence[str] | None 
             raise
         print(f"error: {disk_message(error)}", file=sys.stderr)
         return WRONG
+
+
+def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback whose texts steer no terminal."""
+    print(printable("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 class _OneLine(logging.Formatter):

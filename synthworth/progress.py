@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from synthworth.printable import one_line
+
 T = TypeVar("T")
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _muted = False
@@ -27,7 +29,7 @@ class Progress:
     """
 
     def __init__(self, what: str, total: int | None = None, *, done: int = 0, unit: str = "") -> None:
-        self.what, self.total, self.done, self.unit = what, total, done, unit
+        self.what, self.total, self.done, self.unit = one_line(what), total, done, unit
         self._first = done
         self._note = ""
         self._began = self._spoke = time.monotonic()
@@ -48,7 +50,7 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),

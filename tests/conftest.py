@@ -20,13 +20,16 @@ from benchmarks.metrics.frechet import FD, measure_frechet
 from benchmarks.metrics.value import Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.store import SCHEMA, Records
+from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.compare import compare
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.sampled import Sampled
+from benchmarks.statistics.utility import sample_utility
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
+from generators.registry import CONTROLS
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 
@@ -177,6 +180,14 @@ def trained(spec: RunSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _measured(sampled: Sampled, n: int) -> dict[str, Any]:
+    """A number of the utility as a record holds it."""
+    interval, seeds = sampled.interval(), {"per_seed": sampled.values.tolist()}
+    return Value(
+        sampled.name, interval.estimate, n, "higher", interval.low, interval.high, extra=seeds
+    ).to_json()  # fmt: skip
+
+
 class Lab:
     """Writes finished records of pretended arms, predictions included, as the main job would."""
 
@@ -197,9 +208,10 @@ class Lab:
         seed = seed_from(spec.seed, "bootstrap")
         resamples = Resamples.draw(self.test.groups, seed=seed, n_replicates=spec.n_bootstrap)
         mine = sample_auroc(scores, truth, resamples, classes=classes)["auroc"]
+        precise = sample_utility(scores, truth, resamples, classes=classes)["auprc"]
         key = (generator, spec.ratio if generator != "none" else None, spec.seeds, spec.seed)
         self.known[key], self.run_ids[key] = mine, spec.run_id
-        record = self._record(spec, mine, fid)
+        record = self._record(spec, mine, precise, fid)
         Records(self.folder).write(record, {PREDICTIONS: lambda f: write_predictions(f, self.test, scores)})
         return record
 
@@ -211,10 +223,9 @@ class Lab:
         logits = quality * np.eye(k)[self.test.labels.numpy()] + common + 0.1 * own
         return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
-    def _record(self, spec: RunSpec, mine: Sampled, fid: float | None) -> dict[str, Any]:
-        interval, n = mine.interval(), len(self.test)
-        seeds = {"per_seed": mine.values.tolist()}
-        value = Value("auroc", interval.estimate, n, "higher", interval.low, interval.high, extra=seeds).to_json()
+    def _record(self, spec: RunSpec, mine: Sampled, precise: Sampled, fid: float | None) -> dict[str, Any]:
+        n = len(self.test)
+        value, auprc = (_measured(one, n) for one in (mine, precise))
         plain = Value("f1", 0.5, n, "higher").to_json()
         floors = {"extra": {"floor": 20.0, "floor_n": 9}}
         note = {"note": "Inception's weights are not there"} if fid is None else floors
@@ -242,13 +253,13 @@ class Lab:
             "name": spec.name,
             "spec": spec.to_json(),
             "classes": list(self.test.classes),
-            "is_control": spec.generator in ("none", "duplicate"),
+            "is_control": spec.generator in CONTROLS or spec.generator in REMEDIES,
             "counts": {
                 "real": dict.fromkeys(self.test.classes, 3),
                 "synthetic": {name: 1 if k else 2 for k, name in enumerate(self.test.classes)},
             },
             "added": "synthetic",
-            "utility": {"auroc": value, "auprc": plain, "balanced_accuracy": plain, "f1": plain},
+            "utility": {"auroc": value, "auprc": auprc, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,
             "comparisons": comparisons,
             "verdict": verdict(spec.name, comparisons),

@@ -36,8 +36,7 @@ def old(tmp_path: Path) -> Path:
         for row in made["comparisons"].values():
             row |= {"low": -1.0, "high": 1.0, "p_interval": 1.0}
         home = folder / made["run_id"][:16]
-        shutil.copytree(REFERENCE / record["run_id"][:16], home)
-        (home / SEAL).unlink()  # an earlier version wrote none
+        shutil.copytree(REFERENCE / record["run_id"][:16], home, ignore=shutil.ignore_patterns(SEAL))
         (home / "record.json").write_text(json.dumps(made))
     return folder
 

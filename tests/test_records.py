@@ -75,7 +75,7 @@ def test_a_companion_that_cannot_be_written_leaves_nothing_behind(records: Recor
 
 
 def test_a_full_disk_leaves_the_older_record(records: Records, record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = record(name="old")
+    one = record(verdict="old")
     records.write(one, {})
 
     def full(*args: Any) -> None:
@@ -84,10 +84,10 @@ def test_a_full_disk_leaves_the_older_record(records: Records, record: Make, mon
     with monkeypatch.context() as patched:
         patched.setattr(artifacts.os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
-            records.write({**one, "name": "new"}, {})
+            records.write({**one, "verdict": "new"}, {})
     found = records.find(one["run_id"])
     assert found is not None
-    assert found["name"] == "old"
+    assert found["verdict"] == "old"
 
 
 def test_a_failed_record_is_shown_and_never_found(records: Records, record: Make) -> None:

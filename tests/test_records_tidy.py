@@ -52,7 +52,7 @@ def killed(kept: Records, record: dict[str, Any], at: int, monkeypatch: pytest.M
         patched.setattr(store, "publish", counted(store.publish))
         patched.setattr(store.shutil, "rmtree", counted(shutil.rmtree))
         try:
-            kept.write({**record, "name": "new"}, {})
+            kept.write({**record, "verdict": "new"}, {})
         except Killed:
             return True
     return False
@@ -70,11 +70,11 @@ def test_a_record_is_there_after_a_kill_at_any_moment(kept: Records, lab: Any, m
         Records(lab.folder).tidy()
         found = kept.find(lab.old["run_id"])
         assert found is not None
-        seen.append((gone, found["name"]))
+        seen.append((gone, found["verdict"]))
         assert [p.name for p in lab.folder.glob(".old*")] == []
         lab.run("none", 1.0)
     assert ended is False, "the last write was not killed"
-    assert (True, "none") in seen and (False, "new") in seen, "killed in the gap, and after it"
+    assert (True, lab.old["verdict"]) in seen and (False, "new") in seen, "killed in the gap, and after it"
 
 
 def test_what_an_earlier_version_left_in_the_gap_is_put_back(kept: Records, lab: Any) -> None:
@@ -147,6 +147,6 @@ def test_a_run_that_another_has_overtaken_writes_its_record_all_the_same(
         real(source, target)
 
     monkeypatch.setattr(store.os, "replace", overtaken)
-    kept.write({**lab.old, "name": "new"}, {})
+    kept.write({**lab.old, "verdict": "new"}, {})
     found = kept.find(lab.old["run_id"])
-    assert found is not None and json.loads((kept.path(lab.old["run_id"]) / RECORD).read_text())["name"] == "new"
+    assert found is not None and json.loads((kept.path(lab.old["run_id"]) / RECORD).read_text())["verdict"] == "new"

@@ -26,6 +26,7 @@ from data.registry import datasets
 from generators.registry import generators
 from synthworth.commands import FAILED, OK, guarded
 from synthworth.errors import UserError, unknown_name
+from synthworth.printable import printable
 from synthworth.registry import Registry, config_of, import_target, load_plugin_file
 
 __all__ = ["CheckResult", "check_generator", "main"]
@@ -123,7 +124,7 @@ def main(args: Sequence[str]) -> int:
         plugin, kind=kind, multilabel=multilabel, channels=options.channels, size=options.size, config=config
     )
     for result in results:
-        print(f"{'pass' if result.passed else 'FAIL'}  {result.name:<14}{result.message}".rstrip())
+        print(printable(f"{'pass' if result.passed else 'FAIL'}  {result.name:<14}{result.message}".rstrip()))
         if not result.passed:
             print(f"{'':<20}expected: {result.expected}")
     if kind in ("generator", "classifier") and {"single", "multi"} <= set(tasks) and not multilabel:

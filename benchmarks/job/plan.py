@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.records.kinds import Wrong
+from benchmarks.records.shape import check_spec
 from benchmarks.report.plan import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
 from benchmarks.request.options import Options, Request
@@ -93,7 +95,17 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     if o.curve:
         wanted.append(real_only(wanted[0]))
     unique = {spec.run_id: spec for spec in wanted}
+    for spec in unique.values():
+        _check_can_be_read_again(spec)
     return sorted(unique.values(), key=lambda s: (not s.is_zero_line, s.generator == o.generator, s.portion))
+
+
+def _check_can_be_read_again(spec: RunSpec) -> None:
+    """Refuse what a record could hold and no reader would take: it would be made again by every call."""
+    try:
+        check_spec(spec.to_json())
+    except Wrong as error:
+        raise UserError(f"no record can hold what was asked for: {error}. Ask for another number") from error
 
 
 def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:

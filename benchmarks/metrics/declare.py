@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from benchmarks.metrics.value import Direction, Value
+from benchmarks.metrics.value import LARGEST, Direction, Value
 from synthworth.errors import Unavailable, UserError
+from synthworth.registry import no_exit
 
 FEATURES = frozenset({"real", "fake", "logits"})
 """Evidence that an extractor gives: a metric that needs any of it is asked once for each extractor."""
@@ -140,10 +141,10 @@ class Metric:
 
         Raises
         ------
-        TypeError
-            When the function gives something else than Values.
+        TypeError, ValueError
+            When a built-in function gives something else than finite Values.
         UserError
-            When a plugin's function raises anything but Unavailable.
+            When a plugin's does, raises anything but Unavailable, or calls `sys.exit`.
         """
         there = {name: piece for name, piece in evidence.items() if piece is not None}
         lacking = [name for name in self.needs if name not in there]
@@ -151,7 +152,9 @@ class Metric:
             n = next((len(there[name]) for name in SIZED if name in there), 0)
             return self.missing(f"needs {', '.join(lacking)}, which this run does not have", n)
         try:
-            found = self(**{name: there[name] for name in self.takes if name in there})
+            with no_exit():
+                found = self(**{name: there[name] for name in self.takes if name in there})
+            return {name: self._named(name, value) for name, value in found.items()}
         except Exception as error:
             if str(getattr(self, "__module__", "")).startswith("benchmarks."):
                 raise
@@ -160,11 +163,15 @@ class Metric:
                 f"metric {getattr(self, '__name__', '?')} raised {type(error).__name__}: {error} "
                 f"({where.filename}:{where.lineno}). Everything else is kept; mend it and give the command again"
             ) from error
-        return {name: self._named(name, value) for name, value in found.items()}
 
     def _named(self, name: str, value: Value) -> Value:
         if not isinstance(value, Value):
             raise TypeError(f"{name!r} is a {type(value).__name__} and no Value")
+        value.to_json()  # refuses what is not finite, and a null without a reason
+        largest = max((abs(x) for x in (value.value, value.low, value.high) if x is not None), default=0.0)
+        if largest > LARGEST:
+            note = f"{largest:.3g} is no measurement: a record holds numbers up to {LARGEST:g}"
+            value = replace(value, value=None, low=None, high=None, note=note)
         return value if value.metric else replace(value, metric=self.quantity(value.name).name)
 
     def on_features(self, value: Value, *, extractor: str, features: str | None, literature: bool) -> Value:

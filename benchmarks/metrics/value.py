@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from synthworth.errors import Unavailable
 
+LARGEST = 1e15
+"""Largest number in a record, either way: what is beyond it is no measurement, and breaks a table or a figure."""
 Direction = Literal["higher", "lower"]
 IN_PIXELS = "pixels"
 """The `features` of a number that was measured on pixels, where others are measured on an extractor's features."""

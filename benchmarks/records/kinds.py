@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
+from benchmarks.metrics.value import LARGEST
+
 Check = Callable[[Any], None]
-LARGEST = 1e15
-"""Largest number in a record, either way: what is beyond it is no measurement, and breaks a table or a figure."""
+ROUNDING = 1e-9
+"""How far beyond its bound a number may lie: another machine rounds the last digits otherwise."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,18 +35,24 @@ def _is(value: Any, wanted: str) -> Wrong:
 
 
 def number(low: float = -LARGEST, high: float = LARGEST) -> Check:
-    """A finite number from `low` to `high`."""
+    """A finite number from `low` to `high`, but for rounding."""
+    least, most = low - ROUNDING, high + ROUNDING
 
     def check(value: Any) -> None:
         if type(value) is not float and type(value) is not int:
             raise _is(value, "a number")
-        if not low <= value <= high:  # NaN is neither
+        if not least <= value <= most:  # NaN is neither
             shown = f"{value:.6g}" if isinstance(value, float) or abs(value) < LARGEST else "beyond 1e15"
             if isinstance(value, float) and not math.isfinite(value):
                 raise Wrong(f"is {shown}: a record holds finite numbers or null with a note")
             raise Wrong(f"is {shown}; it lies from {low:g} to {high:g}")
 
     return check
+
+
+def in_order(*values: float) -> bool:
+    """Whether numbers do not fall, but for rounding."""
+    return all(one <= other + ROUNDING * max(1.0, abs(other)) for one, other in pairwise(values))
 
 
 def whole(low: int = 0, high: int = 10**12) -> Check:

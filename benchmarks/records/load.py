@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.records.kinds import Wrong
 from benchmarks.records.seal import Broken, check_record, read_seal
-from benchmarks.records.shape import OLDER_SHAPE, check_shape
+from benchmarks.records.shape import OLDER_SHAPE, check_agreement, check_shape
 from benchmarks.records.upgrade import READ, SCHEMA, upgrade
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -66,14 +66,18 @@ def load_record(file: Path, *, at_home: bool = True) -> dict[str, Any]:
         if not raw.isascii() or b"\x7f" in raw or (b"\\" in raw and ESCAPE.search(raw)):
             record = _clean(record)
         check_shape(record)
+        if not is_digest:
+            raise Unreadable("has another spec than its run_id is the digest of: one of the two has changed")
     except Broken as error:
-        raise Unreadable(str(error)) from error
+        raise Unreadable(one_line(str(error))) from error
     except Wrong as error:
         raise Unreadable(f"is no whole record: {one_line(str(error))}") from error
     except RecursionError as error:
         raise Unreadable("is nested too deeply for a record") from error
-    if not is_digest:
-        raise Unreadable("has another spec than its run_id is the digest of: one of the two has changed")
+    try:
+        check_agreement(record)
+    except Wrong as error:
+        raise Unreadable(one_line(str(error))) from error
     if at_home and file.parent.name != str(run_id)[:ID_DIGITS]:
         raise Unreadable(f"is the record of run {str(run_id)[:ID_DIGITS]}, and lies in the folder of another")
     return record

@@ -16,6 +16,7 @@ from synthworth.keys import seed_from
 from synthworth.printable import one_line
 
 if TYPE_CHECKING:
+    from benchmarks.statistics.resamples import Resamples
     from benchmarks.statistics.sampled import Sampled
     from data.images import ImageSet
 
@@ -56,6 +57,40 @@ class Entry:
         return value
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Stored test predictions with the resamples that their record was judged on."""
+
+    scores: np.ndarray
+    """float64 (S, N, K), finite."""
+    truth: np.ndarray
+    """int64 (N,) or (N, K)."""
+    patients: Sequence[str]
+    """N of them."""
+    resamples: Resamples
+
+
+def read_evidence(entry: Entry) -> Evidence:
+    """The predictions beside a record.
+
+    Raises
+    ------
+    Unavailable
+        When they are missing or cannot be read.
+    """
+    from benchmarks.statistics.resamples import Resamples
+
+    file, spec = entry.folder / PREDICTIONS, entry.spec
+    if not file.is_file():
+        raise Unavailable(f"{PREDICTIONS} is missing beside the record")
+    try:
+        scores, truth, groups = read_predictions(file, entry.record["classes"])
+        resamples = Resamples.draw(groups, seed=seed_from(spec["seed"], "bootstrap"), n_replicates=spec["n_bootstrap"])
+    except ValueError as error:
+        raise _unusable(error) from error
+    return Evidence(scores, truth, groups, resamples)
+
+
 def read_auroc(entry: Entry) -> Sampled:
     """Macro AUROC of an arm on the resamples of its patients, from its stored test predictions, as in the run itself.
 
@@ -66,28 +101,39 @@ def read_auroc(entry: Entry) -> Sampled:
     Contradicted
         When they are not those that the record was made from.
     """
-    from benchmarks.statistics.auroc import sample_auroc
-    from benchmarks.statistics.resamples import Resamples
+    return ranked(entry, read_evidence(entry))["auroc"]
 
-    file = entry.folder / PREDICTIONS
-    if not file.is_file():
-        raise Unavailable(f"{PREDICTIONS} is missing beside the record")
-    spec, classes = entry.spec, entry.record["classes"]
+
+def ranked(entry: Entry, evidence: Evidence) -> dict[str, Sampled]:
+    """AUROC of an arm by its predictions, the macro and every class by name.
+
+    Raises
+    ------
+    Unavailable
+        When no class can be judged.
+    Contradicted
+        When the macro is not the one of the record.
+    """
+    from benchmarks.statistics.auroc import sample_auroc
+
+    spec = entry.spec
     try:
-        scores, truth, groups = read_predictions(file, classes)
-        resamples = Resamples.draw(groups, seed=seed_from(spec["seed"], "bootstrap"), n_replicates=spec["n_bootstrap"])
-        made = sample_auroc(scores, truth, resamples, classes=classes)["auroc"]
+        found = sample_auroc(evidence.scores, evidence.truth, evidence.resamples, classes=entry.record["classes"])
     except ValueError as error:
-        raise Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}") from error
-    found, said = made.mean, entry.auroc
-    if said is None or abs(found - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
-        digits = 4 if said is None or abs(found - said) > 1e-4 else 8
+        raise _unusable(error) from error
+    made, said = found["auroc"], entry.auroc
+    if said is None or abs(made.mean - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
+        digits = 4 if said is None or abs(made.mean - said) > 1e-4 else 8
         shown = "null" if said is None else f"{said:.{digits}f}"
         raise Contradicted(
-            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {found:.{digits}f}; the record says {spec['seeds']} "
-            f"seeds with {shown}"
+            f"{PREDICTIONS} holds {made.n_seeds} seeds with AUROC {made.mean:.{digits}f}; the record says "
+            f"{spec['seeds']} seeds with {shown}"
         )
-    return made
+    return found
+
+
+def _unusable(error: ValueError) -> Unavailable:
+    return Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}")
 
 
 def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -14,6 +14,7 @@ from benchmarks.records.kinds import (
     digest_of,
     fields,
     flag,
+    in_order,
     mapping,
     maybe,
     number,
@@ -23,6 +24,10 @@ from benchmarks.records.kinds import (
     text,
     whole,
 )
+from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.spec import name_of
+from generators.registry import BUILT_IN, CONTROLS
+from synthworth.printable import one_line
 
 FINISHED = "ok"
 UNFINISHED = ("failed", "skipped")
@@ -39,7 +44,7 @@ def _both_ends_or_none(value: Mapping[str, Any]) -> None:
     low, high = value["low"], value["high"]
     if (low is None) != (high is None):
         raise Wrong("has one end of an interval without the other")
-    if low is not None and low > high:
+    if low is not None and not in_order(low, high):
         raise Wrong(f"has an interval from {low:g} down to {high:g}")
 
 
@@ -55,7 +60,7 @@ def _floor_has_its_n(value: Mapping[str, Any]) -> None:
 
 
 def _holds_its_difference(row: Mapping[str, Any]) -> None:
-    if not row["low"] <= row["difference"] <= row["high"]:
+    if not in_order(row["low"], row["difference"], row["high"]):
         raise Wrong(f"has a difference of {row['difference']:g} outside its interval {row['low']:g} to {row['high']:g}")
 
 
@@ -74,7 +79,7 @@ def value_of(kind: Check) -> Check:
         fields(
             {
                 "metric": said, "label": note, "extractor": note, "features": note, "alias": note, "value": maybe(kind),
-                "low": end_or_null, "high": end_or_null, "n": count, "direction": one_of("higher", "lower"),
+                "low": real_or_null, "high": real_or_null, "n": count, "direction": one_of("higher", "lower"),
                 "note": note, "extra": EXTRA,
             }
         ),
@@ -217,12 +222,32 @@ def check_shape(record: Any) -> None:
         Naming the part, what it holds and what it has to hold.
     """
     fields({"status": one_of(FINISHED, *UNFINISHED)})(record)
-    if record["status"] != FINISHED:
-        FAILURE_SHAPE(record)
-        return
-    RECORD_SHAPE(record)
-    for problem in _contradictions(record):
+    (RECORD_SHAPE if record["status"] == FINISHED else FAILURE_SHAPE)(record)
+
+
+def check_agreement(record: Mapping[str, Any]) -> None:
+    """Refuse a record, of this shape, that says in two places what does not go together.
+
+    Raises
+    ------
+    Wrong
+        Naming the two.
+    """
+    if record["name"] != (name := one_line(name_of(record["spec"]))):
+        raise Wrong(f"is called {record['name']!r:.80}, and is the arm {name!r:.80} by its spec")
+    for problem in _contradictions(record) if record["status"] == FINISHED else ():
         raise Wrong(problem)
+
+
+def check_spec(spec: Any) -> None:
+    """Refuse what could not be read again as the spec of a record.
+
+    Raises
+    ------
+    Wrong
+        As `check_shape`.
+    """
+    SPEC(spec)
 
 
 def reason_of(record: Mapping[str, Any]) -> str:
@@ -232,7 +257,13 @@ def reason_of(record: Mapping[str, Any]) -> str:
 
 def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     """What a record says in two places that do not go together."""
-    classes = record["classes"]
+    spec, classes = record["spec"], record["classes"]
+    control = spec["generator"] in CONTROLS or spec["generator"] in REMEDIES
+    if (control or spec["generator"] in BUILT_IN) and record["is_control"] is not control:
+        yield f"says that {spec['generator']} is {'no' if control else 'a'} control"
+    for what in ("steps", "images_seen", "stopped"):
+        if (n := len(record["training"][what])) != spec["seeds"]:
+            yield f"has training.{what} of {n} classifiers, and {spec['seeds']} seeds"
     if len(set(classes)) != len(classes):
         yield "names a class twice"
     for kind in ("real", "synthetic"):
@@ -261,7 +292,7 @@ def _of_worth(worth: Mapping[str, Any] | None) -> Iterator[str]:
         return
     if worth["worth"] is not None and worth["n_equivalent"] is None:
         yield "has a worth without the number of real images that do the same"
-    if any(not point["low"] <= point["auroc"] <= point["high"] for point in worth["curve"]):
+    if any(not in_order(point["low"], point["auroc"], point["high"]) for point in worth["curve"]):
         yield "has a learning curve with a point outside its interval"
 
 

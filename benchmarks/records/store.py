@@ -18,8 +18,10 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import write_seal
 from benchmarks.records.shape import FINISHED
 from benchmarks.records.upgrade import SCHEMA as SCHEMA
+from benchmarks.request.spec import is_zero_line
 from synthworth.artifacts import ensure_folder, publish, sync, write_json
 from synthworth.errors import UserError
+from synthworth.keys import digest
 from synthworth.printable import one_line
 
 logger = logging.getLogger(__name__)
@@ -90,14 +92,21 @@ class Records:
             logger.warning("%s. It counts as missing, and the run is made again", problem)
 
     def beside(self, entry: Entry) -> dict[str, Entry]:
-        """The finished records of the arms that a record was compared with, and of its positive control, by run id.
+        """The finished records that a record's numbers were made with, by run id; not those that cannot be read.
 
-        Those that cannot be read are left out.
+        They are those of the arms that it was compared with, of its positive control, and of its learning curve.
         """
         named = {row["run_id"] for row in entry.record["comparisons"].values()}
         named |= {positive["run_id"]} if (positive := entry.record.get("positive_control")) else set()
-        found = {i: _read_or_why(self.path(i))[0] for i in sorted(named)}
-        return {i: Entry(r, self.path(i)) for i, r in found.items() if r is not None and r["status"] == FINISHED}
+        found = {i: one for i in sorted(named) if (one := self._entry(i)) is not None}
+        zero = next((one.spec for one in found.values() if is_zero_line(one.spec)), None)
+        points = entry.spec["curve"] if zero is not None and entry.record.get("worth") else ()
+        curve = sorted({digest({**(zero or {}), "portion": portion}) for portion in points} - found.keys())
+        return found | {i: one for i in curve if (one := self._entry(i)) is not None}
+
+    def _entry(self, run_id: str) -> Entry | None:
+        record, _ = _read_or_why(self.path(run_id))
+        return Entry(record, self.path(run_id)) if record is not None and record["status"] == FINISHED else None
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
         """Publish a record, its companions and their seal by one rename.

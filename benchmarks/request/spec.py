@@ -108,13 +108,7 @@ class RunSpec:
     @property
     def name(self) -> str:
         """How tables call the arm."""
-        if not self.is_real_only:
-            passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
-            training = f" (generator seed {self.generator_seed})" if self.generator_seed else ""
-            return f"{self.generator} {self.mode} {self.ratio:g}{passed}{training}"
-        if self.portion != 1:
-            return f"{self.generator} x {self.portion:g}"
-        return f"{self.generator} x {1 + self.ratio:g}" if self.ratio else self.generator
+        return name_of(vars(self))
 
     @property
     def is_real_only(self) -> bool:
@@ -252,6 +246,18 @@ def is_zero_line(spec: Mapping[str, Any]) -> bool:
 def n_shards(n: int, size: int) -> int:
     """Shards that hold n images."""
     return -(-n // size)
+
+
+def name_of(spec: Mapping[str, Any]) -> str:
+    """How tables call the arm with this spec; any form of it."""
+    generator, ratio, portion = spec["generator"], spec["ratio"], spec["portion"]
+    if not is_real_only(spec):
+        passed = f" [{'+'.join(spec['filters'])}]" if spec["filters"] else ""
+        training = f" (generator seed {spec['generator_seed']})" if spec["generator_seed"] else ""
+        return f"{generator} {spec['mode']} {ratio:g}{passed}{training}"
+    if portion != 1:
+        return f"{generator} x {portion:g}"
+    return f"{generator} x {1 + ratio:g}" if ratio else str(generator)
 
 
 def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:

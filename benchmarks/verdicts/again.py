@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -166,13 +166,32 @@ def _worth(one: Finished, near: Sequence[Finished]) -> dict[str, Any] | None:
     old, auroc = one.record.get("worth"), one.sampled.get("auroc")
     if old is None or auroc is None:
         return None
-    sizes = {point["n"] for point in old["curve"]}
-    alone = [o for o in near if o.spec["generator"] == NONE and "auroc" in o.sampled]
-    points = [(sum(o.record["counts"]["real"].values()), o.sampled["auroc"]) for o in alone]
-    curve = [point for point in points if point[0] in sizes]
-    if {n for n, _ in curve} != sizes or not any(is_zero_line(o.spec) for o in alone):
-        return None
+    alone = [(o.record, o.sampled["auroc"]) for o in near if o.spec["generator"] == NONE and "auroc" in o.sampled]
     try:
-        return measure_worth(auroc, curve, n_real=old["n_real"], n_synthetic=old["n_synthetic"]).to_json()
+        return worth_again(old, auroc, alone)
     except Unavailable:
         return None  # `not_compared` of the arm says why
+
+
+def worth_again(
+    old: Mapping[str, Any], auroc: Sampled, alone: Iterable[tuple[Mapping[str, Any], Sampled]]
+) -> dict[str, Any]:
+    """A worth measured again: plain JSON values.
+
+    Parameters
+    ----------
+    old : as a record holds it; which sizes its curve has, and how many images were added to how many.
+    auroc : of the arm.
+    alone : record and AUROC of the arms of real images alone in the same experiment.
+
+    Raises
+    ------
+    Unavailable
+        When a point of the curve is not among them, and as `measure_worth`.
+    """
+    sizes, arms = {point["n"] for point in old["curve"]}, list(alone)
+    points = [(sum(record["counts"]["real"].values()), its) for record, its in arms]
+    curve = [point for point in points if point[0] in sizes]
+    if {n for n, _ in curve} != sizes or not any(is_zero_line(record["spec"]) for record, _ in arms):
+        raise Unavailable("the arms of its learning curve are not there")
+    return measure_worth(auroc, curve, n_real=old["n_real"], n_synthetic=old["n_synthetic"]).to_json()

@@ -25,7 +25,7 @@ from synthworth.artifacts import check_writable
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.keys import digest
-from synthworth.printable import console, printable
+from synthworth.printable import console, one_line, printable
 from synthworth.registry import config_of, load_plugin_file, no_exit
 from synthworth.store import Store
 
@@ -150,7 +150,7 @@ def _print_shared(error: SharedNames, *, as_json: bool) -> None:
         return
     for pair, names in pairs.items():
         print(f"{error.what}s in {pair}, {len(names)}:")
-        print("\n".join(f"  {name}" for name in names))
+        print("\n".join(f"  {one_line(name)}" for name in names))
 
 
 def _check_figure(file: Path) -> None:

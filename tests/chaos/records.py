@@ -71,6 +71,9 @@ def make_shelf(folder: Path, arms: Sequence[str] = ARMS, every: int = EVERY) -> 
     kept = Records(folder)
     for entry, one in finished:
         record = judge_again(one, [other for _, other in finished])
+        kept_as_it_was = record["utility"]["balanced_accuracy_argmax"]  # of all test images
+        found = one.sampled["balanced_accuracy_argmax"]
+        kept_as_it_was |= {"value": found.mean, "low": (its := found.interval()).low, "high": its.high}
         kept.write(
             record, {PREDICTIONS: lambda to, entry=entry: shutil.copyfile(entry.folder / PREDICTIONS, to)}
         )  # fmt: skip
