@@ -22,6 +22,7 @@ from synthworth.progress import track
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
 
+NOT_MADE_AGAIN = "as the record says: it could not be made again from the predictions of both arms"
 REFERENCES = (NONE, "duplicate")
 """The controls that a table shows differences to."""
 
@@ -138,10 +139,14 @@ def _made_again(
     entry: Entry, against: Mapping[str, Mapping[str, Any]], made: Mapping[str, Sampled], known: Mapping[str, Entry]
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Every comparison of the record with an arm of the table, made again; in what the record differed, by control."""
-    found, noted = {**against}, {}
-    recorded = entry.record["comparisons"] if entry.run_id in made else {}
+    found: dict[str, Mapping[str, Any]] = {**against}
+    noted: dict[str, str] = {}
+    recorded = {
+        name: row for name, row in entry.record["comparisons"].items() if name in against or entry.run_id in made
+    }
     for control, row in recorded.items():
-        if row["run_id"] not in made:
+        if entry.run_id not in made or row["run_id"] not in made:
+            noted[control] = NOT_MADE_AGAIN
             continue
         pair = made[entry.run_id], made[row["run_id"]]
         training = [e.record["training"] for e in (entry, known[row["run_id"]])]

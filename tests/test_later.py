@@ -91,7 +91,7 @@ def entry(lab: Any, record: dict[str, Any]) -> Entry:
 
 
 def by_hand(one: Entry) -> list[float]:
-    scores, truth, _ = read_predictions(one.folder / PREDICTIONS, one.record["classes"])
+    scores, truth, _ = read_predictions(one)
     return [float(matthews_corrcoef(truth, seed.argmax(1))) for seed in scores]
 
 

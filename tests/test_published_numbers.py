@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.records.predictions import PREDICTIONS, Entry, read_auroc, read_predictions
+from benchmarks.records.predictions import Entry, read_auroc, read_predictions
 from benchmarks.statistics.compare import compare, compare_metrics
 from benchmarks.statistics.delong import compare_delong
 from benchmarks.statistics.equivalence import equivalence
@@ -54,9 +54,7 @@ def test_a_published_comparison_is_made_again_from_the_predictions(dataset: str,
     assert_same(equivalence(a.minus(b)), published["equivalence"])
 
     classes = mine.record["classes"]
-    (scores, truth, groups), (others, _, _) = (
-        read_predictions(e.folder / PREDICTIONS, classes) for e in (mine, control)
-    )
+    (scores, truth, groups), (others, _, _) = (read_predictions(e) for e in (mine, control))
     assert_same(compare_delong(scores, others, truth, classes=classes).to_json(), published["delong"])
     resamples = Resamples.draw(groups, seed=seed_from(mine.spec["seed"], "bootstrap"))
     metrics = compare_metrics(*(sample_utility(x, truth, resamples, classes=classes) for x in (scores, others)))

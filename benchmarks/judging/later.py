@@ -110,7 +110,7 @@ def _evidence(entry: Entry) -> list[dict[str, Any]]:
     if not file.is_file():
         raise Unavailable(f"{FILE} is missing beside the record")
     try:
-        scores, truth, patients = read_predictions(file, classes)
+        scores, truth, patients = read_predictions(entry)
     except ValueError as error:
         raise Unavailable(f"{FILE} cannot be used: {' '.join(str(error).split())}") from error
     rows = [{"truth": truth, "scores": one, "classes": classes, "patients": patients} for one in scores]

@@ -84,7 +84,7 @@ def read_evidence(entry: Entry) -> Evidence:
     if not file.is_file():
         raise Unavailable(f"{PREDICTIONS} is missing beside the record")
     try:
-        scores, truth, groups = read_predictions(file, entry.record["classes"])
+        scores, truth, groups = read_predictions(entry)
         resamples = Resamples.draw(groups, seed=seed_from(spec["seed"], "bootstrap"), n_replicates=spec["n_bootstrap"])
     except ValueError as error:
         raise _unusable(error) from error
@@ -110,7 +110,7 @@ def ranked(entry: Entry, evidence: Evidence) -> dict[str, Sampled]:
     Raises
     ------
     Unavailable
-        When no class can be judged.
+        When no class can be judged, and the record has no AUROC either.
     Contradicted
         When the macro is not the one of the record.
     """
@@ -121,6 +121,10 @@ def ranked(entry: Entry, evidence: Evidence) -> dict[str, Sampled]:
         found = sample_auroc(evidence.scores, evidence.truth, evidence.resamples, classes=entry.record["classes"])
     except ValueError as error:
         raise _unusable(error) from error
+    except Unavailable as reason:
+        if entry.auroc is None:
+            raise
+        raise Contradicted(f"{PREDICTIONS} give no AUROC ({reason}); the record says {entry.auroc:.4f}") from reason
     made, said = found["auroc"], entry.auroc
     if said is None or abs(made.mean - said) > AGREEMENT or made.n_seeds != spec["seeds"]:
         digits = 4 if said is None or abs(made.mean - said) > 1e-4 else 8
@@ -136,7 +140,7 @@ def _unusable(error: ValueError) -> Unavailable:
     return Unavailable(f"{PREDICTIONS} cannot be used: {' '.join(str(error).split())}")
 
 
-def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def read_predictions(entry: Entry) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Read the test predictions of a run.
 
     Returns
@@ -149,13 +153,16 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
     ------
     ValueError
         For a file that is not the one its seal was written for, is no parquet, lacks a column, has cells of another
-        kind, or has not the same images, labels and patients for every seed.
+        kind, has an image twice, or has not the same images, labels and patients for every seed.
+    Contradicted
+        For another number of rows than the record has seeds and images: no more than that is read.
     """
     import pyarrow as pa
 
+    file, classes = entry.folder / PREDICTIONS, entry.record["classes"]
     check_file(file)
     try:
-        table = _read_table(file)
+        table = _read_table(file, entry)
     except (pa.ArrowException, OSError, KeyError, MemoryError) as error:
         raise ValueError(
             f"it is no parquet that can be read ({one_line(' '.join(str(error).split()))[:200]})"
@@ -166,13 +173,15 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
     _check_columns(table, truths, scores)
     table = table.sort_by([("seed", "ascending"), ("id", "ascending")])
     n_seeds = len(table["seed"].unique())
-    if not n_seeds or len(table) % n_seeds:
+    if len(table) % n_seeds:
         raise ValueError(f"{len(table)} rows for {n_seeds} seeds")
     n = len(table) // n_seeds
     for name, what in (("id", "images"), ("group", "patients")):
         cells = np.array(table[name].to_pylist(), dtype=object).reshape(n_seeds, n)
         if (cells != cells[0]).any():
             raise ValueError(f"the seeds hold different {what}")
+        if name == "id" and len(set(cells[0])) < n:
+            raise ValueError("an image is there twice")
     labels = np.stack([table[c].to_numpy().reshape(n_seeds, n) for c in truths], axis=2).astype(np.int64)
     if (labels != labels[0]).any() or labels.min() < 0 or labels.max() > (1 if multi else len(classes) - 1):
         raise ValueError("the labels are none of the classes, or differ between the seeds")
@@ -182,16 +191,21 @@ def read_predictions(file: Path, classes: Sequence[str]) -> tuple[np.ndarray, np
     return stack, labels[0] if multi else labels[0, :, 0], table["group"].to_pylist()[:n]
 
 
-def _read_table(file: Path) -> Any:
-    """The table in a file, with names as they print. Raises ValueError where it is larger than any of this suite."""
+def _read_table(file: Path, entry: Entry) -> Any:
+    """The columns of predictions in a file, with names as they print, where it has as many rows as it should."""
     import pyarrow.parquet as pq
 
+    seeds, n, classes = entry.spec["seeds"], entry.record["utility"]["auroc"]["n"], entry.record["classes"]
+    wanted = {"seed", "id", "group", "truth", *(f"{what}_{c}" for c in classes for what in ("truth", "score"))}
     with pq.ParquetFile(file) as found:
         rows = found.metadata.num_rows
         if not 0 < rows <= MOST_ROWS:
             raise ValueError(f"it has {rows} rows")
-        table = found.read()
-    return table.rename_columns([one_line(name) for name in table.column_names])
+        if rows != seeds * n:
+            raise Contradicted(f"{PREDICTIONS} has {rows} rows; the record says {seeds} seeds of {n} test images")
+        names = {name: one_line(name) for name in found.schema_arrow.names if one_line(name) in wanted}
+        table = found.read(columns=list(names))
+    return table.rename_columns([names[name] for name in table.column_names])
 
 
 def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str]) -> None:

@@ -53,14 +53,14 @@ class Finished:
 
         Raises
         ------
-        ValueError
-            When they are missing or cannot be read.
+        ValueError, Unavailable
+            When they are missing or cannot be read, or are not those of the record.
         """
         record = entry.record
         spec = {**record["spec"], "analysis": ANALYSIS}
         if not (entry.folder / PREDICTIONS).is_file():
             raise ValueError(f"{PREDICTIONS} is missing beside the record")
-        scores, truth, patients = read_predictions(entry.folder / PREDICTIONS, record["classes"])
+        scores, truth, patients = read_predictions(entry)
         seed = seed_from(spec["seed"], "bootstrap")
         resamples = Resamples.draw(patients, seed=seed, n_replicates=spec["n_bootstrap"])
         evidence = scores, truth, resamples
@@ -77,8 +77,10 @@ class Finished:
         return {"run_id": self.run_id, "name": self.record["name"], "spec": self.spec}
 
     def beside(self, other: Finished) -> bool:
-        """Whether the two are arms of one experiment."""
-        return all(self.spec[name] == other.spec[name] for name in (*SETTING, "seed", "seeds"))
+        """Whether the two are arms of one experiment, on the same test patients."""
+        same = all(self.spec[name] == other.spec[name] for name in (*SETTING, "seed", "seeds"))
+        alike = list(self.patients) == list(other.patients) and np.array_equal(self.truth, other.truth)
+        return same and alike and self.scores.shape == other.scores.shape
 
 
 def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:

@@ -167,7 +167,12 @@ def believed_utility(entry: Entry) -> tuple[Sampled, dict[str, str]]:
     evidence, classes, said = read_evidence(entry), entry.record["classes"], entry.record["utility"]
     found = ranked(entry, evidence)
     macro, now = found["auroc"], entry.spec["analysis"] == ANALYSIS
-    interval = macro.interval()
+    try:
+        interval = macro.interval()
+    except Unavailable as reason:
+        if not now or said["auroc"]["low"] is None:
+            raise
+        raise Contradicted(f"{reason}: no interval of AUROC; the record says {_interval(said['auroc'])}") from reason
     if now and not (_near(interval.low, said["auroc"]["low"]) and _near(interval.high, said["auroc"]["high"])):
         raise Contradicted(
             f"the predictions give AUROC an interval of [{interval.low:.4f}, {interval.high:.4f}]; the record says "

@@ -64,6 +64,8 @@ def make_shelf(folder: Path, arms: Sequence[str] = ARMS, every: int = EVERY) -> 
         home.mkdir(parents=True)
         table = pq.read_table(REFERENCE / record["run_id"][:16] / PREDICTIONS)
         ids = pc.unique(table["id"]).sort()[::every]
+        for value in made["utility"].values():
+            value["n"] = len(ids)
         pq.write_table(table.filter(pc.is_in(table["id"], ids)), home / PREDICTIONS)
         (home / RECORD).write_text(json.dumps(made))
     entries = Records(old).read().finished
