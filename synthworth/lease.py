@@ -7,6 +7,7 @@ that is taken fails everywhere, and whoever has the highest number owns the work
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import os
 import platform
@@ -153,7 +154,7 @@ class Lease:
         return not self.own.is_dir() or highest(self.place) > self.number
 
     def _beat(self) -> None:
-        for count in range(1 << 62):
+        for count in itertools.count():
             if self.lost():
                 return
             try:
@@ -318,18 +319,13 @@ def _copy(folder: Path, to: Path) -> None:
             shutil.copyfile(file, to / file.relative_to(folder))
 
 
-_tested: set[Path] = set()
-
-
+@cache
 def check_exclusion(home: Path) -> bool:
     """Whether a name can be taken only once where the work lies; asked once a process, and said where it is not.
 
     Even there nothing is half published: each attempt works in a folder that is its own by name, and one rename makes
     an artifact of it.
     """
-    if home in _tested:
-        return True
-    _tested.add(home)
     probe = ensure_folder(home / "work") / f".probe-{uuid.uuid4().hex}"
     try:
         for name in ("first", "second"):

@@ -15,7 +15,7 @@ from typing import Any
 from synthworth.artifacts import MAX_JSON, write_json
 from synthworth.errors import CANNOT_WRITE, UserError
 from synthworth.files import MANIFEST, Unfit, read_file
-from synthworth.keys import digest, sha256_of
+from synthworth.keys import digest, file_sha256, sha256_of
 from synthworth.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -198,22 +198,16 @@ def _check_digests(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None
 def _sha256(file: Path) -> str:
     """sha256 of a file's bytes; a large one shows its progress."""
     size = file.stat().st_size
-
-    def pieces() -> Any:
-        with file.open("rb") as handle:
-            while piece := handle.read(CHUNK):
-                yield piece
-
     if size < LARGE:
-        return sha256_of(pieces())
-    with Progress(f"verify {file.name}", size >> 20, unit="MiB") as bar:
+        return file_sha256(file)
+    with Progress(f"verify {file.name}", size >> 20, unit="MiB") as bar, file.open("rb") as handle:
 
-        def shown() -> Any:
-            for piece in pieces():
+        def pieces() -> Iterator[bytes]:
+            while piece := handle.read(CHUNK):
                 bar.advance(len(piece) >> 20)
                 yield piece
 
-        return sha256_of(shown())
+        return sha256_of(pieces())
 
 
 _told: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synthworth.artifacts import write_bytes
+from synthworth.keys import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ LENGTH = len(SEAL) + 64
 
 def write_sealed(file: Path, content: bytes | memoryview, *, sync: bool = False) -> None:
     """Write a file whole, its sha256 after it."""
-    seal = SEAL + hashlib.sha256(content).hexdigest().encode()
+    seal = SEAL + sha256_of([content]).encode()
     write_bytes(file, content, seal, sync=sync)
 
 
@@ -36,7 +36,7 @@ def read_sealed(file: Path) -> io.BytesIO | None:
         return None
     with found.getbuffer() as whole:
         content, seal = whole[:-LENGTH], bytes(whole[-LENGTH:])
-        is_whole = seal == SEAL + hashlib.sha256(content).hexdigest().encode()
+        is_whole = seal == SEAL + sha256_of([content]).encode()
         n = len(content)
         content.release()
     if not is_whole:
@@ -70,9 +70,9 @@ def keep_tensors(file: Path, make: Callable[[], Mapping[str, Any]]) -> dict[str,
         except SafetensorError as error:
             set_aside(file, str(error))
         else:
-            if seal == hashlib.sha256(save(tensors)).hexdigest():
+            if seal == sha256_of([save(tensors)]):
                 return tensors
             set_aside(file, "it does not hold what was written")
     made = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
-    write_bytes(file, save(made, metadata={"sha256": hashlib.sha256(save(made)).hexdigest()}))
+    write_bytes(file, save(made, metadata={"sha256": sha256_of([save(made)])}))
     return made

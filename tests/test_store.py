@@ -285,15 +285,16 @@ def test_a_manifest_that_was_edited_with_its_digest_is_no_traceback(store: Store
     assert again.fresh and is_as_made(again.folder)
 
 
+def fail(out: Path, scratch: Path) -> None:
+    (scratch / "kept").write_text("1")
+    time.sleep(0.1)
+    raise RuntimeError("half way")
+
+
 @pytest.mark.parametrize("content", ['{"seconds": 5000.0}', '{"seconds": -3}', "{}", "[]", "null", "", "\0"])
 def test_the_time_of_an_attempt_is_believed_as_it_was_written_or_not_at_all(
     store: Store, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
-    def fail(out: Path, scratch: Path) -> None:
-        (scratch / "kept").write_text("1")
-        time.sleep(0.05)
-        raise RuntimeError("half way")
-
     for _ in range(2):
         with pytest.raises(RuntimeError):
             store.get_or_make("fit", IDENTITY, fail)
@@ -305,11 +306,6 @@ def test_the_time_of_an_attempt_is_believed_as_it_was_written_or_not_at_all(
 
 
 def test_the_time_of_earlier_attempts_is_counted(store: Store) -> None:
-    def fail(out: Path, scratch: Path) -> None:
-        (scratch / "kept").write_text("1")
-        time.sleep(0.1)
-        raise RuntimeError("half way")
-
     for _ in range(2):
         with pytest.raises(RuntimeError):
             store.get_or_make("fit", IDENTITY, fail)

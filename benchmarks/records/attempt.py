@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from synthworth.keys import digest
+from synthworth.lease import is_gone, this_machine
 
 NAME = re.compile(r"\.[0-9a-f]{16}\.(?:([0-9a-f]{8})-(\d+)\.)?[0-9a-f]{8}")
 """`.<run id>.<machine>-<process>.<random>`; earlier versions wrote neither machine nor process."""
@@ -32,21 +32,12 @@ def abandoned(folder: Path) -> Iterator[Path]:
 
 
 def _machine() -> str:
-    """Eight digits for where process numbers mean what they mean here: the host, and its name space."""
-    space = Path("/proc/self/ns/pid")
-    return digest([socket.gethostname(), os.readlink(space) if space.is_symlink() else ""])[:8]
+    """Eight digits for where process numbers mean what they mean here."""
+    return digest(this_machine())[:8]
 
 
 def _has_ended(machine: str | None, process: str | None) -> bool:
-    if process is None or machine != _machine():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # it runs, and is somebody else's
-        return False
-    return False
+    return process is not None and machine == _machine() and is_gone({"machine": this_machine(), "pid": int(process)})
 
 
 def _age(place: Path) -> float:

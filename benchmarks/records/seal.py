@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthworth.artifacts import write_json
-from synthworth.keys import file_sha256
+from synthworth.keys import file_sha256, sha256_of
 
 SEAL = "seal.json"
 LARGEST = 1 << 20
@@ -94,4 +93,4 @@ def changed_files(folder: Path, *, record: str) -> list[str]:
 
 def _digest(raw: bytes) -> str:
     """Of a text file as it was written: a checkout may have changed its line ends."""
-    return hashlib.sha256(raw.replace(b"\r\n", b"\n")).hexdigest()
+    return sha256_of([raw.replace(b"\r\n", b"\n")])

@@ -71,8 +71,9 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
             lines += _of_row(control, made["comparisons"][control], row)
         elif row["run_id"] in sound:
             lines.append(f"against {control}: cannot be made again: {made['not_compared'].get(control, 'no pair')}")
-    lines += _lines("", {"collapsed": made["collapsed"]}, record)
-    lines += _lines("", {"worth": made["worth"]} if made["worth"] else {}, record)
+    lines += differing(
+        {name: made[name] for name in ("collapsed", "worth") if name == "collapsed" or made[name]}, record
+    )
     lines += _of_positive(made, record, sound)
     lines += _of_verdict(record)
     said = {**record, **{name: in_words_of(made[name], record.get(name)) for name in PARTS if made[name]}}
@@ -125,10 +126,6 @@ def _of_positive(made: Mapping[str, Any], record: Mapping[str, Any], sound: Mapp
     if stored is None and POSITIVE not in record["comparisons"]:
         return []
     return [f"positive control: {line}" for line in differing(again, stored)]
-
-
-def _lines(what: str, made: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
-    return [f"{what}{line}" for line in differing(made, stored)]
 
 
 def _of_verdict(record: Mapping[str, Any]) -> Iterator[str]:
