@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.mixing import balancing_weights
 from synthworth.keys import seed_from
+from synthworth.training.near import upload
 from synthworth.training.order import BatchOrder
 
 Blend = Literal["none", "mixup", "cutmix"]
@@ -100,7 +101,7 @@ def blend_batch(images: Tensor, targets: Tensor, *, how: Blend, alpha: float) ->
     alpha : of the Beta distribution.
     """
     share = float(torch.distributions.Beta(alpha, alpha).sample())
-    other = torch.randperm(len(images)).to(images.device)
+    other = upload(torch.randperm(len(images)), images.device)
     if how == "mixup":
         images = share * images + (1 - share) * images[other]
     else:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from classifiers.training import Eye
+    from classifiers.eye import Eye
+    from classifiers.training import Training
+    from synthworth.training.loop import PhaseReport
 
 LARGE = 1024
 """Side of images that every stem fits, in pixels."""
@@ -155,10 +157,24 @@ class TimmClassifier:
         UserError
             When `val` is of another split, or of other classes, channels or size than the mixture.
         """
-        from classifiers.training import Eye, train
+        from synthworth.training.loop import run_phase
+
+        training = self.start(mix, val, seed=seed, work=work)
+        return self.end(training, run_phase(training.phase))
+
+    def start(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> Training:
+        """What `fit` trains, before its first step: `phase` takes the steps, and `end` follows them.
+
+        Several may be started and take their steps in turn (`synthworth.training.loop.run_together`).
+
+        Raises
+        ------
+        UserError
+            As `fit`.
+        """
+        from classifiers.eye import Eye
+        from classifiers.training import Training
         from synthworth.devices import isolated_randomness
-        from synthworth.training.networks import count_parameters
-        from synthworth.training.reports import report_of
 
         check_val(mix, val)
         config = self.config
@@ -177,15 +193,22 @@ class TimmClassifier:
             "multilabel": mix.multilabel,
             "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
         }
-        report, best = train(model, self._eye, mix, val, config=config, seed=seed, work=work)
+        return Training(model, self._eye, mix, val, config=config, seed=seed, work=work)
+
+    def end(self, training: Training, phase: PhaseReport) -> FitReport:
+        """Keep the best weights of a training whose steps are done, and report it."""
+        from synthworth.training.networks import count_parameters
+        from synthworth.training.reports import report_of
+
+        best, model = training.finish(phase), training.course.model
         facts = {
-            "stem": stem,
-            "weights": origin(model, config),
+            "stem": self._facts["stem"],
+            "weights": origin(model, self.config),
             "n_parameters": count_parameters(model),
             "best_step": best.step,
             "val_auroc": [[int(row["step"]), row["auroc"]] for row in best.scores],
         }
-        return report_of(report, batch=config.batch_size, facts=facts)
+        return report_of(phase, batch=self.config.batch_size, facts=facts)
 
     def predict(self, images: Tensor) -> np.ndarray:
         """Probabilities of the classes.
@@ -221,7 +244,7 @@ class TimmClassifier:
     @classmethod
     def load(cls, folder: Path, *, device: str) -> Self:
         """Read what `save` wrote; the network predicts the same, at the precision it was trained with."""
-        from classifiers.training import Eye
+        from classifiers.eye import Eye
         from synthworth.training.networks import rebuild
 
         facts = read_json(folder / DESCRIPTION)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,59 +12,23 @@ from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_w
 from classifiers.logits import row_losses, to_probabilities
 from classifiers.selection import Best, evaluation_steps, macro_auroc
 from data.augment import find_augmentation
-from synthworth.devices import autocast
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
-from synthworth.training.loop import PhaseReport, run_steps
+from synthworth.training.captured import Captured, Lane, Recorder, compile_step
+from synthworth.training.loop import Phase, PhaseReport
 from synthworth.training.near import Resident, half_of_free, hold
-from synthworth.training.networks import evaluating, place
-from synthworth.training.order import BatchOrder
+from synthworth.training.networks import place
+from synthworth.training.order import Ahead, BatchOrder
 from synthworth.training.rates import Schedule, rate_at
 
 if TYPE_CHECKING:
     from classifiers.config import Config
+    from classifiers.eye import Eye
     from data.images import ImageSet
     from data.mixing import TrainingMix
     from synthworth.work import Work
 
 PHASE = "classifier"
-EVALUATION_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Eye:
-    """How a network sees images: normalisation, device and precision, the same in training and prediction.
-
-    Parameters
-    ----------
-    mean, std : of the intensity 0..1, one value a channel.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    device: str
-    precision: str
-
-    def normalise(self, images: Tensor) -> Tensor:  # float (N, C, H, W), 0..1 -> standardised, channels last
-        """Subtract the mean and divide by the standard deviation."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
-
-    def logits(self, model: nn.Module, images: Tensor) -> Tensor:  # float (N, C, H, W) -> float32 (N, K)
-        """Forward pass of images 0..1. The head always runs in float32: bfloat16 logits would tie scores."""
-        with autocast(self.device, self.precision):
-            features = model.forward_features(self.normalise(images))  # type: ignore[operator]
-        logits: Tensor = model.forward_head(features.float())  # type: ignore[operator]
-        return logits
-
-    def look(self, model: nn.Module, images: Tensor) -> Tensor:  # uint8 (N, C, H, W) -> float32 (N, K)
-        """Logits in evaluation mode, batch by batch."""
-        with evaluating(model):
-            batches = images.split(EVALUATION_BATCH)
-            parts = [self.logits(model, to_unit(batch.to(self.device))) for batch in batches]
-        # a clone made outside inference mode is an ordinary tensor again
-        return torch.cat(parts).clone()
 
 
 def learning_rate(t: int, n_steps: int, *, peak: float, schedule: Schedule) -> float:
@@ -75,12 +38,27 @@ def learning_rate(t: int, n_steps: int, *, peak: float, schedule: Schedule) -> f
 
 
 def make_optimiser(model: nn.Module, config: Config, device: str) -> torch.optim.AdamW:
-    """AdamW (Loshchilov 2019) with no decay on biases and norms; fused where torch has a fused kernel."""
+    """AdamW (Loshchilov 2019) with no decay on biases and norms; fused where torch has a fused kernel.
+
+    On a GPU the learning rate is a tensor there, so that a step can be recorded (`set_rate`).
+    """
     from timm.optim import param_groups_weight_decay
 
     groups = param_groups_weight_decay(model, config.weight_decay)
-    fused = device.partition(":")[0] in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
+    kind = device.partition(":")[0]
+    if kind != "cuda":
+        return torch.optim.AdamW(groups, lr=config.learning_rate, fused=kind == "cpu")
+    rate = torch.tensor(config.learning_rate, device=device)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=True)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step, in the place where a recorded step reads it."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class Course:
@@ -101,12 +79,15 @@ class Course:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Take back what `state_dict` gave; the optimiser keeps its own options, which follow the device."""
         self.finished = bool(state["finished"])
         self.best.load_state_dict(state["best"])
         if not self.finished:
             self.model.load_state_dict(state["model"])
+            own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimiser.param_groups]
             self.optimiser.load_state_dict(state["optimiser"])
+            for group, options in zip(self.optimiser.param_groups, own, strict=True):
+                group.update(options)
 
 
 def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> Callable[[int], Tensor]:
@@ -125,61 +106,100 @@ def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> 
     return BatchOrder(len(mix), config.batch_size, seed=seed)
 
 
-def train(
-    model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work
-) -> tuple[PhaseReport, Best]:
-    """Train `model` for `work.budget.steps` steps and leave the best weights (by val) in it.
+class Training:
+    """The training of `model` for `work.budget.steps` steps, step by step: `phase` takes them, `finish` ends it.
 
-    Batch order and augmentation depend on `seed` and the step's number alone. Val is looked at inside the
-    steps that `evaluation_steps` names, so a resumed training looks after the same ones.
+    Batch order and augmentation depend on `seed` and the step's number alone. Val is looked at inside the steps that
+    `evaluation_steps` names, so a resumed training looks after the same ones. On a GPU a step is recorded and replayed
+    (`work.capture`), unless the network itself draws at random.
     """
-    device, n_steps = work.device, work.budget.steps
-    place(model, device).train()
-    course = Course(model, make_optimiser(model, config, device))
-    source = Resident(mix.images, mix.labels, device=device, limit=half_of_free(device))
-    (val_images,), truth = hold(val.images, device=device, limit=half_of_free(device)), val.labels
-    order = make_order(mix, config, n_steps=n_steps, seed=seed_from(seed, "order"))
-    weights = class_weights(mix.labels).to(device) if config.class_weights else None
-    augment = find_augmentation(config.augment)
-    looks = frozenset(evaluation_steps(n_steps, config.n_evaluations))
 
-    def evaluate(step: int) -> None:
-        logits = eye.look(model, val_images).cpu()
-        auroc = macro_auroc(to_probabilities(logits, multilabel=val.multilabel), truth.numpy())
-        course.best.offer(model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
+    def __init__(
+        self, model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work
+    ) -> None:
+        self.eye, self.mix, self.val, self.config = eye, mix, val, config
+        self.device, self.n_steps = work.device, work.budget.steps
+        place(model, self.device).train()
+        self.course = Course(model, make_optimiser(model, config, self.device))
+        limit = half_of_free(self.device)
+        self.source = Resident(mix.images, mix.labels, device=self.device, limit=limit)
+        (self.val_images,) = hold(val.images, device=self.device, limit=half_of_free(self.device))
+        order = make_order(mix, config, n_steps=self.n_steps, seed=seed_from(seed, "order"))
+        where = self.source.tensors[0].device
+        self.order = order if where.type == "cpu" else Ahead(order, n_steps=self.n_steps, device=where)
+        self.weights = class_weights(mix.labels).to(self.device) if config.class_weights else None
+        self.augment = find_augmentation(config.augment)
+        self.looks = frozenset(evaluation_steps(self.n_steps, config.n_evaluations))
+        self.features = compile_step(model.forward_features) if work.compile else None  # type: ignore[arg-type]
+        self.lane = Lane(self.device)
+        self.learn: Callable[[Tensor, Tensor], Mapping[str, Tensor]] = self._learn
+        if self.lane.stream is not None and work.capture and not config.dropout:
+            self.learn = self.captured(self.lane.record)
+        self.phase = Phase(
+            PHASE,
+            self.step,
+            n_steps=self.n_steps,
+            parts={"course": self.course},
+            seed=seed,
+            work=work,
+            seconds=work.budget.seconds,
+            images_per_step=config.batch_size,
+        )
 
-    def step(t: int) -> dict[str, Tensor]:
-        images, targets = source(order(t))
-        batch = augment(to_unit(images))
+    def captured(self, record: Recorder) -> Captured:
+        """The part of a step that can be recorded, recorded so."""
+        course = self.course
+        return Captured(self._learn, model=course.model, optimiser=course.optimiser, record=record)
+
+    def step(self, t: int) -> dict[str, Tensor]:
+        """Step t, from 0; what `Phase` asks for."""
+        with self.lane():
+            return self._step(t)
+
+    def _step(self, t: int) -> dict[str, Tensor]:
+        config, course = self.config, self.course
+        images, targets = self.source(self.order(t))
+        batch = self.augment(to_unit(images))
         if config.blend != "none":
-            targets = soft_targets(targets, len(mix.classes))
+            targets = soft_targets(targets, len(self.mix.classes))
             batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)
-        logits = eye.logits(model, batch)
-        loss = row_losses(logits, targets, smoothing=config.label_smoothing, weights=weights, multilabel=mix.multilabel)
-        course.optimiser.zero_grad()
-        loss.backward()
-        for group in course.optimiser.param_groups:
-            group["lr"] = learning_rate(t, n_steps, peak=config.learning_rate, schedule=config.schedule)
-        course.optimiser.step()
-        rate = torch.tensor(course.optimiser.param_groups[0]["lr"], dtype=torch.float64)
-        scalars = {"loss": loss.detach(), "learning_rate": rate}
-        if t + 1 in looks:
-            evaluate(t + 1)
+        rate = learning_rate(t, self.n_steps, peak=config.learning_rate, schedule=config.schedule)
+        set_rate(course.optimiser, rate)
+        loss = self.learn(self.eye.normalise(batch), targets)["loss"]
+        scalars = {"loss": loss, "learning_rate": torch.tensor(rate, dtype=torch.float64)}
+        if t + 1 in self.looks:
+            self._evaluate(t + 1)
             scalars["val_auroc"] = torch.tensor(course.best.scores[-1]["auroc"])
-        course.finished = t + 1 == n_steps
+        course.finished = t + 1 == self.n_steps
         return scalars
 
-    report = run_steps(
-        PHASE,
-        step,
-        n_steps=n_steps,
-        parts={"course": course},
-        seed=seed,
-        work=work,
-        seconds=work.budget.seconds,
-        images_per_step=config.batch_size,
-    )
-    if report.stopped == "seconds":
-        evaluate(report.steps)
-    model.load_state_dict(course.best.weights)
-    return report, course.best
+    def _learn(self, standardised: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Forward, backward, and the optimiser's step."""
+        course, config = self.course, self.config
+        logits = self.eye.logits(course.model, standardised, features=self.features)
+        loss = row_losses(
+            logits, targets, smoothing=config.label_smoothing, weights=self.weights, multilabel=self.mix.multilabel
+        )
+        course.optimiser.zero_grad()
+        loss.backward()
+        course.optimiser.step()
+        return {"loss": loss.detach()}
+
+    def _evaluate(self, step: int) -> None:
+        course, truth = self.course, self.val.labels
+        logits = self.eye.look(course.model, self.val_images).cpu()
+        auroc = macro_auroc(to_probabilities(logits, multilabel=self.val.multilabel), truth.numpy())
+        course.best.offer(course.model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
+
+    def finish(self, report: PhaseReport) -> Best:
+        """Leave the best weights in the model, and give back the memory of a GPU."""
+        course = self.course
+        with self.lane():
+            if report.stopped == "seconds":
+                self._evaluate(report.steps)
+            course.model.load_state_dict(course.best.weights)
+        if self.lane.stream is not None:
+            self.lane.stream.synchronize()
+        self.learn = self._learn
+        course.optimiser.zero_grad(set_to_none=True)
+        return course.best

@@ -51,6 +51,7 @@ class Work:
     fitted : folder of another fitted generator, given only to a control that declares `needs_generator`.
     devices : processes (GPUs, or shares of a CPU) that this fit is shared by; this process is one of them.
     compile : whether networks are compiled (`torch.compile`) before they are trained.
+    capture : whether steps may be recorded and replayed on a GPU (CUDA graphs); the same bits either way.
     snapshot_epochs : passes over the images between two pictures of what the generator draws, each kept with the
         weights it was drawn with; 0 for none.
     """
@@ -65,6 +66,7 @@ class Work:
     fitted: Path | None = None
     devices: int = 1
     compile: bool = False
+    capture: bool = True
     snapshot_epochs: float = 0.0
 
 

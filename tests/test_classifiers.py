@@ -141,7 +141,7 @@ def test_initial_weights_depend_on_the_seed_and_not_on_the_mixture(tmp_path, mon
         first.append(next(model.parameters()).detach().clone())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(classifiers.training, "train", keep)
+    monkeypatch.setattr(classifiers.training, "Training", keep)
     for n, seed in ((24, 0), (40, 0), (24, 1)):
         with pytest.raises(KeyboardInterrupt):
             fitted(tmp_path, n=n, seed=seed)

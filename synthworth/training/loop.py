@@ -25,6 +25,8 @@ from synthworth.work import Work
 Tensors = tuple[Tensor, ...] | list[Tensor]
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 """Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
+SHARE_OF_KEEPING = 0.05
+"""Of the time that writing checkpoints may take: large ones are written less often than was asked for."""
 
 
 @dataclass(frozen=True)
@@ -40,75 +42,168 @@ class PhaseReport:
     history: tuple[Mapping[str, float], ...]
 
 
-def run_steps(
-    phase: str,
-    step: Callable[[int], Mapping[str, Tensor]],
-    *,
-    n_steps: int,
-    parts: Mapping[str, Any],
-    seed: int,
-    work: Work,
-    seconds: float | None = None,
-    images_per_step: int = 1,
-    fabric: Any = None,
-    after: Callable[[int], None] | None = None,
-) -> PhaseReport:
-    """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
+class Phase:
+    """One phase of training, step by step: resumed, watched and kept; `run_steps` takes it to its end.
 
-    Before every step torch's generators are seeded from (seed, phase, t), so that noise, dropout and augmentation
-    depend on the step's number alone: a resumed run draws what an uninterrupted one would have drawn, and no
-    random state needs saving. The caller's global random state is put back at the end.
+    Before every step torch's generators are seeded from (seed, name, t), so that noise, dropout and augmentation
+    depend on the step's number alone: a resumed run draws what an uninterrupted one would have drawn, no random state
+    needs saving, and several phases may take turns.
 
     Parameters
     ----------
-    phase : names the checkpoint `<phase>.ckpt` in `work.folder`.
-    step : does forward, backward and the optimiser's step; returns scalars, `loss` among them, as 0-d tensors.
+    name : names the checkpoint `<name>.ckpt` in `work.folder`.
+    step : `step(t)` for t = 0 .. n_steps - 1 does forward, backward and the optimiser's step; returns scalars, `loss`
+        among them, as 0-d tensors.
     parts : all that changes (modules, optimisers, averages), each with `state_dict` and `load_state_dict`.
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
 
+    Attributes
+    ----------
+    spent : wall seconds over all attempts; of phases that take turns, its share of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[int], Mapping[str, Tensor]],
+        *,
+        n_steps: int,
+        parts: Mapping[str, Any],
+        seed: int,
+        work: Work,
+        seconds: float | None = None,
+        images_per_step: int = 1,
+        fabric: Any = None,
+        after: Callable[[int], None] | None = None,
+    ) -> None:
+        self.name, self.step, self.n_steps, self.parts, self.seed, self.work = name, step, n_steps, parts, seed, work
+        self.seconds, self.images_per_step, self.fabric, self.after = seconds, images_per_step, fabric, after
+        self.file = work.folder / f"{name}.ckpt"
+        self.writes = fabric is None or fabric.global_rank == 0
+        self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
+        self.first = self.t = 0
+
+    def begin(self) -> None:
+        """Take back the phase's checkpoint where there is one."""
+        self.first, self.spent, self.history = _restore(self.file, self.parts, self.work.device, n_steps=self.n_steps)
+        self.t = self._good = self.first
+        self._look = CHECK_EVERY[self.work.device.partition(":")[0]]
+        self._log_every = max(1, self.n_steps // 200)
+        self._saved, self._pause = time.perf_counter(), self.work.checkpoint_seconds
+        self._bounds = Bounds(self.history)
+
+    def advance(self, bar: Progress) -> bool:
+        """Take the next step; False, and none is taken, where the phase is at its end.
+
+        Raises
+        ------
+        Diverged
+            When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
+        """
+        t = self.t
+        if t == self.n_steps:
+            return False
+        if self.seconds is not None and _agreed(self.fabric, self.spent > self.seconds):
+            self.stopped, self.n_steps = "seconds", t
+            return False
+        torch.manual_seed(seed_from(self.seed, self.name, t))
+        scalars, shown = self.step(t), {}
+        self.t = t + 1
+        if self.t % self._look == 0 or self.t == self.n_steps:
+            shown = {"loss": float(scalars["loss"])}
+            self._watch(scalars, shown["loss"])
+        bar.advance(self.images_per_step, **shown)
+        if self.after is not None:
+            self.after(self.t)
+        return True
+
+    def _watch(self, scalars: Mapping[str, Tensor], loss: float) -> None:
+        """Look at the loss, log it now and then, and keep a checkpoint where one is due."""
+        if fault := self._bounds.fault(loss):
+            where = _where(self._good, self.file)
+            raise Diverged(f"{self.name}: the loss is {fault} at step {self.t} of {self.n_steps}; {where}")
+        if self.t % self._log_every == 0 or self.t == self.n_steps:
+            row = {k: float(v) for k, v in scalars.items()}
+            self.history.append({"step": float(self.t), **row})
+            if self.writes:
+                self.work.log(self.t, **{f"{self.name}/{k}": v for k, v in row.items()})
+        began = time.perf_counter()
+        if self.writes and began - self._saved >= self._pause and self.t < self.n_steps:
+            self._keep()
+            self._good, self._saved = self.t, time.perf_counter()
+            if self.work.checkpoint_seconds:
+                self._pause = max(self.work.checkpoint_seconds, (self._saved - began) / SHARE_OF_KEEPING)
+
+    def _keep(self) -> None:
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        buffer = io.BytesIO()
+        torch.save({"step": self.t, "seconds": self.spent, "history": self.history, "parts": state}, buffer)
+        write_sealed(self.file, buffer.getbuffer())
+
+    def end(self) -> PhaseReport:
+        """Keep the end, and tell what was done."""
+        if self.writes and (self.first < self.n_steps or not self.file.is_file()):
+            self._keep()
+        return PhaseReport(self.n_steps, self.spent, self.stopped, tuple(self.history))
+
+
+def run_steps(phase: str, step: Callable[[int], Mapping[str, Tensor]], **options: Any) -> PhaseReport:
+    """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
+
+    Parameters and what is raised are those of `Phase`. The caller's global random state is put back at the end.
+    """
+    return run_phase(Phase(phase, step, **options))
+
+
+def run_phase(phase: Phase) -> PhaseReport:
+    """Take one phase to its end; see `run_together`.
+
     Raises
     ------
     Diverged
-        When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
+        As `Phase.advance`.
     """
-    file = work.folder / f"{phase}.ckpt"
-    first, spent, history = _restore(file, parts, work.device, n_steps=n_steps)
-    look, log_every = CHECK_EVERY[work.device.partition(":")[0]], max(1, n_steps // 200)
-    began = saved = time.perf_counter()
-    stopped, good, bounds = "steps", first, Bounds(history)
-    writes = fabric is None or fabric.global_rank == 0
+    (ended,) = run_together([phase], what=phase.name)
+    if isinstance(ended, Diverged):
+        raise ended
+    return ended
+
+
+def run_together(phases: Sequence[Phase], *, what: str) -> list[PhaseReport | Diverged]:
+    """Take several phases to their ends, a step each in turn: on a GPU their kernels run side by side.
+
+    What a phase computes does not depend on the others. One that diverges is left, and the others go on. All are of
+    one device and precision; the caller's global random state is put back at the end.
+
+    Parameters
+    ----------
+    what : names the bar of progress.
+    """
+    found: list[PhaseReport | Diverged | None] = [None] * len(phases)
+    for phase in phases:
+        phase.begin()
+    total, done = (sum(getattr(p, name) * p.images_per_step for p in phases) for name in ("n_steps", "first"))
     with (
-        isolated_randomness(seed),
-        float32_products(work.precision),
-        Progress(phase, n_steps * images_per_step, done=first * images_per_step, unit="images") as bar,
+        isolated_randomness(phases[0].seed),
+        float32_products(phases[0].work.precision),
+        Progress(what, total, done=done, unit="images") as bar,
     ):
-        for t in range(first, n_steps):
-            if seconds is not None and _agreed(fabric, spent + time.perf_counter() - began > seconds):
-                stopped, n_steps = "seconds", t
-                break
-            torch.manual_seed(seed_from(seed, phase, t))
-            scalars, shown = step(t), {}
-            if (t + 1) % look == 0 or t + 1 == n_steps:
-                shown = {"loss": float(scalars["loss"])}
-                if fault := bounds.fault(shown["loss"]):
-                    raise Diverged(f"{phase}: the loss is {fault} at step {t + 1} of {n_steps}; {_where(good, file)}")
-                if (t + 1) % log_every == 0 or t + 1 == n_steps:
-                    row = {k: float(v) for k, v in scalars.items()}
-                    history.append({"step": float(t + 1), **row})
-                    if writes:
-                        work.log(t + 1, **{f"{phase}/{k}": v for k, v in row.items()})
-                if writes and time.perf_counter() - saved >= work.checkpoint_seconds and t + 1 < n_steps:
-                    _keep(file, parts, t + 1, spent + time.perf_counter() - began, history)
-                    saved, good = time.perf_counter(), t + 1
-            bar.advance(images_per_step, **shown)
-            if after is not None:
-                after(t + 1)
-    spent += time.perf_counter() - began if first < n_steps else 0.0
-    if writes and (first < n_steps or not file.is_file()):
-        _keep(file, parts, n_steps, spent, history)
-    return PhaseReport(n_steps, spent, stopped, tuple(history))
+        alive, before = list(range(len(phases))), time.perf_counter()
+        while alive:
+            going = []
+            for k in alive:
+                try:
+                    if phases[k].advance(bar):
+                        going.append(k)
+                except Diverged as error:
+                    found[k] = error
+            now = time.perf_counter()
+            for k in going:
+                phases[k].spent += (now - before) / len(going)
+            alive, before = going, now
+    return [ended if ended is not None else phase.end() for ended, phase in zip(found, phases, strict=True)]
 
 
 EXPLODED = 1000.0
@@ -161,10 +256,3 @@ def _restore(
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     return int(state["step"]), float(state["seconds"]), list(state["history"])
-
-
-def _keep(file: Path, parts: Mapping[str, Any], step: int, seconds: float, history: list[dict[str, float]]) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}
-    buffer = io.BytesIO()
-    torch.save({"step": step, "seconds": seconds, "history": history, "parts": state}, buffer)
-    write_sealed(file, buffer.getbuffer())

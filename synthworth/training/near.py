@@ -25,6 +25,13 @@ def half_of_free(device: str) -> int:
     return free // 2
 
 
+def upload(tensor: Tensor, device: Any) -> Tensor:
+    """A small tensor of the host on the device, without waiting for what the device has to do before."""
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 class Resident:
     """Tensors of equal length, kept near the device (`hold`), from which rows are taken.
 

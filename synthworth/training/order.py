@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,27 @@ class BatchOrder:
             rows.append(self._permutation(epoch)[offset : offset + missing])
             position, missing = position + len(rows[-1]), missing - len(rows[-1])
         return torch.cat(rows)
+
+
+class Ahead:
+    """The rows of an order on a GPU, those of many steps copied there at a time: a step then waits for nothing.
+
+    Parameters
+    ----------
+    order : `order(step)` gives int64 (batch,), the same number for every step.
+    n_steps : steps there are.
+    """
+
+    STEPS = 1024
+
+    def __init__(self, order: Callable[[int], Tensor], *, n_steps: int, device: torch.device) -> None:
+        self.order, self.n_steps, self.device = order, n_steps, device
+        self._block, self._rows = -1, torch.empty(0, dtype=torch.int64)
+
+    def __call__(self, step: int) -> Tensor:  # int64 (batch,), on the device
+        """Rows of step `step`."""
+        block, offset = divmod(step, self.STEPS)
+        if block != self._block:
+            steps = range(block * self.STEPS, min((block + 1) * self.STEPS, self.n_steps))
+            self._block, self._rows = block, torch.stack([self.order(t) for t in steps]).to(self.device)
+        return self._rows[offset]
