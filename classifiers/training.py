@@ -12,6 +12,7 @@ from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_w
 from classifiers.logits import row_losses, to_probabilities
 from classifiers.selection import Best, evaluation_steps, macro_auroc
 from data.augment import find_augmentation
+from synthworth.devices import float32_products, isolated_randomness
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
 from synthworth.training.captured import Captured, Lane, Recorder, compile_step
@@ -151,21 +152,33 @@ class Training:
         course = self.course
         return Captured(self._learn, model=course.model, optimiser=course.optimiser, record=record)
 
+    def prepare(self) -> None:
+        """Take the memory that the training will need on a GPU, and record its step; nothing is drawn or learned."""
+        self.phase.begin()
+        if isinstance(self.learn, Captured) and self.phase.t < self.n_steps:
+            with self.lane(), isolated_randomness(0), float32_products(self.eye.precision):
+                self.learn.prepare(*self._batch(self.phase.t))
+
     def step(self, t: int) -> dict[str, Tensor]:
         """Step t, from 0; what `Phase` asks for."""
         with self.lane():
             return self._step(t)
 
-    def _step(self, t: int) -> dict[str, Tensor]:
-        config, course = self.config, self.course
+    def _batch(self, t: int) -> tuple[Tensor, Tensor]:
+        """Standardised images of step t and their targets, on the device."""
+        config = self.config
         images, targets = self.source(self.order(t))
         batch = self.augment(to_unit(images))
         if config.blend != "none":
             targets = soft_targets(targets, len(self.mix.classes))
             batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)
+        return self.eye.normalise(batch), targets
+
+    def _step(self, t: int) -> dict[str, Tensor]:
+        config, course = self.config, self.course
         rate = learning_rate(t, self.n_steps, peak=config.learning_rate, schedule=config.schedule)
         set_rate(course.optimiser, rate)
-        loss = self.learn(self.eye.normalise(batch), targets)["loss"]
+        loss = self.learn(*self._batch(t))["loss"]
         scalars = {"loss": loss, "learning_rate": torch.tensor(rate, dtype=torch.float64)}
         if t + 1 in self.looks:
             self._evaluate(t + 1)

@@ -1,4 +1,4 @@
-"""The classifiers of all arms, trained side by side in worker processes."""
+"""The classifiers of all arms: on a CPU side by side in worker processes, on a GPU side by side in this one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.stages.classifier import train_classifier
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.generator import draw_pool
 from benchmarks.stages.scores import read_scores
+from benchmarks.stages.side_by_side import can_take_turns, train_side_by_side
 from synthworth.errors import Diverged
 from synthworth.workers import map_tasks
 
@@ -48,15 +49,25 @@ def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, s
         for number, key in enumerate(arm.classify_keys)
         if not bench.store.has("classify", key, deep=True)
     ]
-    answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
-    wall = time.perf_counter() - began
-    seconds = sum(answer.seconds for answer in answers)
-    bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
-    diverged = {t.spec.run_id: a.diverged for t, a in zip(todo, answers, strict=True) if a.diverged}
+    if takes_turns(experiment, arms):
+        failed = train_side_by_side(experiment, [(task.spec, task.number) for task in todo])
+        bench.note("classify", time.perf_counter() - began, len(todo))
+    else:
+        answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
+        wall, seconds = time.perf_counter() - began, sum(answer.seconds for answer in answers)
+        bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
+        failed = {place: answer.diverged for place, answer in enumerate(answers) if answer.diverged}
+    diverged = {todo[place].spec.run_id: message for place, message in failed.items()}
     for arm in arms:
         if arm.spec.run_id not in diverged:
             arm.scores = [read_scores(bench.store.read("classify", key)) for key in arm.classify_keys]
     return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
+
+
+def takes_turns(experiment: Experiment, arms: Sequence[Arm]) -> bool:
+    """Whether the classifiers share one device in this process: on a GPU, unless worker processes were asked for."""
+    bench = experiment.bench
+    return bench.device.startswith("cuda") and bench.workers == 1 and all(can_take_turns(arm.spec) for arm in arms)
 
 
 def _train(task: TrainTask) -> TrainAnswer:

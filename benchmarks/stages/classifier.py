@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,30 @@ def describe_fit(report: FitReport) -> dict[str, Any]:
     }
 
 
-def train_classifier(experiment: Experiment, arm: Arm, number: int) -> Made:
-    """Train one classifier of an arm and keep its predictions on val and test."""
+Fit = Callable[..., FitReport]
+
+
+def fit_alone(model: Any, *given: Any, **named: Any) -> FitReport:
+    """The model's own `fit`."""
+    report: FitReport = model.fit(*given, **named)
+    return report
+
+
+def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit | None = None) -> Made:
+    """Train one classifier of an arm and keep its predictions on val and test.
+
+    Parameters
+    ----------
+    fit : trains the model that it is given first, with the arguments of its method `fit`; that method itself unless
+        something else is given.
+    """
     bench, spec, images = experiment.bench, arm.spec, experiment.images
     identity = spec.classify_identity(arm.demanded, number)
 
     def make(out: Path, scratch: Path) -> None:
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
         work = bench.work(scratch, spec, budget=spec.classifier_budget)
-        report = model.fit(arm.mixture, images.val, seed=identity["seed"], work=work)
+        report = (fit or fit_alone)(model, arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))
         write_json(out / "fit.json", describe_fit(report))

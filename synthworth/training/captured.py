@@ -24,7 +24,7 @@ class Lane:
     """
 
     def __init__(self, device: str) -> None:
-        self.stream = torch.cuda.Stream(device) if device.startswith("cuda") else None
+        self.stream: Any = torch.cuda.Stream(device) if device.startswith("cuda") else None  # type: ignore[no-untyped-call]
         if self.stream is not None:
             self.stream.wait_stream(torch.cuda.current_stream(device))  # for what was copied there before
 
@@ -68,15 +68,29 @@ class Captured:
         -------
         Scalars of this step, which the next call overwrites.
         """
+        replay = self.prepare(*inputs)
+        for held, given in zip(self.inputs, inputs, strict=True):
+            held.copy_(given)
+        replay()
+        return self.outputs
+
+    def prepare(self, *inputs: Tensor) -> Callable[[], None]:
+        """Record the step where that is not done yet: all the memory that it takes is taken then.
+
+        Parameters
+        ----------
+        inputs : of the shapes that every step has.
+
+        Returns
+        -------
+        What replays it.
+        """
         if self.replay is None:
             self.inputs = tuple(given.clone() for given in inputs)
             self._warm_up()
             self.optimiser.zero_grad(set_to_none=True)
             self.replay = self.record(self._run)
-        for held, given in zip(self.inputs, inputs, strict=True):
-            held.copy_(given)
-        self.replay()
-        return self.outputs
+        return self.replay
 
     def _run(self) -> None:
         self.outputs = self.body(*self.inputs)
@@ -105,5 +119,5 @@ def compile_step(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     import torch._inductor.config as inductor
 
-    options = {"deterministic": True} if hasattr(inductor, "deterministic") else {}
+    options: dict[str, Any] = {"deterministic": True} if hasattr(inductor, "deterministic") else {}
     return torch.compile(function, dynamic=False, options=options)

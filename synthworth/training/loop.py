@@ -84,9 +84,13 @@ class Phase:
         self.writes = fabric is None or fabric.global_rank == 0
         self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
         self.first = self.t = 0
+        self._begun = False
 
     def begin(self) -> None:
-        """Take back the phase's checkpoint where there is one."""
+        """Take back the phase's checkpoint where there is one; a second call does nothing."""
+        if self._begun:
+            return
+        self._begun = True
         self.first, self.spent, self.history = _restore(self.file, self.parts, self.work.device, n_steps=self.n_steps)
         self.t = self._good = self.first
         self._look = CHECK_EVERY[self.work.device.partition(":")[0]]

@@ -1,0 +1,147 @@
+"""Classifiers trained side by side on one device: as many as its memory holds, a step each in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.request.spec import RunSpec
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.classifier import fit_alone, train_classifier
+from benchmarks.stages.experiment import Experiment
+from benchmarks.stages.generator import draw_pool
+from classifiers.registry import classifiers
+from synthworth.errors import Diverged
+from synthworth.progress import Progress
+from synthworth.training.loop import PhaseReport, run_together
+from synthworth.work import FitReport
+
+MOST = 8
+"""Trainings that take turns."""
+MARGIN = 1.25
+"""How much more than the largest training of a group took must be free before another joins it."""
+
+Wanted = tuple[RunSpec, int]
+"""An arm, and the number of a classifier seed."""
+
+
+def can_take_turns(spec: RunSpec) -> bool:
+    """Whether the arm's classifier can be started and stepped by somebody else (its optional `start` and `end`)."""
+    cls = classifiers.get(spec.classifier)
+    return hasattr(cls, "start") and hasattr(cls, "end")
+
+
+def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted], *, most: int = MOST) -> dict[int, str]:
+    """Train classifiers in groups that share the device, and keep their predictions.
+
+    What a training computes does not depend on its group: its bits are the same alone.
+
+    Parameters
+    ----------
+    most : trainings in a group.
+
+    Returns
+    -------
+    dict
+        Message of each training that diverged, by its place in `trainings`.
+    """
+    diverged: dict[int, str] = {}
+    todo = list(range(len(trainings)))
+    with Progress("classifiers", len(todo)) as bar:
+        while todo:
+            group = Group(experiment, {place: trainings[place] for place in todo[:most]})
+            group.enter(0)
+            todo = [place for place in todo if place not in group.done]
+            diverged |= group.diverged
+            bar.advance(len(group.done))
+    return diverged
+
+
+class Group:
+    """Trainings of which each is started inside the making of the one before, so that all are begun when they step.
+
+    They are started in the order of their keys: two processes that want the same ones then never wait for each other.
+
+    Attributes
+    ----------
+    done : places of those that were trained, or found; all of them unless the device's memory ends first.
+    diverged : message of each that diverged, by its place.
+    """
+
+    def __init__(self, experiment: Experiment, trainings: dict[int, Wanted]) -> None:
+        self.experiment = experiment
+        arms = {spec.run_id: Arm(spec, experiment.images) for spec, _ in trainings.values()}
+        for arm in arms.values():
+            arm.pool = draw_pool(experiment, arm)
+        members = [(arms[spec.run_id], number, place) for place, (spec, number) in trainings.items()]
+        self.members = sorted(members, key=lambda member: member[0].classify_keys[member[1]])
+        self.done: set[int] = set()
+        self.diverged: dict[int, str] = {}
+        self._started: list[Any] = []
+        self._ended: list[PhaseReport | Diverged] = []
+        self._room = Room(experiment.bench.device)
+
+    def enter(self, k: int) -> None:
+        """Start member k and those after it; the last of them lets all step to their ends."""
+        if k == len(self.members) or not self._room.is_left():
+            if self._started:
+                self._ended = run_together([training.phase for training in self._started], what="classifier")
+            return
+        arm, number, place = self.members[k]
+        entered = False
+
+        def fit(model: Any, *given: Any, **named: Any) -> FitReport:
+            nonlocal entered
+            if entered:  # another process took this one over and then lost it: it is made again, by itself
+                return fit_alone(model, *given, **named)
+            entered = True
+            turn = len(self._started)
+            with self._room:
+                training = model.start(*given, **named)
+                training.prepare()
+            self._started.append(training)
+            self.enter(k + 1)
+            ended = self._ended[turn]
+            if isinstance(ended, Diverged):
+                raise ended
+            report: FitReport = model.end(training, ended)
+            return report
+
+        self.done.add(place)
+        try:
+            train_classifier(self.experiment, arm, number, fit=fit)
+        except Diverged as error:
+            self.diverged[place] = str(error)
+        if not entered:
+            self.enter(k + 1)
+
+
+class Room:
+    """Memory of a GPU, told by what the trainings so far took; elsewhere there is always room.
+
+    Use as a context manager around the start of a training.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.largest = self._before = 0
+
+    def _free(self) -> int:
+        """Bytes that are free, those that torch holds and does not use among them."""
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(self.device)
+        unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return free + unused
+
+    def is_left(self) -> bool:
+        """Whether one more training of the largest size fits."""
+        return not self.largest or self._free() > MARGIN * self.largest
+
+    def __enter__(self) -> None:
+        if self.device.startswith("cuda"):
+            self._before = self._free()
+
+    def __exit__(self, *error: object) -> None:
+        if self.device.startswith("cuda"):
+            self.largest = max(self.largest, self._before - self._free(), 1)
