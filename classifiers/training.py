@@ -145,6 +145,7 @@ class Training:
             work=work,
             seconds=work.budget.seconds,
             images_per_step=config.batch_size,
+            lane=self.lane,
         )
 
     def captured(self, record: Recorder) -> Captured:
@@ -159,11 +160,6 @@ class Training:
             with self.lane(), isolated_randomness(0), float32_products(self.eye.precision):
                 self.learn.prepare(*self._batch(self.phase.t))
 
-    def step(self, t: int) -> dict[str, Tensor]:
-        """Step t, from 0; what `Phase` asks for."""
-        with self.lane():
-            return self._step(t)
-
     def _batch(self, t: int) -> tuple[Tensor, Tensor]:
         """Standardised images of step t and their targets, on the device."""
         config = self.config
@@ -174,7 +170,8 @@ class Training:
             batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)
         return self.eye.normalise(batch), targets
 
-    def _step(self, t: int) -> dict[str, Tensor]:
+    def step(self, t: int) -> dict[str, Tensor]:
+        """Step t, from 0; what `Phase` asks for."""
         config, course = self.config, self.course
         rate = learning_rate(t, self.n_steps, peak=config.learning_rate, schedule=config.schedule)
         set_rate(course.optimiser, rate)

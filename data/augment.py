@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthworth.errors import unknown_name
 
@@ -88,7 +88,51 @@ class RandAugment:
         from torchvision.transforms.v2 import RandAugment as Transform
 
         transform = Transform(self.n_ops, self.magnitude)
-        return torch.stack([transform(image) for image in images])
+        if images.device.type == "cpu":
+            return torch.stack([transform(image) for image in images])
+        return self.in_groups(transform, images)
+
+    def in_groups(self, transform: Any, images: Tensor) -> Tensor:
+        """The same up to rounding, from the same draws: images that drew one operation are computed together.
+
+        On a GPU that takes a twentieth of the launches.
+
+        Parameters
+        ----------
+        transform : torchvision's RandAugment.
+        """
+        import torch
+
+        from synthworth.training.near import upload
+
+        height, width = images.shape[-2:]
+        drawn = [[self._draw(transform, height, width) for _ in range(self.n_ops)] for _ in images]
+        for operations in zip(*drawn, strict=True):
+            rows: dict[tuple[str, float], list[int]] = {}
+            for row, operation in enumerate(operations):
+                rows.setdefault(operation, []).append(row)
+            order = torch.tensor([row for same in rows.values() for row in same])
+            back = upload(order.argsort(), images.device)
+            parts = images[upload(order, images.device)].split([len(same) for same in rows.values()])
+            done = [
+                transform._apply_image_or_video_transform(
+                    part, name, magnitude, interpolation=transform.interpolation, fill=transform._fill
+                )
+                for part, (name, magnitude) in zip(parts, rows, strict=True)
+            ]
+            images = torch.cat(done)[back]
+        return images
+
+    def _draw(self, transform: Any, height: int, width: int) -> tuple[str, float]:
+        """Name and magnitude of an operation, drawn as torchvision draws them."""
+        import torch
+
+        name, (magnitudes_of, signed) = transform._get_random_item(transform._AUGMENTATION_SPACE)
+        magnitudes = magnitudes_of(transform.num_magnitude_bins, height, width)
+        if magnitudes is None:
+            return name, 0.0
+        magnitude = float(magnitudes[self.magnitude])
+        return name, -magnitude if signed and torch.rand(()) <= 0.5 else magnitude
 
 
 Augmentation = Jitter | RandAugment

@@ -49,6 +49,7 @@ CAPTIONS = {
     "classifiers.factory": "the built-in classifier: ResNets and DenseNets of timm",
     "classifiers.training": "a fixed number of steps on one mixture",
     "classifiers.balance": "remedies",
+    "classifiers.eye": "how images are seen",
     "classifiers.logits": "loss",
     "classifiers.selection": "checkpoint",
     "classifiers.config": "options",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthworth.errors import UserError
 
@@ -101,20 +101,25 @@ def repeatable(threads: int | None = None) -> Iterator[None]:
     Bits are repeatable on one machine with one number of threads; between machines only statistics are.
     """
     import torch
+    from torch.utils import deterministic as module
+
+    deterministic: Any = module  # its attribute is made by its class, which mypy does not see
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     strict, lenient = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    n_threads = torch.get_num_threads()
+    n_threads, fills = torch.get_num_threads(), deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    deterministic.fill_uninitialized_memory = False  # a pass over every new tensor, for what nobody reads
     if threads:
         torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(strict, warn_only=lenient)
+        deterministic.fill_uninitialized_memory = fills
         torch.set_num_threads(n_threads)
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.transforms.v2 import RandAugment as Transform
 
-from data.augment import AUGMENTATIONS, find_augmentation
+from data.augment import AUGMENTATIONS, RandAugment, find_augmentation
 from synthworth.errors import UserError
 
 
@@ -91,3 +92,18 @@ def test_exposure_moves_nothing():
     images[:, :, 3:6, 20:25] = 0.6
     out = augmented("exposure", images)
     assert torch.equal(out.flatten(1).argsort(stable=True), images.flatten(1).argsort(stable=True))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_randaugment_in_groups_draws_and_gives_what_torchvision_does_image_after_image(channels: int) -> None:
+    images = torch.rand(48, channels, 28, 28, generator=torch.Generator().manual_seed(0))
+    theirs, ours = Transform(2, 9), RandAugment()
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        expected = torch.stack([theirs(image) for image in images])
+        after = torch.rand(())
+        torch.manual_seed(5)
+        found = ours.in_groups(theirs, images)
+        assert torch.rand(()) == after
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert not torch.allclose(found, images, atol=1e-2)

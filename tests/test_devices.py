@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from torch.utils import deterministic
 
 from synthworth.devices import (
     autocast,
@@ -26,6 +27,7 @@ def asked() -> tuple[bool, bool, int, str]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
+        deterministic.fill_uninitialized_memory,
     )
 
 
@@ -33,6 +35,7 @@ def test_deterministic_kernels_are_asked_for_inside_the_block_alone() -> None:
     before = asked()
     with repeatable(threads=1):
         assert asked()[:3] == (True, True, 1)
+        assert not asked()[-1], "every new tensor is filled first"
     assert asked() == before
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generators.nets.labels import ConditionSpec, ConditionTokens, LabelVector
+from generators.nets.upsampling import make_repeatable
 from synthworth.errors import UserError
 
 
@@ -31,6 +32,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, unet: nn.Module, spec: ConditionSpec, *, patch: int = 1, absent: Tensor | None = None) -> None:
         super().__init__()
+        make_repeatable(unet)
         self.unet, self.patch = unet, patch
         self.condition: nn.Module
         if spec.kind == "label":

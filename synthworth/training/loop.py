@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -58,6 +59,7 @@ class Phase:
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
+    lane : gives the context that everything of this phase is done in: a stream of its own on a GPU.
 
     Attributes
     ----------
@@ -77,9 +79,11 @@ class Phase:
         images_per_step: int = 1,
         fabric: Any = None,
         after: Callable[[int], None] | None = None,
+        lane: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.name, self.step, self.n_steps, self.parts, self.seed, self.work = name, step, n_steps, parts, seed, work
-        self.seconds, self.images_per_step, self.fabric, self.after = seconds, images_per_step, fabric, after
+        self.seconds, self.images_per_step, self.fabric = seconds, images_per_step, fabric
+        self.after, self.lane = after, lane
         self.file = work.folder / f"{name}.ckpt"
         self.writes = fabric is None or fabric.global_rank == 0
         self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
@@ -91,7 +95,9 @@ class Phase:
         if self._begun:
             return
         self._begun = True
-        self.first, self.spent, self.history = _restore(self.file, self.parts, self.work.device, n_steps=self.n_steps)
+        with self.lane():
+            found = _restore(self.file, self.parts, self.work.device, n_steps=self.n_steps)
+        self.first, self.spent, self.history = found
         self.t = self._good = self.first
         self._look = CHECK_EVERY[self.work.device.partition(":")[0]]
         self._log_every = max(1, self.n_steps // 200)
@@ -113,11 +119,13 @@ class Phase:
             self.stopped, self.n_steps = "seconds", t
             return False
         torch.manual_seed(seed_from(self.seed, self.name, t))
-        scalars, shown = self.step(t), {}
-        self.t = t + 1
-        if self.t % self._look == 0 or self.t == self.n_steps:
-            shown = {"loss": float(scalars["loss"])}
-            self._watch(scalars, shown["loss"])
+        shown = {}
+        with self.lane():
+            scalars = self.step(t)
+            self.t = t + 1
+            if self.t % self._look == 0 or self.t == self.n_steps:
+                shown = {"loss": float(scalars["loss"])}
+                self._watch(scalars, shown["loss"])
         bar.advance(self.images_per_step, **shown)
         if self.after is not None:
             self.after(self.t)
@@ -149,7 +157,8 @@ class Phase:
     def end(self) -> PhaseReport:
         """Keep the end, and tell what was done."""
         if self.writes and (self.first < self.n_steps or not self.file.is_file()):
-            self._keep()
+            with self.lane():
+                self._keep()
         return PhaseReport(self.n_steps, self.spent, self.stopped, tuple(self.history))
 
 
