@@ -15,11 +15,12 @@ from data.augment import find_augmentation
 from synthworth.devices import float32_products, isolated_randomness
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
-from synthworth.training.captured import Captured, Lane, Recorder, compile_step
+from synthworth.training.captured import Captured, Lane, Recorder
+from synthworth.training.compiling import compile_options
 from synthworth.training.loop import Phase, PhaseReport
 from synthworth.training.near import Resident, half_of_free, hold
 from synthworth.training.networks import place
-from synthworth.training.order import Ahead, BatchOrder
+from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import Schedule, rate_at
 
 if TYPE_CHECKING:
@@ -126,16 +127,15 @@ class Training:
         self.source = Resident(mix.images, mix.labels, device=self.device, limit=limit)
         (self.val_images,) = hold(val.images, device=self.device, limit=half_of_free(self.device))
         order = make_order(mix, config, n_steps=self.n_steps, seed=seed_from(seed, "order"))
-        where = self.source.tensors[0].device
-        self.order = order if where.type == "cpu" else Ahead(order, n_steps=self.n_steps, device=where)
+        self.order = Near(order, device=self.source.tensors[0].device)
         self.weights = class_weights(mix.labels).to(self.device) if config.class_weights else None
         self.augment = find_augmentation(config.augment)
         self.looks = frozenset(evaluation_steps(self.n_steps, config.n_evaluations))
-        self.features = compile_step(model.forward_features) if work.compile else None  # type: ignore[arg-type]
+        self.features: Callable[[Tensor], Tensor] | None = None
         self.lane = Lane(self.device)
         self.learn: Callable[[Tensor, Tensor], Mapping[str, Tensor]] = self._learn
         if self.lane.stream is not None and work.capture and not config.dropout:
-            self.learn = self.captured(self.lane.record)
+            self.learn = self.captured(self.lane.record, compile=work.compile)
         self.phase = Phase(
             PHASE,
             self.step,
@@ -148,10 +148,26 @@ class Training:
             lane=self.lane,
         )
 
-    def captured(self, record: Recorder) -> Captured:
-        """The part of a step that can be recorded, recorded so."""
+    def captured(self, record: Recorder, *, compile: bool = False) -> Captured:
+        """The part of a step that can be recorded, recorded so.
+
+        Parameters
+        ----------
+        compile : whether what is recorded is compiled first. torch keeps few compilations of one function and then goes
+            on without; what is recorded needs none any more, so they are forgotten for the next training.
+        """
         course = self.course
-        return Captured(self._learn, model=course.model, optimiser=course.optimiser, record=record)
+        if compile:
+            whole: Any = course.model.forward_features
+            self.features = torch.compile(whole, dynamic=False, options=compile_options())
+
+        def record_compiled(run: Callable[[], None]) -> Callable[[], None]:
+            again = record(run)
+            if compile:
+                torch._dynamo.reset()
+            return again
+
+        return Captured(self._learn, model=course.model, optimiser=course.optimiser, record=record_compiled)
 
     def prepare(self) -> None:
         """Take the memory that the training will need on a GPU, and record its step; nothing is drawn or learned."""

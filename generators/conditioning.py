@@ -194,15 +194,17 @@ class Bank(Conditioner):
         self.spec = ConditionSpec(self.config.kind, self.spec.n_classes, self.spec.multilabel, n_tokens, width)
 
     def _keep_near(self) -> None:
+        import torch
+
         from synthworth.training.near import Resident
 
         self.source = Resident(self.bank, device=self.device)
+        self.in_bank = Resident(torch.from_numpy(self.rows), device=self.device)
 
     def of_training(self, rows: Tensor) -> Tensor:
         """Conditions of training images, float16 (n, T, W), on the device."""
-        import torch
-
-        return self.look_up(torch.from_numpy(self.rows)[rows.cpu()])
+        (found,) = self.in_bank(rows)
+        return self.look_up(found)
 
     def plan(self, labels: Tensor, *, seed: int) -> Tensor:
         """Rows of the bank: int64 (N,)."""

@@ -11,10 +11,10 @@ from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.conditioning import ConditionConfig, Conditioner, check_condition, make_conditioner
 from generators.noise import draw_chunks
-from generators.options import N_STEPS, AdamWConfig
+from generators.options import N_STEPS, AdamWConfig, SamplingPrecision
 from generators.saving import Shape
 from synthworth.errors import UserError
-from synthworth.keys import seed_from
+from synthworth.keys import SINCE_DEFAULT, seed_from
 from synthworth.work import Work
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class DDPMConfig(AdamWConfig):
     """What the denoiser is told of an image."""
     ema: float = 0.999
     """Decay of the average of the denoiser's weights that is exported and drawn with."""
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    """Steps between two looks of that average at the weights; each then counts for as many steps."""
     drop: float = 0.1
     """Share of training conditions that are hidden, so that guidance has a prediction without one."""
     guidance: float = 1.0
@@ -53,6 +55,12 @@ class DDPMConfig(AdamWConfig):
     2022)."""
     sampling_steps: int = 50
     """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
+    sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
+    """Arithmetic of the denoiser in drawing; bf16 is faster and moves images a little, so it names its own numbers."""
+
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each option that has one is in its range; for `require_ranges`."""
+        return super().ranges() | {"ema_every": (self.ema_every >= 1, "1 or more")}
 
 
 class DDPM(BaseGenerator):
@@ -120,7 +128,7 @@ class DDPM(BaseGenerator):
 
     def _learn(
         self, trainer: Trainer, build: Callable[[], nn.Module], clean: Callable[[Part], Tensor], labels: Tensor, *,
-        seed: int, n_steps: int, seconds: float | None,
+        seed: int, n_steps: int, seconds: float | None, strictly: bool = True,
     ) -> PhaseReport:  # fmt: skip
         """Train the denoiser that `build` makes, and set it.
 
@@ -128,6 +136,8 @@ class DDPM(BaseGenerator):
         ----------
         clean : x of a part, float32 (n, *noise_shape).
         labels : of all training images.
+        strictly : whether all that the denoiser computes has a deterministic form (`Trainer.learner`), as all has that
+            is in a UNet of ours.
         """
         from generators.diffusion import denoising_loss, make_noising
         from synthworth.devices import isolated_randomness
@@ -136,8 +146,9 @@ class DDPM(BaseGenerator):
         with isolated_randomness(seed_from(seed, "initial weights")):
             denoiser = build()
         learner = trainer.learner(
-            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema
-        )
+            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema,
+            ema_every=c.ema_every, strictly=strictly,
+        )  # fmt: skip
         noising = make_noising(**self.process)
 
         def loss(part: Part) -> Mapping[str, Tensor]:
@@ -161,17 +172,20 @@ class DDPM(BaseGenerator):
 
         return {"denoiser_parameters": count_parameters(self.denoiser), **self.conditioner.facts()}
 
-    def _sampler(self) -> Sampler:
+    def _sampler(self, *, doubled: bool = False) -> Sampler:
         from generators.diffusion import Sampler
 
         c = self.config
-        return Sampler(c.sampler, **self.process, n_steps=c.sampling_steps, guidance=c.guidance, clip=self.bound)
+        return Sampler(
+            c.sampler, **self.process, n_steps=c.sampling_steps, guidance=c.guidance, clip=self.bound,
+            doubled=doubled,
+        )  # fmt: skip
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Draw one image a label.
 
-        float32 throughout, so that a row does not depend on how many are drawn at a time by more than the last bit of
-        rounding.
+        float32 throughout, but for what `sampling_precision` makes bfloat16, so that a row does not depend on how many
+        are drawn at a time by more than the last bit of rounding.
 
         Returns
         -------
@@ -180,14 +194,16 @@ class DDPM(BaseGenerator):
         return self._draw(self.denoiser, labels, seed=seed)
 
     def _draw(self, net: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
+        from synthworth.devices import autocast, fused_attention
         from synthworth.training.networks import evaluating
 
-        draw, plan = self._sampler(), self.conditioner.plan(labels, seed=seed)
+        draw, plan = self._sampler(doubled=self.device != "cpu"), self.conditioner.plan(labels, seed=seed)
         images, chunk = self.shape.blank(len(labels)), self.config.sample_batch
-        with evaluating(net) as denoiser:
+        with evaluating(net) as denoiser, fused_attention(self.device):
             for rows, noise in draw_chunks(len(labels), self.noise_shape, seed=seed, chunk=chunk):
                 told = self.conditioner.look_up(plan[rows])
-                drawn = draw(denoiser, noise.to(self.device), told, seed=seed, rows=rows)
+                with autocast(self.device, self.config.sampling_precision):
+                    drawn = draw(denoiser, noise.to(self.device), told, seed=seed, rows=rows)
                 images[rows] = self._as_images(drawn, labels[rows])
         return images
 

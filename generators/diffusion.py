@@ -86,7 +86,9 @@ class Sampler:
     kind : `ddpm` (ancestral, Ho 2020, with the small variance of eq. 7), `ddim` (deterministic, Song 2021, eta = 0)
         or `dpmsolver++` (second-order multistep, Lu 2022).
     guidance : classifier-free guidance scale (Ho & Salimans 2022), e = e_absent + g (e_given - e_absent). 1 costs one
-        pass a step, any other two.
+        pass a step, any other two, or one over twice the rows.
+    doubled : whether those two are one pass over a batch of both. It saves half the launches on an accelerator; on a
+        CPU, where a UNet at 32 px took 1.05 to 1.15 times as long for it, two passes stay.
     clip : bound of the denoised image at every step, as pixels have one (1.0) and latents have not (None).
     betas : of a pretrained network, in the place of `schedule`. They may end in pure noise.
 
@@ -105,10 +107,12 @@ class Sampler:
         prediction: str,
         n_steps: int,
         guidance: float = 1.0,
+        doubled: bool = False,
         clip: float | None = None,
         betas: Sequence[float] | None = None,
     ) -> None:
         self.kind, self.prediction, self.guidance, self.clip = kind, prediction, guidance, clip
+        self.doubled = doubled
         process = _process(schedule, prediction, betas)
         if kind not in SPACED:
             raise UserError(f"no sampler named {kind!r}. Available: {', '.join(SPACED)}")
@@ -136,7 +140,6 @@ class Sampler:
             the row and the step alone.
         """
         x, n = noise, len(noise)
-        every = torch.ones(n, dtype=torch.bool, device=x.device)
         generators = [
             torch.Generator().manual_seed(seed_from(seed, "sampler", row))
             for row in range(*rows.indices(rows.stop))
@@ -145,10 +148,7 @@ class Sampler:
         self.scheduler.set_timesteps(timesteps=self.steps)
         for t, following in zip(self.steps, [*self.steps[1:], None], strict=True):
             steps = torch.full((n,), t, dtype=torch.int64, device=x.device)
-            predicted = net(x, steps, condition).float()
-            if self.guidance != 1.0:
-                without = net(x, steps, condition, every).float()
-                predicted = without + self.guidance * (predicted - without)
+            predicted = self._predicted(net, x, steps, condition)
             if self.clip is not None:
                 predicted = self._clipped(predicted, x, t)
             if self.kind == "ddim":
@@ -156,6 +156,18 @@ class Sampler:
             else:
                 x = self.scheduler.step(predicted, t, x, generator=generators or None).prev_sample
         return x
+
+    def _predicted(self, net: Callable[..., Tensor], x: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
+        """The prediction, float32 as `x` is shaped, with guidance."""
+        if self.guidance == 1.0:
+            return net(x, steps, condition).float()
+        absent = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        if self.doubled:
+            twice = [torch.cat([part, part]) for part in (x, steps, condition)]
+            given, without = net(*twice, torch.cat([~absent, absent])).float().chunk(2)
+        else:
+            given, without = net(x, steps, condition).float(), net(x, steps, condition, absent).float()
+        return without + self.guidance * (given - without)
 
     def _ddim(self, predicted: Tensor, x: Tensor, t: int, following: int | None) -> Tensor:
         """Song 2021, eq. 12 with eta = 0: x' = a' x0 + s' e where x = a x0 + s e; after the last step, a' = 1."""

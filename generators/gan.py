@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.noise import draw_chunks
-from generators.options import BatchConfig
+from generators.options import BatchConfig, SamplingPrecision
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
-from synthworth.keys import seed_from
+from synthworth.keys import SINCE_DEFAULT, seed_from
 from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
@@ -68,6 +68,10 @@ class GANConfig(BatchConfig):
     """Adam's first decay, in both networks."""
     ema: float | None = 0.995
     """Decay of the average of the generator's weights that is exported and drawn with; None exports the last ones."""
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    """Steps between two looks of that average at the weights; each then counts for as many steps."""
+    sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
+    """Arithmetic of the generator in drawing; bf16 is faster and moves images a little, so it names its own numbers."""
 
     def __post_init__(self) -> None:
         in_range = {
@@ -80,6 +84,7 @@ class GANConfig(BatchConfig):
             "critic_lr": (self.critic_lr > 0, "above 0"),
             "beta1": (0 <= self.beta1 < 1, "0 or more and below 1"),
             "ema": (self.ema is None or 0 <= self.ema < 1, "0 or more and below 1, or None"),
+            "ema_every": (self.ema_every >= 1, "1 or more"),
             "sample_batch": (self.sample_batch >= 1, "1 or more"),
             "augment": (len(set(self.augment)) == len(self.augment), "each at most once"),
         }
@@ -156,7 +161,7 @@ class GAN(BaseGenerator):
         with isolated_randomness(seed_from(seed, "initial weights")):
             painter, critic = self._build()
         common = {"n_steps": work.budget.steps, "optimiser": "adam", "betas": (c.beta1, 0.999), "schedule": "constant"}
-        paint = trainer.learner("painter", painter, lr=c.lr, ema=c.ema, **common)  # type: ignore[arg-type]
+        paint = trainer.learner("painter", painter, lr=c.lr, ema=c.ema, ema_every=c.ema_every, **common)  # type: ignore[arg-type]
         judge = trainer.learner("critic", critic, lr=c.critic_lr, **common)  # type: ignore[arg-type]
         statistics = seed_from(seed, "standing statistics")
         report = trainer.run(
@@ -242,20 +247,22 @@ class GAN(BaseGenerator):
         painter.eval()
 
     def _draw(self, painter: nn.Module, labels: Tensor, *, seed: int) -> Tensor:
+        from synthworth.devices import autocast
         from synthworth.training.networks import evaluating
 
         c, shape = self.config, self.shape
         images = shape.blank(len(labels))
-        with evaluating(painter):
+        with evaluating(painter), autocast(self.device, c.sampling_precision):
             for rows, noise in draw_chunks(len(labels), (c.noise,), seed=seed, chunk=c.sample_batch):
-                images[rows] = cut_signed(painter(noise.to(self.device), labels[rows].to(self.device)), shape.size)
+                drawn = painter(noise.to(self.device), labels[rows].to(self.device)).float()
+                images[rows] = cut_signed(drawn, shape.size)
         return images
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Draw one image a label.
 
-        float32 and running statistics, so that a row does not depend on how many are drawn at a time by more than the
-        last bit of rounding.
+        float32 (but for `sampling_precision`) and running statistics, so that a row does not depend on how many are
+        drawn at a time by more than the last bit of rounding.
 
         Returns
         -------

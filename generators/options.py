@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from synthworth.keys import NOT_IDENTITY
 
 N_STEPS = 1000
 """Steps of the forward process of diffusion, but for a pretrained network's."""
+
+SamplingPrecision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,9 @@ class PixelDDPM(DDPM):
             return pad_signed(images, self.noise_shape[-1])
 
         report = self._learn(
-            trainer, self._build_to_train, clean, train.labels, seed=seed, n_steps=budget.steps, seconds=budget.seconds
-        )
+            trainer, self._build_to_train, clean, train.labels, seed=seed, n_steps=budget.steps,
+            seconds=budget.seconds, strictly=not c.pretrained,
+        )  # fmt: skip
         return report_phases([report], [c.batch], facts=self._facts())
 
     def _build_to_train(self) -> Denoiser:

@@ -13,15 +13,16 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from generators.snapshots import Snapshots, first_of_each
-from synthworth.devices import autocast
+from synthworth.devices import autocast, strict
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
-from synthworth.training.average import make_average
+from synthworth.training.average import Average
+from synthworth.training.compiling import compile_options
 from synthworth.training.fabric import make_fabric
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.near import Resident
 from synthworth.training.networks import place
-from synthworth.training.order import BatchOrder
+from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
 from synthworth.training.reports import join_reports, report_of
 from synthworth.work import FitReport, Work
@@ -35,7 +36,7 @@ class Part:
 
     Parameters
     ----------
-    rows : int64 (n,), which training images.
+    rows : int64 (n,), which training images; on the device.
     seed : of all that is drawn while it is computed.
     """
 
@@ -63,10 +64,11 @@ class Learner:
         *,
         precision: str,
         clip: float | None,
-        ema: float | None,
+        average: Average | None,
+        strictly: bool,
     ) -> None:
         self.fabric, self.net, self.rate, self.precision, self.clip = fabric, net, rate, precision, clip
-        self.average = make_average(net, ema) if ema is not None else None
+        self.average, self.strictly = average, strictly
         self.raw_optimiser = optimiser
         self.wrapped, self.optimiser = fabric.setup(net, optimiser)
 
@@ -101,7 +103,10 @@ class Learner:
         sums: dict[str, Tensor] = {}
         for k, part in enumerate(parts):
             torch.manual_seed(part.seed)
-            with self.fabric.no_backward_sync(self.wrapped, enabled=k + 1 < len(parts)):
+            with (
+                self.fabric.no_backward_sync(self.wrapped, enabled=k + 1 < len(parts)),
+                strict(str(self.fabric.device), enabled=self.strictly),
+            ):
                 scalars = loss(part)
                 self.fabric.backward(scalars["loss"] / len(parts))
             for name, value in scalars.items():
@@ -111,7 +116,7 @@ class Learner:
         self.optimiser.step()
         self.rate.step()
         if self.average is not None:
-            self.average.update_parameters(self.net)
+            self.average.follow(self.net, self.rate.last_epoch)
         if self.fabric.world_size > 1:
             together = self.fabric.all_reduce(torch.stack(list(sums.values())), reduce_op="mean")
             sums = dict(zip(sums, together, strict=True))
@@ -159,6 +164,8 @@ class Trainer:
                 f"{work.devices} devices cannot share the {accumulate} parts of a step evenly; set --gen.accumulate to "
                 f"{work.devices}, or a multiple of it that divides the batch of {batch}"
             )
+        if work.compile:
+            torch._dynamo.reset()  # torch keeps few compilations of one function, and then goes on without
         self.work, self.seed, self.batch, self.accumulate = work, seed, batch, accumulate
         self.fabric = make_fabric(work)
         self.learners: dict[str, Learner] = {}
@@ -205,6 +212,8 @@ class Trainer:
         warmup: int = 0,
         clip: float | None = None,
         ema: float | None = None,
+        ema_every: int = 1,
+        strictly: bool = False,
     ) -> Learner:
         """Set a network up for training (only those of its parameters that want a gradient).
 
@@ -212,22 +221,27 @@ class Trainer:
         ----------
         schedule : constant, or half a cosine down to zero over `n_steps`; both rise linearly over `warmup` steps (at
             most a tenth of the training). The rate depends on the step's number alone.
-        ema : decay of the moving average of the weights; None for no average.
+        ema, ema_every : decay of the moving average of the weights, and the steps between two of its looks at them
+            (`Average`); None for no average.
+        strictly : whether all that the network computes has a deterministic form on CUDA, so that its attention may
+            take the fused kernels (`synthworth.devices.strict`).
         """
         place(net, str(self.device))
         if self.work.compile:
-            net.compile(options={"fallback_random": True})  # the same noise as without
+            net.compile(options=compile_options())
         make = {"adam": Adam, "adamw": AdamW}[optimiser]
         trained = [p for p in net.parameters() if p.requires_grad]
         algorithm = make(trained, lr=lr, betas=betas, weight_decay=weight_decay, fused=self.device.type != "mps")
         n_rise = max(1, min(warmup, n_steps // 10))
         rate = LambdaLR(algorithm, lambda t: rate_at(t, n_steps, schedule=schedule, n_rise=n_rise, overlap=True))
+        average = None if ema is None else Average(net, ema, every=ema_every, n_steps=n_steps)
         self.learners[name] = Learner(
-            self.fabric, net, algorithm, rate, precision=self.work.precision, clip=clip, ema=ema
-        )
+            self.fabric, net, algorithm, rate, precision=self.work.precision, clip=clip, average=average,
+            strictly=strictly,
+        )  # fmt: skip
         return self.learners[name]
 
-    def parts(self, order: BatchOrder, t: int) -> list[Part]:
+    def parts(self, order: Callable[[int], Tensor], t: int) -> list[Part]:
         """This process's share of step `t`."""
         cut = order(t).chunk(self.accumulate)
         mine = range(self.fabric.global_rank, self.accumulate, self.fabric.world_size)
@@ -244,7 +258,7 @@ class Trainer:
         after: Callable[[int], None] | None = None,
     ) -> PhaseReport:
         """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
-        order = BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order"))
+        order = Near(BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order")), device=self.device)
         return run_steps(
             phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
             work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,

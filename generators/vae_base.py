@@ -152,7 +152,9 @@ class VAEFamily(BaseGenerator):
         judge = self._perceptual(trainer)
         ensure_folder(work.folder)
         steps = work.budget.steps
-        learner = trainer.learner("net", net, lr=c.lr, n_steps=steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None)
+        learner = trainer.learner(
+            "net", net, lr=c.lr, n_steps=steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None, ema_every=c.ema_every
+        )
         loss = self._loss(train, trainer, learner, judge)
         report = trainer.run(
             self._phase(), lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=steps,
@@ -308,7 +310,7 @@ class VAEFamily(BaseGenerator):
             for start in range(0, len(latents), self.config.sample_batch):
                 rows = slice(start, start + self.config.sample_batch)
                 y = None if told is None else told[rows].to(self.device)
-                images[rows] = cut_signed(net.decode(latents[rows].to(self.device), y), shape.size)
+                images[rows] = cut_signed(self._decoded(net, latents[rows].to(self.device), y), shape.size)
         return images
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -327,8 +329,8 @@ class VAEFamily(BaseGenerator):
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Draw one image a label.
 
-        float32 throughout, so that a row does not depend on how many are drawn at a time by more than the last bit of
-        rounding.
+        float32 throughout, but for what `sampling_precision` makes bfloat16, so that a row does not depend on how many
+        are drawn at a time by more than the last bit of rounding.
 
         Returns
         -------
@@ -343,8 +345,15 @@ class VAEFamily(BaseGenerator):
             for rows, noise in draw_chunks(len(labels), (net.prior.n_noise,), seed=seed, chunk=c.sample_batch):
                 y = labels[rows].to(self.device)
                 latents = net.prior.draw(noise.to(self.device), y)
-                images[rows] = cut_signed(net.decode(latents, y), shape.size)
+                images[rows] = cut_signed(self._decoded(net, latents, y), shape.size)
         return images
+
+    def _decoded(self, net: VAENet, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """float32 (n, C, padded, padded) of latents on the device, in the precision that was asked for."""
+        from synthworth.devices import autocast
+
+        with autocast(self.device, self.config.sampling_precision):
+            return net.decode(latents, labels).float()
 
     def save(self, folder: Path) -> None:
         """Write the network with its prior, and what it was made with (sha256 of weights files, not their paths)."""

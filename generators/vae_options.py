@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from generators.options import AdamWConfig
+from generators.options import AdamWConfig, SamplingPrecision
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY
+from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
 from synthworth.training.options import checked_sha256, require_ranges
 
 
@@ -72,6 +72,10 @@ class FamilyConfig(AdamWConfig):
     """Of that file: filled in from it, checked against it where given, and in the key in its place."""
     ema: float = 0.0
     """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    """Steps between two looks of that average at the weights; each then counts for as many steps."""
+    sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
+    """Arithmetic of the decoder; bf16 is faster and moves images a little, so it names its own numbers."""
     kernel_width: float = 0.0
     """Structure-preserving draws of a spatial latent: standard deviation, in latent pixels, of the Gaussian kernel that
     the noise is smoothed with (its variance stays 1); 0 for white noise."""
@@ -88,6 +92,7 @@ class FamilyConfig(AdamWConfig):
             "beta": (self.beta >= 0, "0 or more"),
             "perceptual": (self.perceptual >= 0, "0 or more"),
             "ema": (0 <= self.ema < 1, "0 or more and below 1"),
+            "ema_every": (self.ema_every >= 1, "1 or more"),
             "kernel_width": (self.kernel_width >= 0, "0 or more"),
         }
         require_ranges(self, ranges | self.ranges())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from synthworth.errors import UserError
@@ -95,18 +95,25 @@ def isolated_randomness(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def repeatable(threads: int | None = None) -> Iterator[None]:
+def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[None]:
     """Ask torch for deterministic kernels inside the block; `threads` fixes the number of CPU threads.
 
-    Bits are repeatable on one machine with one number of threads; between machines only statistics are.
+    Bits are repeatable on one machine with one number of threads; between machines only statistics are. Where an
+    operation has no deterministic form, torch warns and goes on. The fused attentions of CUDA have one that they take
+    under `strict` alone: elsewhere on a GPU attention is spelled out in matrix products.
+
+    Parameters
+    ----------
+    device : where the block computes. On a CPU attention is left as it is.
     """
     import torch
+    from torch.nn.attention import SDPBackend
     from torch.utils import deterministic as module
 
     deterministic: Any = module  # its attribute is made by its class, which mypy does not see
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    strict, lenient = (
+    was_on, lenient = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
@@ -116,11 +123,65 @@ def repeatable(threads: int | None = None) -> Iterator[None]:
     if threads:
         torch.set_num_threads(threads)
     try:
-        yield
+        with _attention(device, SDPBackend.MATH):
+            yield
     finally:
-        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+        torch.use_deterministic_algorithms(was_on, warn_only=lenient)
         deterministic.fill_uninitialized_memory = fills
         torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def strict(device: str, *, enabled: bool = True) -> Iterator[None]:
+    """Fused attention on CUDA in its deterministic form, inside a block that is `repeatable` already.
+
+    Forward and backward pass belong inside. Only under `warn_only=False` do the backward passes of flash and
+    memory-efficient attention add up in a fixed order; whatever has no deterministic form at all raises there. Outside
+    of `repeatable`, and on another device, nothing changes.
+
+    Parameters
+    ----------
+    enabled : whether everything in the block is known to have a deterministic form.
+
+    Raises
+    ------
+    RuntimeError
+        In the block, from an operation that has none.
+    """
+    import torch
+
+    if not (enabled and device.startswith("cuda") and torch.are_deterministic_algorithms_enabled()):
+        yield
+        return
+    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with fused_attention(device):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=lenient)
+
+
+@contextmanager
+def fused_attention(device: str) -> Iterator[None]:
+    """Let attention on CUDA take its fused kernels inside a block that is `repeatable`: for forward passes alone.
+
+    Forward they always add up in a fixed order; backward under `strict` alone. cuDNN's kernel, which has no
+    deterministic backward pass at all, stays out.
+    """
+    from torch.nn.attention import SDPBackend
+
+    with _attention(device, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH):
+        yield
+
+
+@contextmanager
+def _attention(device: str, *kernels: Any) -> Iterator[None]:
+    """The kernels that attention on CUDA may take inside the block; elsewhere nothing changes."""
+    from torch.nn.attention import sdpa_kernel
+
+    with sdpa_kernel(list(kernels)) if device.startswith("cuda") else nullcontext():
+        yield
 
 
 def generator(seed: int, device: str = "cpu") -> torch.Generator:

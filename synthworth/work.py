@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from synthworth.errors import UserError
 
+Compile = Literal["auto", "yes", "no"]
 MAX_STEPS = 1_000_000_000
 
 
@@ -50,7 +51,8 @@ class Work:
         `needs_reserve`; None for every other.
     fitted : folder of another fitted generator, given only to a control that declares `needs_generator`.
     devices : processes (GPUs, or shares of a CPU) that this fit is shared by; this process is one of them.
-    compile : whether networks are compiled (`torch.compile`) before they are trained.
+    compile : whether networks are compiled (`torch.compile`) before they are trained; decided by
+        `synthworth.training.compiling` before the fit.
     capture : whether steps may be recorded and replayed on a GPU (CUDA graphs); the same bits either way.
     snapshot_epochs : passes over the images between two pictures of what the generator draws, each kept with the
         weights it was drawn with; 0 for none.

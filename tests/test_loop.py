@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.check.result import global_states
 from synthworth.errors import Diverged
 from synthworth.sealed import read_sealed, write_sealed
-from synthworth.training.average import make_average
+from synthworth.training.average import Average
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.order import BatchOrder
 from synthworth.work import Work
@@ -41,7 +41,7 @@ class Bench:
             self.net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
         self.adam = torch.optim.AdamW(self.net.parameters(), lr=0.01)
         self.rate = torch.optim.lr_scheduler.CosineAnnealingLR(self.adam, N)
-        self.average = make_average(self.net, 0.9)
+        self.average = Average(self.net, 0.9)
         self.order = BatchOrder(40, 16, seed=3)
         self.taken: list[int] = []
 
@@ -245,7 +245,7 @@ def test_batch_order_has_no_memory_and_follows_its_seed() -> None:
 
 def test_the_average_warms_up_and_then_decays_at_its_rate() -> None:
     net = nn.Linear(1, 1, bias=False)
-    average, expected = make_average(net, 0.5), 0.0
+    average, expected = Average(net, 0.5), 0.0
     for t in range(20):
         net.weight.data.fill_(float(t))
         average.update_parameters(net)
@@ -256,7 +256,7 @@ def test_the_average_warms_up_and_then_decays_at_its_rate() -> None:
 
 def test_the_average_follows_buffers_too() -> None:
     net = nn.BatchNorm1d(2)
-    average = make_average(net, 0.9)
+    average = Average(net, 0.9)
     net(torch.ones(4, 2) * 5)
     average.update_parameters(net)
     assert torch.equal(average.module.running_mean, net.running_mean)

@@ -140,7 +140,7 @@ def carry_out(request: Request) -> Outcome:
         logger.warning("%s", line)
     if not o.dry_run:
         if not all(found.values()):
-            with repeatable():
+            with repeatable(device=bench.device):
                 _run_arms(experiment, arms, records, request, outcome)
             found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]

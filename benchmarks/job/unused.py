@@ -20,7 +20,7 @@ def unused_options(bench: Bench, request: Request, specs: Sequence[RunSpec]) -> 
     o = request.options
     asked = {
         "--snapshot-epochs": "snapshot_epochs" in request.given and o.snapshot_epochs > 0,
-        "--compile": "compile" in request.given and o.compile,
+        "--compile": "compile" in request.given and o.compile == "yes",
         "--logger": "logger" in request.given and o.logger != "none",
     }
     lines = []

@@ -22,9 +22,10 @@ from data.registry import datasets
 from generators.registry import generators
 from synthworth.errors import UserError, unknown_name
 from synthworth.registry import config_of, load_plugin_file
-from synthworth.work import Budget
+from synthworth.work import Budget, Compile
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
+COMPILE = typing.get_args(Compile)
 PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
@@ -110,8 +111,9 @@ class Options:
     """Processes (GPUs, or shares of a CPU) that train a generator together; each computes its share of the parts
     that a step's batch is cut into: as many as devices, or as the generator's option accumulate says. The number of
     parts is part of a run's identity, the number of devices is not."""
-    compile: bool = False
-    """Compile the generator's networks (torch.compile): minutes at the start, faster steps on a GPU."""
+    compile: Compile = "auto"
+    """Compile the generator's networks (torch.compile): a minute or so at the start, faster steps on a GPU. auto does
+    so on CUDA where the fit is long enough to pay for it. Not part of a run's identity."""
     snapshot_epochs: float = 0.0
     """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
     logger: LoggerName = "none"
@@ -185,7 +187,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     UserError
         For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
     """
-    args = _with_preset(args)
+    args = _with_preset(_with_compile(args))
     first, _ = tyro.cli(
         Choice,
         args=[a for a in args if a not in ("-h", "--help")],
@@ -207,6 +209,12 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
     named = {str(name).replace("-", "_") for name in file}
     return Request(run.options, run.gen, run.data, run.clf, given=frozenset(flags | named))
+
+
+def _with_compile(args: Sequence[str]) -> Sequence[str]:
+    """The flags, with a `--compile` that stands alone read as `--compile yes`, as it was once spelled."""
+    alone = {k for k, a in enumerate(args) if a == "--compile" and args[k + 1 : k + 2] not in ([w] for w in COMPILE)}
+    return [f"{a}=yes" if k in alone else a for k, a in enumerate(args)]
 
 
 def _with_preset(args: Sequence[str]) -> Sequence[str]:
@@ -356,6 +364,8 @@ def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
         raise UserError(f"{where}: {name} is one value, not a mapping")
     if dataclasses.is_dataclass(value) or (value is None and type(None) in typing.get_args(hint)):
         return value
+    if isinstance(value, bool) and {"yes", "no"} <= set(typing.get_args(hint)):  # YAML's own reading of the two words
+        value = "yes" if value else "no"
     words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -12,7 +12,7 @@ from benchmarks.request.loggers import LoggerName
 from benchmarks.request.spec import RunSpec
 from data.images import ImageSet
 from synthworth.store import Made, Store
-from synthworth.work import Work
+from synthworth.work import Compile, Work
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Fitting:
     """How a generator is fitted, where that changes nothing of what it learns (up to rounding): no part of any key."""
 
     devices: int = 1
-    compile: bool = False
+    compile: Compile = "no"
     snapshot_epochs: float = 0.0
     logger: LoggerName = "none"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from benchmarks.stages.experiment import Experiment
 from classifiers.registry import classifiers
 from synthworth.artifacts import ensure_folder, write_array, write_json
 from synthworth.store import Made
+from synthworth.training.compiling import PAYS_STEPS_OF_MANY, decide
 from synthworth.work import FitReport
 
 
@@ -49,7 +51,11 @@ def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit 
 
     def make(out: Path, scratch: Path) -> None:
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
-        work = bench.work(scratch, spec, budget=spec.classifier_budget)
+        budget, asked = spec.classifier_budget, bench.fitting.compile
+        work = replace(
+            bench.work(scratch, spec, budget=budget), capture=asked != "no",
+            compile=bench.device.startswith("cuda") and decide(asked, device=bench.device, budget=budget, pays=PAYS_STEPS_OF_MANY),
+        )  # fmt: skip
         report = (fit or fit_alone)(model, arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))

@@ -69,14 +69,17 @@ def _fit(
 ) -> FitReport:
     """Fit in this process; the first of several saves."""
     bench, images = experiment.bench, experiment.images
+    from synthworth.training.compiling import decide as decide_compile
+
     cls, how = generators.get(spec.generator), bench.fitting
     reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
     name = f"{spec.generator}-{digest(spec.fit_identity())[:12]}"
     log = make_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
+    budget, trains = spec.fit or Work(scratch).budget, getattr(cls, "trains", True)
     work = dataclasses.replace(
-        bench.work(scratch, spec, budget=spec.fit or Work(scratch).budget, reserve=reserve),
-        log=log, fitted=fitted, devices=how.devices if getattr(cls, "trains", True) else 1, compile=how.compile,
-        snapshot_epochs=how.snapshot_epochs,
+        bench.work(scratch, spec, budget=budget, reserve=reserve),
+        log=log, fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
+        compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
     )  # fmt: skip
     model = cls(bench.configs.get(spec.generator))
     report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
@@ -89,7 +92,7 @@ def _fit_in_process(rank: int, experiment: Experiment, spec: RunSpec, out: Path,
     kind, _, _ = experiment.bench.device.partition(":")
     if kind == "cuda":
         experiment.bench.device = f"{kind}:{rank}"
-    with repeatable():
+    with repeatable(device=experiment.bench.device):
         return _fit(experiment, spec, out, scratch, rank=rank)
 
 

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from synthworth.training.loop import Tensors
 
-
-def make_average(model: nn.Module, decay: float) -> AveragedModel:
+class Average(AveragedModel):
     """Exponential moving average of weights (and buffers), with the warm-up min(decay, (1 + t) / (10 + t)).
 
-    The warm-up keeps a short training from averaging in its random start (Karras 2024 discuss the choice).
+    The warm-up keeps a short training from averaging in its random start (Karras 2024 discuss the choice). The average
+    follows every `every` steps, and at the last one, each time with the product of the decays of the steps that it
+    left out (decay ** every, after the warm-up): it means the same over as many steps, from fewer of their weights.
+
+    Its weight is a function of the step's number alone, a Python float, so that an accelerator is never waited for.
+
+    Parameters
+    ----------
+    decay : of one step, 0 to 1.
+    every : steps between two looks at the network.
+    n_steps : of the training; its last step is looked at whatever `every` is. None where that is not known.
     """
 
-    @torch.no_grad()
-    def lerp(averaged: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:
-        t = float(n_averaged)
-        weight = 1 - min(decay, (1 + t) / (10 + t))
-        if torch.is_floating_point(averaged[0]):
-            torch._foreach_lerp_(averaged, current, weight)
-        else:
-            for ours, theirs in zip(averaged, current, strict=True):
-                ours.copy_(theirs)
+    def __init__(self, model: nn.Module, decay: float, *, every: int = 1, n_steps: int | None = None) -> None:
+        super().__init__(model, use_buffers=True)
+        self.decay, self.every, self.n_steps = decay, every, n_steps
 
-    return AveragedModel(model, multi_avg_fn=lerp, use_buffers=True)
+    @torch.no_grad()
+    def follow(self, model: nn.Module, step: int) -> None:
+        """Look at the network after `step` steps, 1 or more, if it is time. The first look copies it."""
+        if step % self.every and step != self.n_steps:
+            return
+        before = (step - 1) // self.every * self.every
+        kept = math.prod(min(self.decay, (1 + t) / (10 + t)) for t in range(before, step)) if before else 0.0
+        ours, theirs = _held(self.module), _held(model)
+        moving = [k for k, tensor in enumerate(ours) if tensor.is_floating_point()] if before else []
+        if moving:
+            torch._foreach_lerp_([ours[k] for k in moving], [theirs[k] for k in moving], 1 - kept)
+        for k in set(range(len(ours))).difference(moving):
+            ours[k].copy_(theirs[k])
+        self.n_averaged += 1
+
+
+def _held(model: nn.Module) -> list[Tensor]:
+    """Parameters and buffers, detached."""
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]

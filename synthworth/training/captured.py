@@ -110,14 +110,3 @@ class Captured:
                         value.copy_(before[p][name])
                     else:
                         value.zero_()
-
-
-def compile_step(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of tensors of fixed shapes, compiled (`torch.compile`) at its first call.
-
-    What differs from run to run, kernels chosen by timing, is left out where this torch can leave it out.
-    """
-    import torch._inductor.config as inductor
-
-    options: dict[str, Any] = {"deterministic": True} if hasattr(inductor, "deterministic") else {}
-    return torch.compile(function, dynamic=False, options=options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,25 +38,28 @@ class BatchOrder:
         return torch.cat(rows)
 
 
-class Ahead:
-    """The rows of an order on a GPU, those of many steps copied there at a time: a step then waits for nothing.
+AHEAD = 256
+"""Steps whose rows go to an accelerator together: a copy for each step would make it wait for the step before."""
+
+
+class Near:
+    """The rows of an order on a device: the same numbers, copied there for `AHEAD` steps at a time.
 
     Parameters
     ----------
-    order : `order(step)` gives int64 (batch,), the same number for every step.
-    n_steps : steps there are.
+    order : `order(step)` gives int64 (batch,), as `BatchOrder` does; of one length for every step.
     """
 
-    STEPS = 1024
-
-    def __init__(self, order: Callable[[int], Tensor], *, n_steps: int, device: torch.device) -> None:
-        self.order, self.n_steps, self.device = order, n_steps, device
-        self._block, self._rows = -1, torch.empty(0, dtype=torch.int64)
+    def __init__(self, order: Callable[[int], Tensor], *, device: Any) -> None:
+        self.order, self.device = order, torch.device(device)
+        self._chunk, self._rows = -1, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, step: int) -> Tensor:  # int64 (batch,), on the device
         """Rows of step `step`."""
-        block, offset = divmod(step, self.STEPS)
-        if block != self._block:
-            steps = range(block * self.STEPS, min((block + 1) * self.STEPS, self.n_steps))
-            self._block, self._rows = block, torch.stack([self.order(t) for t in steps]).to(self.device)
-        return self._rows[offset]
+        if self.device.type == "cpu":
+            return self.order(step)
+        chunk, within = divmod(step, AHEAD)
+        if chunk != self._chunk:
+            rows = torch.stack([self.order(chunk * AHEAD + k) for k in range(AHEAD)])
+            self._chunk, self._rows = chunk, rows.to(self.device)
+        return self._rows[within]
