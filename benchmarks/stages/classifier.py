@@ -51,11 +51,9 @@ def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit 
 
     def make(out: Path, scratch: Path) -> None:
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
-        budget, asked = spec.classifier_budget, bench.fitting.compile
-        work = replace(
-            bench.work(scratch, spec, budget=budget), capture=asked != "no",
-            compile=bench.device.startswith("cuda") and decide(asked, device=bench.device, budget=budget, pays=PAYS_STEPS_OF_MANY),
-        )  # fmt: skip
+        budget, asked, device = spec.classifier_budget, bench.fitting.compile, bench.device
+        compiled = device.startswith("cuda") and decide(asked, device=device, budget=budget, pays=PAYS_STEPS_OF_MANY)
+        work = replace(bench.work(scratch, spec, budget=budget), compile=compiled, capture=asked != "no")
         report = (fit or fit_alone)(model, arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))
