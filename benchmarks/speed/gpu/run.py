@@ -1,0 +1,202 @@
+"""The parts of a GPU's report, in order, under one limit of time; the file is written after each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks.speed.row import Row
+from synthworth.artifacts import write_bytes
+
+COMPILED = ("resnet18", "densenet121", "pixel_ddpm")
+"""What is compiled ahead, each in a process of its own, while what needs no quiet is done: torch finds it again on the
+disk."""
+NO_TIME = "no time was left"
+TESTS = Path(__file__).resolve().parents[3] / "tests"
+MARK = "pytest.mark.gpu"
+
+
+@dataclass
+class Report:
+    """What was found so far.
+
+    Parameters
+    ----------
+    file : where it is kept as JSON.
+    deadline : `time.monotonic()` at which no further part begins.
+    """
+
+    file: Path
+    device: str
+    deadline: float
+    found: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    peak: float = 0.0
+    """Floating-point operations a second of matrix products in bf16."""
+    model: Any = None
+    """A trained `pixel_ddpm`, once there is one."""
+    _running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = field(default_factory=dict)
+
+    def part(self, name: str, do: Callable[[Report], Any], *, seconds: float = 0.0) -> None:
+        """Do a part, or say why not, and keep the file.
+
+        Parameters
+        ----------
+        seconds : that must be left for it to begin.
+        """
+        began = time.monotonic()
+        if began + seconds > self.deadline:
+            self.found[name] = {"left_out": NO_TIME}
+        else:
+            try:
+                self.found[name] = {"found": do(self), "seconds": time.monotonic() - began}
+            except Exception as error:  # told in the file: the parts after it are worth having all the same
+                self.found[name] = {"fault": f"{type(error).__name__}: {error}"[:1000]}
+        fault = self.found[name].get("fault", self.found[name].get("left_out", ""))
+        print(f"{name}: {time.monotonic() - began:.1f} s {fault}".rstrip(), file=sys.stderr, flush=True)
+        self.keep()
+
+    def keep(self) -> None:
+        """Write the file."""
+        told = {**self.found, "rows": [row.to_json() for row in self.rows]}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.file, (json.dumps(told, indent=1) + "\n").encode())
+
+    def add(self, rows: Sequence[Row]) -> list[str]:
+        """Keep rows; a line on each."""
+        self.rows += rows
+        return [f"{row.what}, {row.ours}: {row.ratio:.2f} times {row.peer}; {row.note}" for row in rows]
+
+    def begin(self, name: str, command: Sequence[str]) -> None:
+        """Begin a command beside whatever follows."""
+        said = tempfile.TemporaryFile()
+        self._running[name] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT), said
+
+    def ended(self, name: str) -> dict[str, Any]:
+        """Wait for such a command: its exit code, and the last lines that it said."""
+        process, said = self._running.pop(name)
+        try:
+            code: int | None = process.wait(max(1.0, self.deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = None
+        with said:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+        return {"code": code, "said": lines[-15:], **({"left_out": NO_TIME} if code is None else {})}
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process, said in self._running.values():
+            process.kill()
+            said.close()
+
+
+def report(file: Path, *, device: str, minutes: float) -> Report:
+    """Prove and measure what there is time for.
+
+    Parameters
+    ----------
+    file : the JSON, written after each part.
+    minutes : no part begins later.
+    """
+    made = Report(file, device, time.monotonic() + 60 * minutes)
+    try:
+        made.part("machine", machine)
+        made.part("begun together", begin, seconds=60)
+        for name in ("generators", "tests", *(f"compile {name}" for name in COMPILED)):
+            made.part(name, lambda r, name=name: r.ended(name))  # type: ignore[misc]
+        made.part("resnet18", trainings_of("resnet18", 100, 600), seconds=25)
+        made.part("pixel_ddpm", denoiser, seconds=30)
+        made.part("densenet121", trainings_of("densenet121", 30, 150), seconds=30)
+        made.part("sampler", sampler, seconds=15)
+        made.part("resnet18, eight", trainings_of("resnet18", 100, 600, (8,)), seconds=25)
+        made.part("densenet121, eight", trainings_of("densenet121", 30, 150, (8,)), seconds=40)
+        made.part("pixel_ddpm, not compiled", denoiser_plain, seconds=30)
+    finally:
+        made.close()
+    return made
+
+
+def machine(made: Report) -> dict[str, Any]:
+    """Card, versions, and the speed of matrix products."""
+    import platform
+
+    import torch
+    from synthworth.training.peak import matmul_peak
+
+    made.peak = matmul_peak(made.device, "bf16")
+    facts: dict[str, Any] = {
+        "python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count(),
+        "when": time.strftime("%Y-%m-%d"),
+        "peak_tflops": {p: matmul_peak(made.device, p) / 1e12 for p in ("fp32", "tf32", "bf16")},
+    }  # fmt: skip
+    if made.device.startswith("cuda"):
+        properties = torch.cuda.get_device_properties(made.device)
+        facts |= {
+            "card": properties.name, "memory_gib": properties.total_memory / 2**30, "cuda": torch.version.cuda,
+            "multiprocessors": properties.multi_processor_count,
+        }  # fmt: skip
+    return facts
+
+
+def begin(made: Report) -> list[str]:
+    """Begin what needs no quiet: every generator once, the tests for a GPU, and the compiling."""
+    made.begin("generators", [sys.executable, "-m", "benchmarks.speed.gpu.generators", made.device])
+    files = [str(file) for file in sorted(TESTS.glob("test_*.py")) if MARK in file.read_text(encoding="utf-8")]
+    beside = ["-n", "4"] if find_spec("xdist") else []
+    options = ["-q", "-p", "no:cacheprovider", "--durations=5", *beside, "-m", "gpu"]
+    missing = f"raise SystemExit('the tests are not at hand: there is no {TESTS}')"
+    run = ["-m", "pytest", *options, *files] if files else ["-c", missing]
+    made.begin("tests", [sys.executable, *run])
+    for name in COMPILED:
+        made.begin(f"compile {name}", [sys.executable, "-m", "benchmarks.speed.gpu.warm", name, made.device])
+    return ["generators", "tests", *COMPILED]
+
+
+def trainings_of(
+    arch: str, plain_steps: int, n_steps: int, many: tuple[int, ...] = (1, 6)
+) -> Callable[[Report], list[str]]:
+    """The part that times a classifier."""
+
+    def part(made: Report) -> list[str]:
+        from benchmarks.speed.gpu.trainings import training_rows
+
+        rows = training_rows(
+            arch, device=made.device, plain_steps=plain_steps, n_steps=n_steps, peak=made.peak, many=many
+        )
+        return made.add(rows)
+
+    return part
+
+
+def denoiser(made: Report) -> list[str]:
+    """`pixel_ddpm`, compiled."""
+    from benchmarks.speed.gpu.denoiser import denoiser_row
+
+    row, made.model = denoiser_row(device=made.device, n_steps=125, peer_steps=20, peak=made.peak, compile=True)
+    return made.add([row])
+
+
+def denoiser_plain(made: Report) -> list[str]:
+    """`pixel_ddpm`, not compiled."""
+    from benchmarks.speed.gpu.denoiser import denoiser_row
+
+    row, _ = denoiser_row(device=made.device, n_steps=75, peer_steps=20, peak=made.peak, compile=False)
+    return made.add([row])
+
+
+def sampler(made: Report) -> list[str]:
+    """Drawing with the model of an earlier part."""
+    from benchmarks.speed.gpu.denoiser import sampler_row
+
+    return made.add([sampler_row(made.model, device=made.device)])
