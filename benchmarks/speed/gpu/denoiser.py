@@ -82,8 +82,8 @@ def denoiser_row(
     images, theirs = steps * config.batch, config.batch / peer
     share = images * gflop * 1e9 / peak
     note = (
-        f"{images:,.0f} against {theirs:,.0f} images/s; {n_parameters:,} parameters in both; {gflop:.0f} GFLOP an image, "
-        f"{share:.1%} of the peak; first look at the loss after {ready:.0f} s"
+        f"{images:,.0f} against {theirs:,.0f} images/s; {n_parameters:,} parameters in both; {gflop:.0f} GFLOP an "
+        f"image, {share:.1%} of the peak; first look at the loss after {ready:.0f} s"
     )
     facts = {
         "images_per_second": images, "peer_images_per_second": theirs, "gflop_per_image": gflop,

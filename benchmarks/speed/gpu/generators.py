@@ -63,10 +63,8 @@ def main(device: str) -> int:
     """Try all, and say so."""
     found = smoke(device)
     for name, told in found.items():
-        right = told.get("same_when_read_again")
-        print(
-            f"{name}: {told.get('fault', 'right' if right else 'other images when read again')}, {told['seconds']:.1f} s"
-        )
+        right = "right" if told.get("same_when_read_again") else "other images when read again"
+        print(f"{name}: {told.get('fault', right)}, {told['seconds']:.1f} s")
     return 0 if all(told.get("same_when_read_again") for told in found.values()) else 1
 
 

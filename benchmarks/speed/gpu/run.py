@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from benchmarks.speed.row import Row
 from synthworth.artifacts import write_bytes
@@ -20,6 +20,8 @@ from synthworth.artifacts import write_bytes
 COMPILED = ("resnet18", "densenet121", "pixel_ddpm")
 """What is compiled ahead, each in a process of its own, while what needs no quiet is done: torch finds it again on the
 disk."""
+WAITING = 0.6
+"""Of the time, how much may be waited for them."""
 NO_TIME = "no time was left"
 TESTS = Path(__file__).resolve().parents[3] / "tests"
 MARK = "pytest.mark.gpu"
@@ -32,19 +34,23 @@ class Report:
     Parameters
     ----------
     file : where it is kept as JSON.
-    deadline : `time.monotonic()` at which no further part begins.
+    patience, deadline : `time.monotonic()` until which is waited for what runs beside the rest, and at which no further
+        part begins.
+    folder : what is begun beside the rest writes there.
     """
 
     file: Path
     device: str
+    patience: float
     deadline: float
+    folder: Path
     found: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     peak: float = 0.0
     """Floating-point operations a second of matrix products in bf16."""
     model: Any = None
     """A trained `pixel_ddpm`, once there is one."""
-    _running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = field(default_factory=dict)
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def part(self, name: str, do: Callable[[Report], Any], *, seconds: float = 0.0) -> None:
         """Do a part, or say why not, and keep the file.
@@ -78,27 +84,24 @@ class Report:
 
     def begin(self, name: str, command: Sequence[str]) -> None:
         """Begin a command beside whatever follows."""
-        said = tempfile.TemporaryFile()
-        self._running[name] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT), said
+        with (self.folder / name).open("wb") as said:
+            self._running[name] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
 
     def ended(self, name: str) -> dict[str, Any]:
         """Wait for such a command: its exit code, and the last lines that it said."""
-        process, said = self._running.pop(name)
+        process = self._running.pop(name)
         try:
-            code: int | None = process.wait(max(1.0, self.deadline - time.monotonic()))
+            code: int | None = process.wait(max(1.0, self.patience - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             code = None
-        with said:
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
+        lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return {"code": code, "said": lines[-15:], **({"left_out": NO_TIME} if code is None else {})}
 
     def close(self) -> None:
         """End what still runs."""
-        for process, said in self._running.values():
+        for process in self._running.values():
             process.kill()
-            said.close()
 
 
 def report(file: Path, *, device: str, minutes: float) -> Report:
@@ -109,22 +112,28 @@ def report(file: Path, *, device: str, minutes: float) -> Report:
     file : the JSON, written after each part.
     minutes : no part begins later.
     """
-    made = Report(file, device, time.monotonic() + 60 * minutes)
-    try:
-        made.part("machine", machine)
-        made.part("begun together", begin, seconds=60)
-        for name in ("generators", "tests", *(f"compile {name}" for name in COMPILED)):
-            made.part(name, lambda r, name=name: r.ended(name))  # type: ignore[misc]
-        made.part("resnet18", trainings_of("resnet18", 100, 600), seconds=25)
-        made.part("pixel_ddpm", denoiser, seconds=30)
-        made.part("densenet121", trainings_of("densenet121", 30, 150), seconds=30)
-        made.part("sampler", sampler, seconds=15)
-        made.part("resnet18, eight", trainings_of("resnet18", 100, 600, (8,)), seconds=25)
-        made.part("densenet121, eight", trainings_of("densenet121", 30, 150, (8,)), seconds=40)
-        made.part("pixel_ddpm, not compiled", denoiser_plain, seconds=30)
-    finally:
-        made.close()
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        began, length = time.monotonic(), 60 * minutes
+        made = Report(file, device, began + WAITING * length, began + length, Path(folder))
+        try:
+            _all(made)
+        finally:
+            made.close()
     return made
+
+
+def _all(made: Report) -> None:
+    made.part("machine", machine)
+    made.part("begun together", begin, seconds=60)
+    for name in ("generators", "tests", *(f"compile {name}" for name in COMPILED)):
+        made.part(name, lambda r, name=name: r.ended(name))  # type: ignore[misc]
+    made.part("resnet18", trainings_of("resnet18", 100, 600), seconds=25)
+    made.part("pixel_ddpm", denoiser, seconds=30)
+    made.part("densenet121", trainings_of("densenet121", 30, 150), seconds=30)
+    made.part("sampler", sampler, seconds=15)
+    made.part("resnet18, eight", trainings_of("resnet18", 100, 600, (8,)), seconds=25)
+    made.part("densenet121, eight", trainings_of("densenet121", 30, 150, (8,)), seconds=40)
+    made.part("pixel_ddpm, not compiled", denoiser_plain, seconds=30)
 
 
 def machine(made: Report) -> dict[str, Any]:
