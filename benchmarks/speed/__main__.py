@@ -9,17 +9,18 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from benchmarks.speed.films import cache_row, epoch_row, memory_row
-from benchmarks.speed.inception import inception
-from benchmarks.speed.neighbours import neighbours_memory_row, neighbours_row
-from benchmarks.speed.numbers import bootstrap_row, prdc_row
+from benchmarks.speed.growth import Growth
+from benchmarks.speed.peers import NoPeer
 from benchmarks.speed.row import Row
+from benchmarks.speed.rows import GROWTH, ROWS
+from benchmarks.speed.show import print_tables, report
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.progress import track
@@ -27,50 +28,89 @@ from synthworth.progress import track
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Time what this suite computes against a peer doing the same, each best of some repetitions, in one run."""
+    """Time what this suite computes against a peer doing the same, each best of some repetitions, in one run.
+
+    Rows named growth-... have no peer: they say by which power of n time and memory grow.
+    """
 
     only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Rows to measure; all of them unless some are named."""
+    """Rows to measure; all of the device's unless some are named."""
+    device: str = "cpu"
+    """Which rows there are: cpu or cuda."""
     repeat: int = 3
     """Repetitions; the fastest counts."""
+    sizes: tuple[int, ...] = ()
+    """Sizes n that the growth rows are measured at; each has its own unless some are given. 1000 10000 100000 for
+    films takes half an hour."""
     json: bool = False
     """Print JSON."""
+    json_file: Path | None = None
+    """File that takes the JSON as well, with the machine that it was measured on."""
 
 
-ROWS: dict[str, Callable[[int], Row]] = {
-    "inception-fp32": lambda repeat: inception(repeat, precision="fp32"),
-    "inception-bf16": lambda repeat: inception(repeat, precision="bf16"),
-    "prdc": prdc_row,
-    "neighbours": neighbours_row,
-    "neighbours-memory": neighbours_memory_row,
-    "bootstrap": bootstrap_row,
-    "cache": cache_row,
-    "epoch": epoch_row,
-    "memory": memory_row,
-}
+def check(o: SpeedOptions) -> tuple[str, ...]:
+    """The names of the rows to measure.
+
+    Raises
+    ------
+    UserError
+        For a device without rows, a row that is not there, and numbers that cannot be.
+    """
+    there = ROWS.get(o.device)
+    if there is None:
+        raise UserError(f"--device {o.device}: there are rows for {' and '.join(ROWS)}")
+    unknown = set(o.only) - set(there)
+    if unknown:
+        raise UserError(f"no row {sorted(unknown)} for {o.device}; there are {', '.join(there) or 'none yet'}")
+    if o.repeat < 1:
+        raise UserError(f"--repeat {o.repeat}: 1 or more")
+    if o.sizes and (min(o.sizes) < 2 or len(set(o.sizes)) < len(o.sizes)):
+        raise UserError(f"--sizes {' '.join(map(str, o.sizes))}: each 2 or more, and none twice")
+    if o.json_file is not None:
+        from synthworth.artifacts import check_writable
+
+        check_writable(o.json_file.absolute().parent)
+    return o.only or tuple(there)
+
+
+def measure(names: Sequence[str], o: SpeedOptions) -> tuple[dict[str, list[Row | Growth]], dict[str, str]]:
+    """What was measured, by row; and the rows that were left out for want of their peer, with the reason.
+
+    Raises
+    ------
+    NoPeer
+        When a row that was asked for by name has no peer here.
+    """
+    found: dict[str, list[Row | Growth]] = {}
+    missing: dict[str, str] = {}
+    for name in track(names, "speed"):
+        row = ROWS[o.device][name]
+        try:
+            made = row(o.sizes) if name in GROWTH else row(o.repeat)
+        except NoPeer as error:
+            if name in o.only:
+                raise
+            missing[name] = str(error)
+            continue
+        found[name] = list(made) if isinstance(made, Sequence) else [made]
+    return found, missing
 
 
 def main(args: Sequence[str]) -> int:
-    """Measure and print the table."""
+    """Measure; print the tables, or JSON."""
     options = tyro.cli(SpeedOptions, args=list(args), prog="python -m benchmarks.speed")
-    unknown = set(options.only) - set(ROWS)
-    if unknown:
-        raise UserError(f"no row {sorted(unknown)}; there are {', '.join(ROWS)}")
-    from benchmarks.report.tables import console, table
+    names = check(options)
+    found, missing = measure(names, options)
+    if options.json or options.json_file is not None:
+        made = report(found, missing=missing, device=options.device, repeat=options.repeat)
+        if options.json_file is not None:
+            from synthworth.artifacts import write_json
 
-    rows = [ROWS[name](options.repeat) for name in track(options.only or tuple(ROWS), "speed")]
-    if options.json:
-        print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=1))
-        return OK
-    out = console()
-    made = table("speed, fastest of some repetitions", ("what", "ours", "peer", "by ours", "by peer", "ratio"), left=3)
-    for row in rows:
-        values = (f"{value:.3g} {row.unit}" for value in (row.value, row.peer_value))
-        made.add_row(row.what, row.ours, row.peer, *values, f"{row.ratio:.2f}")
-    out.print(made)
-    for row in rows:
-        if row.note:
-            out.print(f"{row.what}: {row.note}", markup=False)
+            write_json(options.json_file, made)
+        if options.json:
+            print(json.dumps(made, indent=1))
+            return OK
+    print_tables(found, missing=missing)
     return OK
 
 

@@ -128,7 +128,7 @@ def _fit_start(folder: Path, n: int) -> Work:
     from synthworth.work import Work as Bench
 
     def fit(train: ImageSet, name: str) -> None:
-        work = Bench(folder / name, budget=Budget(steps=1))
+        work = Bench(ensure_folder(folder / name), budget=Budget(steps=1))
         PixelDDPM(PixelDDPM.tiny_config()).fit(train, seed=SEED, work=work)
 
     train = _train(folder)

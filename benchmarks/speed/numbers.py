@@ -6,18 +6,15 @@ import time
 
 import numpy as np
 
+from benchmarks.speed.peers import find_peer
 from benchmarks.speed.row import SEED, Row, best
-from synthworth.errors import UserError
 
 
 def prdc_row(repeat: int) -> Row:
     """Precision, recall, density and coverage of 10,000 against 10,000 features against the package `prdc`."""
     from benchmarks.metrics.manifold import prdc
 
-    try:
-        from prdc import compute_prdc
-    except ImportError as error:
-        raise UserError("the row prdc needs its peer: pip install prdc") from error
+    compute_prdc = find_peer("prdc", row="prdc").compute_prdc
     rng = np.random.default_rng(SEED)
     real, fake = (rng.normal(size=(10_000, 512)).astype(np.float32) for _ in range(2))
     seconds = best(lambda: prdc(real=real, fake=fake), 1)
