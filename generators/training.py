@@ -18,6 +18,7 @@ from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.training.average import make_average
 from synthworth.training.fabric import make_fabric
+from synthworth.training.flops import count_aside
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.near import Resident
 from synthworth.training.networks import place
@@ -245,9 +246,14 @@ class Trainer:
     ) -> PhaseReport:
         """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
         order = BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order"))
+
+        def flops() -> int:
+            return count_aside(lambda: step(self.parts(order, 0)), self.learners, seed=self.seed)
+
         return run_steps(
             phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
             work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
+            flops=flops if self.work.compile else None,
         )  # fmt: skip
 
 

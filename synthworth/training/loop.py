@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synthworth.cost import Cost
 from synthworth.devices import float32_products, isolated_randomness
 from synthworth.errors import Diverged
 from synthworth.keys import seed_from
 from synthworth.progress import Progress
 from synthworth.sealed import read_sealed, set_aside, write_sealed
+from synthworth.training.meter import Meter
 from synthworth.work import Work
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
+METER = "cost of the steps"
+"""Name of the part of a checkpoint that keeps it; checkpoints of before have none."""
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 """Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
 
@@ -31,13 +35,15 @@ CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 class PhaseReport:
     """What one phase of training did.
 
-    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), and the loss curve.
+    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), the loss curve, and what the
+    steps cost.
     """
 
     steps: int
     seconds: float
     stopped: str
     history: tuple[Mapping[str, float], ...]
+    cost: Cost = field(default_factory=Cost)
 
 
 def run_steps(
@@ -52,6 +58,7 @@ def run_steps(
     images_per_step: int = 1,
     fabric: Any = None,
     after: Callable[[int], None] | None = None,
+    flops: Callable[[], int] | None = None,
 ) -> PhaseReport:
     """Call `step(t)` for t = 0 .. n_steps - 1, resuming from the phase's checkpoint where there is one.
 
@@ -67,13 +74,16 @@ def run_steps(
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
+    flops : gives the floating-point operations of a step of this process where the first step cannot be counted while
+        it runs, as those of compiled networks and captured graphs cannot (see `synthworth.training.flops`).
 
     Raises
     ------
     Diverged
         When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
     """
-    file = work.folder / f"{phase}.ckpt"
+    file, meter = work.folder / f"{phase}.ckpt", Meter(step, work=work, flops=flops)
+    parts = {**parts, METER: meter}
     first, spent, history = _restore(file, parts, work.device, n_steps=n_steps)
     look, log_every = CHECK_EVERY[work.device.partition(":")[0]], max(1, n_steps // 200)
     began = saved = time.perf_counter()
@@ -89,7 +99,7 @@ def run_steps(
                 stopped, n_steps = "seconds", t
                 break
             torch.manual_seed(seed_from(seed, phase, t))
-            scalars, shown = step(t), {}
+            scalars, shown = meter(t), {}
             if (t + 1) % look == 0 or t + 1 == n_steps:
                 shown = {"loss": float(scalars["loss"])}
                 if fault := bounds.fault(shown["loss"]):
@@ -108,7 +118,7 @@ def run_steps(
     spent += time.perf_counter() - began if first < n_steps else 0.0
     if writes and (first < n_steps or not file.is_file()):
         _keep(file, parts, n_steps, spent, history)
-    return PhaseReport(n_steps, spent, stopped, tuple(history))
+    return PhaseReport(n_steps, spent, stopped, tuple(history), meter.cost(n_steps))
 
 
 EXPLODED = 1000.0
@@ -159,7 +169,7 @@ def _restore(
         set_aside(file, f"it was written after step {state['step']}, and there are {n_steps}")
         return 0, 0.0, []
     for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
+        part.load_state_dict(state["parts"].get(name, {}) if name == METER else state["parts"][name])
     return int(state["step"]), float(state["seconds"]), list(state["history"])
 
 

@@ -1,0 +1,73 @@
+"""How fast a device multiplies matrices, as a measure for how well a training uses it."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import torch
+
+from synthworth.devices import float32_products
+
+SIDES = {"cpu": 4096, "cuda": 8192, "mps": 4096}
+"""Largest side of the square matrices."""
+LONG_ENOUGH = {"cpu": 0.01, "cuda": 0.002, "mps": 0.01}
+"""Seconds of one product above which larger matrices are not tried."""
+SECONDS = 0.05
+"""Of measuring at the last size."""
+
+
+def matmul_peak(device: str, precision: str) -> float:
+    """Floating-point operations a second of the fastest of some products of two square matrices.
+
+    Measured once a process for a device, a precision and a number of threads; about 0.1 seconds. Matrices grow until
+    one product takes long enough to be timed. The numbers in them are drawn from a generator of their own: products of
+    zeros run faster on some GPUs.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda", "cuda:1", ...
+    precision : "fp32", "tf32" or "bf16", as a fit has it.
+    """
+    return _measure(device, precision, torch.get_num_threads())
+
+
+@cache
+def _measure(device: str, precision: str, threads: int) -> float:
+    kind = device.partition(":")[0]
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    with float32_products(precision), torch.inference_mode():
+        side, best = 256, 0.0
+        while True:
+            a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
+            out = a @ b  # a first product chooses its kernel
+            seconds = min(_once(a, b, out, kind) for _ in range(2))
+            best = max(best, 2 * side**3 / seconds)
+            if side >= SIDES[kind] or seconds >= LONG_ENOUGH[kind]:
+                break
+            side *= 2
+        end = time.perf_counter() + SECONDS
+        while time.perf_counter() < end:
+            best = max(best, 2 * side**3 / _once(a, b, out, kind))
+    return best
+
+
+def _matrix(side: int, seed: int, dtype: torch.dtype, device: str) -> torch.Tensor:
+    drawn = torch.rand(side, side, generator=torch.Generator().manual_seed(seed)) - 0.5
+    return drawn.to(device, dtype)
+
+
+def _once(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, kind: str) -> float:
+    """Seconds of one product, the device waited for before and after."""
+    _wait(kind)
+    began = time.perf_counter()
+    torch.mm(a, b, out=out)
+    _wait(kind)
+    return time.perf_counter() - began
+
+
+def _wait(kind: str) -> None:
+    if kind == "cuda":
+        torch.cuda.synchronize()
+    elif kind == "mps":
+        torch.mps.synchronize()
