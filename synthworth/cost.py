@@ -31,6 +31,38 @@ class Cost:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """Steps of one kind that a fit takes.
+
+    Parameters
+    ----------
+    kind : of the network, as tables of measured speeds name it: `unet`, `autoencoder`, `gan`, `resnet`, `densenet`.
+    steps : optimiser steps.
+    batch : images of a step.
+    flops : floating-point operations an image, forward and backward.
+    """
+
+    kind: str
+    steps: int
+    batch: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What a plugin's networks compute, known from its options and the shape of the images before any is made.
+
+    Parameters
+    ----------
+    phases : of its fit.
+    use : floating-point operations of drawing one image, or of predicting one.
+    """
+
+    phases: tuple[Phase, ...]
+    use: float
+
+
 def join_costs(costs: Sequence[Cost]) -> Cost:
     """The cost of fits that followed each other on the same devices: sums, unknown where one of them is."""
     if not costs:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from synthworth.devices import isolated_randomness
@@ -81,6 +83,16 @@ def count_flops(step: Callable[[], Any]) -> int:
     if isinstance(found, str):
         raise Unavailable(found)
     return found
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks made in this block, and what they compute, have shapes and no numbers: nothing is held or multiplied.
+
+    The networks' operations can be counted all the same. Global random state is left alone.
+    """
+    with isolated_randomness(0), FakeTensorMode():
+        yield
 
 
 def count_aside(step: Callable[[], Any], parts: Mapping[str, Any], *, seed: int) -> int:
