@@ -11,6 +11,8 @@ from synthworth.devices import float32_products
 
 SIDES = {"cpu": 4096, "cuda": 8192, "mps": 4096}
 """Largest side of the square matrices."""
+NOW_SIDES = {"cpu": 512, "cuda": 8192, "mps": 2048}
+"""Side of the matrices where speed is measured as it is now; on a CPU a few milliseconds each."""
 LONG_ENOUGH = {"cpu": 0.01, "cuda": 0.002, "mps": 0.01}
 """Seconds of one product above which larger matrices are not tried."""
 SECONDS = 0.05
@@ -30,6 +32,34 @@ def matmul_peak(device: str, precision: str) -> float:
     precision : "fp32", "tf32" or "bf16", as a fit has it.
     """
     return _measure(device, precision, torch.get_num_threads())
+
+
+def matmul_now(device: str, precision: str, *, threads: int, seconds: float = 0.15) -> float:
+    """Floating-point operations a second that products of two matrices come to now, with whatever else runs: their mean.
+
+    For an estimate of what is to come; `matmul_peak` is the device's own.
+
+    Parameters
+    ----------
+    device, precision : as in `matmul_peak`.
+    threads : of a CPU.
+    seconds : of measuring.
+    """
+    kind, before = device.partition(":")[0], torch.get_num_threads()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    side, done = NOW_SIDES[kind], 0
+    torch.set_num_threads(threads)
+    try:
+        with float32_products(precision), torch.inference_mode():
+            a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
+            out = a @ b
+            began = time.perf_counter()
+            while (spent := time.perf_counter() - began) < seconds or not done:
+                _once(a, b, out, kind)
+                done += 1
+    finally:
+        torch.set_num_threads(before)
+    return 2 * side**3 * done / spent
 
 
 @cache

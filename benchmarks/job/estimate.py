@@ -1,0 +1,274 @@
+"""How long a request will take, stage by stage, before anything is made: from FLOPs, the device, and what was made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from benchmarks.job.made_before import MadeBefore
+from benchmarks.job.speeds import (
+    EXTRACTED, PREPARED, SHARD_SECONDS, START_SECONDS, judged, training_seconds, use_seconds,
+)  # fmt: skip
+from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.report.plan import Expected
+from benchmarks.request.options import Request
+from benchmarks.request.spec import RunSpec, n_shards
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.bench import Bench
+from classifiers.registry import classifiers
+from generators.registry import generators
+from synthworth.cost import Operations
+from synthworth.keys import digest
+
+UNKNOWN = "not known: {} was not made here before, and what it computes or how fast that runs is not known"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The images of a dataset: their number by split, and their shape. None for what is known once they are decoded."""
+
+    n: dict[str, int] | None
+    channels: int | None
+    size: int | None
+    n_classes: int
+    multilabel: bool
+
+    @classmethod
+    def of(cls, dataset: Any, index: dict[str, Any] | None) -> Sizes:
+        """From the index of a prepared folder, else as far as the options foretell."""
+        if index is not None:
+            n = {split: int(said["n"]) for split, said in index["splits"].items()}
+            return cls(n, index["channels"], index["size"], len(index["classes"]), bool(index["multilabel"]))
+        channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+        counts = {split: getattr(dataset.config, f"n_{split}", None) for split in ("train", "val", "test")}
+        n = {split: count for split, count in counts.items() if count is not None}
+        classes = getattr(dataset, "classes", ("", ""))
+        return cls(n if len(n) == 3 else None, channels, size, len(classes), bool(getattr(dataset, "multilabel", False)))
+
+
+@dataclass
+class Todo:
+    """What of a request is to be made."""
+
+    films: bool = False
+    fits: list[RunSpec] = field(default_factory=list)
+    draws: list[tuple[RunSpec, int]] = field(default_factory=list)
+    """Of an arm, and how many images."""
+    trainings: list[RunSpec] = field(default_factory=list)
+    """One for each classifier."""
+    judged: list[RunSpec] = field(default_factory=list)
+
+    @classmethod
+    def of_arms(cls, bench: Bench, arms: Iterable[Arm], *, finished: frozenset[str]) -> Todo:
+        """Of a prepared dataset: what is not in the store. `finished`: run ids with a record."""
+        todo, seen = cls(), set[str]()
+
+        def lacks(kind: str, key: str) -> bool:
+            fresh = key not in seen and not bench.store.has(kind, key)
+            seen.add(key)
+            return fresh
+
+        for arm in arms:
+            if arm.spec.run_id in finished:
+                continue
+            todo.judged.append(arm.spec)
+            todo.trainings += [arm.spec for key in arm.classify_keys if lacks("classify", key)]
+            if arm.draws:
+                todo.fits += [arm.spec] if lacks("fit", arm.fit_key) else []
+                missing = sum(lacks("pool", key) for key in arm.shard_keys)
+                todo.draws += [(arm.spec, missing * arm.spec.shard)] if missing else []
+        return todo
+
+    @classmethod
+    def of_specs(cls, specs: Iterable[RunSpec], sizes: Sizes) -> Todo:
+        """Of a dataset that is not prepared: everything; images are drawn for all classes alike."""
+        todo, seen = cls(films=True), set[str]()
+        for spec in specs:
+            todo.judged.append(spec)
+            todo.trainings += [spec] * spec.seeds
+            if spec.is_real_only:
+                continue
+            if (key := digest(spec.fit_identity())) not in seen:
+                todo.fits.append(spec)
+                seen.add(key)
+            if sizes.n is not None:
+                streams = 1 if sizes.multilabel else sizes.n_classes
+                each = n_shards(round(spec.ratio * sizes.n["train"] * spec.real_fraction / streams), spec.shard)
+                todo.draws.append((spec, streams * each * spec.shard))
+        return todo
+
+
+Part = tuple[float | None, str]
+"""Seconds, or None, and where they are from (or why they are not known)."""
+
+
+class Estimate:
+    """Seconds of each stage of what is to be made."""
+
+    def __init__(self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any) -> None:
+        self.bench, self.request, self.sizes, self.todo, self.dataset = bench, request, sizes, todo, dataset
+        self.before = MadeBefore(bench)
+        self.classifier = cache(self._classifier)
+        self.operations, self.now = cache(self._operations), cache(self._now)
+
+    def lines(self) -> list[Expected]:
+        """One a stage, in the order in which they are made."""
+        return [
+            self._prepare(), self._fit(), self._draw(), self._classify(), self._features(), self._judge(),
+        ]  # fmt: skip
+
+    # -- stages -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> Expected:
+        if not self.todo.films:
+            return Expected("data", 0.0, "is there")
+        name, n = self.request.options.dataset, self.sizes.n and sum(self.sizes.n.values())
+        if n and (rate := self.before.prepare(name, self.dataset.config)):
+            return Expected("data", rate(n), "as made before")
+        if n and self.sizes.size and name in PREPARED:
+            return Expected("data", n * (PREPARED[name](self.sizes.size)), "measured case")
+        return Expected("data", None, UNKNOWN.format(f"dataset {name}"))
+
+    def _fit(self) -> Expected:
+        return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])
+
+    def _fit_of(self, spec: RunSpec) -> Part:
+        if not getattr(generators.get(spec.generator), "trains", True) or spec.fit is None:
+            return SHARD_SECONDS, "measured case"
+        if rate := self.before.fit(spec):
+            return rate(spec.fit.steps), "as made before"
+        known = self.operations(spec.generator, spec.fit.steps)
+        return self._training(known, spec, workers=1) if known else (None, UNKNOWN.format(spec.generator))
+
+    def _draw(self) -> Expected:
+        if self.sizes.n is None and any(not spec.is_real_only for spec in self.todo.judged):
+            return Expected("pool", None, "not known before the images are counted")
+        return _total("pool", [self._draw_of(spec, n) for spec, n in self.todo.draws])
+
+    def _draw_of(self, spec: RunSpec, n: int) -> Part:
+        if getattr(generators.get(spec.generator), "is_control", False):
+            return SHARD_SECONDS * n_shards(n, spec.shard), "measured case"
+        if rate := self.before.draw(spec):
+            return rate(n), "as made before"
+        known = self.operations(spec.generator, spec.fit.steps if spec.fit else 1)
+        seconds = known and self._use(known, n, "fp32", workers=1)
+        return (seconds, "operations") if seconds is not None else (None, UNKNOWN.format(f"drawing by {spec.generator}"))
+
+    def _classify(self) -> Expected:
+        trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
+        of_arm = {spec.run_id: spec for spec in trainings}
+        each = {run_id: self._classify_of(spec, workers) for run_id, spec in of_arm.items()}
+        parts = [each[spec.run_id] for spec in trainings]
+        found = _total("classify", [(None if part is None else part / workers, why) for part, why in parts])
+        if found.seconds is None or not trainings:
+            return found
+        start = START_SECONDS if workers > 1 else 0.0
+        uneven = -(-len(trainings) // workers) * workers / len(trainings)  # in the last round some are idle
+        return Expected(found.stage, start + found.seconds * uneven, found.source)
+
+    def _classify_of(self, spec: RunSpec, workers: int) -> Part:
+        if rate := self.before.classify(spec):
+            return rate(spec.classifier_budget.steps), "as made before"
+        name, o = spec.classifier, self.request.options
+        known = self.classifier(name, spec.train.steps)
+        if known is None or self.sizes.n is None:
+            return None, UNKNOWN.format(f"classifier {name}")
+        seconds, source = self._training(known, spec, workers=workers)
+        looks = getattr(self.request.clf, "n_evaluations", 1)
+        seen = (looks + 1) * self.sizes.n["val"] + self.sizes.n["test"]
+        looking = self._use(known, seen, spec.precision, workers=workers)
+        if seconds is None or looking is None:
+            return None, source if seconds is None else UNKNOWN.format(f"prediction by {o.classifier}")
+        return seconds * spec.classifier_budget.steps / spec.train.steps + looking, source
+
+    def _features(self) -> Expected:
+        if not any(not spec.is_real_only for spec in self.todo.judged):
+            return Expected("features", 0.0, "nothing to do")
+        if self.sizes.n is None:
+            return Expected("features", None, "not known before the images are counted")
+        o, parts = self.request.options, list[Part]()
+        n_train = self.sizes.n["train"]
+        drawn = sum(round(spec.ratio * n_train * spec.real_fraction) for spec in self.todo.judged if not spec.is_real_only)
+        n = sum(self.sizes.n.values()) + drawn
+        for name in o.extractors:
+            kind = EXTRACTORS.get(name)
+            if not kind.is_at_hand():
+                continue
+            made = kind(device=self.bench.device, precision=o.extractor_precision)
+            rate = self.before.features(made.id)
+            flops = EXTRACTED.get(made.id.partition("-")[0])
+            seconds = rate(n) if rate else flops and self._seconds_of(name, n * flops, o.extractor_precision)
+            why = "as made before" if rate else "operations"
+            parts.append((seconds, why if seconds else UNKNOWN.format(f"extractor {name}")))
+        return _total("features", parts)
+
+    def _judge(self) -> Expected:
+        n_test = self.sizes.n and self.sizes.n["test"]
+        if not self.todo.judged:
+            return Expected("judge", 0.0, "nothing to do")
+        if n_test is None:
+            return Expected("judge", None, "not known before the images are counted")
+        drawn = sum(not spec.is_real_only for spec in self.todo.judged)
+        return Expected("judge", judged(len(self.todo.judged), drawn, n_test), "measured case")
+
+    # -- what networks take -----------------------------------------------------------------------------------------
+
+    def _operations(self, generator: str, n_steps: int) -> Operations | None:
+        return self._of_plugin(generators.get(generator)(self.bench.configs.get(generator)), n_steps)
+
+    def _classifier(self, name: str, n_steps: int) -> Operations | None:
+        return self._of_plugin(classifiers.get(name)(self.request.clf), n_steps)
+
+    def _of_plugin(self, plugin: Any, n_steps: int) -> Operations | None:
+        """What a plugin says of itself; None where it has no such method, or the shape of the images is not known."""
+        s = self.sizes
+        if not hasattr(plugin, "operations") or s.channels is None or s.size is None:
+            return None
+        found: Operations | None = plugin.operations(
+            channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
+        )
+        return found
+
+    def _training(self, known: Operations, spec: RunSpec, *, workers: int) -> Part:
+        peak, total = self.now(spec.precision, workers), 0.0
+        for phase in known.phases:
+            seconds = training_seconds(phase, device=self.bench.device, precision=spec.precision, peak=peak)
+            if seconds is None:
+                where = f"{self.bench.device} in {spec.precision}"
+                return None, f"not known: no measured speed of a network of kind {phase.kind} on {where}"
+            total += seconds
+        return total, "operations"
+
+    def _use(self, known: Operations, n: int, precision: str, *, workers: int) -> float | None:
+        kind = known.phases[-1].kind
+        return use_seconds(
+            kind, n * known.use, device=self.bench.device, precision=precision, peak=self.now(precision, workers)
+        )
+
+    def _seconds_of(self, extractor: str, flops: float, precision: str) -> float | None:
+        return use_seconds(
+            extractor, flops, device=self.bench.device, precision=precision, peak=self.now(precision, 1)
+        )
+
+    def _now(self, precision: str, workers: int) -> float:
+        """Operations a second of what one of `workers` processes side by side has, measured for a moment."""
+        import torch
+
+        from synthworth.training.peak import matmul_now
+
+        threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else torch.get_num_threads()
+        return matmul_now(self.bench.device, precision, threads=threads)
+
+
+def _total(stage: str, parts: Sequence[Part]) -> Expected:
+    """The sum; not known where one of the parts is not."""
+    if not parts:
+        return Expected(stage, 0.0, "nothing to do")
+    unknown = next((why for seconds, why in parts if seconds is None), None)
+    if unknown is not None:
+        return Expected(stage, None, unknown)
+    longest = max(parts, key=lambda part: part[0] or 0.0)
+    return Expected(stage, sum(seconds or 0.0 for seconds, _ in parts), longest[1])
