@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from generators.saving import Shape
 from synthworth.training.flops import count_flops, shapes_only
-
-if TYPE_CHECKING:
-    from generators.gan import GAN
-    from generators.vae_base import VAEFamily
 
 BATCH = 2
 """Images of a step that is counted: as few as batch norm takes."""
@@ -26,7 +22,9 @@ def _labels(shape: Shape) -> Tensor:
     return torch.zeros(BATCH, dtype=torch.int64)
 
 
-def of_denoiser(build: Callable[[], nn.Module], noise_shape: Callable[[], tuple[int, ...]], shape: Shape) -> list[float]:
+def of_denoiser(
+    build: Callable[[], nn.Module], noise_shape: Callable[[], tuple[int, ...]], shape: Shape
+) -> list[float]:
     """Operations of a training step and of one prediction, an image.
 
     Parameters
@@ -44,8 +42,8 @@ def of_denoiser(build: Callable[[], nn.Module], noise_shape: Callable[[], tuple[
     return [train / BATCH, use / BATCH]
 
 
-def of_autoencoder(model: VAEFamily) -> list[float]:
-    """Operations of a training step and of decoding, an image; `model.shape` is set."""
+def of_autoencoder(model: Any) -> list[float]:
+    """Operations of a training step and of decoding, an image, of a `VAEFamily` whose shape is set."""
     from generators.nets.lpips import LPIPS
 
     c, shape = model.config, model.shape
@@ -66,8 +64,8 @@ def of_autoencoder(model: VAEFamily) -> list[float]:
     return [train / BATCH, use / BATCH]
 
 
-def of_gan(model: GAN) -> list[float]:
-    """Operations of an update of both networks and of drawing, an image; `model.shape` is set."""
+def of_gan(model: Any) -> list[float]:
+    """Operations of an update of both networks and of drawing, an image, of a `GAN` whose shape is set."""
     shape = model.shape
     with shapes_only():
         (painter, critic), y = model._build(), _labels(shape)

@@ -102,7 +102,11 @@ def describe_cost(cost: Cost, *, steps: int, images_seen: int, seconds: float) -
     kwh = cost.joules / JOULES_PER_KWH if trained and cost.joules is not None else None
     notes = {
         "gflop_per_image": None if gflop is not None else why["gflop"],
-        "images_per_second": None if rate is not None else why["gflop"] if not trained else "it took no measurable time",
+        "images_per_second": None
+        if rate is not None
+        else why["gflop"]
+        if not trained
+        else "it took no measurable time",
         "peak_tflops": None if peak is not None else why["peak"],
         "share_of_peak": None if share is not None else why["gflop"] if gflop is None else why["peak"],
         "kwh": why["joules"] if kwh is None or "joules" in cost.notes else None,

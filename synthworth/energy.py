@@ -110,7 +110,7 @@ class Nvml:
             raise Unavailable(f"NVML gives no energy counter of this GPU ({error})") from error
 
     def _read(self) -> float:
-        return sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) for gpu in self._gpus) * MILLI
+        return float(sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) for gpu in self._gpus)) * MILLI
 
     def joules(self) -> float:
         """Taken so far."""

@@ -51,7 +51,9 @@ class Bench:
     def run(self, folder: Path, step: Callable[[int], Mapping[str, Tensor]] | None = None, **more: Any) -> PhaseReport:
         work = Work(ensure_folder(folder), checkpoint_seconds=0)
         parts = {"net": self.net, "adam": self.adam}
-        return run_steps("p", step or self.step, n_steps=N, parts=parts, seed=1, work=work, images_per_step=BATCH, **more)
+        return run_steps(
+            "p", step or self.step, n_steps=N, parts=parts, seed=1, work=work, images_per_step=BATCH, **more
+        )
 
     def weights(self) -> list[Tensor]:
         return list(self.net.state_dict().values())

@@ -10,7 +10,13 @@ from typing import Any
 
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.speeds import (
-    EXTRACTED, PREPARED, SHARD_SECONDS, START_SECONDS, judged, training_seconds, use_seconds,
+    EXTRACTED,
+    PREPARED,
+    SHARD_SECONDS,
+    START_SECONDS,
+    judged,
+    training_seconds,
+    use_seconds,
 )  # fmt: skip
 from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.report.plan import Expected
@@ -46,7 +52,9 @@ class Sizes:
         counts = {split: getattr(dataset.config, f"n_{split}", None) for split in ("train", "val", "test")}
         n = {split: count for split, count in counts.items() if count is not None}
         classes = getattr(dataset, "classes", ("", ""))
-        return cls(n if len(n) == 3 else None, channels, size, len(classes), bool(getattr(dataset, "multilabel", False)))
+        return cls(
+            n if len(n) == 3 else None, channels, size, len(classes), bool(getattr(dataset, "multilabel", False))
+        )
 
 
 @dataclass
@@ -155,7 +163,9 @@ class Estimate:
             return rate(n), "as made before"
         known = self.operations(spec.generator, spec.fit.steps if spec.fit else 1)
         seconds = known and self._use(known, n, "fp32", workers=1)
-        return (seconds, "operations") if seconds is not None else (None, UNKNOWN.format(f"drawing by {spec.generator}"))
+        return (
+            (seconds, "operations") if seconds is not None else (None, UNKNOWN.format(f"drawing by {spec.generator}"))
+        )
 
     def _classify(self) -> Expected:
         trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
@@ -191,7 +201,9 @@ class Estimate:
             return Expected("features", None, "not known before the images are counted")
         o, parts = self.request.options, list[Part]()
         n_train = self.sizes.n["train"]
-        drawn = sum(round(spec.ratio * n_train * spec.real_fraction) for spec in self.todo.judged if not spec.is_real_only)
+        drawn = sum(
+            round(spec.ratio * n_train * spec.real_fraction) for spec in self.todo.judged if not spec.is_real_only
+        )
         n = sum(self.sizes.n.values()) + drawn
         for name in o.extractors:
             kind = EXTRACTORS.get(name)
@@ -249,9 +261,7 @@ class Estimate:
         )
 
     def _seconds_of(self, extractor: str, flops: float, precision: str) -> float | None:
-        return use_seconds(
-            extractor, flops, device=self.bench.device, precision=precision, peak=self.now(precision, 1)
-        )
+        return use_seconds(extractor, flops, device=self.bench.device, precision=precision, peak=self.now(precision, 1))
 
     def _now(self, precision: str, workers: int) -> float:
         """Operations a second of what one of `workers` processes side by side has, measured for a moment."""

@@ -38,11 +38,11 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
 }
 """(device, precision, kind of network) -> how it trains.
 
-cpu: one thread of an AMD EPYC with AMX-like bf16 (222 GFLOP/s in bf16, 102 in fp32), phantom at 32 px under preset
-quick, each at its batch and at four times that: two equations for the two numbers; `unet` and `autoencoder` are means of
-the cases of `pixel_ddpm`, `vae` and `latent_ddpm`.
-cuda: one H200, compiled, batch 64 at 64 px, shares of its 989 TFLOP/s in bf16: six DenseNet-121 side by side 184 steps/s
-of 5.3 GFLOP an image; ResNet-18 769 steps/s of 3.3; the UNet of `standard` 807 images/s of 166.
+cpu: one thread of an AMD EPYC with fast bf16 (222 GFLOP/s in bf16, 102 in fp32), phantom at 32 px under preset
+quick, each at its batch and at four times that: two equations for the two numbers; `unet` and `autoencoder` are
+means of the cases of `pixel_ddpm`, `vae` and `latent_ddpm`.
+cuda: one H200, compiled, batch 64 at 64 px, shares of its 989 TFLOP/s in bf16: six DenseNet-121 side by side
+184 steps/s of 5.3 GFLOP an image; ResNet-18 769 steps/s of 3.3; the UNet of `standard` 807 images/s of 166.
 """
 USE: Mapping[tuple[str, str, str], float] = {
     ("cpu", "fp32", "autoencoder"): 0.65,

@@ -24,9 +24,7 @@ def describe_fit(report: FitReport) -> dict[str, Any]:
         "stopped": report.stopped,
         "history": [dict(row) for row in report.history],
         "facts": dict(report.facts),
-        "cost": describe_cost(
-            report.cost, steps=report.steps, images_seen=report.images_seen, seconds=report.seconds
-        ),
+        "cost": describe_cost(report.cost, steps=report.steps, images_seen=report.images_seen, seconds=report.seconds),
     }
 
 

@@ -18,11 +18,13 @@ R = TypeVar("R")
 
 
 def _attention(query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
-def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **m: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+def _attention_backward(
+    grad: Any, query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **m: Any
+) -> int:
+    return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
 
 
 ON_A_CPU = {
@@ -48,7 +50,7 @@ class Training(FlopCounterMode):
         if torch.is_inference_mode_enabled():
             return out
         try:
-            return super()._count_flops(func_packet, out, args, kwargs)
+            return super()._count_flops(func_packet, out, args, kwargs)  # type: ignore[no-untyped-call]
         except Exception as error:  # a stranger's operation may be any; told in the place of the number
             self.fault = f"torch's formula does not count {func_packet}: {type(error).__name__} {error}"
             return out

@@ -35,7 +35,7 @@ class Meter:
     ) -> None:
         self.step, self.work, self.flops = step, work, flops
         self.per_step: int | str | None = None
-        """Floating-point operations of a step of this process, or why they cannot be counted; None until it is known."""
+        """Operations of a step of this process, or why they cannot be counted; None until it is known."""
         self.notes: dict[str, str] = {}
         self._before: float | None = 0.0
         self._looked, self._read = time.perf_counter(), 0.0

@@ -35,7 +35,7 @@ def matmul_peak(device: str, precision: str) -> float:
 
 
 def matmul_now(device: str, precision: str, *, threads: int, seconds: float = 0.15) -> float:
-    """Floating-point operations a second that products of two matrices come to now, with whatever else runs: their mean.
+    """Floating-point operations a second that matrix products come to now, with whatever else runs: their mean.
 
     For an estimate of what is to come; `matmul_peak` is the device's own.
 
