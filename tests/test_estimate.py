@@ -214,4 +214,3 @@ def test_every_kind_of_network_that_plugins_name_was_measured_on_a_cpu() -> None
     for precision in ("bf16", "fp32"):
         assert all(("cpu", precision, kind) in speeds.TRAINING for kind in kinds)
     assert estimate.UNKNOWN.format("x").startswith("not known")
-
