@@ -27,9 +27,10 @@ from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
 from synthworth.cost import Operations
+from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
-UNKNOWN = "not known: {} was not made here before, and what it computes or how fast that runs is not known"
+UNCOUNTED = "not known before the images are counted"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Estimate:
             return Expected("data", rate(n), "as made before")
         if n and self.sizes.size and name in PREPARED:
             return Expected("data", n * (PREPARED[name](self.sizes.size)), "measured case")
-        return Expected("data", None, UNKNOWN.format(f"dataset {name}"))
+        return Expected("data", None, f"not known: dataset {name} was not prepared here before")
 
     def _fit(self) -> Expected:
         return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])
@@ -149,11 +150,15 @@ class Estimate:
         if rate := self.before.fit(spec):
             return rate(spec.fit.steps), "as made before"
         known = self.operations(spec.generator, spec.fit.steps)
-        return self._training(known, spec, workers=1) if known else (None, UNKNOWN.format(spec.generator))
+        if isinstance(known, str):
+            return None, known
+        seconds, source = self._training(known, spec, workers=1)
+        limit = spec.fit.seconds
+        return seconds if seconds is None or limit is None else min(seconds, limit), source
 
     def _draw(self) -> Expected:
         if self.sizes.n is None and any(not spec.is_real_only for spec in self.todo.judged):
-            return Expected("pool", None, "not known before the images are counted")
+            return Expected("pool", None, UNCOUNTED)
         return _total("pool", [self._draw_of(spec, n) for spec, n in self.todo.draws])
 
     def _draw_of(self, spec: RunSpec, n: int) -> Part:
@@ -162,10 +167,7 @@ class Estimate:
         if rate := self.before.draw(spec):
             return rate(n), "as made before"
         known = self.operations(spec.generator, spec.fit.steps if spec.fit else 1)
-        seconds = known and self._use(known, n, "fp32", workers=1)
-        return (
-            (seconds, "operations") if seconds is not None else (None, UNKNOWN.format(f"drawing by {spec.generator}"))
-        )
+        return (None, known) if isinstance(known, str) else self._use(known, n, "fp32", workers=1)
 
     def _classify(self) -> Expected:
         trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
@@ -182,23 +184,24 @@ class Estimate:
     def _classify_of(self, spec: RunSpec, workers: int) -> Part:
         if rate := self.before.classify(spec):
             return rate(spec.classifier_budget.steps), "as made before"
-        name, o = spec.classifier, self.request.options
-        known = self.classifier(name, spec.train.steps)
-        if known is None or self.sizes.n is None:
-            return None, UNKNOWN.format(f"classifier {name}")
-        seconds, source = self._training(known, spec, workers=workers)
+        known = self.classifier(spec.classifier, spec.train.steps)
+        if isinstance(known, str):
+            return None, known
+        if self.sizes.n is None:
+            return None, UNCOUNTED
         looks = getattr(self.request.clf, "n_evaluations", 1)
         seen = (looks + 1) * self.sizes.n["val"] + self.sizes.n["test"]
-        looking = self._use(known, seen, spec.precision, workers=workers)
+        seconds, source = self._training(known, spec, workers=workers)
+        looking, why = self._use(known, seen, spec.precision, workers=workers)
         if seconds is None or looking is None:
-            return None, source if seconds is None else UNKNOWN.format(f"prediction by {o.classifier}")
+            return None, source if seconds is None else why
         return seconds * spec.classifier_budget.steps / spec.train.steps + looking, source
 
     def _features(self) -> Expected:
         if not any(not spec.is_real_only for spec in self.todo.judged):
             return Expected("features", 0.0, "nothing to do")
         if self.sizes.n is None:
-            return Expected("features", None, "not known before the images are counted")
+            return Expected("features", None, UNCOUNTED)
         o, parts = self.request.options, list[Part]()
         n_train = self.sizes.n["train"]
         drawn = sum(
@@ -209,12 +212,18 @@ class Estimate:
             kind = EXTRACTORS.get(name)
             if not kind.is_at_hand():
                 continue
-            made = kind(device=self.bench.device, precision=o.extractor_precision)
+            try:
+                made = kind(device=self.bench.device, precision=o.extractor_precision)
+            except Unavailable:  # the record will say why; nothing is extracted
+                continue
             rate = self.before.features(made.id)
             flops = EXTRACTED.get(made.id.partition("-")[0])
-            seconds = rate(n) if rate else flops and self._seconds_of(name, n * flops, o.extractor_precision)
-            why = "as made before" if rate else "operations"
-            parts.append((seconds, why if seconds else UNKNOWN.format(f"extractor {name}")))
+            if rate:
+                parts.append((rate(n), "as made before"))
+            elif flops is None:
+                parts.append((None, f"not known: extractor {name} was not run here before"))
+            else:
+                parts.append(self._of_kind(name, n * flops, o.extractor_precision, workers=1))
         return _total("features", parts)
 
     def _judge(self) -> Expected:
@@ -222,46 +231,52 @@ class Estimate:
         if not self.todo.judged:
             return Expected("judge", 0.0, "nothing to do")
         if n_test is None:
-            return Expected("judge", None, "not known before the images are counted")
+            return Expected("judge", None, UNCOUNTED)
         drawn = sum(not spec.is_real_only for spec in self.todo.judged)
         return Expected("judge", judged(len(self.todo.judged), drawn, n_test), "measured case")
 
     # -- what networks take -----------------------------------------------------------------------------------------
 
-    def _operations(self, generator: str, n_steps: int) -> Operations | None:
+    def _operations(self, generator: str, n_steps: int) -> Operations | str:
         return self._of_plugin(generators.get(generator)(self.bench.configs.get(generator)), n_steps)
 
-    def _classifier(self, name: str, n_steps: int) -> Operations | None:
+    def _classifier(self, name: str, n_steps: int) -> Operations | str:
         return self._of_plugin(classifiers.get(name)(self.request.clf), n_steps)
 
-    def _of_plugin(self, plugin: Any, n_steps: int) -> Operations | None:
-        """What a plugin says of itself; None where it has no such method, or the shape of the images is not known."""
-        s = self.sizes
-        if not hasattr(plugin, "operations") or s.channels is None or s.size is None:
-            return None
-        found: Operations | None = plugin.operations(
-            channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
-        )
-        return found
+    def _of_plugin(self, plugin: Any, n_steps: int) -> Operations | str:
+        """What a plugin says of itself, or why that is not known."""
+        s, name = self.sizes, type(plugin).__name__
+        if not hasattr(plugin, "operations"):
+            return f"not known: {name} does not say what it computes (its optional method operations)"
+        if s.channels is None or s.size is None:
+            return "not known before the images are decoded: their size"
+        try:
+            found: Operations | None = plugin.operations(
+                channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
+            )
+        except Exception as error:  # a stranger's may be any; an estimate ends no run, and the fit says what is wrong
+            return f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})"
+        return found or f"not known: {name} does not know what it computes with these options"
 
     def _training(self, known: Operations, spec: RunSpec, *, workers: int) -> Part:
         peak, total = self.now(spec.precision, workers), 0.0
         for phase in known.phases:
             seconds = training_seconds(phase, device=self.bench.device, precision=spec.precision, peak=peak)
             if seconds is None:
-                where = f"{self.bench.device} in {spec.precision}"
-                return None, f"not known: no measured speed of a network of kind {phase.kind} on {where}"
+                return None, self._unmeasured(f"training of the kind {phase.kind}", spec.precision)
             total += seconds
         return total, "operations"
 
-    def _use(self, known: Operations, n: int, precision: str, *, workers: int) -> float | None:
-        kind = known.phases[-1].kind
-        return use_seconds(
-            kind, n * known.use, device=self.bench.device, precision=precision, peak=self.now(precision, workers)
-        )
+    def _use(self, known: Operations, n: int, precision: str, *, workers: int) -> Part:
+        return self._of_kind(known.phases[-1].kind, n * known.use, precision, workers=workers)
 
-    def _seconds_of(self, extractor: str, flops: float, precision: str) -> float | None:
-        return use_seconds(extractor, flops, device=self.bench.device, precision=precision, peak=self.now(precision, 1))
+    def _of_kind(self, kind: str, flops: float, precision: str, *, workers: int) -> Part:
+        peak = self.now(precision, workers)
+        seconds = use_seconds(kind, flops, device=self.bench.device, precision=precision, peak=peak)
+        return (None, self._unmeasured(f"use of {kind}", precision)) if seconds is None else (seconds, "operations")
+
+    def _unmeasured(self, what: str, precision: str) -> str:
+        return f"not known: no measured speed of {what} on {self.bench.device} in {precision}"
 
     def _now(self, precision: str, workers: int) -> float:
         """Operations a second of what one of `workers` processes side by side has, measured for a moment."""
