@@ -27,25 +27,28 @@ def main(args: Sequence[str]) -> int:
         The exit code.
     """
     request = parse(args, prog="python -m benchmarks.run")
-    from benchmarks.job.carry_out import carry_out
+    from benchmarks.job.carry_out import Outcome, carry_out
     from benchmarks.judging.later import complete
     from benchmarks.records.store import Records
     from benchmarks.report import tables as report
-    from benchmarks.report.plan import print_plan
+    from benchmarks.report.plan import print_expected, print_header, print_plan, print_stages
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
     from benchmarks.verdicts.ratio_by_val import by_val
 
+    out, o = report.console(), request.options
+
+    def begin(outcome: Outcome) -> None:
+        print_header(out, request, device=outcome.device, workers=outcome.workers)
+        print_expected(out, outcome.expected)
+        out.file.flush()
+
     with no_exit():
-        outcome = carry_out(request)
-    out = report.console()
-    o = request.options
-    out.print(
-        f"preset {o.preset}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, {outcome.workers} workers"
-    )
+        outcome = carry_out(request, begin=begin)
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
     print_plan(out, outcome.plan)
     if o.dry_run:
+        print_stages(out, outcome.expected)
         return OK
     shown = [complete(entry, plugins=o.plugin) for entry in entries_of(Records(o.results), outcome.records)]
     report.print_arms(out, shown)

@@ -29,6 +29,7 @@ from benchmarks.report.tables import P_TITLE, console, number, print_places, pri
 from benchmarks.verdicts.explain import explain
 from benchmarks.verdicts.recheck import recheck
 from synthworth.commands import OK, guarded
+from synthworth.cost import cost_in_words
 from synthworth.registry import load_plugin_file
 
 logger = logging.getLogger(__name__)
@@ -86,13 +87,15 @@ def main(args: Sequence[str]) -> int:
     _print_comparisons(out, record)
     print_subgroups(out, record)
     _print_counts(out, record)
+    fits = {"classifiers"} if "classifiers" in record["cost"] else set()
     for title, part in (
         ("spec", record["spec"]),
-        ("cost", record["cost"]),
+        ("cost", {name: value for name, value in record["cost"].items() if name not in fits}),
         ("provenance", record["provenance"]),
     ):
         out.print(title, style="bold")
         out.print_json(json.dumps(part))
+    _print_fits(out, record["cost"])
     if again := record.get("reanalysed"):
         kept = ", ".join(again["kept"])
         out.print(f"judged again; as analysis {again['from_analysis']} had them: {kept}", markup=False, soft_wrap=True)
@@ -200,6 +203,14 @@ def print_subgroups(out: Any, record: Mapping[str, Any]) -> None:
 
 def _signed(row: Mapping[str, Any] | None) -> str:
     return "" if row is None else f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+
+
+def _print_fits(out: Any, cost: Mapping[str, Any]) -> None:
+    """One line a fit: what was seen, operations an image, speed, share of the device's peak, energy."""
+    fits = [("generator", cost["fit"]["cost"])] if cost.get("fit", {}).get("cost") else []
+    fits += [(f"classifier {number}", found) for number, found in enumerate(cost.get("classifiers", ())) if found]
+    for name, found in fits:
+        out.print(f"COST     {name}: {cost_in_words(found)}", markup=False, soft_wrap=True)
 
 
 def _print_counts(out: Any, record: dict[str, Any]) -> None:

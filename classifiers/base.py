@@ -26,7 +26,9 @@ class Classifier(Protocol):
     Notes
     -----
     An optional method, `check_files(fetch=, channels=, size=)`: asked before any image is prepared, it raises
-    `UserError` for weights that the options name and that cannot be used (`TimmClassifier` has one).
+    `UserError` for weights that the options name and that cannot be used. Another, `operations(channels=, size=,
+    n_classes=, multilabel=, n_steps=)`: what it computes, a `synthworth.cost.Operations`, for an estimate of the time.
+    `TimmClassifier` has both.
     """
 
     Config: ClassVar[type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
+from synthworth.cost import Operations, Phase
 from synthworth.errors import UserError
 from synthworth.keys import plain, seed_from
 from synthworth.work import FitReport, Work
@@ -149,6 +150,28 @@ class TimmClassifier:
         if self.config.weights_sha256 and self.config.weights is None:
             raise UserError(f"weights of sha256 {self.config.weights_sha256} are asked for; give --clf.weights")
 
+    def operations(self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int) -> Operations:
+        """What `n_steps` steps and the prediction of an image compute, by the shapes of images and network alone.
+
+        Parameters
+        ----------
+        channels, size, n_classes, multilabel : of the images.
+        """
+        import torch
+
+        from synthworth.training.flops import count_flops, shapes_only
+
+        config = replace(self.config, pretrained=False, weights=None, weights_sha256="")
+        stem = resolve_stem(config.stem, size)
+        with shapes_only():
+            model = create_network(config, channels=channels, size=size, n_classes=n_classes, stem=stem)
+            images = torch.zeros(2, channels, size, size)
+            train = count_flops(lambda: model(images).sum().backward()) / 2
+            with torch.no_grad():
+                use = count_flops(lambda: model(images)) / 2
+        kind = "densenet" if config.arch.startswith("densenet") else "resnet"
+        return Operations((Phase(kind, n_steps, config.batch_size, train),), use)
+
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.
 
@@ -193,7 +216,13 @@ class TimmClassifier:
             "multilabel": mix.multilabel,
             "eye": {"mean": list(mean), "std": list(std), "precision": work.precision},
         }
-        return Training(model, self._eye, mix, val, config=config, seed=seed, work=work)
+
+        def flops() -> int:
+            shape = {"channels": channels, "size": size, "n_classes": len(mix.classes)}
+            told = self.operations(**shape, multilabel=mix.multilabel, n_steps=1)
+            return round(told.phases[0].flops * config.batch_size)
+
+        return Training(model, self._eye, mix, val, config=config, seed=seed, work=work, flops=flops)
 
     def end(self, training: Training, phase: PhaseReport) -> FitReport:
         """Keep the best weights of a training whose steps are done, and report it."""

@@ -114,11 +114,16 @@ class Training:
     Batch order and augmentation depend on `seed` and the step's number alone. Val is looked at inside the steps that
     `evaluation_steps` names, so a resumed training looks after the same ones. On a GPU a step is recorded and replayed
     (`work.capture`), unless the network itself draws at random.
+
+    Parameters
+    ----------
+    flops : gives the floating-point operations of a step, which are not seen in a recorded one.
     """
 
     def __init__(
-        self, model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work
-    ) -> None:
+        self, model: nn.Module, eye: Eye, mix: TrainingMix, val: ImageSet, *, config: Config, seed: int, work: Work,
+        flops: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
         self.eye, self.mix, self.val, self.config = eye, mix, val, config
         self.device, self.n_steps = work.device, work.budget.steps
         place(model, self.device).train()
@@ -146,6 +151,7 @@ class Training:
             seconds=work.budget.seconds,
             images_per_step=config.batch_size,
             lane=self.lane,
+            flops=flops if isinstance(self.learn, Captured) else None,
         )
 
     def captured(self, record: Recorder, *, compile: bool = False) -> Captured:

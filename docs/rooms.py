@@ -84,6 +84,8 @@ CAPTIONS = {
     "synthworth.images": "bytes, floats",
     "synthworth.registry": "plugins",
     "synthworth.work": "given to a fit",
+    "synthworth.cost": "FLOPs and energy\nof a fit",
+    "synthworth.energy": "NVML, RAPL",
     "synthworth.files": "read to a bound",
     "synthworth.progress": "progress on stderr",
     "synthworth.keys": "identity and seeds",

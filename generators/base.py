@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from data.images import ImageSet, require_train
+from synthworth.cost import Operations
 from synthworth.errors import UserError
 from synthworth.work import FitReport, Work
 
@@ -28,7 +29,7 @@ class Generator(Protocol):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
     `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called). Optional methods:
-    `check_files` and `version_of` of `BaseGenerator`.
+    `check_files`, `version_of` and `operations` of `BaseGenerator`.
     """
 
     Config: ClassVar[type]
@@ -106,6 +107,19 @@ class BaseGenerator:
         UserError
             For what is missing, damaged or another's.
         """
+
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """What `n_steps` steps of a fit and drawing an image compute, for an estimate of the time. Here: not known.
+
+        Asked of an object that is not fitted, and is thrown away then.
+
+        Parameters
+        ----------
+        channels, size, n_classes, multilabel : of the training images.
+        """
+        return None
 
     def require(self, train: ImageSet) -> None:
         """Refuse what this generator cannot learn from, before anything starts.

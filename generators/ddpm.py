@@ -104,6 +104,10 @@ class DDPM(BaseGenerator):
         """Refuse CLIP or embeddings that cannot be used; see `BaseGenerator`."""
         check_condition(self.config.condition, fetch=fetch)
 
+    def _passes(self) -> int:
+        """Predictions of the denoiser that drawing an image takes."""
+        return self.config.sampling_steps * (1 if self.config.guidance == 1.0 else 2)
+
     def _refuse_sampling(self) -> None:
         """Refuse what could not be drawn from, before anything is trained."""
         c = self.config

@@ -13,8 +13,9 @@ from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.places import identify, is_fetched, require_identity
-from generators.saving import read_model, write_model
+from generators.saving import Shape, read_model, write_model
 from generators.vae import VAE
+from synthworth.cost import Operations, Phase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
 from synthworth.training.options import require_ranges
@@ -102,6 +103,28 @@ class LatentDDPM(DDPM):
             unet_widths=(16, 16), mlp_width=32, mlp_blocks=1, batch=8, sampling_steps=3,
         )  # fmt: skip
 
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """See `BaseGenerator`; not known with a published autoencoder, nor of conditions that are tokens."""
+        from generators.operations import of_denoiser
+
+        c = self.config
+        if c.autoencoder_id or c.condition.kind != "label":
+            return None
+        first_steps = self._first_steps(n_steps)
+        first = VAE(c.first_stage)
+        known = first.operations(
+            channels=channels, size=size, n_classes=n_classes, multilabel=multilabel, n_steps=first_steps
+        )
+        assert known is not None
+        self.shape = Shape(channels, size, n_classes, multilabel)
+        self.conditioner = self._conditioner()
+        train, use = of_denoiser(lambda: self._build(first.latent_shape), lambda: self.noise_shape, self.shape)
+        kind = "unet" if len(first.latent_shape) == 3 else "mlp"
+        second = Phase(kind, n_steps - first_steps, c.batch, train)
+        return Operations((*known.phases, second), self._passes() * use + known.use)
+
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train both stages within the budget, the first in `work.folder / "first_stage"`.
 
@@ -188,6 +211,10 @@ class LatentDDPM(DDPM):
     def _latent_is_vector(self) -> bool:
         return not self.config.autoencoder_id and self.config.first_stage.latent == "vector"
 
+    def _first_steps(self, n_steps: int) -> int:
+        """Steps of a budget that train the autoencoder."""
+        return min(max(1, round(self.config.first_stage_share * n_steps)), n_steps - 1)
+
     def _fit_first_stage(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Sets `first_stage`; a published one takes no step."""
         c, budget = self.config, work.budget
@@ -196,7 +223,7 @@ class LatentDDPM(DDPM):
                 c.autoencoder, channels=self.shape.channels, size=self.shape.size, device=self.device
             )
             return FitReport(steps=0, images_seen=0, seconds=0.0)
-        n_steps = min(max(1, round(c.first_stage_share * budget.steps)), budget.steps - 1)
+        n_steps = self._first_steps(budget.steps)
         seconds = None if budget.seconds is None else budget.seconds * c.first_stage_share
         own = dataclasses.replace(
             work, folder=work.folder / FIRST_STAGE, budget=Budget(n_steps, seconds), snapshot_epochs=0.0

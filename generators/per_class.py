@@ -12,6 +12,7 @@ import numpy as np
 from data.images import ImageSet
 from generators.base import BaseGenerator, Generator
 from synthworth.artifacts import ensure_folder, read_json, write_json
+from synthworth.cost import Operations
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
@@ -65,6 +66,16 @@ class PerClass(BaseGenerator):
         check = getattr(self.inner(self.config), "check_files", None)
         if check is not None:
             check(fetch=fetch, channels=channels, size=size)
+
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """What the inner generator says of images of one class; the models share the steps."""
+        known = getattr(self.inner(self.config), "operations", None)
+        if known is None:
+            return None
+        found: Operations | None = known(channels=channels, size=size, n_classes=1, multilabel=False, n_steps=n_steps)
+        return found
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Fit a model to every class in turn, each in a folder of its own below the work's; a second call goes on.

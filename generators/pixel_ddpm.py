@@ -10,8 +10,9 @@ from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
 from generators.padding import cut_signed, pad_signed
 from generators.places import identify, is_fetched, require_identity
-from generators.saving import read_model, write_model
+from generators.saving import Shape, read_model, write_model
 from synthworth.artifacts import read_json, write_json
+from synthworth.cost import Operations, Phase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 from synthworth.training.options import require_ranges
@@ -98,6 +99,20 @@ class PixelDDPM(DDPM):
             raise UserError(f"the network {c.pretrained_id} is asked for; say with --gen.pretrained where it is")
         if c.pretrained:
             require_identity(c.pretrained, c.pretrained_id, what="--gen.pretrained")
+
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """See `BaseGenerator`; not known of pretrained networks, nor of conditions that are tokens."""
+        from generators.operations import of_denoiser
+
+        c = self.config
+        if c.pretrained_id or c.condition.kind != "label":
+            return None
+        self.shape = Shape(channels, size, n_classes, multilabel)
+        self.conditioner, self.unet = self._conditioner(), None
+        train, use = of_denoiser(self._build, lambda: self.noise_shape, self.shape)
+        return Operations((Phase("unet", n_steps, c.batch, train),), self._passes() * use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps.

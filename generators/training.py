@@ -19,6 +19,7 @@ from synthworth.keys import seed_from
 from synthworth.training.average import Average
 from synthworth.training.compiling import compile_options
 from synthworth.training.fabric import make_fabric
+from synthworth.training.flops import count_aside
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.near import Resident
 from synthworth.training.networks import place
@@ -259,9 +260,14 @@ class Trainer:
     ) -> PhaseReport:
         """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
         order = Near(BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order")), device=self.device)
+
+        def flops() -> int:
+            return count_aside(lambda: step(self.parts(order, 0)), self.learners, seed=self.seed)
+
         return run_steps(
             phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
             work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
+            flops=flops if self.work.compile else None,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
+from synthworth.cost import Operations, Phase
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
@@ -127,6 +128,16 @@ class VAEFamily(BaseGenerator):
             known = getattr(self.config, f"{name}_sha256")
             if known and getattr(self.config, f"{name}_weights") is None:
                 raise UserError(f"{name} weights of sha256 {known} are asked for; give {name}_weights")
+
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """See `BaseGenerator`."""
+        from generators.operations import of_autoencoder
+
+        self.shape = Shape(channels, size, n_classes, multilabel)
+        train, use = of_autoencoder(self)
+        return Operations((Phase("autoencoder", n_steps, self.config.batch, train),), use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, then measure on train what drawing needs.

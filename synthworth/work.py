@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from synthworth.cost import Cost
 from synthworth.errors import UserError
 
 Compile = Literal["auto", "yes", "no"]
@@ -84,6 +85,7 @@ class FitReport:
     stopped : "steps" (the budget's end) or "seconds" (cut short by the wall clock).
     history : rows of (step, scalars) for the loss curve.
     facts : what else is worth a line in the record (parameter counts, latent scale, best step).
+    cost : floating-point operations, peak of the device and energy; `run_steps` measures them.
     """
 
     steps: int
@@ -92,3 +94,4 @@ class FitReport:
     stopped: str = "steps"
     history: tuple[Mapping[str, float], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.believe import doubt_what_changed
+from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
     check_classes,
@@ -22,8 +24,9 @@ from benchmarks.job.plan import (
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
+from benchmarks.records.provenance import machine
 from benchmarks.records.store import Records
-from benchmarks.report.plan import Row
+from benchmarks.report.plan import Expected, Row
 from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
@@ -64,7 +67,10 @@ class Outcome:
     aurocs: dict[str, Sampled] = field(default_factory=dict)
     """Macro AUROC of the arms that were judged just now, by run id."""
     workers: int = 1
+    device: str = "cpu"
     data_ready: bool = True
+    expected: list[Expected] = field(default_factory=list)
+    """How long what is to do will take, by stage."""
 
 
 def open_bench(request: Request) -> Bench:
@@ -92,13 +98,17 @@ def open_bench(request: Request) -> Bench:
         workers=n_workers(o.workers, device=device),
         checkpoint_seconds=o.checkpoint_seconds,
         configs={**controls, o.generator: request.gen, "clf": request.clf},
-        info={"device": device},
+        info={"device": device, "machine": machine(device)},
         fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
     )
 
 
-def carry_out(request: Request) -> Outcome:
+def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda outcome: None) -> Outcome:
     """Do what was asked, or with `dry_run` only say what would be done.
+
+    Parameters
+    ----------
+    begin : called once, before anything is made, with what is known then: device, workers, expected time.
 
     Raises
     ------
@@ -111,16 +121,21 @@ def carry_out(request: Request) -> Outcome:
     o = request.options
     bench = open_bench(request)
     dataset = datasets.get(o.dataset)(request.data)
-    outcome = Outcome(workers=bench.workers)
+    outcome = Outcome(workers=bench.workers, device=bench.device)
     precision = resolve_precision(o.precision, bench.device)
     expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
         _check_folders(bench, request)
         check_outside_files(request, dataset)
+    if folder is None:
+        sizes = Sizes.of(dataset, None)
+        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(expected, sizes), dataset).lines()
+        begin(outcome)
     if o.dry_run and folder is None:
         outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
         return outcome
+    was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
     request = limit_train(request, n_train=index["splits"]["train"]["n"])
     specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
@@ -135,6 +150,10 @@ def carry_out(request: Request) -> Outcome:
     if not all(found.values()):
         _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)
+    if was_ready:
+        todo = Todo.of_arms(bench, arms, finished=frozenset(run_id for run_id, record in found.items() if record))
+        outcome.expected = Estimate(bench, request, Sizes.of(dataset, index), todo, dataset).lines()
+        begin(outcome)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
     for line in unused_options(bench, request, specs):
         logger.warning("%s", line)
@@ -191,8 +210,13 @@ def _evaluate(
     """Judge the arms together and write the records that are not there yet; AUROC of all by run id."""
     if not arms:
         return {}
-    panel = Panel(experiment, arms)
+    bench, began = experiment.bench, time.perf_counter()
+    features = bench.seconds.get("features", 0.0)
+    panel, made = Panel(experiment, arms), 0
     for arm in arms:
         if find_complete(records, arm.spec) is None:
             publish_record(records, panel.record(arm, audited), arm, panel)
+            made += 1
+    features = bench.seconds.get("features", 0.0) - features  # extracted meanwhile, and a stage of their own
+    bench.note("judge", time.perf_counter() - began - features, made)
     return {run_id: sampled["auroc"] for run_id, sampled in panel.samples.items() if "auroc" in sampled}

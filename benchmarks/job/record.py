@@ -192,13 +192,19 @@ def _controls_of(spec: RunSpec, arms: Sequence[Arm]) -> list[Arm]:
 
 
 def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
-    """Seconds on this hardware to fit, to draw 1,000 images, and to train one classifier."""
+    """Seconds on this hardware to fit, to draw 1,000 images, and to train one classifier; and what the fits cost.
+
+    A fit that was made before its cost was measured has none.
+    """
     spec, store = arm.spec, bench.store
 
     def seconds(stage: str, keys: Sequence[str]) -> float:
         return sum(float(store.manifest(stage, key)["seconds"]) for key in keys)
 
-    cost: dict[str, Any] = {"classifier_seconds": seconds("classify", arm.classify_keys) / spec.seeds}
+    cost: dict[str, Any] = {
+        "classifier_seconds": seconds("classify", arm.classify_keys) / spec.seeds,
+        "classifiers": [scores.report.get("cost") for scores in arm.scores],
+    }
     if arm.draws:
         report = read_json(store.path("fit", arm.fit_key) / "fit.json")
         cost |= {

@@ -41,6 +41,15 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def machine(device: str) -> str:
+    """What computes on a device of this machine, in words: times are compared between equal ones alone."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return f"{_processor()}, {os.cpu_count()} cores"
+
+
 PRIVATE = ("--data.path", "--data.table", "--data.file", "--data.key", "--home", "--results")
 """Flags whose values are places on somebody's disk: a folder may be named after a patient."""
 

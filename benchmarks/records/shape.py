@@ -128,6 +128,20 @@ TRAINING = fields(
         "learning_rate": anything,
     }
 )  # fmt: skip
+FIT_COST = fields(
+    {"images_seen": count, "notes": by_name(text)},
+    dict.fromkeys(
+        ("gflop_per_image", "images_per_second", "peak_tflops", "share_of_peak", "kwh"), real_or_null
+    ),
+)  # fmt: skip
+COST = fields(
+    {},
+    {
+        **dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), real_or_null),
+        "classifiers": several(maybe(FIT_COST)), "fit": fields({}, {"cost": FIT_COST}),
+    },
+)  # fmt: skip
+"""Records of before there were costs in FLOPs have the seconds alone."""
 WIDER = fields({"difference": end, "low": end, "high": end})
 GROUP = both(
     fields(
@@ -189,7 +203,7 @@ RECORD_SHAPE = fields(
         "comparisons": by_name(COMPARISON),
         "verdict": text,
         "training": TRAINING,
-        "cost": fields({}, dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), real_or_null)),
+        "cost": COST,
         "provenance": both(PROVENANCE, MACHINE),
         "audit": AUDIT,
     },

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.report.tables import STAGES, table
+from benchmarks.request.options import Request
 from benchmarks.request.spec import RunSpec
 
 MOST_ARMS = 12
@@ -27,6 +28,58 @@ class Row:
     """The arm's; None where the line is of none."""
     keys: tuple[tuple[str, bool], ...] = ()
     """Its artifacts and whether they are there: two arms may need the same ones."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A stage, the seconds that it is expected to take (None: not known), and where that is from, or why it is not."""
+
+    stage: str
+    seconds: float | None
+    source: str
+
+
+def print_header(out: Console, request: Request, *, device: str, workers: int) -> None:
+    """What a run is, in its first line: preset, device, dataset, classifier, seeds, workers."""
+    o = request.options
+    chosen = "" if "preset" in request.given else " (chosen by auto)"
+    out.print(
+        f"preset {o.preset}{chosen}, device {device}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, "
+        f"{workers} workers", markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def print_expected(out: Console, lines: Sequence[Expected]) -> None:
+    """How long a run is expected to take: one line, the sum first, then the stages."""
+    known = sum(line.seconds or 0.0 for line in lines)
+    least = "at least " if any(line.seconds is None for line in lines) else "about "
+    parts = ", ".join(f"{WORDS[line.stage]} {in_words(line.seconds)}" for line in lines if line.seconds != 0.0)
+    out.print(f"expected time: {least + in_words(known) if parts else 'none, all is there'}", end="", markup=False)
+    out.print(f" ({parts})" if parts else "", markup=False, soft_wrap=True)
+
+
+def print_stages(out: Console, lines: Sequence[Expected]) -> None:
+    """The same by stage, with where each number is from."""
+    made = table("expected time", ("stage", "seconds", "from"), left=1)
+    for line in lines:
+        made.add_row(STAGES[line.stage], "?" if line.seconds is None else f"{line.seconds:.1f}", escape(line.source))
+    made.add_row("sum of what is known", f"{sum(line.seconds or 0.0 for line in lines):.1f}", "")
+    out.print(made)
+
+
+WORDS = {
+    "data": "prepare", "fit": "fit", "pool": "draw", "classify": "classifiers", "features": "features",
+    "judge": "judging",
+}  # fmt: skip
+
+
+def in_words(seconds: float | None) -> str:
+    """Seconds as people say them: `40 s`, `4 min`, `2.5 h`."""
+    if seconds is None:
+        return "not known"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def print_plan(out: Console, rows: Sequence[Row]) -> None:

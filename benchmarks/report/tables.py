@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
-    "classify": "train classifiers",
+    "classify": "train classifiers", "judge": "measure and record (in the harness too)",
 }  # fmt: skip
 P_TITLE = "p (seeds and patients)"
 """The one p beside an interval: below 0.05 where the interval excludes 0."""

@@ -12,6 +12,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.experiment import Experiment
 from classifiers.registry import classifiers
 from synthworth.artifacts import ensure_folder, write_array, write_json
+from synthworth.cost import describe_cost
 from synthworth.store import Made
 from synthworth.training.compiling import PAYS_STEPS_OF_MANY, decide
 from synthworth.work import FitReport
@@ -26,6 +27,7 @@ def describe_fit(report: FitReport) -> dict[str, Any]:
         "stopped": report.stopped,
         "history": [dict(row) for row in report.history],
         "facts": dict(report.facts),
+        "cost": describe_cost(report.cost, steps=report.steps, images_seen=report.images_seen, seconds=report.seconds),
     }
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,14 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synthworth.cost import Cost
 from synthworth.devices import float32_products, isolated_randomness
 from synthworth.errors import Diverged
 from synthworth.keys import seed_from
 from synthworth.progress import Progress
 from synthworth.sealed import read_sealed, set_aside, write_sealed
+from synthworth.training.meter import Meter
 from synthworth.work import Work
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
+METER = "cost of the steps"
+"""Name of the part of a checkpoint that keeps it; checkpoints of before have none."""
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 """Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
 SHARE_OF_KEEPING = 0.05
@@ -34,13 +38,15 @@ SHARE_OF_KEEPING = 0.05
 class PhaseReport:
     """What one phase of training did.
 
-    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), and the loss curve.
+    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), the loss curve, and what the
+    steps cost.
     """
 
     steps: int
     seconds: float
     stopped: str
     history: tuple[Mapping[str, float], ...]
+    cost: Cost = field(default_factory=Cost)
 
 
 class Phase:
@@ -60,6 +66,8 @@ class Phase:
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
     lane : gives the context that everything of this phase is done in: a stream of its own on a GPU.
+    flops : gives the floating-point operations of a step of this process where the first step cannot be counted while
+        it runs, as those of compiled networks and captured graphs cannot (see `synthworth.training.flops`).
 
     Attributes
     ----------
@@ -80,8 +88,11 @@ class Phase:
         fabric: Any = None,
         after: Callable[[int], None] | None = None,
         lane: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        flops: Callable[[], int] | None = None,
     ) -> None:
-        self.name, self.step, self.n_steps, self.parts, self.seed, self.work = name, step, n_steps, parts, seed, work
+        self.name, self.step, self.n_steps, self.seed, self.work = name, step, n_steps, seed, work
+        self.meter = Meter(lambda t: self.step(t), work=work, flops=flops)
+        self.parts = {**parts, METER: self.meter}
         self.seconds, self.images_per_step, self.fabric = seconds, images_per_step, fabric
         self.after, self.lane = after, lane
         self.file = work.folder / f"{name}.ckpt"
@@ -121,7 +132,7 @@ class Phase:
         torch.manual_seed(seed_from(self.seed, self.name, t))
         shown = {}
         with self.lane():
-            scalars = self.step(t)
+            scalars = self.meter(t)
             self.t = t + 1
             if self.t % self._look == 0 or self.t == self.n_steps:
                 shown = {"loss": float(scalars["loss"])}
@@ -159,7 +170,7 @@ class Phase:
         if self.writes and (self.first < self.n_steps or not self.file.is_file()):
             with self.lane():
                 self._keep()
-        return PhaseReport(self.n_steps, self.spent, self.stopped, tuple(self.history))
+        return PhaseReport(self.n_steps, self.spent, self.stopped, tuple(self.history), self.meter.cost(self.n_steps))
 
 
 def run_steps(phase: str, step: Callable[[int], Mapping[str, Tensor]], **options: Any) -> PhaseReport:
@@ -216,7 +227,14 @@ def run_together(phases: Sequence[Phase], *, what: str) -> list[PhaseReport | Di
             for k in going:
                 phases[k].spent += (now - before) / len(going)
             alive, before = going, now
-    return [ended if ended is not None else phase.end() for ended, phase in zip(found, phases, strict=True)]
+    return [ended or _share(phase.end(), len(phases)) for ended, phase in zip(found, phases, strict=True)]
+
+
+def _share(report: PhaseReport, n: int) -> PhaseReport:
+    """The report of one of n phases that took turns: of the energy that all of them took together, its share."""
+    if n == 1 or report.cost.joules is None:
+        return report
+    return replace(report, cost=replace(report.cost, joules=report.cost.joules / n))
 
 
 EXPLODED = 1000.0
@@ -267,5 +285,5 @@ def _restore(
         set_aside(file, f"it was written after step {state['step']}, and there are {n_steps}")
         return 0, 0.0, []
     for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
+        part.load_state_dict(state["parts"].get(name, {}) if name == METER else state["parts"][name])
     return int(state["step"]), float(state["seconds"]), list(state["history"])

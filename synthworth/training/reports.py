@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthworth.cost import join_costs
 from synthworth.training.loop import PhaseReport
 from synthworth.work import FitReport
 
 
 def report_of(phase: PhaseReport, *, batch: int, facts: Mapping[str, Any] | None = None) -> FitReport:
     """The report of a fit that is one phase of steps over `batch` images."""
-    return FitReport(phase.steps, phase.steps * batch, phase.seconds, phase.stopped, phase.history, facts or {})
+    seen = phase.steps * batch
+    return FitReport(phase.steps, seen, phase.seconds, phase.stopped, phase.history, facts or {}, phase.cost)
 
 
 def join_reports(
@@ -37,4 +39,5 @@ def join_reports(
         stopped="seconds" if any(report.stopped == "seconds" for report in reports) else "steps",
         history=tuple(history),
         facts=facts,
+        cost=join_costs([report.cost for report in reports if report.steps]),
     )

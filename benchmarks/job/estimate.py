@@ -1,0 +1,299 @@
+"""How long a request will take, stage by stage, before anything is made: from FLOPs, the device, and what was made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from benchmarks.job.made_before import MadeBefore
+from benchmarks.job.speeds import (
+    EXTRACTED,
+    PREPARED,
+    SHARD_SECONDS,
+    START_SECONDS,
+    judged,
+    training_seconds,
+    use_seconds,
+)  # fmt: skip
+from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.report.plan import Expected
+from benchmarks.request.options import Request
+from benchmarks.request.spec import RunSpec, n_shards
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.bench import Bench
+from classifiers.registry import classifiers
+from generators.registry import generators
+from synthworth.cost import Operations
+from synthworth.errors import Unavailable
+from synthworth.keys import digest
+
+UNCOUNTED = "not known before the images are counted"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The images of a dataset: their number by split, and their shape. None for what is known once they are decoded."""
+
+    n: dict[str, int] | None
+    channels: int | None
+    size: int | None
+    n_classes: int
+    multilabel: bool
+
+    @classmethod
+    def of(cls, dataset: Any, index: dict[str, Any] | None) -> Sizes:
+        """From the index of a prepared folder, else as far as the options foretell."""
+        if index is not None:
+            n = {split: int(said["n"]) for split, said in index["splits"].items()}
+            return cls(n, index["channels"], index["size"], len(index["classes"]), bool(index["multilabel"]))
+        channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+        counts = {split: getattr(dataset.config, f"n_{split}", None) for split in ("train", "val", "test")}
+        n = {split: count for split, count in counts.items() if count is not None}
+        classes = getattr(dataset, "classes", ("", ""))
+        return cls(
+            n if len(n) == 3 else None, channels, size, len(classes), bool(getattr(dataset, "multilabel", False))
+        )
+
+
+@dataclass
+class Todo:
+    """What of a request is to be made."""
+
+    films: bool = False
+    fits: list[RunSpec] = field(default_factory=list)
+    draws: list[tuple[RunSpec, int]] = field(default_factory=list)
+    """Of an arm, and how many images."""
+    trainings: list[RunSpec] = field(default_factory=list)
+    """One for each classifier."""
+    judged: list[RunSpec] = field(default_factory=list)
+
+    @classmethod
+    def of_arms(cls, bench: Bench, arms: Iterable[Arm], *, finished: frozenset[str]) -> Todo:
+        """Of a prepared dataset: what is not in the store. `finished`: run ids with a record."""
+        todo, seen = cls(), set[str]()
+
+        def lacks(kind: str, key: str) -> bool:
+            fresh = key not in seen and not bench.store.has(kind, key)
+            seen.add(key)
+            return fresh
+
+        for arm in arms:
+            if arm.spec.run_id in finished:
+                continue
+            todo.judged.append(arm.spec)
+            todo.trainings += [arm.spec for key in arm.classify_keys if lacks("classify", key)]
+            if arm.draws:
+                todo.fits += [arm.spec] if lacks("fit", arm.fit_key) else []
+                missing = sum(lacks("pool", key) for key in arm.shard_keys)
+                todo.draws += [(arm.spec, missing * arm.spec.shard)] if missing else []
+        return todo
+
+    @classmethod
+    def of_specs(cls, specs: Iterable[RunSpec], sizes: Sizes) -> Todo:
+        """Of a dataset that is not prepared: everything; images are drawn for all classes alike."""
+        todo, seen = cls(films=True), set[str]()
+        for spec in specs:
+            todo.judged.append(spec)
+            todo.trainings += [spec] * spec.seeds
+            if spec.is_real_only:
+                continue
+            if (key := digest(spec.fit_identity())) not in seen:
+                todo.fits.append(spec)
+                seen.add(key)
+            if sizes.n is not None:
+                streams = 1 if sizes.multilabel else sizes.n_classes
+                each = n_shards(round(spec.ratio * sizes.n["train"] * spec.real_fraction / streams), spec.shard)
+                todo.draws.append((spec, streams * each * spec.shard))
+        return todo
+
+
+Part = tuple[float | None, str]
+"""Seconds, or None, and where they are from (or why they are not known)."""
+
+
+class Estimate:
+    """Seconds of each stage of what is to be made."""
+
+    def __init__(self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any) -> None:
+        self.bench, self.request, self.sizes, self.todo, self.dataset = bench, request, sizes, todo, dataset
+        self.before = MadeBefore(bench)
+        self.classifier = cache(self._classifier)
+        self.operations, self.now = cache(self._operations), cache(self._now)
+
+    def lines(self) -> list[Expected]:
+        """One a stage, in the order in which they are made."""
+        return [
+            self._prepare(), self._fit(), self._draw(), self._classify(), self._features(), self._judge(),
+        ]  # fmt: skip
+
+    # -- stages -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> Expected:
+        if not self.todo.films:
+            return Expected("data", 0.0, "is there")
+        name, n = self.request.options.dataset, self.sizes.n and sum(self.sizes.n.values())
+        if n and (rate := self.before.prepare(name, self.dataset.config)):
+            return Expected("data", rate(n), "as made before")
+        if n and self.sizes.size and name in PREPARED:
+            return Expected("data", n * (PREPARED[name](self.sizes.size)), "measured case")
+        return Expected("data", None, f"not known: dataset {name} was not prepared here before")
+
+    def _fit(self) -> Expected:
+        return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])
+
+    def _fit_of(self, spec: RunSpec) -> Part:
+        if not getattr(generators.get(spec.generator), "trains", True) or spec.fit is None:
+            return SHARD_SECONDS, "measured case"
+        if rate := self.before.fit(spec):
+            return rate(spec.fit.steps), "as made before"
+        known = self.operations(spec.generator, spec.fit.steps)
+        if isinstance(known, str):
+            return None, known
+        seconds, source = self._training(known, spec, workers=1)
+        limit = spec.fit.seconds
+        return seconds if seconds is None or limit is None else min(seconds, limit), source
+
+    def _draw(self) -> Expected:
+        if self.sizes.n is None and any(not spec.is_real_only for spec in self.todo.judged):
+            return Expected("pool", None, UNCOUNTED)
+        return _total("pool", [self._draw_of(spec, n) for spec, n in self.todo.draws])
+
+    def _draw_of(self, spec: RunSpec, n: int) -> Part:
+        if getattr(generators.get(spec.generator), "is_control", False):
+            return SHARD_SECONDS * n_shards(n, spec.shard), "measured case"
+        if rate := self.before.draw(spec):
+            return rate(n), "as made before"
+        known = self.operations(spec.generator, spec.fit.steps if spec.fit else 1)
+        return (None, known) if isinstance(known, str) else self._use(known, n, "fp32", workers=1)
+
+    def _classify(self) -> Expected:
+        trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
+        of_arm = {spec.run_id: spec for spec in trainings}
+        each = {run_id: self._classify_of(spec, workers) for run_id, spec in of_arm.items()}
+        parts = [each[spec.run_id] for spec in trainings]
+        found = _total("classify", [(None if part is None else part / workers, why) for part, why in parts])
+        if found.seconds is None or not trainings:
+            return found
+        start = START_SECONDS if workers > 1 else 0.0
+        uneven = -(-len(trainings) // workers) * workers / len(trainings)  # in the last round some are idle
+        return Expected(found.stage, start + found.seconds * uneven, found.source)
+
+    def _classify_of(self, spec: RunSpec, workers: int) -> Part:
+        if rate := self.before.classify(spec):
+            return rate(spec.classifier_budget.steps), "as made before"
+        known = self.classifier(spec.classifier, spec.train.steps)
+        if isinstance(known, str):
+            return None, known
+        if self.sizes.n is None:
+            return None, UNCOUNTED
+        looks = getattr(self.request.clf, "n_evaluations", 1)
+        seen = (looks + 1) * self.sizes.n["val"] + self.sizes.n["test"]
+        seconds, source = self._training(known, spec, workers=workers)
+        looking, why = self._use(known, seen, spec.precision, workers=workers)
+        if seconds is None or looking is None:
+            return None, source if seconds is None else why
+        return seconds * spec.classifier_budget.steps / spec.train.steps + looking, source
+
+    def _features(self) -> Expected:
+        if not any(not spec.is_real_only for spec in self.todo.judged):
+            return Expected("features", 0.0, "nothing to do")
+        if self.sizes.n is None:
+            return Expected("features", None, UNCOUNTED)
+        o, parts = self.request.options, list[Part]()
+        n_train = self.sizes.n["train"]
+        drawn = sum(
+            round(spec.ratio * n_train * spec.real_fraction) for spec in self.todo.judged if not spec.is_real_only
+        )
+        n = sum(self.sizes.n.values()) + drawn
+        for name in o.extractors:
+            kind = EXTRACTORS.get(name)
+            if not kind.is_at_hand():
+                continue
+            try:
+                made = kind(device=self.bench.device, precision=o.extractor_precision)
+            except Unavailable:  # the record will say why; nothing is extracted
+                continue
+            rate = self.before.features(made.id)
+            flops = EXTRACTED.get(made.id.partition("-")[0])
+            if rate:
+                parts.append((rate(n), "as made before"))
+            elif flops is None:
+                parts.append((None, f"not known: extractor {name} was not run here before"))
+            else:
+                parts.append(self._of_kind(name, n * flops, o.extractor_precision, workers=1))
+        return _total("features", parts)
+
+    def _judge(self) -> Expected:
+        n_test = self.sizes.n and self.sizes.n["test"]
+        if not self.todo.judged:
+            return Expected("judge", 0.0, "nothing to do")
+        if n_test is None:
+            return Expected("judge", None, UNCOUNTED)
+        drawn = sum(not spec.is_real_only for spec in self.todo.judged)
+        return Expected("judge", judged(len(self.todo.judged), drawn, n_test), "measured case")
+
+    # -- what networks take -----------------------------------------------------------------------------------------
+
+    def _operations(self, generator: str, n_steps: int) -> Operations | str:
+        return self._of_plugin(generators.get(generator)(self.bench.configs.get(generator)), n_steps)
+
+    def _classifier(self, name: str, n_steps: int) -> Operations | str:
+        return self._of_plugin(classifiers.get(name)(self.request.clf), n_steps)
+
+    def _of_plugin(self, plugin: Any, n_steps: int) -> Operations | str:
+        """What a plugin says of itself, or why that is not known."""
+        s, name = self.sizes, type(plugin).__name__
+        if not hasattr(plugin, "operations"):
+            return f"not known: {name} does not say what it computes (its optional method operations)"
+        if s.channels is None or s.size is None:
+            return "not known before the images are decoded: their size"
+        try:
+            found: Operations | None = plugin.operations(
+                channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
+            )
+        except Exception as error:  # a stranger's may be any; an estimate ends no run, and the fit says what is wrong
+            return f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})"
+        return found or f"not known: {name} does not know what it computes with these options"
+
+    def _training(self, known: Operations, spec: RunSpec, *, workers: int) -> Part:
+        peak, total = self.now(spec.precision, workers), 0.0
+        for phase in known.phases:
+            seconds = training_seconds(phase, device=self.bench.device, precision=spec.precision, peak=peak)
+            if seconds is None:
+                return None, self._unmeasured(f"training of the kind {phase.kind}", spec.precision)
+            total += seconds
+        return total, "operations"
+
+    def _use(self, known: Operations, n: int, precision: str, *, workers: int) -> Part:
+        return self._of_kind(known.phases[-1].kind, n * known.use, precision, workers=workers)
+
+    def _of_kind(self, kind: str, flops: float, precision: str, *, workers: int) -> Part:
+        peak = self.now(precision, workers)
+        seconds = use_seconds(kind, flops, device=self.bench.device, precision=precision, peak=peak)
+        return (None, self._unmeasured(f"use of {kind}", precision)) if seconds is None else (seconds, "operations")
+
+    def _unmeasured(self, what: str, precision: str) -> str:
+        return f"not known: no measured speed of {what} on {self.bench.device} in {precision}"
+
+    def _now(self, precision: str, workers: int) -> float:
+        """Operations a second of what one of `workers` processes side by side has, measured for a moment."""
+        import torch
+
+        from synthworth.training.peak import matmul_now
+
+        threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else torch.get_num_threads()
+        return matmul_now(self.bench.device, precision, threads=threads)
+
+
+def _total(stage: str, parts: Sequence[Part]) -> Expected:
+    """The sum; not known where one of the parts is not."""
+    if not parts:
+        return Expected(stage, 0.0, "nothing to do")
+    unknown = next((why for seconds, why in parts if seconds is None), None)
+    if unknown is not None:
+        return Expected(stage, None, unknown)
+    longest = max(parts, key=lambda part: part[0] or 0.0)
+    return Expected(stage, sum(seconds or 0.0 for seconds, _ in parts), longest[1])

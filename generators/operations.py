@@ -1,0 +1,89 @@
+"""What the generators' networks compute for an image, trained on or drawn, by the shapes of their options alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from generators.saving import Shape
+from synthworth.training.flops import count_flops, shapes_only
+
+BATCH = 2
+"""Images of a step that is counted: as few as batch norm takes."""
+
+
+def _labels(shape: Shape) -> Tensor:
+    """int64 (BATCH,) or uint8 (BATCH, K)."""
+    if shape.multilabel:
+        return torch.zeros(BATCH, shape.n_classes, dtype=torch.uint8)
+    return torch.zeros(BATCH, dtype=torch.int64)
+
+
+def of_denoiser(
+    build: Callable[[], nn.Module], noise_shape: Callable[[], tuple[int, ...]], shape: Shape
+) -> list[float]:
+    """Operations of a training step and of one prediction, an image.
+
+    Parameters
+    ----------
+    build : the untrained denoiser, told labels.
+    noise_shape : of what it denoises, known once it is built.
+    """
+    with shapes_only():
+        net = build()
+        x, steps, y = torch.zeros(BATCH, *noise_shape()), torch.zeros(BATCH, dtype=torch.int64), _labels(shape)
+        hidden = torch.zeros(BATCH, dtype=torch.bool)
+        train = count_flops(lambda: net(x, steps, y, hidden).float().sum().backward())
+        with torch.no_grad():
+            use = count_flops(lambda: net(x, steps, y))
+    return [train / BATCH, use / BATCH]
+
+
+def of_autoencoder(model: Any) -> list[float]:
+    """Operations of a training step and of decoding, an image, of a `VAEFamily` whose shape is set."""
+    from generators.nets.lpips import LPIPS
+
+    c, shape = model.config, model.shape
+    with shapes_only():
+        net, y = model._build(), _labels(shape)
+        images = torch.zeros(BATCH, shape.channels, model.padded, model.padded)
+        judge: Any = LPIPS().requires_grad_(False) if c.perceptual else None
+
+        def step() -> None:
+            made, terms = net(images, y)
+            loss = made.float().sum() + sum(term.sum() for term in terms.values())
+            (loss if judge is None else loss + judge(made, images).sum()).backward()
+
+        train = count_flops(step)
+        latents = torch.zeros(BATCH, *model.latent_shape)
+        with torch.no_grad():
+            use = count_flops(lambda: net.decode(latents, y if c.conditional else None))
+    return [train / BATCH, use / BATCH]
+
+
+def of_gan(model: Any) -> list[float]:
+    """Operations of an update of both networks and of drawing, an image, of a `GAN` whose shape is set."""
+    shape = model.shape
+    with shapes_only():
+        (painter, critic), y = model._build(), _labels(shape)
+        noise = torch.zeros(BATCH, model.config.noise)
+        real = torch.zeros(BATCH, shape.channels, model.padded, model.padded)
+
+        def total(found: tuple[Tensor, Tensor | None]) -> Tensor:
+            logits, named = found
+            return logits.sum() if named is None else logits.sum() + named.sum()
+
+        def step() -> None:
+            with torch.no_grad():
+                drawn = painter(noise, y)
+            (total(critic(real, y)) + total(critic(drawn, y))).backward()
+            critic.requires_grad_(False)
+            total(critic(painter(noise, y), y)).backward()
+
+        train = count_flops(step)
+        with torch.no_grad():
+            use = count_flops(lambda: painter(noise, y))
+    return [train / BATCH, use / BATCH]
