@@ -12,10 +12,12 @@ from synthworth.devices import (
     autocast,
     check_devices,
     float32_products,
+    fused_attention,
     generator,
     isolated_randomness,
     repeatable,
     resolve_device,
+    strict,
 )
 from synthworth.errors import UserError
 
@@ -47,6 +49,43 @@ def test_a_block_in_a_block_does_not_turn_warnings_into_errors() -> None:
     with pytest.raises(KeyError), repeatable():
         raise KeyError
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def attention() -> tuple[bool, bool, bool, bool]:
+    """Whether attention on CUDA may take flash, memory-efficient, cuDNN's and plain kernels; the switches are there
+    without a GPU too.
+    """
+    cuda = torch.backends.cuda
+    return (
+        cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.cudnn_sdp_enabled(), cuda.math_sdp_enabled(),
+    )  # fmt: skip
+
+
+def test_attention_on_a_gpu_takes_fused_kernels_only_where_they_are_deterministic() -> None:
+    before, plain, fused = attention(), (False, False, False, True), (True, True, False, True)
+    with repeatable(device="cuda:0"):
+        assert (attention(), asked()[1]) == (plain, True)
+        with strict("cuda:0"):
+            assert (attention(), asked()[:2]) == (fused, (True, False))
+        with strict("cuda:0", enabled=False):
+            assert (attention(), asked()[1]) == (plain, True)
+        with fused_attention("cuda:0"):
+            assert (attention(), asked()[1]) == (fused, True)
+        with pytest.raises(KeyError), strict("cuda:0"):
+            raise KeyError
+        assert (attention(), asked()[1]) == (plain, True)
+    assert (attention(), asked()[0]) == (before, False)
+    with pytest.raises(KeyError), repeatable(device="cuda"):
+        raise KeyError
+    assert attention() == before
+
+
+def test_attention_is_left_alone_on_a_cpu_and_where_nobody_asked_for_repeatable_bits() -> None:
+    before = attention()
+    with repeatable(), strict("cpu"), fused_attention("cpu"):
+        assert (attention(), asked()[1]) == (before, True)
+    with strict("cuda"):
+        assert (attention(), asked()[0]) == (before, False)
 
 
 @pytest.mark.parametrize(("precision", "products"), [("fp32", "highest"), ("tf32", "high"), ("bf16", "high")])

@@ -163,6 +163,29 @@ def test_guidance_one_costs_one_pass_and_above_it_two() -> None:
     assert passes == [False] * 4 + [False, True] * 4
 
 
+@pytest.mark.parametrize("kind", SPECS)
+def test_guidance_in_one_pass_over_twice_the_rows_is_guidance_in_two_passes(kind: str) -> None:
+    spec = SPECS[kind]
+    net = make_denoiser(channels=1, size=8, spec=spec, widths=(8, 16), n_blocks=1).eval()
+    told = torch.randint(2, (5, 3), dtype=torch.uint8) if spec.multilabel else torch.arange(5) % 3
+    told = told if kind in ("label", "multilabel") else torch.randn(5, spec.n_tokens, spec.width)
+    rows: list[int] = []
+    drawn = {}
+    for doubled in (False, True):
+        sampler = Sampler(
+            "ddim", schedule="linear", prediction="epsilon", n_steps=3, guidance=2.5, clip=1.0, doubled=doubled
+        )
+
+        def counting(x: Tensor, *rest: Tensor) -> Tensor:
+            rows.append(len(x))
+            return net(x, *rest)
+
+        with torch.inference_mode():
+            drawn[doubled] = sampler(counting, torch.ones(5, 1, 8, 8).cumsum(3) / 8, told, seed=0, rows=slice(0, 5))
+    assert rows == [5] * 6 + [10] * 3
+    torch.testing.assert_close(drawn[True], drawn[False], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("schedule", "prediction"), PROCESSES)
 def test_the_denoising_loss_of_a_perfect_denoiser_is_zero(schedule: str, prediction: str) -> None:
     clean = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4)

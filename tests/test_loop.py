@@ -56,7 +56,7 @@ class Bench:
         loss.backward()
         self.adam.step()
         self.rate.step()
-        self.average.update_parameters(self.net)
+        self.average.follow(self.net, t + 1)
         self.taken.append(t)
         return {"loss": loss.detach()}
 
@@ -248,16 +248,32 @@ def test_the_average_warms_up_and_then_decays_at_its_rate() -> None:
     average, expected = Average(net, 0.5), 0.0
     for t in range(20):
         net.weight.data.fill_(float(t))
-        average.update_parameters(net)
+        average.follow(net, t + 1)
         decay = min(0.5, (1 + t) / (10 + t))
         expected = float(t) if t == 0 else decay * expected + (1 - decay) * t
         assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_average_of_every_third_step_holds_what_that_of_each_would_of_weights_that_stand_still_between() -> None:
+    """Both in the warm-up and after it; and the last step is looked at even where it is not a third one."""
+    net = nn.Linear(1, 1, bias=False)
+    each, third = Average(net, 0.5, every=1), Average(net, 0.5, every=3, n_steps=20)
+    looked = []
+    for t in range(20):
+        net.weight.data.fill_(float(min(t // 3, 6)))
+        each.follow(net, t + 1)
+        before = int(third.n_averaged)
+        third.follow(net, t + 1)
+        looked += [t + 1] * (int(third.n_averaged) - before)
+        if t + 1 in (3, 6, 9, 18, 20):
+            assert third.module.weight.item() == pytest.approx(each.module.weight.item(), rel=1e-5)
+    assert looked == [3, 6, 9, 12, 15, 18, 20]
 
 
 def test_the_average_follows_buffers_too() -> None:
     net = nn.BatchNorm1d(2)
     average = Average(net, 0.9)
     net(torch.ones(4, 2) * 5)
-    average.update_parameters(net)
+    average.follow(net, 1)
     assert torch.equal(average.module.running_mean, net.running_mean)
     assert int(average.module.num_batches_tracked) == 1

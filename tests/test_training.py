@@ -131,6 +131,22 @@ def test_a_compiled_network_learns_the_same_with_the_same_noise(tmp_path: Path) 
     assert curves[1] == pytest.approx(curves[0], rel=1e-4)
 
 
+def test_a_resumed_average_looks_at_the_steps_that_an_uninterrupted_one_looks_at(tmp_path: Path) -> None:
+    trainer, _ = make_trainer(tmp_path)
+    first, second = (
+        trainer.learner(name, torch.nn.Linear(1, 1), lr=0.5, n_steps=9, ema=0.5, ema_every=4) for name in "ab"
+    )
+
+    def looks(learner: Learner) -> int:
+        learner.update([Part(torch.arange(4), 0)], lambda part: {"loss": learner(torch.ones(4, 1)).mean()})
+        assert learner.average is not None
+        return int(learner.average.n_averaged)
+
+    counts = [looks(first) for _ in range(6)]
+    second.load_state_dict(first.state_dict())
+    assert counts + [looks(second) for _ in range(3)] == [0, 0, 0, 1, 1, 1, 1, 2, 3]
+
+
 def test_a_network_that_is_only_looked_through_gets_no_gradient(tmp_path: Path) -> None:
     _, learner = make_trainer(tmp_path)
     x = torch.ones(2, 4, requires_grad=True)

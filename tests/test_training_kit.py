@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from synthworth.errors import UserError
+from synthworth.training import order
 from synthworth.training.loop import PhaseReport
 from synthworth.training.near import Resident, half_of_free, hold
 from synthworth.training.networks import count_parameters, evaluating, place, rebuild
 from synthworth.training.options import checked_sha256, require_ranges
+from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import Schedule, rate_at
 from synthworth.training.reports import join_reports, report_of
 from synthworth.work import FitReport
@@ -50,6 +52,27 @@ def test_rows_come_in_the_order_asked_for() -> None:
 def test_only_a_gpu_has_room_for_data_and_half_of_it_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: {"cuda:1": (1001, 4000)}[device])
     assert [half_of_free(device) for device in ("cpu", "mps", "cuda:1")] == [0, 0, 500]
+
+
+def test_rows_of_many_steps_go_to_a_device_together_and_are_those_of_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(order, "AHEAD", 5)
+    of_step, copies = BatchOrder(7, 3, seed=2), []
+    near = Near(of_step, device=ELSEWHERE)
+    assert near(0).device.type == ELSEWHERE
+    near.device = FakeDevice()
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: copies.append(len(self)) or self)
+    near._chunk = -1
+    steps = [0, 1, 4, 5, 9, 2, 23]
+    assert [near(t).tolist() for t in steps] == [of_step(t).tolist() for t in steps]
+    assert copies == [5] * 4  # for 0..4, 5..9, 0..4 again, 20..24
+
+
+class FakeDevice:
+    """Stands for a GPU: whatever goes there stays on the CPU."""
+
+    type = "cuda"
 
 
 class Recorder(nn.Module):
