@@ -19,7 +19,14 @@ from benchmarks.speed.gpu.trainings import train, training_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL: dict[str, Any] = {"side": 32, "n_train": 128, "device": "cpu", "precision": "fp32"}
+SMALL: dict[str, Any] = {
+    "side": 32,
+    "n_train": 128,
+    "device": "cpu",
+    "precision": "fp32",
+    "stem": "imagenet",
+    "batch_size": 8,
+}
 
 
 def made(tmp_path: Path, *, seconds: float = 600.0) -> Report:
@@ -66,6 +73,17 @@ def test_it_begins_every_test_file_that_is_marked_for_a_gpu(tmp_path: Path, monk
     assert set(commands) == {"generators", "tests", "compile resnet18", "compile densenet121", "compile pixel_ddpm"}
 
 
+def test_what_failed_or_was_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.part("sound", lambda r: {"code": 0, "said": ["fine"]})
+    found.part("broken", lambda r: 1 / 0)
+    found.part("tests", lambda r: {"code": 1, "said": ["1 failed"]})
+    assert found.wanting() == {
+        "broken": "ZeroDivisionError: division by zero",
+        "tests": "it ended with 1: 1 failed",
+    }
+
+
 def test_the_machine_is_told_with_its_peak(tmp_path: Path) -> None:
     found = made(tmp_path)
     facts = machine(found)
@@ -81,8 +99,8 @@ def test_a_report_without_time_still_says_what_it_left_out(tmp_path: Path, monke
 
 
 def test_trainings_side_by_side_predict_what_each_predicts_alone() -> None:
-    together = train("resnet18", 2, together=2, **SMALL)
-    assert together.predictions[0] == train("resnet18", 2, **SMALL).predictions[0]
+    together = train("resnet18", 1, together=2, **SMALL)
+    assert together.predictions[0] == train("resnet18", 1, **SMALL).predictions[0]
     assert together.predictions[0] != together.predictions[1]
     assert together.steps > 0
 
@@ -103,7 +121,7 @@ def test_the_denoiser_of_standard_is_the_one_that_is_timed() -> None:
 
 def test_a_denoiser_is_timed_against_the_plain_loop_and_then_draws() -> None:
     config = standard_config(widths=(16, 16), attention=(), blocks=1, batch=8, sampling_steps=2)
-    row, model = denoiser_row(device="cpu", n_steps=3, peer_steps=1, peak=1e12, compile=False, side=16, config=config)
+    row, model = denoiser_row(device="cpu", n_steps=3, peer_steps=1, peak=1e12, compile=False, side=32, config=config)
     assert row.facts["images_per_second"] > 0 and row.facts["gflop_per_image"] > 0
     assert sampler_row(model, device="cpu", n=4).facts["mean_difference_of_255"] < 5
 

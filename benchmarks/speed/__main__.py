@@ -21,7 +21,7 @@ from benchmarks.speed.peers import NoPeer
 from benchmarks.speed.row import Row
 from benchmarks.speed.rows import GROWTH, ROWS
 from benchmarks.speed.show import print_tables, report
-from synthworth.commands import OK, guarded
+from synthworth.commands import FAILED, OK, guarded
 from synthworth.errors import UserError
 from synthworth.progress import track
 
@@ -36,7 +36,9 @@ class SpeedOptions:
     only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Rows to measure; all of the device's unless some are named."""
     device: str = "cpu"
-    """Which rows there are: cpu or cuda."""
+    """cpu, or cuda: a report of its own, with proofs and smoke, written after each part (docs/gpu.md)."""
+    minutes: float = 8.0
+    """On cuda: no part of the report begins later."""
     repeat: int = 3
     """Repetitions; the fastest counts."""
     sizes: tuple[int, ...] = ()
@@ -96,9 +98,32 @@ def measure(names: Sequence[str], o: SpeedOptions) -> tuple[dict[str, list[Row |
     return found, missing
 
 
+def report_gpu(o: SpeedOptions) -> int:
+    """The report of a GPU: a table, and a file with everything.
+
+    Raises
+    ------
+    UserError
+        Where there is no such GPU, or rows are named.
+    """
+    from benchmarks.speed.gpu.run import report as report_on_gpu
+    from synthworth.devices import resolve_device
+
+    device = resolve_device(o.device)
+    if o.only:
+        raise UserError(f"--device {device} with {' '.join(o.only)}: the report of a GPU is made whole; name no rows")
+    file = (o.json_file or Path("gpu.json")).absolute()
+    made = report_on_gpu(file, device=device, minutes=o.minutes)
+    print_tables({"gpu": made.rows}, missing=made.wanting())
+    print(f"written to {file}")
+    return OK if not made.wanting() else FAILED
+
+
 def main(args: Sequence[str]) -> int:
     """Measure; print the tables, or JSON."""
     options = tyro.cli(SpeedOptions, args=list(args), prog="python -m benchmarks.speed")
+    if options.device.startswith("cuda"):
+        return report_gpu(options)
     names = check(options)
     found, missing = measure(names, options)
     if options.json or options.json_file is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -70,6 +69,19 @@ class Report:
         fault = self.found[name].get("fault", self.found[name].get("left_out", ""))
         print(f"{name}: {time.monotonic() - began:.1f} s {fault}".rstrip(), file=sys.stderr, flush=True)
         self.keep()
+
+    def wanting(self) -> dict[str, str]:
+        """Parts that failed or were left out, with what is known of the reason."""
+        found = {}
+        for name, told in self.found.items():
+            inner = told.get("found")
+            inner = inner if isinstance(inner, dict) else {}
+            reason = told.get("fault") or told.get("left_out") or inner.get("left_out")
+            if reason is None and inner.get("code"):
+                reason = f"it ended with {inner['code']}: {' / '.join(inner['said'][-3:])}"
+            if reason is not None:
+                found[name] = reason
+        return found
 
     def keep(self) -> None:
         """Write the file."""
@@ -138,15 +150,14 @@ def _all(made: Report) -> None:
 
 def machine(made: Report) -> dict[str, Any]:
     """Card, versions, and the speed of matrix products."""
-    import platform
-
     import torch
+
+    from benchmarks.speed.machine import machine as facts_of
     from synthworth.training.peak import matmul_peak
 
     made.peak = matmul_peak(made.device, "bf16")
     facts: dict[str, Any] = {
-        "python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count(),
-        "when": time.strftime("%Y-%m-%d"),
+        **facts_of(made.device), "when": time.strftime("%Y-%m-%d"),
         "peak_tflops": {p: matmul_peak(made.device, p) / 1e12 for p in ("fp32", "tf32", "bf16")},
     }  # fmt: skip
     if made.device.startswith("cuda"):
