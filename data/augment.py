@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +35,53 @@ class Jitter:
 
     def __call__(self, images: Tensor) -> Tensor:  # float (N, C, H, W), 0..1 -> the same
         """Augment a batch with torch's global generator, which the training loop seeds before every step."""
+        return self.apply(images, self.draw(tuple(images.shape), images.device))
+
+    @property
+    def _moves(self) -> bool:
+        return bool(self.degrees or self.shift or self.zoom)
+
+    @property
+    def _exposes(self) -> bool:
+        return bool(self.brightness or self.contrast or self.noise)
+
+    def draw(self, shape: tuple[int, ...], device: Any) -> tuple[Tensor, ...]:
+        """All that is random in augmenting a batch of that shape, from torch's global generator.
+
+        Returns
+        -------
+        Uniform numbers of 0..1, and standard normal ones for the noise; of shapes that depend on `shape` alone.
+        """
         import torch
 
+        drawn = []
+        if self._moves:
+            drawn.append(torch.rand(4, shape[0], device=device))
+        if self._exposes:
+            drawn.append(torch.rand(2, shape[0], 1, 1, 1, device=device))
+        if self.noise:
+            drawn.append(torch.randn(shape, device=device))
+        return tuple(drawn)
+
+    def apply(self, images: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Augment a batch by what `draw` gave for it; nothing is random here, and nothing is read on the host."""
+        import torch
+
+        left = list(drawn)
         with torch.no_grad():
-            if self.degrees or self.shift or self.zoom:
-                images = self._move(images)
-            if self.brightness or self.contrast or self.noise:
-                images = self._expose(images)
+            if self._moves:
+                images = self._move(images, left.pop(0))
+            if self._exposes:
+                images = self._expose(images, left)
         return images
 
-    def _move(self, images: Tensor) -> Tensor:
+    def _move(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Rotate, zoom and shift about the centre; what comes in from outside repeats the border."""
         import torch
         import torch.nn.functional as F
 
         n = len(images)
-        angle, zoom, across, down = torch.rand(4, n, device=images.device).mul_(2).sub_(1)
+        angle, zoom, across, down = drawn.mul(2).sub_(1)
         angle = angle * math.radians(self.degrees)
         scale = 1 / (1 + zoom * self.zoom)
         cos, sin = angle.cos() * scale, angle.sin() * scale
@@ -59,16 +91,13 @@ class Jitter:
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    def _expose(self, images: Tensor) -> Tensor:
-        import torch
-
-        n = len(images)
-        brightness, contrast = torch.rand(2, n, 1, 1, 1, device=images.device).mul_(2).sub_(1)
+    def _expose(self, images: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        brightness, contrast = drawn[0].mul(2).sub_(1)
         gain = 1 + contrast * self.contrast
         offset = images.mean((1, 2, 3), keepdim=True) * (1 - gain) + brightness * self.brightness
         images = images * gain + offset
         if self.noise:
-            images = images + torch.randn_like(images) * self.noise
+            images = images + drawn[1] * self.noise
         return images.clamp_(0, 1)
 
 

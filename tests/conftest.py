@@ -33,9 +33,11 @@ from generators.registry import CONTROLS
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if os.environ.get("SYNTHWORTH_TESTS_ON_A_GPU") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 """The suite computes on the CPU, whatever the machine has: `--device auto` is the CPU and `--preset auto` is quick,
-here and in every process a test starts. `tests/test_gpu_host.py` holds it."""
+here and in every process a test starts. `tests/test_gpu_host.py` holds it. `python -m benchmarks.speed --device cuda`
+sets the variable for the files that are marked `gpu`, and for no other."""
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")  # how long a draw takes says nothing where others compute too
 os.environ.pop("SYNTHWORTH_PRESET", None)  # of the machine; a test that wants one sets it

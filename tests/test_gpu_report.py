@@ -67,7 +67,9 @@ def test_what_takes_too_long_beside_the_rest_is_ended(tmp_path: Path) -> None:
 
 def test_it_begins_every_test_file_that_is_marked_for_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: dict[str, list[str]] = {}
-    monkeypatch.setattr(Report, "begin", lambda self, name, command: commands.update({name: list(command)}))
+    monkeypatch.setattr(
+        Report, "begin", lambda self, name, command, environment=None: commands.update({name: list(command)})
+    )
     begin(made(tmp_path))
     assert [Path(word).name for word in commands["tests"] if word.endswith(".py")] == ["test_on_a_gpu.py"]
     assert set(commands) == {"generators", "tests", "compile resnet18", "compile densenet121", "compile pixel_ddpm"}

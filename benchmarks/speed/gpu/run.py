@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,10 +95,12 @@ class Report:
         self.rows += rows
         return [f"{row.what}, {row.ours}: {row.ratio:.2f} times {row.peer}; {row.note}" for row in rows]
 
-    def begin(self, name: str, command: Sequence[str]) -> None:
+    def begin(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Begin a command beside whatever follows."""
         with (self.folder / name).open("wb") as said:
-            self._running[name] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+            self._running[name] = subprocess.Popen(
+                command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+            )
 
     def ended(self, name: str) -> dict[str, Any]:
         """Wait for such a command: its exit code, and the last lines that it said."""
@@ -139,13 +142,13 @@ def _all(made: Report) -> None:
     made.part("begun together", begin, seconds=60)
     for name in ("generators", "tests", *(f"compile {name}" for name in COMPILED)):
         made.part(name, lambda r, name=name: r.ended(name))  # type: ignore[misc]
-    made.part("resnet18", trainings_of("resnet18", 100, 600), seconds=25)
-    made.part("pixel_ddpm", denoiser, seconds=30)
-    made.part("densenet121", trainings_of("densenet121", 30, 150), seconds=30)
-    made.part("sampler", sampler, seconds=15)
-    made.part("resnet18, eight", trainings_of("resnet18", 100, 600, (8,)), seconds=25)
-    made.part("densenet121, eight", trainings_of("densenet121", 30, 150, (8,)), seconds=40)
-    made.part("pixel_ddpm, not compiled", denoiser_plain, seconds=30)
+    made.part("resnet18", trainings_of("resnet18", 100, 600), seconds=45)
+    made.part("pixel_ddpm", denoiser, seconds=45)
+    made.part("densenet121", trainings_of("densenet121", 30, 150), seconds=75)
+    made.part("sampler", sampler, seconds=25)
+    made.part("resnet18, eight", trainings_of("resnet18", 100, 600, (8,)), seconds=30)
+    made.part("densenet121, eight", trainings_of("densenet121", 30, 150, (8,)), seconds=50)
+    made.part("pixel_ddpm, not compiled", denoiser_plain, seconds=40)
 
 
 def machine(made: Report) -> dict[str, Any]:
@@ -177,7 +180,7 @@ def begin(made: Report) -> list[str]:
     options = ["-q", "-p", "no:cacheprovider", "--durations=5", *beside, "-m", "gpu"]
     missing = f"raise SystemExit('the tests are not at hand: there is no {TESTS}')"
     run = ["-m", "pytest", *options, *files] if files else ["-c", missing]
-    made.begin("tests", [sys.executable, *run])
+    made.begin("tests", [sys.executable, *run], {"SYNTHWORTH_TESTS_ON_A_GPU": "1"})
     for name in COMPILED:
         made.begin(f"compile {name}", [sys.executable, "-m", "benchmarks.speed.gpu.warm", name, made.device])
     return ["generators", "tests", *COMPILED]
