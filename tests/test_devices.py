@@ -28,13 +28,14 @@ def asked() -> tuple[bool, bool, int, str]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
+        torch.utils.deterministic.fill_uninitialized_memory,
     )
 
 
 def test_deterministic_kernels_are_asked_for_inside_the_block_alone() -> None:
     before = asked()
     with repeatable(threads=1):
-        assert asked()[:3] == (True, True, 1)
+        assert (asked()[:3], asked()[4]) == ((True, True, 1), False)
     assert asked() == before
 
 
