@@ -99,9 +99,11 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
     """Ask torch for deterministic kernels inside the block; `threads` fixes the number of CPU threads.
 
     Bits are repeatable on one machine with one number of threads; between machines only statistics are. Where an
-    operation has no deterministic form, torch warns and goes on. Memory that is not written yet is not filled, as torch
-    does otherwise to show who reads it: on a GPU that is a launch for each allocation. The fused attentions of CUDA have one that they take
+    operation has no deterministic form, torch warns and goes on. The fused attentions of CUDA have one that they take
     under `strict` alone: elsewhere on a GPU attention is spelled out in matrix products.
+
+    Memory that is not written yet is not filled. torch does so otherwise, to show who reads it; on a GPU that is a
+    launch for each allocation.
 
     Parameters
     ----------
@@ -109,16 +111,16 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
     """
     import torch
     from torch.nn.attention import SDPBackend
-    from torch.utils import deterministic
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     was_on, lenient = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    n_threads, filled = torch.get_num_threads(), deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    n_threads, filled = torch.get_num_threads(), memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     if threads:
         torch.set_num_threads(threads)
     try:
@@ -126,7 +128,7 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
             yield
     finally:
         torch.use_deterministic_algorithms(was_on, warn_only=lenient)
-        deterministic.fill_uninitialized_memory = filled
+        memory.fill_uninitialized_memory = filled
         torch.set_num_threads(n_threads)
 
 

@@ -21,14 +21,14 @@ from synthworth.devices import (
 from synthworth.errors import UserError
 
 
-def asked() -> tuple[bool, bool, int, str]:
+def asked() -> tuple[bool, bool, int, str, bool]:
     """What torch is asked for at this moment."""
     return (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
-        torch.utils.deterministic.fill_uninitialized_memory,
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
     )
 
 
