@@ -102,9 +102,6 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
     operation has no deterministic form, torch warns and goes on. The fused attentions of CUDA have one that they take
     under `strict` alone: elsewhere on a GPU attention is spelled out in matrix products.
 
-    Memory that is not written yet is not filled. torch does so otherwise, to show who reads it; on a GPU that is a
-    launch for each allocation.
-
     Parameters
     ----------
     device : where the block computes. On a CPU attention is left as it is.
@@ -117,10 +114,8 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    memory: Any = torch.utils.deterministic
-    n_threads, filled = torch.get_num_threads(), memory.fill_uninitialized_memory
+    n_threads = torch.get_num_threads()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False
     if threads:
         torch.set_num_threads(threads)
     try:
@@ -128,7 +123,6 @@ def repeatable(threads: int | None = None, *, device: str = "cpu") -> Iterator[N
             yield
     finally:
         torch.use_deterministic_algorithms(was_on, warn_only=lenient)
-        memory.fill_uninitialized_memory = filled
         torch.set_num_threads(n_threads)
 
 
