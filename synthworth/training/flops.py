@@ -33,7 +33,7 @@ ON_A_CPU = {
 """Attention as a CPU computes it, which torch has no formula for."""
 
 
-class Training(TorchDispatchMode):
+class Training(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts by torch's formulas what runs in the block, and leaves every operation as it is.
 
     torch's own `FlopCounterMode` takes operations apart that have no formula, and the gradient of SiLU for one is then
@@ -48,7 +48,7 @@ class Training(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
         self.fault: str | None = None
         self._formulas: dict[Any, Any] = {**ON_A_CPU, **flop_registry}
