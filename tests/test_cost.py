@@ -36,7 +36,12 @@ class Bench:
     def __init__(self) -> None:
         with isolated_randomness(0):
             self.net = nn.Sequential(
-                nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.3), nn.Linear(192, 2)
+                nn.Conv2d(1, 3, 3, padding=1),
+                nn.BatchNorm2d(3),
+                nn.SiLU(),
+                nn.Flatten(),
+                nn.Dropout(0.3),
+                nn.Linear(192, 2),
             )
             self.x = torch.randn(BATCH, 1, 8, 8)
         self.adam = torch.optim.AdamW(self.net.parameters(), lr=0.01)

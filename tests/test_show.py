@@ -11,6 +11,7 @@ import pytest
 from benchmarks.report.footnotes import Notes
 from benchmarks.show import main
 from synthworth.commands import guarded
+from synthworth.cost import Cost, describe_cost
 
 
 def shown(lab: Any, capsys: pytest.CaptureFixture[str], record: dict[str, Any], *flags: str) -> str:
@@ -30,6 +31,23 @@ def test_a_missing_number_is_null_and_its_reason_stands_once(lab: Any, capsys: p
 def test_the_record_is_printed_as_it_is_stored(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
     record = lab.run("none", 1.0)
     assert json.loads(shown(lab, capsys, record, "--json")) == json.loads(json.dumps(record))
+
+
+def test_what_every_fit_cost_is_one_line_and_older_records_have_none(
+    lab: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = lab.run("latent_ddpm", 1.0)
+    assert "COST" not in shown(lab, capsys, record)
+    told = describe_cost(Cost(640.0, 100.0, None, {"joules": "no counter"}), steps=10, images_seen=640, seconds=32.0)
+    untold = describe_cost(Cost(), steps=0, images_seen=0, seconds=0.0)
+    lab.change(record, cost={**record["cost"], "fit": {"steps": 10, "cost": told}, "classifiers": [told, None, untold]})
+    lines = [line for line in shown(lab, capsys, record).splitlines() if line.startswith("COST")]
+    assert lines[0].startswith(
+        "COST     generator: 640 images seen, 1 GFLOP an image, 20 images/s, 20.0% of peak, kwh: null"
+    )
+    assert lines[0].endswith("(no counter)")
+    assert [line.split(":")[0] for line in lines[1:]] == ["COST     classifier 0", "COST     classifier 2"]
+    assert "nothing was trained" in lines[2]
 
 
 def test_a_run_that_did_not_finish_says_why(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.speeds import (
     EXTRACTED,
+    LOAD_SECONDS,
     PREPARED,
     SHARD_SECONDS,
     START_SECONDS,
@@ -224,7 +225,9 @@ class Estimate:
                 parts.append((None, f"not known: extractor {name} was not run here before"))
             else:
                 parts.append(self._of_kind(name, n * flops, o.extractor_precision, workers=1))
-        return _total("features", parts)
+        found = _total("features", parts)
+        loading = LOAD_SECONDS * sum(why == "operations" for _, why in parts)
+        return found if found.seconds is None else Expected(found.stage, found.seconds + loading, found.source)
 
     def _judge(self) -> Expected:
         n_test = self.sizes.n and self.sizes.n["test"]
@@ -285,7 +288,7 @@ class Estimate:
         from synthworth.training.peak import matmul_now
 
         threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else torch.get_num_threads()
-        return matmul_now(self.bench.device, precision, threads=threads)
+        return matmul_now(self.bench.device, precision, threads=threads, workers=workers)
 
 
 def _total(stage: str, parts: Sequence[Part]) -> Expected:

@@ -28,10 +28,12 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
     ("cpu", "bf16", "gan"): Speed(0.53, 0.020),
     ("cpu", "bf16", "unet"): Speed(0.62, 0.027),
     ("cpu", "bf16", "resnet"): Speed(0.50, 0.024),
+    ("cpu", "bf16", "densenet"): Speed(0.20, 0.030),
     ("cpu", "fp32", "autoencoder"): Speed(0.87, 0.009),
     ("cpu", "fp32", "gan"): Speed(0.78, 0.028),
     ("cpu", "fp32", "unet"): Speed(0.82, 0.025),
     ("cpu", "fp32", "resnet"): Speed(0.68, 0.030),
+    ("cpu", "fp32", "densenet"): Speed(0.20, 0.030),
     ("cuda", "bf16", "densenet"): Speed(0.063, 0.0),
     ("cuda", "bf16", "resnet"): Speed(0.159, 0.0),
     ("cuda", "bf16", "unet"): Speed(0.135, 0.0),
@@ -40,7 +42,7 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
 
 cpu: one thread of an AMD EPYC with fast bf16 (222 GFLOP/s in bf16, 102 in fp32), phantom at 32 px under preset
 quick, each at its batch and at four times that: two equations for the two numbers; `unet` and `autoencoder` are
-means of the cases of `pixel_ddpm`, `vae` and `latent_ddpm`.
+means of the cases of `pixel_ddpm`, `vae` and `latent_ddpm`. `densenet` (121, 64 px, half stem) while others computed.
 cuda: one H200, compiled, batch 64 at 64 px, shares of its 989 TFLOP/s in bf16: six DenseNet-121 side by side
 184 steps/s of 5.3 GFLOP an image; ResNet-18 769 steps/s of 3.3; the UNet of `standard` 807 images/s of 166.
 """
@@ -50,6 +52,8 @@ USE: Mapping[tuple[str, str, str], float] = {
     ("cpu", "fp32", "unet"): 0.90,
     ("cpu", "fp32", "resnet"): 0.83,
     ("cpu", "bf16", "resnet"): 0.57,
+    ("cpu", "fp32", "densenet"): 0.25,
+    ("cpu", "bf16", "densenet"): 0.25,
     ("cpu", "fp32", "efficientnet_lite0"): 0.22,
     ("cpu", "fp32", "vgg16_random"): 1.0,
 }
@@ -57,23 +61,25 @@ USE: Mapping[tuple[str, str, str], float] = {
 batch by batch without gradients, on the same machine. Generators draw in fp32."""
 EXTRACTED = {"efficientnet_lite0@128": 0.251e9, "vgg16_random@64": 2.71e9}
 """Floating-point operations of an image, by the extractor's name and size."""
+LOAD_SECONDS = 3.0
+"""For an extractor to be built, and to be tried whether it sees an image alike in every place of a batch."""
 START_SECONDS = 6.0
 """For worker processes to import what they need."""
 SHARD_SECONDS = 0.05
 """To fit a control that trains nothing, or to draw a shard of real images."""
-PREPARED: Mapping[str, Callable[[int], float]] = {"phantom": lambda size: 3.0e-4 + 1.0e-6 * size**2}
+PREPARED: Mapping[str, Callable[[int], float]] = {"phantom": lambda size: 3.0e-3 + 2.0e-6 * size**2}
 """Dataset -> seconds of making one image of so many pixels a side."""
 
 
 def judged(n_arms: int, n_drawing: int, n_test: int) -> float:
-    """Seconds of measuring and recording arms, imports among them.
+    """Seconds of measuring and recording arms, and of what is in no stage: imports, the audit, what is printed.
 
     Parameters
     ----------
     n_drawing : arms with synthetic images: fidelity, privacy and pictures as well.
     n_test : test images.
     """
-    return 8.0 + n_arms * (1.0 + 1e-3 * n_test) + n_drawing * 3.0
+    return 18.0 + n_arms * (1.0 + 1e-3 * n_test) + n_drawing * 3.0
 
 
 def training_seconds(phase: Phase, *, device: str, precision: str, peak: float) -> float | None:

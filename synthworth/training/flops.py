@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from synthworth.devices import isolated_randomness
 from synthworth.errors import Unavailable
@@ -17,14 +18,12 @@ from synthworth.errors import Unavailable
 R = TypeVar("R")
 
 
-def _attention(query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+def _attention(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
 
 
-def _attention_backward(
-    grad: Any, query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **m: Any
-) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
+def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
+    return int(sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
 
 
 ON_A_CPU = {
@@ -34,34 +33,45 @@ ON_A_CPU = {
 """Attention as a CPU computes it, which torch has no formula for."""
 
 
-class Training(FlopCounterMode):
-    """torch's counter, without what runs in inference mode: a look at val inside a step is no training.
+class Training(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts by torch's formulas what runs in the block, and leaves every operation as it is.
+
+    torch's own `FlopCounterMode` takes operations apart that have no formula, and the gradient of SiLU for one is then
+    rounded otherwise. What runs in inference mode is left out: a look at val inside a step is no training.
 
     Attributes
     ----------
+    total : floating-point operations so far.
     fault : what torch's formulas could not count, in words; None where they could. The step goes on all the same.
     """
 
-    def __init__(self) -> None:
-        super().__init__(display=False, custom_mapping=ON_A_CPU)
-        self.fault: str | None = None
+    supports_higher_order_operators = True
 
-    def _count_flops(self, func_packet: Any, out: Any, args: Any, kwargs: Any) -> Any:
-        if torch.is_inference_mode_enabled():
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+        self.fault: str | None = None
+        self._formulas: dict[Any, Any] = {**ON_A_CPU, **flop_registry}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation, then count it."""
+        out = func(*args, **(kwargs or {}))
+        operation = getattr(func, "_overloadpacket", func)
+        if operation not in self._formulas or torch.is_inference_mode_enabled():
             return out
         try:
-            return super()._count_flops(func_packet, out, args, kwargs)  # type: ignore[no-untyped-call]
+            self.total += int(self._formulas[operation](*args, **(kwargs or {}), out_val=out))
         except Exception as error:  # a stranger's operation may be any; told in the place of the number
-            self.fault = f"torch's formula does not count {func_packet}: {type(error).__name__} {error}"
-            return out
+            self.fault = f"torch's formula does not count {operation}: {type(error).__name__} {error}"
+        return out
 
 
 def counted(step: Callable[[], R]) -> tuple[int | str, R]:
     """Floating-point operations of what `step` computes, and what it returned.
 
-    Convolutions, matrix products and attention are counted, forward and backward, as torch's `FlopCounterMode` has
-    them: two for a multiplication with its addition. A count looks at shapes alone, so tensors on the `meta` device
-    give the same one. What is computed, and what is drawn at random, is the same as without. Networks that
+    Convolutions, matrix products and attention are counted, forward and backward, by torch's formulas: two for a
+    multiplication with its addition. A count looks at shapes alone, so tensors on the `meta` device give the same one.
+    What is computed, and what is drawn at random, is the same as without. Networks that
     `torch.compile` made, and captured CUDA graphs, are not seen: see `count_aside`.
 
     Returns
@@ -70,7 +80,7 @@ def counted(step: Callable[[], R]) -> tuple[int | str, R]:
     """
     with Training() as counter:
         result = step()
-    return counter.fault or counter.get_total_flops(), result
+    return counter.fault or counter.total, result
 
 
 def count_flops(step: Callable[[], Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import torch
@@ -34,7 +35,7 @@ def matmul_peak(device: str, precision: str) -> float:
     return _measure(device, precision, torch.get_num_threads())
 
 
-def matmul_now(device: str, precision: str, *, threads: int, seconds: float = 0.15) -> float:
+def matmul_now(device: str, precision: str, *, threads: int, workers: int = 1, seconds: float = 0.25) -> float:
     """Floating-point operations a second that matrix products come to now, with whatever else runs: their mean.
 
     For an estimate of what is to come; `matmul_peak` is the device's own.
@@ -42,24 +43,31 @@ def matmul_now(device: str, precision: str, *, threads: int, seconds: float = 0.
     Parameters
     ----------
     device, precision : as in `matmul_peak`.
-    threads : of a CPU.
+    threads : of a CPU, for each worker.
+    workers : so many multiply side by side, in threads of this process; the number is what one of them has.
     seconds : of measuring.
     """
     kind, before = device.partition(":")[0], torch.get_num_threads()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    side, done = NOW_SIDES[kind], 0
+    side = NOW_SIDES[kind]
     torch.set_num_threads(threads)
-    try:
-        with float32_products(precision), torch.inference_mode():
+
+    def one(number: int) -> float:
+        with torch.inference_mode():
             a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
-            out = a @ b
+            out, done = a @ b, 0
+            _wait(kind)
             began = time.perf_counter()
             while (spent := time.perf_counter() - began) < seconds or not done:
                 _once(a, b, out, kind)
                 done += 1
+        return 2 * side**3 * done / spent
+
+    try:
+        with float32_products(precision), ThreadPoolExecutor(workers) as pool:
+            return sum(pool.map(one, range(workers))) / workers
     finally:
         torch.set_num_threads(before)
-    return 2 * side**3 * done / spent
 
 
 @cache
@@ -83,8 +91,8 @@ def _measure(device: str, precision: str, threads: int) -> float:
 
 
 def _matrix(side: int, seed: int, dtype: torch.dtype, device: str) -> torch.Tensor:
-    drawn = torch.rand(side, side, generator=torch.Generator().manual_seed(seed)) - 0.5
-    return drawn.to(device, dtype)
+    own = torch.Generator(device).manual_seed(seed)
+    return (torch.rand(side, side, generator=own, device=device) - 0.5).to(dtype)
 
 
 def _once(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, kind: str) -> float:
