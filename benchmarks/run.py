@@ -42,6 +42,8 @@ def main(args: Sequence[str]) -> int:
     out.print(
         f"preset {o.preset}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, {outcome.workers} workers"
     )
+    if outcome.precisions is not None:
+        out.print(f"precision {o.precision}: {outcome.precisions.said()}")
     if not outcome.data_ready:
         out.print(f"dataset {o.dataset} is not prepared yet: everything is to do")
     print_plan(out, outcome.plan)

@@ -26,7 +26,10 @@ class Classifier(Protocol):
     Notes
     -----
     An optional method, `check_files(fetch=, channels=, size=)`: asked before any image is prepared, it raises
-    `UserError` for weights that the options name and that cannot be used (`TimmClassifier` has one).
+    `UserError` for weights that the options name and that cannot be used (`TimmClassifier` has one). And an optional
+    class method, `faster_in_bf16(config, unit=, channels=, size=)`: whether `--precision auto` is bf16 on a CPU that
+    multiplies it by `unit` (`avx512` or `amx`); False must be the answer where `channels` and `size` are None and
+    decide. Without it, fp32.
     """
 
     Config: ClassVar[type]

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from classifiers.config import Config
+from classifiers.flops import count_gflop, faster_in_bf16
 from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
+from synthworth.devices import Bf16Unit
 from synthworth.errors import UserError
 from synthworth.keys import plain, seed_from
 from synthworth.work import FitReport, Work
@@ -112,6 +114,26 @@ class TimmClassifier:
     def version_of(cls, config: Config) -> int:
         """`version`, and one more with weights of a file: before, names that did not match were left random."""
         return cls.version + bool(config.weights_sha256)
+
+    @classmethod
+    def faster_in_bf16(cls, config: Config, *, unit: Bf16Unit, channels: int | None, size: int | None) -> bool:
+        """Whether `--precision auto` is bf16 for this network, by what it is (`classifiers.flops`).
+
+        Parameters
+        ----------
+        unit : what multiplies bf16.
+        channels, size : of the images, None where they are not known yet.
+        """
+        if channels is None or size is None:
+            return faster_in_bf16(None, unit=unit)
+        look = {"channels": channels, "size": size}
+        bare = Config(arch=config.arch)
+        stem = resolve_stem(config.stem, size)
+
+        def build() -> nn.Module:
+            return create_network(bare, n_classes=2, stem=stem, **look)
+
+        return faster_in_bf16(lambda: count_gflop(build, **look), unit=unit)
 
     @classmethod
     def tiny_config(cls) -> Config:

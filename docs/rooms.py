@@ -52,6 +52,7 @@ CAPTIONS = {
     "classifiers.logits": "loss",
     "classifiers.selection": "checkpoint",
     "classifiers.config": "options",
+    "classifiers.flops": "arithmetic",
     "classifiers.base": "contract",
     "classifiers.registry": "names",
     "classifiers.stems": "first layers",
@@ -89,6 +90,7 @@ CAPTIONS = {
     "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
     "synthworth.printable": "safe text",
+    "synthworth.threads": "how threads wait",
 }
 """What each room is for, in a few words."""
 

@@ -28,7 +28,8 @@ class Generator(Protocol):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
     `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called). Optional methods:
-    `check_files` and `version_of` of `BaseGenerator`.
+    `check_files` and `version_of` of `BaseGenerator`; and the class method
+    `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it.
     """
 
     Config: ClassVar[type]

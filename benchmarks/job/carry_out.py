@@ -15,10 +15,10 @@ from benchmarks.job.plan import (
     expected_rows,
     optional_arms,
     prepared,
-    resolve_precision,
     rows_of,
     specs_of,
 )
+from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
@@ -28,6 +28,7 @@ from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench, Fitting
 from benchmarks.stages.experiment import Experiment
@@ -65,6 +66,7 @@ class Outcome:
     """Macro AUROC of the arms that were judged just now, by run id."""
     workers: int = 1
     data_ready: bool = True
+    precisions: Precisions | None = None
 
 
 def open_bench(request: Request) -> Bench:
@@ -112,8 +114,9 @@ def carry_out(request: Request) -> Outcome:
     bench = open_bench(request)
     dataset = datasets.get(o.dataset)(request.data)
     outcome = Outcome(workers=bench.workers)
-    precision = resolve_precision(o.precision, bench.device)
-    expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
+    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    outcome.precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
+    expected = _specs(request, outcome.precisions)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
         _check_folders(bench, request)
@@ -123,7 +126,9 @@ def carry_out(request: Request) -> Outcome:
         return outcome
     folder, index = prepare_data(bench, o.dataset, dataset)
     request = limit_train(request, n_train=index["splits"]["train"]["n"])
-    specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
+    shape = {"channels": index["channels"], "size": index["size"]}
+    outcome.precisions = resolve_precisions(request, bench.device, **shape)
+    specs = _specs(request, outcome.precisions, fingerprint=str(index["fingerprint"]))
     records = Records(o.results)
     if not o.dry_run:
         records.tidy()
@@ -146,6 +151,12 @@ def carry_out(request: Request) -> Outcome:
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
+    return specs_of(
+        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
+    )
 
 
 def _check_folders(bench: Bench, request: Request) -> None:

@@ -33,7 +33,7 @@ def train_classifier(experiment: Experiment, arm: Arm, number: int) -> Made:
 
     def make(out: Path, scratch: Path) -> None:
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
-        work = bench.work(scratch, spec, budget=spec.classifier_budget)
+        work = bench.work(scratch, precision=spec.precision, budget=spec.classifier_budget)
         report = model.fit(arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))

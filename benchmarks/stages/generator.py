@@ -74,7 +74,9 @@ def _fit(
     name = f"{spec.generator}-{digest(spec.fit_identity())[:12]}"
     log = make_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
     work = dataclasses.replace(
-        bench.work(scratch, spec, budget=spec.fit or Work(scratch).budget, reserve=reserve),
+        bench.work(
+            scratch, precision=spec.fit_precision, budget=spec.fit or Work(scratch).budget, reserve=reserve
+        ),
         log=log, fitted=fitted, devices=how.devices if getattr(cls, "trains", True) else 1, compile=how.compile,
         snapshot_epochs=how.snapshot_epochs,
     )  # fmt: skip
