@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from synthworth.errors import UserError
+from synthworth.threads import n_cores
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ def check_devices(n: int, *, device: str) -> None:
     """
     import torch
 
-    there = torch.cuda.device_count() if device.startswith("cuda") else os.cpu_count() or 1
+    there = torch.cuda.device_count() if device.startswith("cuda") else n_cores()
     if not 1 <= n <= there:
         raise UserError(f"--devices {n} was asked for; this machine has {there} ({device})")
     if n > 1 and ":" in device:

@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other: asleep, so that a core that is busy elsewhere costs its share alone."""
+"""How many cores this process has, and how its threads wait: asleep, so that a busy core costs its share alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import os
 POLICY = "OMP_WAIT_POLICY"
 OF_THE_USER = (POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Environment variables that say how OpenMP waits; where one is set, it is the user who decides."""
+
+
+def n_cores() -> int:
+    """Processor cores that this process may use: what a scheduler or `taskset` left it, not what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def wait_asleep() -> None:
