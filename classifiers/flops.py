@@ -36,6 +36,7 @@ def faster_in_bf16(gflop: Callable[[], float] | None, *, unit: Bf16Unit) -> bool
     resnet10t    64   half     0.556  avx512 53.3  96.1  1.80
     resnet50     32   half     0.648  avx512 36.9  65.3  1.77
     resnet18     32   small    1.109  avx512 29.2  56.7  1.94
+    resnet18     64   half     1.109  avx512 8     18.3  2.29
     densenet121  32   small    1.774  avx512 9.5   19.9  2.09
     resnet50     32   small    2.593  avx512 7.5   17.4  2.31
     resnet18     32   imagenet 0.071  amx    303   251   0.83

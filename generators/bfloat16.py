@@ -40,6 +40,7 @@ def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     dcgan           quick    avx512 5.63   8.16   1.45
     lsgan           quick    avx512 4.83   6.93   1.44
     gmvae           quick    avx512 6.48   9.03   1.39
+    fs_gmvae        quick    avx512 7.87   12.43  1.58
     =============== ======== ====== ====== ====== =====
 
     Those without a row of their own have the networks of one above (per class) or of its family. A GPU trains

@@ -19,14 +19,16 @@ def wait_asleep() -> None:
 
     By default they spin. A step of training has thousands of places where all threads wait for the last one. Where
     another program holds a core, the last one has lost its turn, and those that spin keep the cores that it waits for.
-    ResNet-18 at 32 px, images a second on two cores:
+    ResNet-18 at 32 px, images a second on two cores that other programs kept busy, in one run, and with one busy loop
+    more on each core:
 
-    ======================= ======== ====== ==========
-    beside                  spinning asleep one thread
-    ======================= ======== ====== ==========
-    another training        21       277    280
-    a busy loop a core      114      165    126
-    ======================= ======== ====== ==========
+    ================ ====== ================
+    threads          beside and a busy loop
+    ================ ====== ================
+    two, spinning    19     3.3
+    two, asleep      125    115
+    one              129    48
+    ================ ====== ================
 
     How threads wait changes no bit of what they compute. OpenMP reads the variable when it is loaded, so this comes
     before the first import of torch: the package calls it when it is imported.
