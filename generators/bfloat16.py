@@ -21,14 +21,14 @@ FASTER: dict[Bf16Unit, frozenset[str]] = {
     ),
     "amx": frozenset({"pixel_ddpm"}),
 }
-"""By what multiplies bf16. What was not measured there is not in it."""
+"""By what multiplies bf16."""
 
 
 def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     """Whether a built-in generator trains faster in bf16; False for a name that is not in the table.
 
-    Steps a second, grey films of 32 px, one thread (amx: two), fp32 and bf16 in turn, by the sizes of preset quick
-    and by the defaults; avx512 is an AMD Zen 4, amx an Intel Xeon:
+    Steps a second, grey films of 32 px, one thread (amx: two), fp32 and bf16 in turn, by the sizes of preset quick;
+    avx512 is an AMD Zen 4, amx an Intel Xeon:
 
     =============== ======== ====== ====== ====== =====
     generator       sizes    unit   fp32   bf16   ratio
@@ -43,7 +43,7 @@ def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     fs_gmvae        quick    avx512 7.87   12.43  1.58
     =============== ======== ====== ====== ====== =====
 
-    Those without a row of their own have the networks of one above (per class) or of its family. A GPU trains
-    everything in bf16.
+    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. A GPU
+    trains everything in bf16.
     """
     return unit == "cuda" or name in FASTER[unit]
