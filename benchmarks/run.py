@@ -38,7 +38,8 @@ def main(args: Sequence[str]) -> int:
     out, o = report.console(), request.options
 
     def begin(outcome: Outcome) -> None:
-        print_header(out, request, device=outcome.device, workers=outcome.workers)
+        said = outcome.precisions.said() if outcome.precisions else o.precision
+        print_header(out, request, device=outcome.device, precision=said, workers=outcome.workers)
         print_expected(out, outcome.expected)
         out.file.flush()
 

@@ -28,7 +28,10 @@ class Classifier(Protocol):
     An optional method, `check_files(fetch=, channels=, size=)`: asked before any image is prepared, it raises
     `UserError` for weights that the options name and that cannot be used. Another, `operations(channels=, size=,
     n_classes=, multilabel=, n_steps=)`: what it computes, a `synthworth.cost.Operations`, for an estimate of the time.
-    `TimmClassifier` has both.
+    And a class method, `faster_in_bf16(config, unit=, channels=, size=)`: whether `--precision auto` is bf16 on a CPU
+    that multiplies it by `unit` (`avx512` or `amx`); False must be the answer where `channels` and `size` are None and
+    decide. Without it, fp32. And `start` with `end`, by which several trainings take their steps in turn on a GPU.
+    `TimmClassifier` has them all.
     """
 
     Config: ClassVar[type]

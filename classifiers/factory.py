@@ -6,12 +6,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from classifiers.bfloat16 import faster_in_bf16
 from classifiers.config import Config
 from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.cost import Operations, Phase
+from synthworth.devices import Bf16Unit
 from synthworth.errors import UserError
 from synthworth.keys import plain, seed_from
 from synthworth.work import FitReport, Work
@@ -115,6 +117,24 @@ class TimmClassifier:
     def version_of(cls, config: Config) -> int:
         """`version`, and one more with weights of a file: before, names that did not match were left random."""
         return cls.version + bool(config.weights_sha256)
+
+    @classmethod
+    def faster_in_bf16(cls, config: Config, *, unit: Bf16Unit, channels: int | None, size: int | None) -> bool:
+        """Whether `--precision auto` is bf16 for this network, by what it is (`classifiers.bfloat16`).
+
+        Parameters
+        ----------
+        unit : what multiplies bf16.
+        channels, size : of the images, None where they are not known yet.
+        """
+        if channels is None or size is None:
+            return faster_in_bf16(None, unit=unit)
+        bare, shape = cls(Config(arch=config.arch, stem=config.stem)), {"channels": channels, "size": size}
+
+        def gflop() -> float:
+            return bare.operations(**shape, n_classes=2, multilabel=False, n_steps=1).use / 1e9
+
+        return faster_in_bf16(gflop, unit=unit)
 
     @classmethod
     def tiny_config(cls) -> Config:

@@ -53,6 +53,7 @@ CAPTIONS = {
     "classifiers.logits": "loss",
     "classifiers.selection": "checkpoint",
     "classifiers.config": "options",
+    "classifiers.bfloat16": "where bf16 pays",
     "classifiers.base": "contract",
     "classifiers.registry": "names",
     "classifiers.stems": "first layers",
@@ -92,6 +93,7 @@ CAPTIONS = {
     "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
     "synthworth.printable": "safe text",
+    "synthworth.threads": "how threads wait",
 }
 """What each room is for, in a few words."""
 

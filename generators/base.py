@@ -29,7 +29,8 @@ class Generator(Protocol):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
     `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called). Optional methods:
-    `check_files`, `version_of` and `operations` of `BaseGenerator`.
+    `check_files`, `version_of` and `operations` of `BaseGenerator`; and the class method
+    `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it.
     """
 
     Config: ClassVar[type]

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.request.spec import NOT_THE_ARM
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.verdict import Kind
 from leaderboard.canvas import MOST_ARMS, add_title, arm_name, canvas, heading_lines, is_control, left_out
 from leaderboard.quality import LEAST
-from leaderboard.tables import ARM_FIELDS, Row, Table
+from leaderboard.tables import Row, Table, arm_of
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.keys import digest
 
@@ -293,7 +292,7 @@ def ratio_series(table: Table) -> dict[str, list[Row]]:
     for row in table.rows:
         spec = row.standing.entry.spec
         if row.numbers["vs_none"].value is not None and spec["ratio"] > 0:
-            shared = {k: spec[k] for k in ARM_FIELDS if k not in (*NOT_THE_ARM, "ratio")}
+            shared = {k: v for k, v in arm_of(spec).items() if k != "ratio"}
             found.setdefault(digest(shared), []).append(row)
     kept = [sorted(rows, key=_ratio) for rows in found.values() if len({_ratio(row) for row in rows}) > 1]
     named: dict[str, list[Row]] = {}

@@ -21,9 +21,10 @@ from synthworth.keys import digest
 
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
-    "extractor_precision", "controls", "curve", "margin", "portion", "filters",
+    "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision",
 )  # fmt: skip
-"""Fields of a RunSpec in which the arms of one table may differ; every other field must be equal."""
+"""Fields of a RunSpec in which the arms of one table may differ; every other field must be equal. Not every spec
+has one that came later."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
 FIDELITY = {
     "fid": {"metric": "fd", "alias": "fid"},
@@ -97,6 +98,11 @@ def setting_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in spec.items() if k not in ARM_FIELDS}
 
 
+def arm_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes an arm of a table another one."""
+    return {k: spec[k] for k in ARM_FIELDS if k in spec and k not in NOT_THE_ARM}
+
+
 def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
     """One table a setting, in the order of their headings.
 
@@ -138,7 +144,7 @@ def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]
     arms: dict[str, list[Entry]] = {}
     for entry in entries:
         spec = entry.spec
-        arms.setdefault(digest({k: spec[k] for k in ARM_FIELDS if k not in NOT_THE_ARM}), []).append(entry)
+        arms.setdefault(digest(arm_of(spec)), []).append(entry)
 
     def says(entry: Entry) -> tuple[int, int, str]:
         measured = sum(v["value"] is not None for v in entry.record["fidelity"].values())
@@ -156,7 +162,7 @@ def _labels(entries: Sequence[Entry]) -> dict[str, str]:
         by_name[entry.record["name"]].append(entry)
     labels = {}
     for name, same in by_name.items():
-        flats = [dict(_flat({k: e.spec[k] for k in ARM_FIELDS if k not in NOT_THE_ARM})) for e in same]
+        flats = [dict(_flat(arm_of(e.spec))) for e in same]
         keys = dict.fromkeys(key for flat in flats for key in flat)
         differing = {key for key in keys if any(flat.get(key) != flats[0].get(key) for flat in flats)}
         for entry, mine in zip(same, flats, strict=True):

@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
+from synthworth.threads import wait_asleep
+
 __version__ = "0.1.0"
+
+wait_asleep()  # before anything imports torch

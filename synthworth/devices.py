@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthworth.errors import UserError
+from synthworth.threads import n_cores
 
 if TYPE_CHECKING:
     import torch
+
+
+Bf16Unit = Literal["none", "avx512", "amx", "cuda"]
 
 
 def resolve_device(name: str) -> str:
@@ -43,20 +47,26 @@ def check_devices(n: int, *, device: str) -> None:
     """
     import torch
 
-    there = torch.cuda.device_count() if device.startswith("cuda") else os.cpu_count() or 1
+    there = torch.cuda.device_count() if device.startswith("cuda") else n_cores()
     if not 1 <= n <= there:
         raise UserError(f"--devices {n} was asked for; this machine has {there} ({device})")
     if n > 1 and ":" in device:
         raise UserError(f"--devices {n} shares a fit over the first {n} GPUs; leave --device {device} out")
 
 
-def has_fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated, slower."""
+def bf16_unit(device: str) -> Bf16Unit:
+    """What multiplies bfloat16 natively on a device: `none` where nothing does, and bf16 is emulated and slow.
+
+    A CPU with AMX uses that, whatever else it has.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        return "cuda" if torch.cuda.is_bf16_supported() else "none"
+    if kind == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "amx"
+    return "avx512" if kind == "cpu" and torch.cpu._is_avx512_bf16_supported() else "none"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from synthworth.errors import UserError
 from synthworth.processes import Helper, helpers, pack
 from synthworth.progress import Progress
+from synthworth.threads import n_cores
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -27,7 +27,7 @@ def n_workers(asked: int, *, device: str) -> int:
         raise UserError(f"--workers {asked} was asked for; it is 0 (automatic) or more")
     if asked:
         return asked
-    return min(os.cpu_count() or 1, MAX_WORKERS) if device == "cpu" else 1
+    return min(n_cores(), MAX_WORKERS) if device == "cpu" else 1
 
 
 def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, workers: int, what: str) -> list[Answer]:
@@ -52,7 +52,7 @@ def map_tasks(function: Callable[[Task], Answer], tasks: Sequence[Task], *, work
                 answers.append(function(task))
                 bar.advance()
         return answers
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, n_cores() // workers)
     with helpers([{}] * min(workers, len(tasks)), threads=threads) as crew, Progress(what, len(tasks)) as bar:
         return _side_by_side(function, tasks, crew, bar)
 

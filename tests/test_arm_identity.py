@@ -58,7 +58,7 @@ def test_what_is_not_asked_for_is_as_the_pages_say() -> None:
     spec = RunSpec(**required)  # type: ignore[arg-type]
     assert {name: value for name, value in vars(spec).items() if name not in required} == {
         "ratio": 0.5, "mode": "add", "real_fraction": 1.0, "patients_per_class": 0, "portion": 1.0, "filters": (),
-        "seed": 0, "generator_seed": 0, "seeds": 6, "shard": 256, "precision": "fp32",
+        "seed": 0, "generator_seed": 0, "seeds": 6, "shard": 256, "precision": "fp32", "generator_precision": "",
         "extractors": ("inception", "efficientnet_lite0", "vgg16_random"), "extractor_precision": "fp32",
         "controls": ("none", "duplicate"), "curve": (), "margin": 0.01, "n_bootstrap": 2000, "analysis": ANALYSIS,
     }  # fmt: skip

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.films.decode import AHEAD, decode_film, fit_square, in_order, n_cores, to_channels
+from data.films.decode import AHEAD, decode_film, fit_square, in_order, to_channels
 from data.films.text_table import read_table
 from synthworth.errors import UserError
+from synthworth.threads import n_cores
 
 told_of_tags = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells of each garbled TIFF tag
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 from torch.utils import deterministic
@@ -146,7 +144,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, 
 def test_more_devices_than_there_are_cannot_be_asked_for(
     monkeypatch: pytest.MonkeyPatch, n: int, device: str, says: str
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr("synthworth.devices.n_cores", lambda: 3)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match=says):
         check_devices(n, device=device)

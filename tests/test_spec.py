@@ -41,6 +41,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "generator_seed": (1, GENERATOR),
     "seed": (1, GENERATOR),
     "precision": ("bf16", GENERATOR),
+    "generator_precision": ("bf16", GENERATOR),
     "shard": (8, {"pool", "classify", "run_id"}),
     "ratio": (1.0, CLASSIFIER),
     "mode": ("replace", CLASSIFIER),

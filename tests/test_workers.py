@@ -14,7 +14,8 @@ import pytest
 from synthworth.errors import UserError
 from synthworth.processes import call_packed, pack, run_together
 from synthworth.registry import load_plugin_file, loaded_plugin_files
-from synthworth.workers import map_tasks
+from synthworth.threads import n_cores
+from synthworth.workers import map_tasks, n_workers
 
 CODE = """
 from dataclasses import dataclass
@@ -131,8 +132,18 @@ def thrice(number: int) -> tuple[int, int]:
 
 
 def test_many_tasks_are_answered_in_order_by_few_workers() -> None:
-    threads = max(1, (os.cpu_count() or 1) // 3)
+    threads = max(1, n_cores() // 3)
     assert map_tasks(thrice, range(20), workers=3, what="test") == [(3 * k, threads) for k in range(20)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives no process cores of its own")
+def test_workers_are_as_many_as_the_cores_that_this_process_was_left() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert (n_workers(0, device="cpu"), n_workers(3, device="cpu")) == (1, 3)
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def die_or_miss_it(rank: int) -> None:

@@ -17,10 +17,10 @@ from benchmarks.job.plan import (
     expected_rows,
     optional_arms,
     prepared,
-    resolve_precision,
     rows_of,
     specs_of,
 )
+from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
@@ -31,6 +31,7 @@ from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench, Fitting
 from benchmarks.stages.experiment import Experiment
@@ -71,6 +72,7 @@ class Outcome:
     data_ready: bool = True
     expected: list[Expected] = field(default_factory=list)
     """How long what is to do will take, by stage."""
+    precisions: Precisions | None = None
 
 
 def open_bench(request: Request) -> Bench:
@@ -122,8 +124,9 @@ def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda out
     bench = open_bench(request)
     dataset = datasets.get(o.dataset)(request.data)
     outcome = Outcome(workers=bench.workers, device=bench.device)
-    precision = resolve_precision(o.precision, bench.device)
-    expected = specs_of(request, fingerprint="", precision=precision)  # refuses what is wrong before decoding
+    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    outcome.precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
+    expected = _specs(request, outcome.precisions)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
         _check_folders(bench, request)
@@ -138,7 +141,9 @@ def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda out
     was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
     request = limit_train(request, n_train=index["splits"]["train"]["n"])
-    specs = specs_of(request, fingerprint=str(index["fingerprint"]), precision=precision)
+    shape = {"channels": index["channels"], "size": index["size"]}
+    outcome.precisions = resolve_precisions(request, bench.device, **shape)
+    specs = _specs(request, outcome.precisions, fingerprint=str(index["fingerprint"]))
     records = Records(o.results)
     if not o.dry_run:
         records.tidy()
@@ -165,6 +170,12 @@ def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda out
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
+    return specs_of(
+        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
+    )
 
 
 def _check_folders(bench: Bench, request: Request) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,6 +29,7 @@ from generators.registry import generators
 from synthworth.cost import Operations
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
+from synthworth.threads import n_cores
 
 UNCOUNTED = "not known before the images are counted"
 
@@ -153,7 +153,7 @@ class Estimate:
         known = self.operations(spec.generator, spec.fit.steps)
         if isinstance(known, str):
             return None, known
-        seconds, source = self._training(known, spec, workers=1)
+        seconds, source = self._training(known, spec.fit_precision, workers=1)
         limit = spec.fit.seconds
         return seconds if seconds is None or limit is None else min(seconds, limit), source
 
@@ -192,7 +192,7 @@ class Estimate:
             return None, UNCOUNTED
         looks = getattr(self.request.clf, "n_evaluations", 1)
         seen = (looks + 1) * self.sizes.n["val"] + self.sizes.n["test"]
-        seconds, source = self._training(known, spec, workers=workers)
+        seconds, source = self._training(known, spec.precision, workers=workers)
         looking, why = self._use(known, seen, spec.precision, workers=workers)
         if seconds is None or looking is None:
             return None, source if seconds is None else why
@@ -261,12 +261,12 @@ class Estimate:
             return f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})"
         return found or f"not known: {name} does not know what it computes with these options"
 
-    def _training(self, known: Operations, spec: RunSpec, *, workers: int) -> Part:
-        peak, total = self.now(spec.precision, workers), 0.0
+    def _training(self, known: Operations, precision: str, *, workers: int) -> Part:
+        peak, total = self.now(precision, workers), 0.0
         for phase in known.phases:
-            seconds = training_seconds(phase, device=self.bench.device, precision=spec.precision, peak=peak)
+            seconds = training_seconds(phase, device=self.bench.device, precision=precision, peak=peak)
             if seconds is None:
-                return None, self._unmeasured(f"training of the kind {phase.kind}", spec.precision)
+                return None, self._unmeasured(f"training of the kind {phase.kind}", precision)
             total += seconds
         return total, "operations"
 
@@ -287,7 +287,7 @@ class Estimate:
 
         from synthworth.training.peak import matmul_now
 
-        threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else torch.get_num_threads()
+        threads = max(1, n_cores() // workers) if workers > 1 else torch.get_num_threads()
         return matmul_now(self.bench.device, precision, threads=threads, workers=workers)
 
 

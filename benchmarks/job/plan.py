@@ -33,15 +33,6 @@ from synthworth.registry import config_of
 MAX_SHARDS = 50_000
 
 
-def resolve_precision(name: str, device: str) -> str:
-    """`auto` is bf16 where the processor multiplies it natively, else fp32: part of a run's identity."""
-    from synthworth.devices import has_fast_bf16
-
-    if name != "auto":
-        return name
-    return "bf16" if device != "mps" and has_fast_bf16() else "fp32"
-
-
 def check_plugins(o: Options) -> None:
     """Refuse plugins that are not of their kind, before anything is made of them.
 
@@ -66,8 +57,13 @@ def _check_controls(o: Options) -> None:
         config_of(generators.get(control), control, needs=GENERATOR_NEEDS)
 
 
-def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunSpec]:
+def specs_of(request: Request, *, fingerprint: str, precision: str, generator_precision: str = "") -> list[RunSpec]:
     """Every arm of a request, controls first, none of them twice.
+
+    Parameters
+    ----------
+    precision : of the classifiers, and of what draws without training.
+    generator_precision : of what is trained to draw; empty for the same.
 
     Raises
     ------
@@ -83,6 +79,7 @@ def specs_of(request: Request, *, fingerprint: str, precision: str) -> list[RunS
     check_filters(o.filters)
     _check_controls(o)
     common = _common(request, fingerprint=fingerprint, precision=precision)
+    common["generator_precision"] = generator_precision
     wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
     wanted += [
         _arm(request, {**common, "generator_seed": number, "filters": o.filters}, o.generator, ratio)
@@ -148,11 +145,11 @@ def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -
     """The arm of a generator, a control or a remedy at one ratio."""
     if name in REMEDIES:
         changed_options(name, plain(request.clf))  # refuses a classifier without the option
-        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None}
+        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None, "generator_precision": ""}
     else:
         drawn = _drawn(request, name)
     return normalise(
-        RunSpec(**common, **drawn, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
+        RunSpec(**{**common, **drawn}, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
     )
 
 
@@ -170,7 +167,8 @@ def _drawn(request: Request, name: str) -> dict[str, Any]:
         return {"gen": gen, "generator_version": cls.version, "fit": o.fit}
     config = request.gen if name == o.generator else cls.Config()
     budget = o.fit if getattr(cls, "trains", True) else None
-    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget}
+    same = {} if budget is not None else {"generator_precision": ""}  # a copy of an image is the same in any arithmetic
+    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget, **same}
 
 
 def version_of(plugin: Any, config: Any) -> int:

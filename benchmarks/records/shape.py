@@ -188,7 +188,8 @@ SPEC = fields(
         "seeds": seeds, "shard": count, "precision": text, "extractors": several(text), "extractor_precision": text,
         "controls": several(text), "curve": several(real), "margin": share, "n_bootstrap": whole(1, MOST_RESAMPLES),
         "analysis": count,
-    }
+    },
+    {"generator_precision": text},
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
 RECORD_SHAPE = fields(

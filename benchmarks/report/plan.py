@@ -39,13 +39,13 @@ class Expected:
     source: str
 
 
-def print_header(out: Console, request: Request, *, device: str, workers: int) -> None:
-    """What a run is, in its first line: preset, device, dataset, classifier, seeds, workers."""
+def print_header(out: Console, request: Request, *, device: str, precision: str, workers: int) -> None:
+    """What a run is, in its first line: preset, device, precision, dataset, classifier, seeds, workers."""
     o = request.options
     chosen = "" if "preset" in request.given else " (chosen by auto)"
     out.print(
-        f"preset {o.preset}{chosen}, device {device}, dataset {o.dataset}, classifier {o.classifier}, {o.seeds} seeds, "
-        f"{workers} workers", markup=False, soft_wrap=True,
+        f"preset {o.preset}{chosen}, device {device}, precision {precision}, dataset {o.dataset}, classifier "
+        f"{o.classifier}, {o.seeds} seeds, {workers} workers", markup=False, soft_wrap=True,
     )  # fmt: skip
 
 

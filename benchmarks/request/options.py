@@ -97,8 +97,9 @@ class Options:
     """Which trainings of the generator. Three or more (0 1 2) give a verdict on the method, not on one training of
     it; controls are drawn once."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Arithmetic of training; auto is bf16 where the processor multiplies it natively. tf32: float32 whose products a
-    GPU shortens."""
+    """Arithmetic of training, of generator and classifier alike; auto decides for each by what it is, from a table of
+    measured cases: bf16 where the processor multiplies it natively and the network trains faster so. tf32: float32
+    whose products a GPU shortens."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one. Not part of a run's identity."""
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")

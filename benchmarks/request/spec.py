@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.request.remedies import REMEDIES, changed_budget, changed_options
 from data.mixing import Demand, Mode, check_ratio
 from synthworth.errors import UserError
-from synthworth.keys import digest, plain, seed_from
+from synthworth.keys import SINCE_DEFAULT, digest, plain, seed_from
 from synthworth.work import Budget
 
 NONE = "none"
@@ -66,6 +66,10 @@ class RunSpec:
     shard: int = 256
     """Synthetic images drawn at a time and stream."""
     precision: str = "fp32"
+    """Arithmetic of the classifier, and of the generator where `generator_precision` is empty."""
+    generator_precision: str = field(default="", metadata=SINCE_DEFAULT)
+    """Arithmetic of the generator's training, where it is another than the classifier's; else empty, and no part of
+    any key or record: so records and stored work from before there were two mean what they meant."""
     extractors: tuple[str, ...] = ("inception", "efficientnet_lite0", "vgg16_random")
     extractor_precision: str = "fp32"
     controls: tuple[str, ...] = (NONE, "duplicate")
@@ -92,6 +96,8 @@ class RunSpec:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:
             raise UserError(f"--shard {self.shard} was asked for; a shard holds at least 1 image")
+        if self.generator_precision == self.precision:  # one form for one meaning
+            object.__setattr__(self, "generator_precision", "")
 
     @property
     def run_id(self) -> str:
@@ -146,6 +152,11 @@ class RunSpec:
         """Seed of the generator's fit."""
         return seed_from(self.seed, "fit", self.generator_seed)
 
+    @property
+    def fit_precision(self) -> str:
+        """Arithmetic of the generator's fit."""
+        return self.generator_precision or self.precision
+
     def fit_identity(self) -> dict[str, Any]:
         """One training of the generator; no ratio, mode or classifier in it."""
         return {
@@ -155,7 +166,7 @@ class RunSpec:
             "version": self.generator_version,
             "budget": self.fit,
             "seed": self.fit_seed,
-            "precision": self.precision,
+            "precision": self.fit_precision,
         }
 
     def fitted_on(self) -> RunSpec | None:
@@ -270,6 +281,7 @@ def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     return replace(
         spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
         shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(), margin=0.01,
+        generator_precision="",
     )  # fmt: skip
 
 

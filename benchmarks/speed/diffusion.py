@@ -82,9 +82,10 @@ def auto_rows(repeat: int) -> list[Row]:
 
 def auto_precision(device: str = "cpu") -> str:
     """What `--precision auto` comes to for this generator."""
-    from synthworth.devices import has_fast_bf16
+    from generators.bfloat16 import faster_in_bf16
+    from synthworth.devices import bf16_unit
 
-    return "bf16" if device != "mps" and has_fast_bf16() else "fp32"
+    return "bf16" if faster_in_bf16("pixel_ddpm", unit=bf16_unit(device)) else "fp32"
 
 
 def fit_seconds(config: PixelDDPMConfig, *, device: str, precision: str, side: int, n_steps: int) -> float:

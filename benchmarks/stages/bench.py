@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.request.loggers import LoggerName
-from benchmarks.request.spec import RunSpec
 from data.images import ImageSet
 from synthworth.store import Made, Store
 from synthworth.work import Compile, Work
@@ -54,9 +53,9 @@ class Bench:
         self.note(stage, time.perf_counter() - began, int(made.fresh))
         return made
 
-    def work(self, scratch: Path, spec: RunSpec, *, budget: Any, reserve: ImageSet | None = None) -> Work:
+    def work(self, scratch: Path, *, precision: str, budget: Any, reserve: ImageSet | None = None) -> Work:
         """The `Work` a fit is given."""
         return Work(
-            folder=scratch, device=self.device, precision=spec.precision, budget=budget, reserve=reserve,
+            folder=scratch, device=self.device, precision=precision, budget=budget, reserve=reserve,
             checkpoint_seconds=self.checkpoint_seconds,
         )  # fmt: skip

@@ -55,7 +55,9 @@ def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit 
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
         budget, asked, device = spec.classifier_budget, bench.fitting.compile, bench.device
         compiled = device.startswith("cuda") and decide(asked, device=device, budget=budget, pays=PAYS_STEPS_OF_MANY)
-        work = replace(bench.work(scratch, spec, budget=budget), compile=compiled, capture=asked != "no")
+        work = replace(
+            bench.work(scratch, precision=spec.precision, budget=budget), compile=compiled, capture=asked != "no"
+        )
         report = (fit or fit_alone)(model, arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))
         write_array(out / "test.npy", model.predict(images.test.images))

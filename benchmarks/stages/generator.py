@@ -77,7 +77,7 @@ def _fit(
     log = make_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
     budget, trains = spec.fit or Work(scratch).budget, getattr(cls, "trains", True)
     work = dataclasses.replace(
-        bench.work(scratch, spec, budget=budget, reserve=reserve),
+        bench.work(scratch, precision=spec.fit_precision, budget=budget, reserve=reserve),
         log=log, fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
         compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -19,6 +18,7 @@ from data.films.opening import MAX_PIXELS, SMALLEST, Damaged, TooLarge, most_byt
 from data.films.windowing import Shares
 from synthworth.errors import UserError
 from synthworth.files import Unfit, read_file
+from synthworth.threads import n_cores
 
 Fit = Literal["crop", "pad", "squash"]
 EXTENSIONS = frozenset(
@@ -258,11 +258,6 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:  # uint8 (H, W
     if channels == 1:
         return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY))[None]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def n_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(function: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer]:
