@@ -162,6 +162,11 @@ def test_every_stage_of_arms_and_seeds_runs(module: ModuleType, tmp_path: Path) 
         assert measure_here(module.__name__, stage, str(tmp_path / str(k)), 3)[0] > 0
 
 
+def test_records_that_are_grown_are_read_back(tmp_path: Path) -> None:
+    shelf = growth_arms.written(tmp_path, 3).read()
+    assert len(shelf.unfinished) == 3 and not shelf.unread
+
+
 def test_no_two_films_of_a_grown_set_are_equal(make_images: Callable[..., ImageSet]) -> None:
     few = make_images((4, 4))
     many = growth_films.repeated(few, 50, few.split)
