@@ -37,13 +37,13 @@ INPUTS = {
     "D": Input(2048, "numbers of a feature", "Inception"),
     "K": Input(14, "findings", "ChestX-ray14"),
     "px": Input(64, "side of a film in pixels", "preset `standard`"),
-    "c_write": Input(@write@, "ms a film: splits written and fingerprinted", "`growth-films`, one core"),
-    "c_read": Input(@read@, "ms a film: splits read and verified", "`growth-films`, one core"),
-    "c_audit": Input(@audit@, "ms a film: audit without near duplicates", "`growth-films`, one core"),
-    "c_mix": Input(@mix@, "ms a film: one mixture", "`growth-films`, one core"),
-    "c_test": Input(@test@, "ms a test film: intervals of an arm", "`growth-films`, one core"),
+    "c_write": Input(0.0026, "ms a film: splits written and fingerprinted", "`growth-films`, one core"),
+    "c_read": Input(0.0049, "ms a film: splits read and verified", "`growth-films`, one core"),
+    "c_audit": Input(0.067, "ms a film: audit without near duplicates", "`growth-films`, one core"),
+    "c_mix": Input(0.0037, "ms a film: one mixture", "`growth-films`, one core"),
+    "c_test": Input(0.44, "ms a test film: intervals of an arm, six classes", "`growth-films`, one core"),
     "q_audit": Input(1.5 / 60, "h: near duplicates of 10^5 films, n^2", "`data/audit/duplicates.py`, two cores"),
-    "q_prdc": Input(@prdc@, "s: PRDC of 10^4 x 10^4 features, n^2", "`growth-films`, one core"),
+    "q_prdc": Input(3.2, "s: PRDC of 10^4 x 10^4 features of 512, n^2", "row `prdc`, two cores"),
 }
 V = {name: one.value for name, one in INPUTS.items()}
 
@@ -116,6 +116,16 @@ def number(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}"
 
 
+def said(value: float) -> str:
+    """An input as it was given."""
+    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+
+
+def power(n: float) -> str:
+    """A number of films to two digits."""
+    return f"{n:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table of Markdown, all columns but the first to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
@@ -127,27 +137,28 @@ def tables() -> dict[str, str]:
     gpu_head = ["hours", *[f"{n:.0e} films, {g} GPU".replace("e+0", "e") for n in FILMS for g in GPUS]]
     gpu = {name: [on_gpus(n, g)[name] for n in FILMS for g in GPUS] for name in on_gpus(1, 1)}
     cpu = {name: [on_cores(n)[name] for n in FILMS] for name in on_cores(1)}
-    sizes = bytes_of() | on_disk()
+    disk = on_disk()
+    sizes = bytes_of() | disk
     days = {name: day_at(lambda n, name=name: on_cores(n)[name]) for name in cpu}
     days |= {name: day_at(lambda n, name=name: on_gpus(n, 1)[name]) for name in gpu}
     films = [f"{n:.0e} films".replace("e+0", "e") for n in FILMS]
     return {
         "inputs": table(
             ["input", "value", "what", "from"],
-            [[f"`{k}`", f"{i.value:,.4g}" if i.value < 1e4 else f"{i.value:,.0f}", i.what, i.source] for k, i in INPUTS.items()],
+            [[f"`{k}`", said(one.value), one.what, one.source] for k, one in INPUTS.items()],
         ),
         "gpus": table(gpu_head, [[name, *map(number, row)] for name, row in gpu.items()]),
         "cores": table(["hours", *films], [[name, *map(number, row)] for name, row in cpu.items()]),
         "memory": table(
             ["GiB", *films, "128 GiB at"],
             [
-                [name, *(number(size * n / 2**30) for n in FILMS), "disk" if name in on_disk() else f"{full_at(size):.1e}"]
+                [name, *(number(size * n / 2**30) for n in FILMS), "disk" if name in disk else power(full_at(size))]
                 for name, size in sizes.items()
             ],
         ),
         "first": table(
             ["stage", "films in a day, one machine with one GPU"],
-            [[name, f"{n:.1e}"] for name, n in sorted(days.items(), key=lambda pair: pair[1])],
+            [[name, power(n)] for name, n in sorted(days.items(), key=lambda pair: pair[1])],
         ),
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ Work = Callable[[], object]
 
 
 def arms_rows(sizes: Sequence[int] = ()) -> list[Growth]:
-    """Each stage at 10, 100 and 1,000 arms, or at other sizes."""
+    """Each stage at 10 and 100 arms, or at other sizes."""
     return grow("arms", __name__, sizes=sizes or SIZES["arms"])
 
 
