@@ -119,7 +119,11 @@ def test_every_peer_is_in_the_extra() -> None:
 
 
 def test_an_exponent_is_that_of_the_last_decade() -> None:
-    values = {n: 5.0 + 1e-9 * n**1.5 for n in (10, 100, 1000)} | {10**8: 1e-9 * 10**12, 10**9: 1e-9 * 10**13.5}
+    values = {n: 5.0 + 1e-9 * n**1.5 for n in (10, 100, 1000)} | {
+        10**8: 1e-9 * 10**12,
+        4 * 10**8: 1.0,
+        10**9: 1e-9 * 10**13.5,
+    }
     assert slope(values) == pytest.approx(1.5)
 
 
