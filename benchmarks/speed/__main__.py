@@ -43,7 +43,7 @@ class SpeedOptions:
     """Repetitions; the fastest counts."""
     sizes: tuple[int, ...] = ()
     """Sizes n that the growth rows are measured at; each has its own unless some are given. 1000 10000 100000 for
-    films takes half an hour."""
+    films takes many minutes."""
     json: bool = False
     """Print JSON."""
     json_file: Path | None = None

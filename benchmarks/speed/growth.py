@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.speed.row import peak_kib
 from synthworth.errors import UserError
@@ -20,7 +20,7 @@ from synthworth.progress import track
 
 Begin = Callable[[Path, int], Callable[[], object]]
 """`begin(folder, n)` gets the input of size n ready, from what `folder` holds, and returns what is measured."""
-SIZES = {"films": (1000, 10_000), "arms": (10, 100, 1000), "seeds": (6, 60, 600)}
+SIZES = {"films": (1000, 10_000), "arms": (10, 100), "seeds": (20, 200)}
 """What is measured unless `--sizes` says otherwise."""
 SLACK = 0.15
 """How far an exponent that was measured may lie above that of n log n: between two runs of one stage it scatters so."""
@@ -54,6 +54,14 @@ class Stage:
     power: int = 1
 
 
+class Measured(NamedTuple):
+    """Seconds by the clock and by the processor, and MiB of the peak above what the process held before."""
+
+    seconds: float
+    processor_seconds: float
+    mebibytes: float
+
+
 @dataclass(frozen=True)
 class Growth:
     """Time and memory of one stage by n.
@@ -61,14 +69,17 @@ class Growth:
     Parameters
     ----------
     of : what n counts.
-    seconds, mebibytes : by n: of the work alone, and the peak of memory above what the process held before it.
-    exponent, memory_exponent : slope of the logarithms over the last decade of n; None with the reason in `why`.
+    seconds, processor_seconds, mebibytes : by n: of the work alone, by the clock and by the processor (all threads
+        together), and the peak of memory above what the process held before it.
+    exponent, memory_exponent : slope of the logarithms over the last decade of n; None with the reason in `why`. Of the
+        processor's time, which hardly depends on what else the machine does.
     worse : whether time grows faster than the stage may; None where there is no exponent.
     """
 
     stage: str
     of: str
     seconds: Mapping[int, float]
+    processor_seconds: Mapping[int, float]
     mebibytes: Mapping[int, float]
     exponent: float | None
     memory_exponent: float | None
@@ -78,11 +89,8 @@ class Growth:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**vars(self), "seconds": _named(self.seconds), "mebibytes": _named(self.mebibytes)}
-
-
-def _named(values: Mapping[int, float]) -> dict[str, float]:
-    return {str(n): value for n, value in values.items()}
+        by_n = ("seconds", "processor_seconds", "mebibytes")
+        return vars(self) | {name: {str(n): value for n, value in getattr(self, name).items()} for name in by_n}
 
 
 def slope(values: Mapping[int, float]) -> float:
@@ -109,14 +117,14 @@ def steepest(values: Mapping[int, float], power: int) -> float:
     return slope({n: n * math.log(n) for n in values})
 
 
-def judge(stage: str, of: str, found: Mapping[int, tuple[float, float]], *, power: int = 1, note: str = "") -> Growth:
+def judge(stage: str, of: str, found: Mapping[int, Measured], *, power: int = 1, note: str = "") -> Growth:
     """What the measurements of a stage come to.
 
     Parameters
     ----------
-    found : seconds and MiB by n.
+    found : by n.
     """
-    seconds, memory = ({n: pair[k] for n, pair in found.items()} for k in (0, 1))
+    clock, seconds, memory = ({n: values[k] for n, values in found.items()} for k in range(3))
     why, exponent, of_memory = {}, None, None
     if len(found) < 2:
         why = dict.fromkeys(("exponent", "memory_exponent"), "measured at one size only")
@@ -130,7 +138,7 @@ def judge(stage: str, of: str, found: Mapping[int, tuple[float, float]], *, powe
         else:
             of_memory = slope(memory)
     worse = None if exponent is None else exponent > steepest(seconds, power) + SLACK
-    return Growth(stage, of, seconds, memory, exponent, of_memory, worse, note, why)
+    return Growth(stage, of, clock, seconds, memory, exponent, of_memory, worse, note, why)
 
 
 def grow(
@@ -149,7 +157,7 @@ def grow(
         When the process of a stage was killed.
     """
     stages: Mapping[str, Stage] = import_module(module).STAGES
-    found: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in stages}
+    found: dict[str, dict[int, Measured]] = {name: {} for name in stages}
     for n in sorted(sizes):
         with tempfile.TemporaryDirectory(prefix="growth-") as folder:
             if lay_out is not None:
@@ -161,8 +169,8 @@ def grow(
     ]
 
 
-def _measure(module: str, stage: str, folder: str, n: int) -> tuple[float, float]:
-    """Seconds and MiB, in a process of its own that begins with all modules imported."""
+def _measure(module: str, stage: str, folder: str, n: int) -> Measured:
+    """What a stage takes, in a process of its own that begins with all modules imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, module])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -172,12 +180,13 @@ def _measure(module: str, stage: str, folder: str, n: int) -> tuple[float, float
             raise UserError(f"{stage} of {n:,} was killed; the machine may lack the memory for it") from error
 
 
-def measure_here(module: str, stage: str, folder: str, n: int) -> tuple[float, float]:
-    """Seconds of a stage, and MiB of its peak above what this process held before it."""
+def measure_here(module: str, stage: str, folder: str, n: int) -> Measured:
+    """What a stage takes in this process."""
     work = import_module(module).STAGES[stage].begin(Path(folder), n)
     forget = Path("/proc/self/clear_refs")
     if forget.exists():
         forget.write_text("5")  # the peak so far: getting ready may have taken more than the work will
-    before, began = peak_kib(), time.perf_counter()
+    before, began = peak_kib(), (time.perf_counter(), time.process_time())
     work()
-    return time.perf_counter() - began, (peak_kib() - before) / 1024
+    took = time.perf_counter() - began[0], time.process_time() - began[1]
+    return Measured(*took, (peak_kib() - before) / 1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +12,15 @@ from benchmarks.speed.growth import SIZES, Growth, Stage, grow
 from benchmarks.speed.growth_films import judged
 from benchmarks.speed.row import SEED
 
+if TYPE_CHECKING:
+    from benchmarks.records.store import Records
+
 N_TEST, N_SEEDS, N_CONTROLS = 300, 6, 4
 Work = Callable[[], object]
 
 
 def arms_rows(sizes: Sequence[int] = ()) -> list[Growth]:
-    """Each stage at 10, 100 and 1,000 arms, or at other sizes."""
+    """Each stage at 10 and 100 arms, or at other sizes."""
     return grow("arms", __name__, sizes=sizes or SIZES["arms"])
 
 
@@ -58,40 +62,47 @@ def _comparisons(folder: Path, n: int) -> Work:
     return work
 
 
-def _records(n: int) -> list[dict[str, object]]:
-    """Records of runs that did not finish: what every record has, and nothing that was measured."""
+def failed_records(n: int) -> list[dict[str, Any]]:
+    """Records of runs that did not finish: whole, and without anything that was measured."""
     from benchmarks.records.provenance import provenance
     from benchmarks.records.store import SCHEMA
-    from synthworth.keys import digest
+    from benchmarks.request.spec import RunSpec
+    from synthworth.work import Budget
 
     where = provenance()
+    specs = (
+        RunSpec(
+            dataset="phantom", data={"size": 32}, data_version=1, fingerprint=f"{k:064x}", generator="noise", gen={},
+            generator_version=1, fit=Budget(steps=1), classifier="resnet18", clf={"arch": "resnet18"},
+            classifier_version=1, train=Budget(steps=1), shard=4,
+        )
+        for k in range(n)
+    )  # fmt: skip
     return [
         {
-            "schema": SCHEMA, "status": "failed", "run_id": digest({"arm": k}), "name": f"arm {k}", "spec": {"arm": k},
+            "schema": SCHEMA, "status": "failed", "run_id": spec.run_id, "name": spec.name, "spec": spec.to_json(),
             "error": "growth", "provenance": where,
         }
-        for k in range(n)
+        for spec in specs
     ]  # fmt: skip
 
 
-def _write(folder: Path, n: int) -> Work:
+def written(folder: Path, n: int) -> Records:
+    """Records, written below a folder."""
     from benchmarks.records.store import Records
 
-    made = _records(n)
+    records = Records(folder)
+    for record in failed_records(n):
+        records.write(record, {})
+    return records
 
-    def work() -> None:
-        records = Records(folder / "runs")
-        for record in made:
-            records.write(record, {})
 
-    return work
+def _write(folder: Path, n: int) -> Work:
+    return lambda: written(folder / "written", n)
 
 
 def _read(folder: Path, n: int) -> Work:
-    from benchmarks.records.store import Records
-
-    _write(folder, n)()
-    return lambda: Records(folder / "runs").read()
+    return written(folder / "read", n).read
 
 
 STAGES = {

@@ -14,7 +14,7 @@ Work = Callable[[], object]
 
 
 def seeds_rows(sizes: Sequence[int] = ()) -> list[Growth]:
-    """Each stage at 6, 60 and 600 seeds, or at other sizes."""
+    """Each stage at 20 and 200 seeds, or at other sizes."""
     return grow("seeds", __name__, sizes=sizes or SIZES["seeds"])
 
 

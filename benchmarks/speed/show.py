@@ -49,10 +49,10 @@ def print_tables(found: Found, *, missing: Mapping[str, str]) -> None:
             if row.note:
                 out.print(f"{row.what}, {row.peer}: {row.note}", markup=False)
     if grown:
-        made = table("growth: time by n", ("stage", "n", "seconds", "MiB", "time ~ n^", "memory ~ n^", ""), left=2)
+        made = table("growth by n", ("stage", "n", "processor s", "MiB", "time ~ n^", "memory ~ n^", ""), left=2)
         for one in grown:
             made.add_row(
-                one.stage, " ".join(f"{n:,}" for n in one.seconds) + f" {one.of}", _numbers(one.seconds),
+                one.stage, " ".join(f"{n:,}" for n in one.seconds) + f" {one.of}", _numbers(one.processor_seconds),
                 _numbers(one.mebibytes), _exponent(one.exponent), _exponent(one.memory_exponent), word(one),
             )  # fmt: skip
         out.print(made)
