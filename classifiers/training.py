@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from classifiers.balance import BalancedOrder, PhasedOrder, blend_batch, class_weights, soft_targets
 from classifiers.logits import row_losses, to_probabilities
 from classifiers.selection import Best, evaluation_steps, macro_auroc
-from data.augment import find_augmentation
+from data.augment import Jitter, find_augmentation
 from synthworth.devices import float32_products, isolated_randomness
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
@@ -56,10 +56,11 @@ def make_optimiser(model: nn.Module, config: Config, device: str) -> torch.optim
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of the next step, in the place where a recorded step reads it."""
+    held = {id(group["lr"]): group["lr"] for group in optimiser.param_groups if isinstance(group["lr"], Tensor)}
+    for tensor in held.values():  # one for all groups: each thing that is asked of a GPU takes its time
+        tensor.fill_(rate)
     for group in optimiser.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
+        if not isinstance(group["lr"], Tensor):
             group["lr"] = rate
 
 
@@ -138,7 +139,8 @@ class Training:
         self.looks = frozenset(evaluation_steps(self.n_steps, config.n_evaluations))
         self.features: Callable[[Tensor], Tensor] | None = None
         self.lane = Lane(self.device)
-        self.learn: Callable[[Tensor, Tensor], Mapping[str, Tensor]] = self._learn
+        self.learn: Callable[..., Mapping[str, Tensor]] = self._learn
+        self.inputs: Callable[[int], tuple[Tensor, ...]] = self._batch
         if self.lane.stream is not None and work.capture and not config.dropout:
             self.learn = self.captured(self.lane.record, compile=work.compile)
         self.phase = Phase(
@@ -162,7 +164,9 @@ class Training:
         compile : whether what is recorded is compiled first. torch keeps few compilations of one function and then goes
             on without; what is recorded needs none any more, so they are forgotten for the next training.
         """
-        course = self.course
+        course, body = self.course, self._learn
+        if isinstance(self.augment, Jitter) and self.config.blend == "none" and self.source.is_near():
+            body, self.inputs = self._learn_from_rows, self._drawn
         if compile:
             whole: Any = course.model.forward_features
             self.features = torch.compile(whole, dynamic=False, options=compile_options())
@@ -173,14 +177,14 @@ class Training:
                 torch._dynamo.reset()
             return again
 
-        return Captured(self._learn, model=course.model, optimiser=course.optimiser, record=record_compiled)
+        return Captured(body, model=course.model, optimiser=course.optimiser, record=record_compiled)
 
     def prepare(self) -> None:
         """Take the memory that the training will need on a GPU, and record its step; nothing is drawn or learned."""
         self.phase.begin()
         if isinstance(self.learn, Captured) and self.phase.t < self.n_steps:
             with self.lane(), isolated_randomness(0), float32_products(self.eye.precision):
-                self.learn.prepare(*self._batch(self.phase.t))
+                self.learn.prepare(*self.inputs(self.phase.t))
 
     def _batch(self, t: int) -> tuple[Tensor, Tensor]:
         """Standardised images of step t and their targets, on the device."""
@@ -192,12 +196,23 @@ class Training:
             batch, targets = blend_batch(batch, targets, how=config.blend, alpha=config.blend_alpha)
         return self.eye.normalise(batch), targets
 
+    def _drawn(self, t: int) -> tuple[Tensor, ...]:
+        """The rows of step t, and what its augmentation draws: all of a step that is not the same every time."""
+        images = self.source.tensors[0]
+        return self.order(t), *self.augment.draw((self.config.batch_size, *images.shape[1:]), self.device)  # type: ignore[union-attr]
+
+    def _learn_from_rows(self, rows: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        """`_batch` and `_learn` in one, from what `_drawn` gave: the same bits, and one launch for all of it."""
+        images, targets = (held.index_select(0, rows) for held in self.source.tensors)
+        batch = self.augment.apply(to_unit(images), drawn)  # type: ignore[union-attr]
+        return self._learn(self.eye.normalise(batch), targets)
+
     def step(self, t: int) -> dict[str, Tensor]:
         """Step t, from 0; what `Phase` asks for."""
         config, course = self.config, self.course
         rate = learning_rate(t, self.n_steps, peak=config.learning_rate, schedule=config.schedule)
         set_rate(course.optimiser, rate)
-        loss = self.learn(*self._batch(t))["loss"]
+        loss = self.learn(*self.inputs(t))["loss"]
         scalars = {"loss": loss, "learning_rate": torch.tensor(rate, dtype=torch.float64)}
         if t + 1 in self.looks:
             self._evaluate(t + 1)

@@ -42,6 +42,10 @@ class Resident:
         self.device = device
         self.tensors = hold(*tensors, device=device, limit=limit)
 
+    def is_near(self) -> bool:
+        """Whether all of them lie on the device."""
+        return all(t.device.type == torch.device(self.device).type for t in self.tensors)
+
     def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:  # int64 (n,) -> each tensor's rows, on the device
         """The rows, in that order."""
         return tuple(t[rows.to(t.device)].to(self.device) for t in self.tensors)
