@@ -31,14 +31,10 @@ def can_take_turns(spec: RunSpec) -> bool:
     return hasattr(cls, "start") and hasattr(cls, "end")
 
 
-def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted], *, most: int = MOST) -> dict[int, str]:
+def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted]) -> dict[int, str]:
     """Train classifiers in groups that share the device, and keep their predictions.
 
     What a training computes does not depend on its group: its bits are the same alone.
-
-    Parameters
-    ----------
-    most : trainings in a group.
 
     Returns
     -------
@@ -49,7 +45,7 @@ def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted], *, m
     todo = list(range(len(trainings)))
     with Progress("classifiers", len(todo)) as bar:
         while todo:
-            group = Group(experiment, {place: trainings[place] for place in todo[:most]})
+            group = Group(experiment, {place: trainings[place] for place in todo[:MOST]})
             group.enter(0)
             todo = [place for place in todo if place not in group.done]
             diverged |= group.diverged
