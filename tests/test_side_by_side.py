@@ -215,8 +215,7 @@ def test_memory_ends_a_group_and_the_rest_is_trained_after_it(tmp_path: Path, mo
 def test_the_room_on_a_gpu_is_told_by_the_largest_training(monkeypatch: pytest.MonkeyPatch) -> None:
     free = iter([100, 70, 70, 50, 37, 38])  # before and after two starts; then asked twice
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (next(free), 100))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     room = side_by_side.Room("cuda")
     assert room.is_left()
     for _ in range(2):

@@ -123,12 +123,12 @@ class Room:
         self.largest = self._before = 0
 
     def _free(self) -> int:
-        """Bytes that are free, those that torch holds and does not use among them."""
+        """Bytes that nobody holds. What a recorded step holds between its replays is not among them."""
         import torch
 
+        torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(self.device)
-        unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return free + unused
+        return int(free)
 
     def is_left(self) -> bool:
         """Whether one more training of the largest size fits."""
