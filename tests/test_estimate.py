@@ -182,7 +182,7 @@ def test_a_dry_run_says_preset_device_and_the_time_by_stage(
     args = ["--preset", "smoke", "--generator", "vae", "--extractors", "--device", "cpu", "--precision", "fp32"]
     assert main([*args, "--dry-run", "--home", str(tmp_path / "home")]) == 0
     first, second, *rest = capsys.readouterr().out.splitlines()
-    assert first.startswith("preset smoke, device cpu, dataset phantom")
+    assert first.startswith("preset smoke, device cpu, precision fp32, dataset phantom")
     assert second.startswith("expected time: about ") and "fit " in second and "classifiers " in second
     text = "\n".join(rest)
     for stage in ("data", "fit generator", "draw images", "train classifiers", "extract features", "measure and rec"):
