@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,31 @@ def test_the_seconds_of_phases_that_take_turns_add_up_to_the_time_that_passed(
     assert [report.seconds for report in reports if not isinstance(report, Diverged)] == [24.0, 24.0]
 
 
+def test_checkpoints_of_phases_that_take_turns_take_a_twentieth_of_the_time_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, kept = [0.0], []
+    monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: now[0])
+
+    def keep(phase: Phase) -> None:
+        now[0] += 1.0
+        kept.append(phase.t)
+
+    def step(bench: Bench) -> Callable[[int], Any]:
+        def took_five_seconds(t: int) -> Any:
+            now[0] += 5.0
+            return bench.step(t)
+
+        return took_five_seconds
+
+    monkeypatch.setattr(Phase, "_keep", keep)
+    benches = [Bench(), Bench()]
+    works = [Work(folder(tmp_path / f"{k}"), checkpoint_seconds=1.0) for k in range(2)]
+    run_together([phase_of(b, w, step=step(b)) for b, w in zip(benches, works, strict=True)], what="two")
+    between = [t for t in kept if t < 24]
+    assert 0.02 < len(between) / now[0] < 0.06
+
+
 def recorded(record: Any, monkeypatch: pytest.MonkeyPatch) -> list[Captured]:
     """Let every classifier's step be recorded, as on a GPU."""
     made: list[Captured] = []
@@ -195,21 +222,36 @@ def test_a_resumed_step_that_is_recorded_keeps_the_state_that_was_read() -> None
     assert torch.equal(net.weight, whole.weight)
 
 
-def test_memory_ends_a_group_and_the_rest_is_trained_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_ends_a_group_and_the_rest_is_trained_after_it_when_that_memory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     groups: list[int] = []
-    together = side_by_side.run_together
+    together, begin = side_by_side.run_together, Training.__init__
+    begun: list[weakref.ref[Training]] = []
+    held: list[int] = []
 
     def counted(phases: Any, *, what: str) -> Any:
         groups.append(len(phases))
         return together(phases, what=what)
 
+    def noted(self: Training, *given: Any, **named: Any) -> None:
+        held.append(sum(training() is not None for training in begun))
+        begun.append(weakref.ref(self))
+        begin(self, *given, **named)
+
     monkeypatch.setattr(train_arms, "takes_turns", lambda experiment, arms: True)
     monkeypatch.setattr(side_by_side, "run_together", counted)
+    monkeypatch.setattr(Training, "__init__", noted)
     monkeypatch.setattr(side_by_side.Room, "is_left", lambda self: self.entered < 3)
     monkeypatch.setattr(side_by_side.Room, "entered", 0, raising=False)
     monkeypatch.setattr(side_by_side.Room, "__enter__", lambda self: setattr(self, "entered", self.entered + 1))
-    run(tmp_path, "--controls", "none")
+    gc.disable()  # what Python frees when it happens to is not what is asked for
+    try:
+        run(tmp_path, "--controls", "none")
+    finally:
+        gc.enable()
     assert groups == [3, 1]
+    assert held == [0, 1, 2, 0]
 
 
 def test_the_room_on_a_gpu_is_told_by_the_largest_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted]) -> d
             todo = [place for place in todo if place not in group.done]
             diverged |= group.diverged
             bar.advance(len(group.done))
+            del group
+            gc.collect()  # a training and its phase hold each other, and both hold memory that the next group needs
     return diverged
 
 
