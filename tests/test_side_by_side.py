@@ -101,6 +101,7 @@ def test_the_seconds_of_phases_that_take_turns_add_up_to_the_time_that_passed(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("synthworth.training.meter.matmul_peak", lambda device, precision: 1e9)
 
     def step(bench: Bench) -> Callable[[int], Any]:
         def took_a_second(t: int) -> Any:
@@ -120,6 +121,7 @@ def test_checkpoints_of_phases_that_take_turns_take_a_twentieth_of_the_time_toge
 ) -> None:
     now, kept = [0.0], []
     monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("synthworth.training.meter.matmul_peak", lambda device, precision: 1e9)
 
     def keep(phase: Phase) -> None:
         now[0] += 1.0
