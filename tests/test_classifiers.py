@@ -10,7 +10,7 @@ import torch
 
 from classifiers.base import Classifier
 from classifiers.config import Config
-from classifiers.eye import evaluation_batch
+from classifiers.eye import Eye, evaluation_batch
 from classifiers.factory import TimmClassifier, create_network
 from classifiers.registry import ARCHITECTURES, classifiers
 from classifiers.selection import Best, evaluation_steps, macro_auroc
@@ -312,6 +312,35 @@ def test_a_network_that_broke_before_its_loss_was_read_has_diverged(tmp_path, mo
     broken = dataclasses.replace(QUICK, learning_rate=1e30, n_evaluations=1)
     with pytest.raises(Diverged, match=r"logits of val are not finite after step \d of"):
         fitted(tmp_path, broken, work=Work(tmp_path, budget=Budget(6, seconds)))
+
+
+class Elsewhere:
+    """Stands for images that go to a device: zeros on the CPU, whatever was asked for."""
+
+    shape = (2, 1, 4, 4)
+
+    def split(self, n):
+        return [self]
+
+    def to(self, device):
+        return torch.zeros(self.shape)
+
+
+@pytest.mark.parametrize(("device", "exact"), [("cuda", True), ("cpu", False)])
+def test_a_gpu_predicts_in_the_arithmetic_that_it_learned_in(monkeypatch, device, exact):
+    """torch multiplies float32 exactly there, and convolves inexactly, unless it is told."""
+    seen = []
+    monkeypatch.setattr(Eye, "normalise", lambda self, images: images)
+    monkeypatch.setattr(Eye, "logits", lambda self, model, images: seen.append(tf32()) or images.sum((2, 3)))
+    Eye((0.5,), (0.5,), device, "fp32").look(torch.nn.Identity(), Elsewhere())
+    Eye((0.5,), (0.5,), device, "bf16").look(torch.nn.Identity(), Elsewhere())
+    told = [("highest", False), ("high", True)]
+    assert seen == (told if exact else [tf32()] * 2)
+
+
+def tf32():
+    """How torch multiplies matrices of float32, and whether it convolves in TensorFloat-32."""
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("side", [32, 64, 224, 8192])
