@@ -227,8 +227,9 @@ def test_a_resumed_step_that_is_recorded_keeps_the_state_that_was_read() -> None
 def test_memory_ends_a_group_and_the_rest_is_trained_after_it_when_that_memory_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two arms want one of the trainings: it is made once, and does not wait for itself."""
     groups: list[int] = []
-    together, begin = side_by_side.run_together, Training.__init__
+    together, begin, train = side_by_side.run_together, Training.__init__, side_by_side.train_side_by_side
     begun: list[weakref.ref[Training]] = []
     held: list[int] = []
 
@@ -243,6 +244,9 @@ def test_memory_ends_a_group_and_the_rest_is_trained_after_it_when_that_memory_i
 
     monkeypatch.setattr(train_arms, "takes_turns", lambda experiment, arms: True)
     monkeypatch.setattr(side_by_side, "run_together", counted)
+    monkeypatch.setattr(
+        train_arms, "train_side_by_side", lambda experiment, wanted: train(experiment, [*wanted, wanted[0]])
+    )
     monkeypatch.setattr(Training, "__init__", noted)
     monkeypatch.setattr(side_by_side.Room, "is_left", lambda self: self.entered < 3)
     monkeypatch.setattr(side_by_side.Room, "entered", 0, raising=False)
