@@ -65,7 +65,7 @@ def bf16_unit(device: str) -> Bf16Unit:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        return "cuda" if torch.cuda.is_bf16_supported() else "none"
+        return "cuda" if torch.cuda.is_bf16_supported(including_emulation=False) else "none"
     if kind == "cpu" and torch.cpu._is_amx_tile_supported():
         return "amx"
     return "avx512" if kind == "cpu" and torch.cpu._is_avx512_bf16_supported() else "none"
