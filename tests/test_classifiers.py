@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from classifiers.base import Classifier
 from classifiers.config import Config
 from classifiers.eye import Eye, evaluation_batch
 from classifiers.factory import TimmClassifier, create_network
+from classifiers.logits import row_losses
 from classifiers.registry import ARCHITECTURES, classifiers
 from classifiers.selection import Best, evaluation_steps, macro_auroc
 from classifiers.stems import REDUCTION, resolve_stem
@@ -312,6 +314,41 @@ def test_a_network_that_broke_before_its_loss_was_read_has_diverged(tmp_path, mo
     broken = dataclasses.replace(QUICK, learning_rate=1e30, n_evaluations=1)
     with pytest.raises(Diverged, match=r"logits of val are not finite after step \d of"):
         fitted(tmp_path, broken, work=Work(tmp_path, budget=Budget(6, seconds)))
+
+
+ON_THE_HOST = {f"aten::{name}" for name in ("item", "_local_scalar_dense", "masked_select", "nonzero", "equal")}
+"""What makes a GPU's result known to the processor, which a step that is being recorded may not ask for."""
+WEIGHTED = {"class_weights": True, "label_smoothing": 0.1}
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("options", [{}, {"augment": "strong"}, WEIGHTED, {**WEIGHTED, "blend": "mixup"}], ids=str)
+def test_a_step_that_is_recorded_reads_nothing_on_the_host(tmp_path, options, multilabel):
+    made, seen = TimmClassifier(dataclasses.replace(QUICK, **options)), set()
+    mixed, val = mixture(multilabel=multilabel), films("val", 16, multilabel=multilabel)
+    training = made.start(mixed, val, seed=0, work=Work(tmp_path, budget=Budget(2)))
+
+    def record(run):
+        with profile(activities=[ProfilerActivity.CPU]) as operations:
+            run()
+        seen.update((event.name, event.cpu_parent and event.cpu_parent.name) for event in operations.events())
+        return run
+
+    training.captured(record).prepare(*training.inputs(0))
+    assert "aten::convolution_backward" in {name for name, _ in seen}
+    # on a CPU the fused optimiser reads its step's number; that of a GPU (capturable) leaves it there
+    assert not {where for name, where in seen if name in ON_THE_HOST} - {"aten::_fused_adamw_"}
+
+
+def test_weights_and_smoothing_together_are_the_loss_of_torch_to_the_bit():
+    draw = torch.Generator().manual_seed(0)
+    labels, weights = torch.randint(0, 5, (32,), generator=draw), torch.rand(5, generator=draw)
+    ours = torch.randn(32, 5, generator=draw).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    loss = row_losses(ours, labels, smoothing=0.1, weights=weights)
+    expected = torch.nn.functional.cross_entropy(theirs, labels, weight=weights, label_smoothing=0.1)
+    assert torch.equal(loss, expected)
+    assert torch.equal(*torch.autograd.grad(loss, ours), *torch.autograd.grad(expected, theirs))
 
 
 class Elsewhere:
