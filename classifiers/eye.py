@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from synthworth.devices import autocast
+from synthworth.devices import autocast, float32_products
 from synthworth.images import to_unit
 from synthworth.training.networks import evaluating
 
 EVALUATION_BATCH = {"cpu": 128, "cuda": 1024, "mps": 128}
-"""Images of a forward pass without gradients: on a GPU as many as fill it."""
+"""Images of a forward pass without gradients, at most."""
+EVALUATION_PIXELS = 1024 * 64 * 64
+"""Pixels of one on a GPU, at most: as many as fill it. Large images in larger batches would take the memory that the
+trainings beside it hold."""
+
+
+def evaluation_batch(device: str, side: int) -> int:
+    """Images of a forward pass without gradients.
+
+    Parameters
+    ----------
+    side : of the images, in pixels.
+    """
+    kind = device.partition(":")[0]
+    fits = max(1, EVALUATION_PIXELS // side**2) if kind == "cuda" else EVALUATION_BATCH[kind]
+    return min(fits, EVALUATION_BATCH[kind])
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,10 @@ class Eye:
 
     def look(self, model: nn.Module, images: Tensor) -> Tensor:  # uint8 (N, C, H, W) -> float32 (N, K)
         """Logits in evaluation mode, batch by batch."""
-        with evaluating(model):
-            batches = images.split(EVALUATION_BATCH[self.device.partition(":")[0]])
+        on_gpu = self.device.startswith("cuda")
+        # on a CPU predictions were always made so, and keep their bits
+        with evaluating(model), float32_products(self.precision) if on_gpu else nullcontext():
+            batches = images.split(evaluation_batch(self.device, images.shape[-1]))
             parts = [self.logits(model, self.normalise(to_unit(batch.to(self.device)))) for batch in batches]
         # a clone made outside inference mode is an ordinary tensor again
         return torch.cat(parts).clone()

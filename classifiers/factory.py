@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -98,6 +99,27 @@ def origin(model: nn.Module, config: Config) -> str:
     return f"{hub['architecture']}.{hub['tag']}"
 
 
+@cache
+def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tuple[float, float]:
+    """Operations of an image in training and in use; kept, for a run asks for them in each of dozens of trainings.
+
+    Parameters
+    ----------
+    config : without weights.
+    """
+    import torch
+
+    from synthworth.training.flops import count_flops, shapes_only
+
+    with shapes_only():
+        stem = resolve_stem(config.stem, size)
+        model = create_network(config, channels=channels, size=size, n_classes=n_classes, stem=stem)
+        images = torch.zeros(2, channels, size, size)
+        train = count_flops(lambda: model(images).sum().backward()) / 2
+        with torch.no_grad():
+            return train, count_flops(lambda: model(images)) / 2
+
+
 class TimmClassifier:
     """A timm ResNet or DenseNet trained with AdamW on a mixture, its best checkpoint chosen on val.
 
@@ -177,18 +199,8 @@ class TimmClassifier:
         ----------
         channels, size, n_classes, multilabel : of the images.
         """
-        import torch
-
-        from synthworth.training.flops import count_flops, shapes_only
-
         config = replace(self.config, pretrained=False, weights=None, weights_sha256="")
-        stem = resolve_stem(config.stem, size)
-        with shapes_only():
-            model = create_network(config, channels=channels, size=size, n_classes=n_classes, stem=stem)
-            images = torch.zeros(2, channels, size, size)
-            train = count_flops(lambda: model(images).sum().backward()) / 2
-            with torch.no_grad():
-                use = count_flops(lambda: model(images)) / 2
+        train, use = flops_of(config, channels=channels, size=size, n_classes=n_classes)
         kind = "densenet" if config.arch.startswith("densenet") else "resnet"
         return Operations((Phase(kind, n_steps, config.batch_size, train),), use)
 

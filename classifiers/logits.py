@@ -28,10 +28,22 @@ def row_losses(
     -------
     The loss, 0-d.
     """
+    if labels.ndim == 1 and smoothing and weights is not None:
+        return _weighted_and_smoothed(logits, labels, smoothing=smoothing, weights=weights)
     if labels.ndim == 1 or (labels.is_floating_point() and not multilabel):
         return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
     targets = labels.float() * (1 - smoothing) + smoothing / 2
     return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+
+
+def _weighted_and_smoothed(logits: Tensor, labels: Tensor, *, smoothing: float, weights: Tensor) -> Tensor:
+    """`F.cross_entropy` to the bit, without its look for rows to ignore: a GPU would have to wait for what it finds.
+
+    (1 - s) sum_i w_yi (-log p_yi) / W + s / K sum_i sum_k w_k (-log p_ik) / W, where W = sum_i w_yi.
+    """
+    log_p = F.log_softmax(logits, 1)
+    smooth = -(log_p * weights).sum(1).sum() / weights.gather(0, labels).sum()
+    return (1 - smoothing) * F.nll_loss(log_p, labels, weight=weights) + smooth * (smoothing / logits.shape[1])
 
 
 def to_probabilities(logits: Tensor, *, multilabel: bool) -> np.ndarray:  # float (N, K) -> float32 (N, K)

@@ -13,6 +13,7 @@ from classifiers.logits import row_losses, to_probabilities
 from classifiers.selection import Best, evaluation_steps, macro_auroc
 from data.augment import Jitter, find_augmentation
 from synthworth.devices import float32_products, isolated_randomness
+from synthworth.errors import Diverged
 from synthworth.images import to_unit
 from synthworth.keys import seed_from
 from synthworth.training.captured import Captured, Lane, Recorder
@@ -233,8 +234,14 @@ class Training:
         return {"loss": loss.detach()}
 
     def _evaluate(self, step: int) -> None:
+        """Look at val after `step` steps; raises Diverged where the network's answers are not finite.
+
+        The loss of that step may be finite still, and on a GPU nobody has read it yet.
+        """
         course, truth = self.course, self.val.labels
         logits = self.eye.look(course.model, self.val_images).cpu()
+        if not logits.isfinite().all():
+            raise Diverged(f"{PHASE}: logits of val are not finite after step {step} of {self.n_steps}")
         auroc = macro_auroc(to_probabilities(logits, multilabel=self.val.multilabel), truth.numpy())
         course.best.offer(course.model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
 

@@ -21,7 +21,7 @@ from synthworth.training.compiling import compile_options
 from synthworth.training.fabric import make_fabric
 from synthworth.training.flops import count_aside
 from synthworth.training.loop import PhaseReport, run_steps
-from synthworth.training.near import Resident
+from synthworth.training.near import RESIDENT_BYTES, Resident, half_of_free
 from synthworth.training.networks import place
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
@@ -178,7 +178,9 @@ class Trainer:
 
     def near(self, *tensors: Tensor) -> Resident:
         """Tensors of the training set, one row an image, near the device: call it with the rows of a part."""
-        return Resident(*tensors, device=self.device)
+        on_gpu = self.device.type == "cuda"
+        limit = min(RESIDENT_BYTES, half_of_free(str(self.device))) if on_gpu else RESIDENT_BYTES
+        return Resident(*tensors, device=self.device, limit=limit)
 
     def autocast(self) -> AbstractContextManager[None]:
         """For a forward pass that does not go through a learner: the precision that learners compute in."""

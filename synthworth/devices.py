@@ -29,8 +29,10 @@ def resolve_device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = name.partition(":")[0]
-    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
+    kind, _, index = name.partition(":")
+    if kind == "cpu":
+        return name
+    if kind == "cuda" and torch.cuda.is_available() and (index or "0") in map(str, range(torch.cuda.device_count())):
         return name
     if kind == "mps" and torch.backends.mps.is_available():
         return name
@@ -63,7 +65,7 @@ def bf16_unit(device: str) -> Bf16Unit:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        return "cuda" if torch.cuda.is_bf16_supported() else "none"
+        return "cuda" if torch.cuda.is_bf16_supported(including_emulation=False) else "none"
     if kind == "cpu" and torch.cpu._is_amx_tile_supported():
         return "amx"
     return "avx512" if kind == "cpu" and torch.cpu._is_avx512_bf16_supported() else "none"
@@ -82,16 +84,19 @@ def autocast(device: str, precision: str) -> Iterator[None]:
 def float32_products(precision: str) -> Iterator[None]:
     """Let a GPU multiply what stays float32 in TensorFloat-32 (10 bits of mantissa) inside the block.
 
-    So when `precision` is `tf32` or `bf16`; with `fp32` products are exact.
+    So when `precision` is `tf32` or `bf16`; with `fp32` matrix products and convolutions are exact. torch has a switch
+    for each, and convolutions take TensorFloat-32 unless they are told not to.
     """
     import torch
 
-    before = torch.get_float32_matmul_precision()
+    before, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from data.images import ImageSet, Split
 from data.mixing import TrainingMix, mix
 from synthworth.artifacts import read_json
 from synthworth.errors import Diverged, Unavailable, UserError
+from synthworth.training import loop
 from synthworth.work import Budget, Work
 
 QUICK = Config(arch="resnet10t", stem="imagenet", batch_size=8, n_evaluations=2)
@@ -301,6 +302,15 @@ def test_predicting_before_learning_or_on_other_images_is_refused(trained):
 def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path):
     with pytest.raises(Diverged, match="loss is"):
         fitted(tmp_path, dataclasses.replace(QUICK, learning_rate=1e30), steps=6)
+
+
+@pytest.mark.parametrize("seconds", [None, 1e-9], ids=["at the last step", "cut short"])
+def test_a_network_that_broke_before_its_loss_was_read_has_diverged(tmp_path, monkeypatch, seconds):
+    """As on a GPU, whose loss is read now and then: val is looked at first."""
+    monkeypatch.setattr(loop, "CHECK_EVERY", {"cpu": 25})
+    broken = dataclasses.replace(QUICK, learning_rate=1e30, n_evaluations=1)
+    with pytest.raises(Diverged, match=r"logits of val are not finite after step \d of"):
+        fitted(tmp_path, broken, work=Work(tmp_path, budget=Budget(6, seconds)))
 
 
 @pytest.mark.parametrize(

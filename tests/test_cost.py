@@ -20,6 +20,7 @@ from synthworth.devices import isolated_randomness
 from synthworth.energy import Nvml, Rapl, open_counter
 from synthworth.errors import Unavailable
 from synthworth.sealed import read_sealed, write_sealed
+from synthworth.training import peak
 from synthworth.training.flops import count_aside, count_flops
 from synthworth.training.loop import METER, PhaseReport, run_steps
 from synthworth.training.meter import Meter
@@ -191,10 +192,20 @@ def test_the_operations_are_of_all_processes_that_share_a_step(tmp_path: Path) -
 
 def test_the_peak_is_measured_once_and_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_rng_state()
-    peak = matmul_peak("cpu", "fp32")
-    monkeypatch.setattr("synthworth.training.peak._once", lambda *args: 1 / 0)
-    assert matmul_peak("cpu", "fp32") == peak > 1e8
+    found = matmul_peak("cpu", "fp32")
+    monkeypatch.setattr(peak, "_once", lambda *args: 1 / 0)
+    assert matmul_peak("cpu", "fp32") == found > 1e8
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_peak_of_a_gpu_is_timed_by_that_gpu_and_not_by_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    monkeypatch.setattr(peak, "_matrix", lambda side, seed, dtype, device: torch.ones(8, 8))
+    monkeypatch.setattr(peak, "SIDES", {"cuda": 8})
+    monkeypatch.setattr(peak, "SECONDS", 0.0)
+    assert peak._measure.__wrapped__("cuda:1", "fp32", 1) > 0
+    assert set(waited) == {"cuda:1"}
 
 
 # -- energy -------------------------------------------------------------------------------------------------------

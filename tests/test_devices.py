@@ -88,10 +88,11 @@ def test_attention_is_left_alone_on_a_cpu_and_where_nobody_asked_for_repeatable_
 
 @pytest.mark.parametrize(("precision", "products"), [("fp32", "highest"), ("tf32", "high"), ("bf16", "high")])
 def test_products_of_float32_are_exact_unless_less_was_asked_for(precision: str, products: str) -> None:
-    before = asked()
+    before = asked(), torch.backends.cudnn.allow_tf32
     with float32_products(precision):
         assert torch.get_float32_matmul_precision() == products
-    assert asked() == before
+        assert torch.backends.cudnn.allow_tf32 is (products == "high"), "convolutions have a switch of their own"
+    assert (asked(), torch.backends.cudnn.allow_tf32) == before
 
 
 @pytest.mark.parametrize(
@@ -120,8 +121,17 @@ def test_random_numbers_follow_the_seed_and_leave_the_global_state_alone() -> No
 )
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, there: bool, name: str, found: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * there)
     assert resolve_device(name) == found
     assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:-1", "cuda:x"])
+def test_a_gpu_beyond_those_that_are_there_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=f"--device {name}: this machine has no such device"):
+        resolve_device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "tpu", ""])

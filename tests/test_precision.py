@@ -91,9 +91,14 @@ def test_what_multiplies_bf16_is_asked_of_the_device_that_is_used(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     assert bf16_unit("cpu") == found
     assert (bf16_unit("cuda:1"), bf16_unit("mps")) == ("cuda", "none")
+
+
+def test_a_gpu_that_emulates_bf16_does_not_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert bf16_unit("cuda") == "none"
 
 
 # -- a request ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,7 @@ def test_the_seconds_of_phases_that_take_turns_add_up_to_the_time_that_passed(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("synthworth.training.meter.matmul_peak", lambda device, precision: 1e9)
 
     def step(bench: Bench) -> Callable[[int], Any]:
         def took_a_second(t: int) -> Any:
@@ -111,6 +114,32 @@ def test_the_seconds_of_phases_that_take_turns_add_up_to_the_time_that_passed(
     phases = [phase_of(b, Work(folder(tmp_path / f"{k}")), step=step(b)) for k, b in enumerate(benches)]
     reports = run_together(phases, what="two")
     assert [report.seconds for report in reports if not isinstance(report, Diverged)] == [24.0, 24.0]
+
+
+def test_checkpoints_of_phases_that_take_turns_take_a_twentieth_of_the_time_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, kept = [0.0], []
+    monkeypatch.setattr("synthworth.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("synthworth.training.meter.matmul_peak", lambda device, precision: 1e9)
+
+    def keep(phase: Phase) -> None:
+        now[0] += 1.0
+        kept.append(phase.t)
+
+    def step(bench: Bench) -> Callable[[int], Any]:
+        def took_five_seconds(t: int) -> Any:
+            now[0] += 5.0
+            return bench.step(t)
+
+        return took_five_seconds
+
+    monkeypatch.setattr(Phase, "_keep", keep)
+    benches = [Bench(), Bench()]
+    works = [Work(folder(tmp_path / f"{k}"), checkpoint_seconds=1.0) for k in range(2)]
+    run_together([phase_of(b, w, step=step(b)) for b, w in zip(benches, works, strict=True)], what="two")
+    between = [t for t in kept if t < 24]
+    assert 0.02 < len(between) / now[0] < 0.06
 
 
 def recorded(record: Any, monkeypatch: pytest.MonkeyPatch) -> list[Captured]:
@@ -195,21 +224,40 @@ def test_a_resumed_step_that_is_recorded_keeps_the_state_that_was_read() -> None
     assert torch.equal(net.weight, whole.weight)
 
 
-def test_memory_ends_a_group_and_the_rest_is_trained_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_ends_a_group_and_the_rest_is_trained_after_it_when_that_memory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two arms want one of the trainings: it is made once, and does not wait for itself."""
     groups: list[int] = []
-    together = side_by_side.run_together
+    together, begin, train = side_by_side.run_together, Training.__init__, side_by_side.train_side_by_side
+    begun: list[weakref.ref[Training]] = []
+    held: list[int] = []
 
     def counted(phases: Any, *, what: str) -> Any:
         groups.append(len(phases))
         return together(phases, what=what)
 
+    def noted(self: Training, *given: Any, **named: Any) -> None:
+        held.append(sum(training() is not None for training in begun))
+        begun.append(weakref.ref(self))
+        begin(self, *given, **named)
+
     monkeypatch.setattr(train_arms, "takes_turns", lambda experiment, arms: True)
     monkeypatch.setattr(side_by_side, "run_together", counted)
+    monkeypatch.setattr(
+        train_arms, "train_side_by_side", lambda experiment, wanted: train(experiment, [*wanted, wanted[0]])
+    )
+    monkeypatch.setattr(Training, "__init__", noted)
     monkeypatch.setattr(side_by_side.Room, "is_left", lambda self: self.entered < 3)
     monkeypatch.setattr(side_by_side.Room, "entered", 0, raising=False)
     monkeypatch.setattr(side_by_side.Room, "__enter__", lambda self: setattr(self, "entered", self.entered + 1))
-    run(tmp_path, "--controls", "none")
+    gc.disable()  # what Python frees when it happens to is not what is asked for
+    try:
+        run(tmp_path, "--controls", "none")
+    finally:
+        gc.enable()
     assert groups == [3, 1]
+    assert held == [0, 1, 2, 0]
 
 
 def test_the_room_on_a_gpu_is_told_by_the_largest_training(monkeypatch: pytest.MonkeyPatch) -> None:

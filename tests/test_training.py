@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,6 +45,14 @@ def learn(trainer: Trainer, learner: Learner, *, noise: bool = True) -> list[flo
 
     report = trainer.run("fit", lambda parts: learner.update(parts, loss), n_images=24, n_steps=5)
     return [row["loss"] for row in report.history]
+
+
+def test_a_small_gpu_keeps_half_of_its_memory_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"cuda:1": 2 * 100}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 400))
+    images = torch.zeros(101, dtype=torch.uint8)
+    here: Any = SimpleNamespace(device=torch.device("cuda:1"))
+    assert not Trainer.near(here, images).is_near()
 
 
 def learn_in_process(rank: int, folder: Path, devices: int) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ def train_side_by_side(experiment: Experiment, trainings: Sequence[Wanted]) -> d
             todo = [place for place in todo if place not in group.done]
             diverged |= group.diverged
             bar.advance(len(group.done))
+            del group
+            gc.collect()  # a training and its phase hold each other, and both hold memory that the next group needs
     return diverged
 
 
@@ -57,10 +60,13 @@ class Group:
     """Trainings of which each is started inside the making of the one before, so that all are begun when they step.
 
     They are started in the order of their keys: two processes that want the same ones then never wait for each other.
+    Arms may want the same training (two ratios, where balancing asks for the same few images): it is in a group once,
+    or it would wait for itself.
 
     Attributes
     ----------
-    done : places of those that were trained, or found; all of them unless the device's memory ends first.
+    done : places of those that were trained, or found; all of them unless the device's memory ends first, or one was
+        wanted twice.
     diverged : message of each that diverged, by its place.
     """
 
@@ -69,8 +75,11 @@ class Group:
         arms = {spec.run_id: Arm(spec, experiment.images) for spec, _ in trainings.values()}
         for arm in arms.values():
             arm.pool = draw_pool(experiment, arm)
-        members = [(arms[spec.run_id], number, place) for place, (spec, number) in trainings.items()]
-        self.members = sorted(members, key=lambda member: member[0].classify_keys[member[1]])
+        members: dict[str, tuple[Arm, int, int]] = {}
+        for place, (spec, number) in trainings.items():
+            arm = arms[spec.run_id]
+            members.setdefault(arm.classify_keys[number], (arm, number, place))
+        self.members = [members[key] for key in sorted(members)]
         self.done: set[int] = set()
         self.diverged: dict[int, str] = {}
         self._started: list[Any] = []

@@ -31,7 +31,8 @@ METER = "cost of the steps"
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
 """Steps between looks at the loss: reading it from an accelerator makes the accelerator wait."""
 SHARE_OF_KEEPING = 0.05
-"""Of the time that writing checkpoints may take: large ones are written less often than was asked for."""
+"""Of the time that writing checkpoints may take: large ones are written less often than was asked for. Phases that
+take turns have it together."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Phase:
     Attributes
     ----------
     spent : wall seconds over all attempts; of phases that take turns, its share of them.
+    turns : phases that take turns, this one among them.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Phase:
         self.writes = fabric is None or fabric.global_rank == 0
         self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
         self.first = self.t = 0
+        self.turns = 1
         self._begun = False
 
     def begin(self) -> None:
@@ -157,7 +160,8 @@ class Phase:
             self._keep()
             self._good, self._saved = self.t, time.perf_counter()
             if self.work.checkpoint_seconds:
-                self._pause = max(self.work.checkpoint_seconds, (self._saved - began) / SHARE_OF_KEEPING)
+                took = self._saved - began
+                self._pause = max(self.work.checkpoint_seconds, took * self.turns / SHARE_OF_KEEPING)
 
     def _keep(self) -> None:
         state = {name: part.state_dict() for name, part in self.parts.items()}
@@ -207,6 +211,7 @@ def run_together(phases: Sequence[Phase], *, what: str) -> list[PhaseReport | Di
     """
     found: list[PhaseReport | Diverged | None] = [None] * len(phases)
     for phase in phases:
+        phase.turns = len(phases)
         phase.begin()
     total, done = (sum(getattr(p, name) * p.images_per_step for p in phases) for name in ("n_steps", "first"))
     with (

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from synthworth.keys import seed_from
+from synthworth.training.near import upload
 
 
 class BatchOrder:
@@ -61,5 +62,5 @@ class Near:
         chunk, within = divmod(step, AHEAD)
         if chunk != self._chunk:
             rows = torch.stack([self.order(chunk * AHEAD + k) for k in range(AHEAD)])
-            self._chunk, self._rows = chunk, rows.to(self.device)
+            self._chunk, self._rows = chunk, upload(rows, self.device)
         return self._rows[within]

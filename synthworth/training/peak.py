@@ -56,10 +56,10 @@ def matmul_now(device: str, precision: str, *, threads: int, workers: int = 1, s
         with torch.inference_mode():
             a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
             out, done = a @ b, 0
-            _wait(kind)
+            _wait(device)
             began = time.perf_counter()
             while (spent := time.perf_counter() - began) < seconds or not done:
-                _once(a, b, out, kind)
+                _once(a, b, out, device)
                 done += 1
         return 2 * side**3 * done / spent
 
@@ -79,14 +79,14 @@ def _measure(device: str, precision: str, threads: int) -> float:
         while True:
             a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
             out = a @ b  # a first product chooses its kernel
-            seconds = min(_once(a, b, out, kind) for _ in range(2))
+            seconds = min(_once(a, b, out, device) for _ in range(2))
             best = max(best, 2 * side**3 / seconds)
             if side >= SIDES[kind] or seconds >= LONG_ENOUGH[kind]:
                 break
             side *= 2
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end:
-            best = max(best, 2 * side**3 / _once(a, b, out, kind))
+            best = max(best, 2 * side**3 / _once(a, b, out, device))
     return best
 
 
@@ -95,17 +95,18 @@ def _matrix(side: int, seed: int, dtype: torch.dtype, device: str) -> torch.Tens
     return (torch.rand(side, side, generator=own, device=device) - 0.5).to(dtype)
 
 
-def _once(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, kind: str) -> float:
+def _once(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, device: str) -> float:
     """Seconds of one product, the device waited for before and after."""
-    _wait(kind)
+    _wait(device)
     began = time.perf_counter()
     torch.mm(a, b, out=out)
-    _wait(kind)
+    _wait(device)
     return time.perf_counter() - began
 
 
-def _wait(kind: str) -> None:
+def _wait(device: str) -> None:
+    kind = device.partition(":")[0]
     if kind == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)  # of several, this one: the current one may be another, and idle
     elif kind == "mps":
         torch.mps.synchronize()
