@@ -54,7 +54,8 @@ def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit 
     def make(out: Path, scratch: Path) -> None:
         model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
         budget, asked, device = spec.classifier_budget, bench.fitting.compile, bench.device
-        compiled = device.startswith("cuda") and decide(asked, device=device, budget=budget, pays=PAYS_STEPS_OF_MANY)
+        pays = {"budget": spec.train, "pays": PAYS_STEPS_OF_MANY}  # of `longer` too: all arms compute the same way
+        compiled = device.startswith("cuda") and decide(asked, device=device, **pays)
         work = replace(
             bench.work(scratch, precision=spec.precision, budget=budget), compile=compiled, capture=asked != "no"
         )
