@@ -142,7 +142,7 @@ def test_what_cannot_be_known_is_said_and_the_rest_is_given(tmp_path: Path, monk
         (Operations((), 1.0), "phases ()"),
         (Operations((Phase("gan", 6, 8, float("nan")),), 1.0), "flops of phase gan nan"),
         (Operations((Phase("gan", 6, 8, -1e9),), 1.0), "flops of phase gan -1000000000.0"),
-        (Operations((Phase(["gan"], 6, 8, 1e9),), 1.0), "whose kind is a text"),  # type: ignore[arg-type]
+        (Operations((Phase(["gan"], 6, 8, 1e9),), 1.0), "Phase(kind=['gan']"),  # type: ignore[arg-type]
         (Operations((Phase("gan", 6, 8, 1e9),), None), "use None"),  # type: ignore[arg-type]
     ],
 )
@@ -204,7 +204,7 @@ def test_a_dry_run_says_preset_device_and_the_time_by_stage(
     args = ["--preset", "smoke", "--generator", "vae", "--extractors", "--device", "cpu", "--precision", "fp32"]
     assert main([*args, "--dry-run", "--home", str(tmp_path / "home")]) == 0
     first, second, *rest = capsys.readouterr().out.splitlines()
-    assert first.startswith("preset smoke, device cpu, dataset phantom")
+    assert first.startswith("preset smoke, device cpu, precision fp32, dataset phantom")
     assert second.startswith("expected time: about ") and "fit " in second and "classifiers " in second
     text = "\n".join(rest)
     for stage in ("data", "fit generator", "draw images", "train classifiers", "extract features", "measure and rec"):
