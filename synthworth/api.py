@@ -41,6 +41,8 @@ WHERE = {
     # what a fit is given and reports
     "Budget": "synthworth.work",
     "FitReport": "synthworth.work",
+    "Operations": "synthworth.cost",
+    "Phase": "synthworth.cost",
     "Work": "synthworth.work",
     # errors
     "Diverged": "synthworth.errors",

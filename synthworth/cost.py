@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthworth.errors import UserError
+
 JOULES_PER_KWH = 3.6e6
+MOST = 1e30
+"""More operations than this no machine will ever compute."""
 UNTRAINED = "nothing was trained"
 UNCOUNTED = "this fit counts none (it takes its steps without run_steps)"
 
@@ -61,6 +65,32 @@ class Operations:
 
     phases: tuple[Phase, ...]
     use: float
+
+
+def check_operations(found: object) -> Operations:
+    """What a plugin says that it computes, once it is sure that time can be reckoned from it.
+
+    Raises
+    ------
+    UserError
+        Naming what is no number, or is none that a network can have.
+    """
+    if not isinstance(found, Operations):
+        raise UserError(f"a {type(found).__name__} is no synthworth.api.Operations")
+    if not isinstance(found.phases, tuple) or not found.phases:
+        raise UserError(f"phases {found.phases!r}: one Phase or more is needed, in a tuple")
+    for phase in found.phases:
+        if not isinstance(phase, Phase) or not isinstance(phase.kind, str):
+            raise UserError(f"{phase!r} is no Phase whose kind is a text")
+        for name, low in (("steps", 0), ("batch", 1), ("flops", 0)):
+            _check_number(f"{name} of phase {phase.kind}", getattr(phase, name), low=low)
+    _check_number("use", found.use, low=0)
+    return found
+
+
+def _check_number(name: str, value: object, *, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < MOST:
+        raise UserError(f"{name} {value!r}: a number from {low} to {MOST:g} is needed")
 
 
 def join_costs(costs: Sequence[Cost]) -> Cost:

@@ -113,6 +113,13 @@ def test_compile_is_one_of_three_words_and_alone_it_is_yes(flags: list[str], fou
     assert parse(["--preset", "smoke", *flags], prog="test").options.compile == found
 
 
+def test_another_word_for_compile_is_refused_by_the_words_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(["--preset", "smoke", "--compile", "maybe"], prog="test")
+    said = "".join(capsys.readouterr())
+    assert "'maybe'" in said and "Expected one of" in said and "'auto'" in said
+
+
 def test_the_words_of_yaml_for_true_and_false_are_yes_and_no(tmp_path: Path) -> None:
     for text, found in (("yes", "yes"), ("no", "no"), ("auto", "auto"), ("true", "yes")):
         file = tmp_path / "run.yaml"

@@ -28,7 +28,7 @@ from data.registry import datasets
 from generators.base import BaseGenerator
 from generators.registry import generators
 from synthworth.artifacts import write_json
-from synthworth.cost import Phase
+from synthworth.cost import Operations, Phase
 from synthworth.manifest import write_manifest
 from synthworth.work import Budget, Work
 
@@ -133,6 +133,28 @@ def test_what_cannot_be_known_is_said_and_the_rest_is_given(tmp_path: Path, monk
     monkeypatch.setattr(generators.get("vae"), "operations", broken)
     assert "failed (ZeroDivisionError: of size)" in by_stage(request, bench, dataset, specs)["fit"].source
     assert lines["classify"].seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("many", "a str is no"),
+        (Operations((), 1.0), "phases ()"),
+        (Operations((Phase("gan", 6, 8, float("nan")),), 1.0), "flops of phase gan nan"),
+        (Operations((Phase("gan", 6, 8, -1e9),), 1.0), "flops of phase gan -1000000000.0"),
+        (Operations((Phase(["gan"], 6, 8, 1e9),), 1.0), "Phase(kind=['gan']"),  # type: ignore[arg-type]
+        (Operations((Phase("gan", 6, 8, 1e9),), None), "use None"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.usefixtures("steady")
+def test_what_no_network_computes_is_not_reckoned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Any, said: str
+) -> None:
+    request, bench, dataset, specs = asked(tmp_path, "--generator", "vae", "--controls", "none")
+    monkeypatch.setattr(generators.get("vae"), "operations", lambda self, **shape: told)
+    lines = by_stage(request, bench, dataset, specs)
+    assert lines["fit"].seconds is None and f"not known: what VAE says that it computes: {said}" in lines["fit"].source
+    assert lines["pool"].seconds is None and lines["classify"].seconds is not None
 
 
 def made(bench: Bench, spec: Any, *, steps: int, loop: float, seconds: float) -> None:

@@ -25,6 +25,7 @@ from data.mixing import Demand
 from generators.bfloat16 import FASTER
 from generators.registry import BUILT_IN, CONTROLS, generators
 from synthworth.devices import bf16_unit
+from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.work import Work
 
@@ -144,6 +145,25 @@ def test_a_plugin_is_fp32_unless_it_says_that_bf16_is_faster(unit: Callable[[str
     classifiers.register("told")(Told)
     assert resolved("--generator", "quiet", "--classifier", "told") == Precisions("fp32", "fp32")
     assert told == [{"unit": "avx512", "channels": 1, "size": 32}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: "many", "neither True nor False")]
+)
+def test_a_plugin_that_gives_no_answer_ends_the_request_with_what_to_do(
+    unit: Callable[[str], None], answer: Callable[[], Any], said: str
+) -> None:
+    unit("avx512")
+
+    class Odd(classifiers.get("resnet18")):  # type: ignore[misc]
+        @classmethod
+        def faster_in_bf16(cls, config: Any, **known: Any) -> Any:
+            return answer()
+
+    classifiers.register("odd")(Odd)
+    with pytest.raises(UserError, match=f"{said}.*--precision fp32"):
+        resolved("--classifier", "odd")
+    assert resolved("--classifier", "odd", "--precision", "bf16") == Precisions("bf16", "bf16")
 
 
 def test_what_is_not_known_before_the_images_is_not_said(unit: Callable[[str], None]) -> None:

@@ -88,6 +88,14 @@ def test_a_spec_that_was_edited_is_refused(lab: Any, arms: Arms) -> None:
     assert "another spec than its run_id is the digest of" in reason(file)
 
 
+@pytest.mark.parametrize("number", ["gflop_per_image", "images_per_second", "peak_tflops", "share_of_peak", "kwh"])
+@pytest.mark.parametrize(("value", "said"), [(-1.0, "it lies from 0"), ("many", "not a number")])
+def test_a_cost_that_no_fit_has_is_refused(lab: Any, arms: Arms, number: str, value: Any, said: str) -> None:
+    cost = {"images_seen": 64, "notes": {}, number: value}
+    file = rewrite(lab, arms["idle"], cost={**arms["idle"]["cost"], "classifiers": [None, cost]})
+    assert f"cost.classifiers.1.{number} is" in reason(file) and said in reason(file)
+
+
 # -- what it holds ------------------------------------------------------------------------------------------------
 
 BAD = {

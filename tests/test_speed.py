@@ -188,7 +188,7 @@ def test_rows_and_growth_go_to_a_file_with_the_machine(
 ) -> None:
     monkeypatch.setitem(rows.ROWS["cpu"], "a", lambda repeat: [ROW] * repeat)
     monkeypatch.setitem(rows.ROWS["cpu"], "growth-films", lambda sizes: [GROWN])
-    file = tmp_path / "speed.json"
+    file = tmp_path / "not there yet" / "speed.json"
     assert main(["a", "growth-films", "--repeat", "2", "--json-file", str(file)]) == 0
     written = json.loads(file.read_text())
     assert written["machine"]["processor"] and written["machine"]["threads"] >= 1
@@ -220,6 +220,9 @@ def test_a_row_without_its_peer_is_left_out_unless_it_was_asked_for(
         (["no-row"], "no row"),
         (["--sizes", "10", "10"], "none twice"),
         (["--repeat", "0"], "1 or more"),
+        (["--minutes", "-1"], "--minutes -1"),
+        (["--device", "cuda", "--minutes", "nan"], "--minutes nan"),
+        (["--json-file", "."], "that is a folder"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_at_once(args: list[str], said: str) -> None:

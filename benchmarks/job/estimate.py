@@ -26,8 +26,8 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
-from synthworth.cost import Operations
-from synthworth.errors import Unavailable
+from synthworth.cost import Operations, check_operations
+from synthworth.errors import Unavailable, UserError, bounded
 from synthworth.keys import digest
 from synthworth.threads import n_cores
 
@@ -254,12 +254,17 @@ class Estimate:
         if s.channels is None or s.size is None:
             return "not known before the images are decoded: their size"
         try:
-            found: Operations | None = plugin.operations(
+            found = plugin.operations(
                 channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
             )
         except Exception as error:  # a stranger's may be any; an estimate ends no run, and the fit says what is wrong
-            return f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})"
-        return found or f"not known: {name} does not know what it computes with these options"
+            return bounded(f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})")
+        if found is None:
+            return f"not known: {name} does not know what it computes with these options"
+        try:
+            return check_operations(found)
+        except UserError as error:
+            return f"not known: what {name} says that it computes: {error}"
 
     def _training(self, known: Operations, precision: str, *, workers: int) -> Part:
         peak, total = self.now(precision, workers), 0.0

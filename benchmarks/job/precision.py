@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.request.options import Request
 from classifiers.registry import classifiers
 from generators.bfloat16 import faster_in_bf16
 from generators.registry import generators
 from synthworth.devices import bf16_unit
+from synthworth.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ def resolve_precisions(request: Request, device: str, *, channels: int | None, s
     Parameters
     ----------
     channels, size : of the images, as the prepared dataset or its `foretold` says; None where neither does yet.
+
+    Raises
+    ------
+    UserError
+        For a plugin that fails when it is asked, or answers neither True nor False.
     """
     asked, unit = request.options.precision, bf16_unit(device)
     if asked != "auto":
@@ -52,11 +60,30 @@ def resolve_precisions(request: Request, device: str, *, channels: int | None, s
     known = {"unit": unit, "channels": channels, "size": size}
 
     def of(plugin: Any, config: Any, *, otherwise: bool) -> str:
-        faster = plugin.faster_in_bf16(config, **known) if hasattr(plugin, "faster_in_bf16") else otherwise
-        return "bf16" if faster else "fp32"
+        return "bf16" if _answer(plugin, config, known, otherwise=otherwise) else "fp32"
 
     return Precisions(
         classifier=of(classifiers.get(o.classifier), request.clf, otherwise=False),
         generator=of(generators.get(o.generator), request.gen, otherwise=faster_in_bf16(o.generator, unit=unit)),
         certain=None not in (channels, size),
+    )
+
+
+def _answer(plugin: Any, config: Any, known: dict[str, Any], *, otherwise: bool) -> bool:
+    """What a plugin says of itself; precision is identity, so what is no answer is not guessed at."""
+    if not hasattr(plugin, "faster_in_bf16"):
+        return otherwise
+    try:
+        faster = plugin.faster_in_bf16(config, **known)
+    except UserError:
+        raise
+    except Exception as error:  # a stranger's may be any
+        wrong = f"failed ({type(error).__name__}: {error})"
+    else:
+        if isinstance(faster, bool | np.bool_):
+            return bool(faster)
+        wrong = f"answered {faster!r}, neither True nor False"
+    raise UserError(
+        f"--precision auto: {plugin.__name__}.faster_in_bf16, asked whether it trains faster in bf16, {wrong}. Mend it "
+        "or name --precision fp32 or bf16"
     )

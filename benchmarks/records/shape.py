@@ -131,13 +131,13 @@ TRAINING = fields(
 FIT_COST = fields(
     {"images_seen": count, "notes": by_name(text)},
     dict.fromkeys(
-        ("gflop_per_image", "images_per_second", "peak_tflops", "share_of_peak", "kwh"), real_or_null
+        ("gflop_per_image", "images_per_second", "peak_tflops", "share_of_peak", "kwh"), maybe(number(0))
     ),
 )  # fmt: skip
 COST = fields(
     {},
     {
-        **dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), real_or_null),
+        **dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), maybe(number(0))),
         "classifiers": several(maybe(FIT_COST)), "fit": fields({}, {"cost": FIT_COST}),
     },
 )  # fmt: skip

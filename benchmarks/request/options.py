@@ -25,7 +25,6 @@ from synthworth.registry import config_of, load_plugin_file
 from synthworth.work import Budget, Compile
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
-COMPILE = typing.get_args(Compile)
 PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
@@ -214,7 +213,8 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
 
 def _with_compile(args: Sequence[str]) -> Sequence[str]:
     """The flags, with a `--compile` that stands alone read as `--compile yes`, as it was once spelled."""
-    alone = {k for k, a in enumerate(args) if a == "--compile" and args[k + 1 : k + 2] not in ([w] for w in COMPILE)}
+    after = [*args[1:], "-"]
+    alone = {k for k, (a, b) in enumerate(zip(args, after, strict=True)) if a == "--compile" and b.startswith("-")}
     return [f"{a}=yes" if k in alone else a for k, a in enumerate(args)]
 
 

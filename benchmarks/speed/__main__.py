@@ -56,7 +56,7 @@ def check(o: SpeedOptions) -> tuple[str, ...]:
     Raises
     ------
     UserError
-        For a device without rows, a row that is not there, and numbers that cannot be.
+        For a device without rows, a row that is not there, numbers that cannot be, and a file that cannot be written.
     """
     there = ROWS.get(o.device)
     if there is None:
@@ -68,11 +68,24 @@ def check(o: SpeedOptions) -> tuple[str, ...]:
         raise UserError(f"--repeat {o.repeat}: 1 or more")
     if o.sizes and (min(o.sizes) < 2 or len(set(o.sizes)) < len(o.sizes)):
         raise UserError(f"--sizes {' '.join(map(str, o.sizes))}: each 2 or more, and none twice")
+    _check_minutes(o.minutes)
     if o.json_file is not None:
-        from synthworth.artifacts import check_writable
-
-        check_writable(o.json_file.absolute().parent)
+        _check_file(o.json_file)
     return o.only or tuple(there)
+
+
+def _check_minutes(minutes: float) -> None:
+    if not 0 <= minutes < float("inf"):  # NaN is neither
+        raise UserError(f"--minutes {minutes:g}: 0 or more, and not without end")
+
+
+def _check_file(file: Path) -> None:
+    """Refuse a file that could not be written, before anything is measured."""
+    from synthworth.artifacts import check_writable
+
+    if file.is_dir():
+        raise UserError(f"--json-file {file}: that is a folder. Name a file in it, {file / 'speed.json'} say")
+    check_writable(file.absolute().parent)
 
 
 def measure(names: Sequence[str], o: SpeedOptions) -> tuple[dict[str, list[Row | Growth]], dict[str, str]]:
@@ -104,15 +117,17 @@ def report_gpu(o: SpeedOptions) -> int:
     Raises
     ------
     UserError
-        Where there is no such GPU, or rows are named.
+        Where there is no such GPU, or rows are named, and for minutes or a file that cannot be.
     """
     from benchmarks.speed.gpu.run import report as report_on_gpu
     from synthworth.devices import resolve_device
 
+    _check_minutes(o.minutes)
     device = resolve_device(o.device)
     if o.only:
         raise UserError(f"--device {device} with {' '.join(o.only)}: the report of a GPU is made whole; name no rows")
     file = (o.json_file or Path("gpu.json")).absolute()
+    _check_file(file)
     made = report_on_gpu(file, device=device, minutes=o.minutes)
     print_tables({"gpu": made.rows}, missing=made.wanting())
     print(f"written to {file}")
@@ -129,8 +144,9 @@ def main(args: Sequence[str]) -> int:
     if options.json or options.json_file is not None:
         made = report(found, missing=missing, device=options.device, repeat=options.repeat)
         if options.json_file is not None:
-            from synthworth.artifacts import write_json
+            from synthworth.artifacts import ensure_folder, write_json
 
+            ensure_folder(options.json_file.absolute().parent)
             write_json(options.json_file, made)
         if options.json:
             print(json.dumps(made, indent=1))
