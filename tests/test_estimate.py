@@ -16,7 +16,7 @@ from benchmarks.job.carry_out import open_bench
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.plan import specs_of
-from benchmarks.job.speeds import START_SECONDS, Speed, training_seconds, use_seconds
+from benchmarks.job.speeds import START_SECONDS, TRAINING, Speed, said_of, training_seconds, use_seconds
 from benchmarks.report.plan import in_words
 from benchmarks.request.options import Request, parse
 from benchmarks.run import main
@@ -241,3 +241,11 @@ def test_every_kind_of_network_that_plugins_name_was_measured_on_a_cpu() -> None
     assert {"unet", "autoencoder", "gan", "resnet"} <= kinds
     for precision in ("bf16", "fp32"):
         assert all(("cpu", precision, kind) in speeds.TRAINING for kind in kinds)
+
+
+def test_what_was_never_measured_is_taken_from_what_was_and_is_called_assumed() -> None:
+    trained, used = (said_of(what, "unet", device="cpu", precision="bf16") for what in ("training", "use"))
+    assert (trained, used) == ("operations", "operations, at an assumed speed")
+    share = TRAINING["cpu", "bf16", "unet"].share
+    assert use_seconds("unet", 1e12, device="cpu", precision="bf16", peak=1e12) == pytest.approx(1 / share)
+    assert use_seconds("nothing known", 1e12, device="cpu", precision="bf16", peak=1e12) is None

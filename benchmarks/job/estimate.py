@@ -15,6 +15,7 @@ from benchmarks.job.speeds import (
     SHARD_SECONDS,
     START_SECONDS,
     judged,
+    said_of,
     training_seconds,
     use_seconds,
 )  # fmt: skip
@@ -168,7 +169,8 @@ class Estimate:
         if rate := self.before.draw(spec):
             return rate(n), "as made before"
         known = self.operations(spec.generator, spec.fit.steps if spec.fit else 1)
-        return (None, known) if isinstance(known, str) else self._use(known, n, "fp32", workers=1)
+        precision = str(spec.gen.get("sampling_precision", "fp32"))
+        return (None, known) if isinstance(known, str) else self._use(known, n, precision, workers=1)
 
     def _classify(self) -> Expected:
         trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
@@ -226,7 +228,7 @@ class Estimate:
             else:
                 parts.append(self._of_kind(name, n * flops, o.extractor_precision, workers=1))
         found = _total("features", parts)
-        loading = LOAD_SECONDS * sum(why == "operations" for _, why in parts)
+        loading = LOAD_SECONDS * sum(why.startswith("operations") for _, why in parts)
         return found if found.seconds is None else Expected(found.stage, found.seconds + loading, found.source)
 
     def _judge(self) -> Expected:
@@ -267,13 +269,14 @@ class Estimate:
             return f"not known: what {name} says that it computes: {error}"
 
     def _training(self, known: Operations, precision: str, *, workers: int) -> Part:
-        peak, total = self.now(precision, workers), 0.0
+        peak, total, said = self.now(precision, workers), 0.0, set[str]()
         for phase in known.phases:
             seconds = training_seconds(phase, device=self.bench.device, precision=precision, peak=peak)
             if seconds is None:
                 return None, self._unmeasured(f"training of the kind {phase.kind}", precision)
             total += seconds
-        return total, "operations"
+            said.add(said_of("training", phase.kind, device=self.bench.device, precision=precision))
+        return total, max(said, key=len, default="operations")
 
     def _use(self, known: Operations, n: int, precision: str, *, workers: int) -> Part:
         return self._of_kind(known.phases[-1].kind, n * known.use, precision, workers=workers)
@@ -281,7 +284,9 @@ class Estimate:
     def _of_kind(self, kind: str, flops: float, precision: str, *, workers: int) -> Part:
         peak = self.now(precision, workers)
         seconds = use_seconds(kind, flops, device=self.bench.device, precision=precision, peak=peak)
-        return (None, self._unmeasured(f"use of {kind}", precision)) if seconds is None else (seconds, "operations")
+        if seconds is None:
+            return None, self._unmeasured(f"use of {kind}", precision)
+        return seconds, said_of("use", kind, device=self.bench.device, precision=precision)
 
     def _unmeasured(self, what: str, precision: str) -> str:
         return f"not known: no measured speed of {what} on {self.bench.device} in {precision}"
