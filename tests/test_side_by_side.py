@@ -271,3 +271,27 @@ def test_the_room_on_a_gpu_is_told_by_the_largest_training(monkeypatch: pytest.M
             pass
     assert room.largest == 30
     assert [room.is_left(), room.is_left()] == [False, True]
+
+
+def test_a_training_that_finds_no_memory_beside_the_others_begins_the_next_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    prepared: list[Any] = []
+    together, prepare = side_by_side.run_together, Training.prepare
+
+    def counted(phases: Any, *, what: str) -> Any:
+        groups.append(len(phases))
+        return together(phases, what=what)
+
+    def short_of_memory(self: Training) -> None:
+        prepared.append(self)
+        if len(prepared) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        prepare(self)
+
+    monkeypatch.setattr(train_arms, "takes_turns", lambda experiment, arms: True)
+    monkeypatch.setattr(side_by_side, "run_together", counted)
+    monkeypatch.setattr(Training, "prepare", short_of_memory)
+    outcome = run(tmp_path, "--controls", "none")
+    assert groups == [2, 2] and len(outcome.records) == 2 and not outcome.failed

@@ -89,9 +89,10 @@ class Group:
     def enter(self, k: int) -> None:
         """Start member k and those after it; the last of them lets all step to their ends."""
         if k == len(self.members) or not self._room.is_left():
-            if self._started:
-                self._ended = run_together([training.phase for training in self._started], what="classifier")
+            self._step()
             return
+        import torch
+
         arm, number, place = self.members[k]
         entered = False
 
@@ -101,9 +102,14 @@ class Group:
                 return fit_alone(model, *given, **named)
             entered = True
             turn = len(self._started)
-            with self._room:
-                training = model.start(*given, **named)
-                training.prepare()
+            try:
+                with self._room:
+                    training = model.start(*given, **named)
+                    training.prepare()
+            except torch.OutOfMemoryError as error:
+                if not self._started:
+                    raise
+                raise NoRoom(str(error)) from error
             self._started.append(training)
             self.enter(k + 1)
             ended = self._ended[turn]
@@ -117,8 +123,22 @@ class Group:
             train_classifier(self.experiment, arm, number, fit=fit)
         except Diverged as error:
             self.diverged[place] = str(error)
+        except NoRoom:  # it was larger than the largest before it: it begins the next group
+            self.done.discard(place)
+            gc.collect()
+            self._step()
+            return
         if not entered:
             self.enter(k + 1)
+
+    def _step(self) -> None:
+        """Let all that are started step to their ends."""
+        if self._started:
+            self._ended = run_together([training.phase for training in self._started], what="classifier")
+
+
+class NoRoom(Exception):
+    """A training does not fit beside those that are started."""
 
 
 class Room:
