@@ -213,7 +213,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
 
 def _with_compile(args: Sequence[str]) -> Sequence[str]:
     """The flags, with a `--compile` that stands alone read as `--compile yes`, as it was once spelled."""
-    after = [*args[1:], "-"]
+    after = [*args, "-"][1:]
     alone = {k for k, (a, b) in enumerate(zip(args, after, strict=True)) if a == "--compile" and b.startswith("-")}
     return [f"{a}=yes" if k in alone else a for k, a in enumerate(args)]
 
