@@ -71,6 +71,17 @@ def bf16_unit(device: str) -> Bf16Unit:
     return "avx512" if kind == "cpu" and torch.cpu._is_avx512_bf16_supported() else "none"
 
 
+def wait_for(device: str) -> None:
+    """Until an accelerator has done what was asked of it: before a time is taken. Of several GPUs, this one."""
+    import torch
+
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
 @contextmanager
 def autocast(device: str, precision: str) -> Iterator[None]:
     """Run matrix products in bfloat16 when `precision` is `bf16`; otherwise change nothing."""

@@ -178,9 +178,8 @@ def test_a_run_whose_classifiers_take_turns_and_are_recorded_predicts_the_same(
     assert predictions(tmp_path / "together") == predictions(tmp_path / "alone") != {}
 
 
-def test_a_recorded_step_leaves_the_weights_as_they_were_until_it_is_taken() -> None:
-    net, x = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)), torch.randn(8, 3)
-    adam = torch.optim.AdamW(net.parameters(), lr=0.1)
+def body_of(net: torch.nn.Module, adam: torch.optim.Optimizer) -> Callable[[torch.Tensor], dict[str, torch.Tensor]]:
+    """A step that can be recorded."""
 
     def body(x: torch.Tensor) -> dict[str, torch.Tensor]:
         adam.zero_grad()
@@ -189,8 +188,14 @@ def test_a_recorded_step_leaves_the_weights_as_they_were_until_it_is_taken() -> 
         adam.step()
         return {"loss": loss.detach()}
 
+    return body
+
+
+def test_a_recorded_step_leaves_the_weights_as_they_were_until_it_is_taken() -> None:
+    net, x = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)), torch.randn(8, 3)
+    adam = torch.optim.AdamW(net.parameters(), lr=0.1)
     before = [value.clone() for value in net.state_dict().values()]
-    Captured(body, model=net, optimiser=adam, record=lambda again: again).prepare(x)
+    Captured(body_of(net, adam), model=net, optimiser=adam, record=lambda again: again).prepare(x)
     assert all(torch.equal(a, b) for a, b in zip(before, net.state_dict().values(), strict=True))
     assert all(not state["step"] and not state["exp_avg"].any() for state in adam.state.values())
 
@@ -202,14 +207,7 @@ def test_a_resumed_step_that_is_recorded_keeps_the_state_that_was_read() -> None
             net = torch.nn.Linear(3, 1)
         adam = torch.optim.AdamW(net.parameters(), lr=0.1)
 
-        def body(x: torch.Tensor) -> dict[str, torch.Tensor]:
-            adam.zero_grad()
-            loss = net(x).square().mean()
-            loss.backward()
-            adam.step()
-            return {"loss": loss.detach()}
-
-        return net, adam, body
+        return net, adam, body_of(net, adam)
 
     batches = torch.randn(6, 8, 3, generator=torch.Generator().manual_seed(1))
     whole, _, plain = made()

@@ -41,11 +41,10 @@ def batches(*tensors: Tensor, size: int) -> Iterator[tuple[Tensor, ...]]:
 
 def timed(step: Callable[[], Any], n_steps: int, device: str) -> float:
     """Seconds of n steps; of a GPU, until it has done them."""
-    import torch
+    from synthworth.devices import wait_for
 
     began = time.perf_counter()
     for _ in range(n_steps):
         step()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+    wait_for(device)
     return time.perf_counter() - began

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from synthworth.devices import float32_products
+from synthworth.devices import float32_products, wait_for
 
 SIDES = {"cpu": 4096, "cuda": 8192, "mps": 4096}
 """Largest side of the square matrices."""
@@ -56,7 +56,7 @@ def matmul_now(device: str, precision: str, *, threads: int, workers: int = 1, s
         with torch.inference_mode():
             a, b = (_matrix(side, seed, dtype, device) for seed in (0, 1))
             out, done = a @ b, 0
-            _wait(device)
+            wait_for(device)
             began = time.perf_counter()
             while (spent := time.perf_counter() - began) < seconds or not done:
                 _once(a, b, out, device)
@@ -97,16 +97,8 @@ def _matrix(side: int, seed: int, dtype: torch.dtype, device: str) -> torch.Tens
 
 def _once(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, device: str) -> float:
     """Seconds of one product, the device waited for before and after."""
-    _wait(device)
+    wait_for(device)
     began = time.perf_counter()
     torch.mm(a, b, out=out)
-    _wait(device)
+    wait_for(device)
     return time.perf_counter() - began
-
-
-def _wait(device: str) -> None:
-    kind = device.partition(":")[0]
-    if kind == "cuda":
-        torch.cuda.synchronize(device)  # of several, this one: the current one may be another, and idle
-    elif kind == "mps":
-        torch.mps.synchronize()

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.speed.gpu.trainings import CLASSES, grain, wait
+from benchmarks.speed.gpu.trainings import CLASSES, grain
 from benchmarks.speed.pictures import bench
 from benchmarks.speed.row import SEED, Row
 
@@ -101,17 +101,17 @@ def sampler_row(model: PixelDDPM, *, device: str, n: int = 64) -> Row:
     """Drawing in bf16 against float32, with guidance, the same images wanted."""
     import torch
 
-    from synthworth.devices import repeatable
+    from synthworth.devices import repeatable, wait_for
 
     labels = torch.arange(n) % len(CLASSES)
     seconds, images = {}, {}
     for precision in ("fp32", "bf16"):
         model.config = replace(model.config, sampling_precision=precision, sample_batch=n)
         with repeatable(device=device):
-            wait(device)
+            wait_for(device)
             began = time.perf_counter()
             images[precision] = model.sample(labels, seed=SEED)
-            wait(device)
+            wait_for(device)
         seconds[precision] = time.perf_counter() - began
     apart = float((images["fp32"].float() - images["bf16"].float()).abs().mean())
     rates, c = {precision: n / spent for precision, spent in seconds.items()}, model.config

@@ -75,7 +75,7 @@ def train(
     """
     from classifiers.config import Config
     from classifiers.factory import TimmClassifier
-    from synthworth.devices import repeatable
+    from synthworth.devices import repeatable, wait_for
     from synthworth.errors import Diverged
     from synthworth.training.loop import run_together
     from synthworth.work import Budget, Work
@@ -96,11 +96,11 @@ def train(
             training = model.start(mixture, val, seed=seed, work=work)
             training.prepare()
             started.append((model, training))
-        wait(device)
+        wait_for(device)
         prepared = time.perf_counter() - began
         began = time.perf_counter()
         ends = run_together([training.phase for _, training in started], what=f"{together} {arch}")
-        wait(device)
+        wait_for(device)
         seconds = time.perf_counter() - began
         found = []
         for (model, training), end in zip(started, ends, strict=True):
@@ -109,14 +109,6 @@ def train(
             model.end(training, end)
             found.append(hashlib.sha256(model.predict(val.images).tobytes()).hexdigest()[:16])
     return Measured(together * n_steps / seconds, prepared, tuple(found))
-
-
-def wait(device: str) -> None:
-    """Until the device has done what was asked of it."""
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
 
 
 def gflop_of(arch: str, side: int = SIDE) -> float:
