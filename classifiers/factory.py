@@ -13,7 +13,7 @@ from classifiers.stems import first_convolution, fit_stem, resolve_stem
 from data.images import ImageSet, Split
 from data.mixing import TrainingMix
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.devices import Bf16Unit
 from synthworth.errors import UserError
 from synthworth.keys import plain, seed_from
@@ -202,7 +202,7 @@ class TimmClassifier:
         config = replace(self.config, pretrained=False, weights=None, weights_sha256="")
         train, use = flops_of(config, channels=channels, size=size, n_classes=n_classes)
         kind = "densenet" if config.arch.startswith("densenet") else "resnet"
-        return Operations((Phase(kind, n_steps, config.batch_size, train),), use)
+        return Operations((PlannedPhase(kind, n_steps, config.batch_size, train),), use)
 
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.

@@ -14,7 +14,7 @@ from generators.noise import draw_chunks
 from generators.options import BatchConfig, SamplingPrecision
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.keys import SINCE_DEFAULT, seed_from
 from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
@@ -152,7 +152,7 @@ class GAN(BaseGenerator):
 
         self.shape = Shape(channels, size, n_classes, multilabel)
         train, use = of_gan(self)
-        return Operations((Phase("gan", n_steps, self.config.batch, train),), use)
+        return Operations((PlannedPhase("gan", n_steps, self.config.batch, train),), use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, each one update of both networks.

@@ -15,7 +15,7 @@ from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.places import identify, is_fetched, require_identity
 from generators.saving import Shape, read_model, write_model
 from generators.vae import VAE
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, seed_from
 from synthworth.training.options import require_ranges
@@ -122,7 +122,7 @@ class LatentDDPM(DDPM):
         self.conditioner = self._conditioner()
         train, use = of_denoiser(lambda: self._build(first.latent_shape), lambda: self.noise_shape, self.shape)
         kind = "unet" if len(first.latent_shape) == 3 else "mlp"
-        second = Phase(kind, n_steps - first_steps, c.batch, train)
+        second = PlannedPhase(kind, n_steps - first_steps, c.batch, train)
         return Operations((*known.phases, second), self._passes() * use + known.use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:

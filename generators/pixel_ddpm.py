@@ -12,7 +12,7 @@ from generators.padding import cut_signed, pad_signed
 from generators.places import identify, is_fetched, require_identity
 from generators.saving import Shape, read_model, write_model
 from synthworth.artifacts import read_json, write_json
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 from synthworth.training.options import require_ranges
@@ -112,7 +112,7 @@ class PixelDDPM(DDPM):
         self.shape = Shape(channels, size, n_classes, multilabel)
         self.conditioner, self.unet = self._conditioner(), None
         train, use = of_denoiser(self._build, lambda: self.noise_shape, self.shape)
-        return Operations((Phase("unet", n_steps, c.batch, train),), self._passes() * use)
+        return Operations((PlannedPhase("unet", n_steps, c.batch, train),), self._passes() * use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps.

@@ -12,7 +12,7 @@ from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
@@ -137,7 +137,7 @@ class VAEFamily(BaseGenerator):
 
         self.shape = Shape(channels, size, n_classes, multilabel)
         train, use = of_autoencoder(self)
-        return Operations((Phase("autoencoder", n_steps, self.config.batch, train),), use)
+        return Operations((PlannedPhase("autoencoder", n_steps, self.config.batch, train),), use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, then measure on train what drawing needs.

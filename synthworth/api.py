@@ -42,7 +42,7 @@ WHERE = {
     "Budget": "synthworth.work",
     "FitReport": "synthworth.work",
     "Operations": "synthworth.cost",
-    "Phase": "synthworth.cost",
+    "PlannedPhase": "synthworth.cost",
     "Work": "synthworth.work",
     # errors
     "Diverged": "synthworth.errors",

@@ -29,7 +29,7 @@ from synthworth.artifacts import write_array as write_array
 from synthworth.artifacts import write_json as write_json
 from synthworth.artifacts import write_tensors as write_tensors
 from synthworth.cost import Operations as Operations
-from synthworth.cost import Phase as Phase
+from synthworth.cost import PlannedPhase as PlannedPhase
 from synthworth.devices import isolated_randomness as isolated_randomness
 from synthworth.errors import Diverged as Diverged
 from synthworth.errors import Unavailable as Unavailable

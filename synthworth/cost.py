@@ -36,7 +36,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Phase:
+class PlannedPhase:
     """Steps of one kind that a fit takes.
 
     Parameters
@@ -63,7 +63,7 @@ class Operations:
     use : floating-point operations of drawing one image, or of predicting one.
     """
 
-    phases: tuple[Phase, ...]
+    phases: tuple[PlannedPhase, ...]
     use: float
 
 
@@ -78,10 +78,10 @@ def check_operations(found: object) -> Operations:
     if not isinstance(found, Operations):
         raise UserError(f"a {type(found).__name__} is no synthworth.api.Operations")
     if not isinstance(found.phases, tuple) or not found.phases:
-        raise UserError(f"phases {found.phases!r}: one Phase or more is needed, in a tuple")
+        raise UserError(f"phases {found.phases!r}: one PlannedPhase or more is needed, in a tuple")
     for phase in found.phases:
-        if not isinstance(phase, Phase) or not isinstance(phase.kind, str):
-            raise UserError(f"{phase!r} is no Phase whose kind is a text")
+        if not isinstance(phase, PlannedPhase) or not isinstance(phase.kind, str):
+            raise UserError(f"{phase!r} is no PlannedPhase whose kind is a text")
         for name, low in (("steps", 0), ("batch", 1), ("flops", 0)):
             _check_number(f"{name} of phase {phase.kind}", getattr(phase, name), low=low)
     _check_number("use", found.use, low=0)

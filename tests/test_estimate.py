@@ -28,7 +28,7 @@ from data.registry import datasets
 from generators.base import BaseGenerator
 from generators.registry import generators
 from synthworth.artifacts import write_json
-from synthworth.cost import Operations, Phase
+from synthworth.cost import Operations, PlannedPhase
 from synthworth.manifest import write_manifest
 from synthworth.work import Budget, Work
 
@@ -71,7 +71,7 @@ def test_seconds_are_operations_by_the_share_of_the_peak_and_a_little_for_each_s
 ) -> None:
     monkeypatch.setattr(speeds, "TRAINING", {("cuda", "bf16", "unet"): Speed(share=0.25, step=0.002)})
     monkeypatch.setattr(speeds, "USE", {("cuda", "fp32", "unet"): 0.5})
-    phase = Phase("unet", steps=100, batch=64, flops=1e9)
+    phase = PlannedPhase("unet", steps=100, batch=64, flops=1e9)
     # 64 GFLOP at a quarter of 1 TFLOP/s take 0.256 s
     assert training_seconds(phase, device="cuda:1", precision="bf16", peak=1e12) == pytest.approx(100 * (0.002 + 0.256))
     assert use_seconds("unet", 1e12, device="cuda", precision="fp32", peak=4e12) == pytest.approx(0.5)
@@ -140,10 +140,10 @@ def test_what_cannot_be_known_is_said_and_the_rest_is_given(tmp_path: Path, monk
     [
         ("many", "a str is no"),
         (Operations((), 1.0), "phases ()"),
-        (Operations((Phase("gan", 6, 8, float("nan")),), 1.0), "flops of phase gan nan"),
-        (Operations((Phase("gan", 6, 8, -1e9),), 1.0), "flops of phase gan -1000000000.0"),
-        (Operations((Phase(["gan"], 6, 8, 1e9),), 1.0), "Phase(kind=['gan']"),  # type: ignore[arg-type]
-        (Operations((Phase("gan", 6, 8, 1e9),), None), "use None"),  # type: ignore[arg-type]
+        (Operations((PlannedPhase("gan", 6, 8, float("nan")),), 1.0), "flops of phase gan nan"),
+        (Operations((PlannedPhase("gan", 6, 8, -1e9),), 1.0), "flops of phase gan -1000000000.0"),
+        (Operations((PlannedPhase(["gan"], 6, 8, 1e9),), 1.0), "PlannedPhase(kind=['gan']"),  # type: ignore[arg-type]
+        (Operations((PlannedPhase("gan", 6, 8, 1e9),), None), "use None"),  # type: ignore[arg-type]
     ],
 )
 @pytest.mark.usefixtures("steady")

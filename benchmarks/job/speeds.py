@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from synthworth.cost import Phase
+from synthworth.cost import PlannedPhase
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def judged(n_arms: int, n_drawing: int, n_test: int) -> float:
     return 18.0 + n_arms * (1.0 + 1e-3 * n_test) + n_drawing * 3.0
 
 
-def training_seconds(phase: Phase, *, device: str, precision: str, peak: float) -> float | None:
+def training_seconds(phase: PlannedPhase, *, device: str, precision: str, peak: float) -> float | None:
     """Seconds of a phase of a fit; None for a kind of network that was never measured on a kind of device.
 
     Parameters
