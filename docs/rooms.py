@@ -173,7 +173,8 @@ def _draw_row(axes: Any, row: Sequence[str], *, left: float, width: float, botto
         name, below = room.rpartition(".")[2], 0.0
         if name != room:
             below = 0.2
-            axes.text(x + each / 2, middle + 0.17, name, weight="bold", fontsize=9.5, va="center", ha="center")
+            size = min(9.5, 1.05 * 9.5 * each / len(name))  # a long name in a narrow box is set smaller
+            axes.text(x + each / 2, middle + 0.17, name, weight="bold", fontsize=size, va="center", ha="center")
         axes.text(x + each / 2, middle - below, CAPTIONS[room], fontsize=8, va="center", ha="center", color="#555555")
 
 
