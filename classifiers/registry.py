@@ -6,6 +6,7 @@ from synthworth.registry import BuiltIn, Registry
 
 TIMM = "classifiers.factory:TimmClassifier"
 ARCHITECTURES = {
+    "resnet10t": "ResNet-10 with a deep stem: half the work of ResNet-18 and half its weights",
     "resnet18": "ResNet-18 (He 2016)",
     "resnet34": "ResNet-34 (He 2016)",
     "resnet50": "ResNet-50 (He 2016)",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthworth.errors import UserError
+from synthworth.errors import UserError, bounded
 
 JOULES_PER_KWH = 3.6e6
 MOST = 1e30
@@ -66,6 +66,10 @@ class Operations:
     phases: tuple[PlannedPhase, ...]
     use: float
 
+    def of_a_step(self) -> float:
+        """Floating-point operations of the largest optimiser step."""
+        return max(phase.batch * phase.flops for phase in self.phases)
+
 
 def check_operations(found: object) -> Operations:
     """What a plugin says that it computes, once it is sure that time can be reckoned from it.
@@ -86,6 +90,28 @@ def check_operations(found: object) -> Operations:
             _check_number(f"{name} of phase {phase.kind}", getattr(phase, name), low=low)
     _check_number("use", found.use, low=0)
     return found
+
+
+def ask_operations(plugin: Any, **named: Any) -> Operations | str:
+    """What a plugin says that it computes (its optional method `operations`), or why that is not known.
+
+    Parameters
+    ----------
+    named : channels, size, n_classes, multilabel and n_steps, as the method takes them.
+    """
+    name = type(plugin).__name__
+    if not hasattr(plugin, "operations"):
+        return f"not known: {name} does not say what it computes (its optional method operations)"
+    try:
+        found = plugin.operations(**named)
+    except Exception as error:  # a stranger's may be any; an estimate ends no run, and the fit says what is wrong
+        return bounded(f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})")
+    if found is None:
+        return f"not known: {name} does not know what it computes with these options"
+    try:
+        return check_operations(found)
+    except UserError as error:
+        return f"not known: what {name} says that it computes: {error}"
 
 
 def _check_number(name: str, value: object, *, low: int) -> None:

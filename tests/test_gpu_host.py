@@ -52,7 +52,7 @@ def test_auto_asks_for_more_where_there_is_a_gpu(driver: Path, monkeypatch: pyte
     large = asked([])
     assert (small.options.preset, large.options.preset) == ("quick", "standard")
     assert small.options.train.steps < large.options.train.steps
-    assert (small.options.classifier, large.options.classifier) == ("resnet18", "densenet121")
+    assert (small.options.classifier, large.options.classifier) == ("resnet10t", "densenet121")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert asked([]) == small
 

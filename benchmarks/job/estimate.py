@@ -27,10 +27,10 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
-from synthworth.cost import Operations, check_operations
-from synthworth.errors import Unavailable, UserError, bounded
+from synthworth.cost import Operations, ask_operations
+from synthworth.errors import Unavailable
 from synthworth.keys import digest
-from synthworth.threads import n_cores
+from synthworth.threads import n_cores, threads_for
 
 UNCOUNTED = "not known before the images are counted"
 
@@ -154,7 +154,8 @@ class Estimate:
         known = self.operations(spec.generator, spec.fit.steps)
         if isinstance(known, str):
             return None, known
-        seconds, source = self._training(known, spec.fit_precision, workers=1)
+        threads = threads_for(known.of_a_step(), at_most=n_cores())
+        seconds, source = self._training(known, spec.fit_precision, workers=1, threads=threads)
         limit = spec.fit.seconds
         return seconds if seconds is None or limit is None else min(seconds, limit), source
 
@@ -250,26 +251,14 @@ class Estimate:
 
     def _of_plugin(self, plugin: Any, n_steps: int) -> Operations | str:
         """What a plugin says of itself, or why that is not known."""
-        s, name = self.sizes, type(plugin).__name__
-        if not hasattr(plugin, "operations"):
-            return f"not known: {name} does not say what it computes (its optional method operations)"
+        s = self.sizes
         if s.channels is None or s.size is None:
             return "not known before the images are decoded: their size"
-        try:
-            found = plugin.operations(
-                channels=s.channels, size=s.size, n_classes=s.n_classes, multilabel=s.multilabel, n_steps=n_steps
-            )
-        except Exception as error:  # a stranger's may be any; an estimate ends no run, and the fit says what is wrong
-            return bounded(f"not known: asking {name} what it computes failed ({type(error).__name__}: {error})")
-        if found is None:
-            return f"not known: {name} does not know what it computes with these options"
-        try:
-            return check_operations(found)
-        except UserError as error:
-            return f"not known: what {name} says that it computes: {error}"
+        shape = {"channels": s.channels, "size": s.size, "n_classes": s.n_classes, "multilabel": s.multilabel}
+        return ask_operations(plugin, **shape, n_steps=n_steps)
 
-    def _training(self, known: Operations, precision: str, *, workers: int) -> Part:
-        peak, total, said = self.now(precision, workers), 0.0, set[str]()
+    def _training(self, known: Operations, precision: str, *, workers: int, threads: int | None = None) -> Part:
+        peak, total, said = self.now(precision, workers, threads), 0.0, set[str]()
         for phase in known.phases:
             seconds = training_seconds(phase, device=self.bench.device, precision=precision, peak=peak)
             if seconds is None:
@@ -282,7 +271,7 @@ class Estimate:
         return self._of_kind(known.phases[-1].kind, n * known.use, precision, workers=workers)
 
     def _of_kind(self, kind: str, flops: float, precision: str, *, workers: int) -> Part:
-        peak = self.now(precision, workers)
+        peak = self.now(precision, workers, None)
         seconds = use_seconds(kind, flops, device=self.bench.device, precision=precision, peak=peak)
         if seconds is None:
             return None, self._unmeasured(f"use of {kind}", precision)
@@ -291,13 +280,19 @@ class Estimate:
     def _unmeasured(self, what: str, precision: str) -> str:
         return f"not known: no measured speed of {what} on {self.bench.device} in {precision}"
 
-    def _now(self, precision: str, workers: int) -> float:
-        """Operations a second of what one of `workers` processes side by side has, measured for a moment."""
+    def _now(self, precision: str, workers: int, threads: int | None) -> float:
+        """Operations a second of what one of `workers` processes side by side has, measured for a moment.
+
+        Parameters
+        ----------
+        threads : of a CPU; None for as many as it has by itself.
+        """
         import torch
 
         from synthworth.training.peak import matmul_now
 
-        threads = max(1, n_cores() // workers) if workers > 1 else torch.get_num_threads()
+        own = max(1, n_cores() // workers) if workers > 1 else torch.get_num_threads()
+        threads = own if threads is None else threads
         return matmul_now(self.bench.device, precision, threads=threads, workers=workers)
 
 

@@ -20,7 +20,7 @@ BATCH, N_STEPS, N_VAL = 64, 6, 64
 
 
 def classifier_row(
-    repeat: int, *, arch: str = "resnet18", device: str = "cpu", precision: str = "fp32", side: int = SIDE,
+    repeat: int, *, arch: str = "resnet10t", device: str = "cpu", precision: str = "fp32", side: int = SIDE,
     n_steps: int = N_STEPS,
 ) -> Row:  # fmt: skip
     """Seconds a step of the classifier of preset `quick` through its own `fit`, and of a plain loop.

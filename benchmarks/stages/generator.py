@@ -19,6 +19,7 @@ from benchmarks.stages.loggers import make_log
 from data.mixing import SyntheticSet, stream_labels
 from generators.registry import generators
 from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json
+from synthworth.cost import ask_operations
 from synthworth.devices import repeatable
 from synthworth.errors import UserError
 from synthworth.images import from_array
@@ -26,10 +27,13 @@ from synthworth.keys import digest, seed_from
 from synthworth.processes import run_together
 from synthworth.progress import Progress
 from synthworth.store import Made
+from synthworth.threads import threads_for
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from data.images import ImageSet
 
 SNAPSHOTS = "snapshots"
 
@@ -81,11 +85,25 @@ def _fit(
         log=log, fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
         compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
     )  # fmt: skip
-    model = cls(bench.configs.get(spec.generator))
-    report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
+    config = bench.configs.get(spec.generator)
+    model, threads = cls(config), fit_threads(cls(config), images.train, budget.steps, device=bench.device)
+    with repeatable(threads, device=bench.device):
+        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
     if rank == 0:
         model.save(out)
     return report
+
+
+def fit_threads(model: Any, train: ImageSet, n_steps: int, *, device: str) -> int | None:
+    """Threads of a fit on a CPU: as many as its steps are worth; None leaves them as they are."""
+    if device != "cpu":
+        return None
+    import torch
+
+    channels, size = int(train.images.shape[1]), int(train.images.shape[-1])
+    shape = {"channels": channels, "size": size, "n_classes": train.n_classes, "multilabel": train.multilabel}
+    known = ask_operations(model, **shape, n_steps=n_steps)
+    return None if isinstance(known, str) else threads_for(known.of_a_step(), at_most=torch.get_num_threads())
 
 
 def _fit_in_process(rank: int, experiment: Experiment, spec: RunSpec, out: Path, scratch: Path) -> FitReport:
