@@ -23,8 +23,13 @@ REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
 RECORDS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(REFERENCE.glob("*/record.json"))]
 
 
+SETTINGS = {"folder": 0.25, "phantom": 1.0}
+"""Of each dataset the setting that is looked at here, by the share of the patients in use."""
+
+
 def entry(*, name: str, dataset: str) -> Entry:
-    (record,) = (r for r in RECORDS if (r["name"], r["spec"]["dataset"]) == (name, dataset))
+    here = [r for r in RECORDS if (r["spec"]["dataset"], r["spec"]["real_fraction"]) == (dataset, SETTINGS[dataset])]
+    (record,) = (r for r in here if r["name"] == name)
     return Entry(record, REFERENCE / record["run_id"][:16])
 
 

@@ -20,11 +20,16 @@ REFERENCE = Path(__file__).resolve().parent.parent / "results/reference"
 NEEDED = ("none", "none x 0.5", "none x 2", "none x 3", "duplicate add 1", "holdout_real add 1", "label_shuffle add 1")
 
 
+def of_the_experiment() -> list[dict[str, Any]]:
+    """Committed records of one experiment."""
+    return [r for r in Records(REFERENCE) if (r["spec"]["dataset"], r["spec"]["real_fraction"]) == ("folder", 0.25)]
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """Committed records of one experiment as an earlier analysis wrote them: other numbers where predictions decide."""
     folder = tmp_path / "old"
-    for record in (r for r in Records(REFERENCE) if r["spec"]["dataset"] == "folder" and r["name"] in NEEDED):
+    for record in (r for r in of_the_experiment() if r["name"] in NEEDED):
         ids = {record["run_id"]: digest({**record["spec"], "analysis": 1})}
         made = json.loads(json.dumps(record))
         made["spec"]["analysis"], made["run_id"] = 1, ids[record["run_id"]]
@@ -60,7 +65,7 @@ def test_numbers_that_predictions_decide_are_those_of_today(
     before = {f: f.read_bytes() for f in sorted(old.rglob("*")) if f.is_file()}
     assert main(["--results", str(old), "--out", str(tmp_path / "new")]) == 0
     assert {f: f.read_bytes() for f in sorted(old.rglob("*")) if f.is_file()} == before
-    today = {r["name"]: r for r in Records(REFERENCE) if r["spec"]["dataset"] == "folder"}
+    today = {r["name"]: r for r in of_the_experiment()}
     made = by_name(tmp_path / "new")
     assert set(made) == set(NEEDED)
     for name, record in made.items():
