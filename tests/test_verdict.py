@@ -118,7 +118,7 @@ def test_a_table_says_the_word_in_short_and_a_sentence_aloud(word: Word, short: 
 def test_the_verdict_gives_the_gain_and_the_difference_to_duplicates_and_no_other() -> None:
     found = verdict("vae add 1", {"noise": BELOW, "duplicate": ACROSS, "none": ABOVE})
     assert found == (
-        "HELPS, BUT NOT SHOWN TO BEAT NOISE OR DUPLICATE. vae add 1: AUROC +0.0200 [+0.0100, +0.0300], p = 0.031 "
+        "HELPS, BUT NOT SHOWN TO BEAT DUPLICATE OR NOISE. vae add 1: AUROC +0.0200 [+0.0100, +0.0300], p = 0.031 "
         "against real images alone; AUROC +0.0100 [-0.0100, +0.0300], p = 0.031 against duplicate"
     )
 
@@ -127,6 +127,14 @@ def test_one_seed_has_no_p_in_the_sentence() -> None:
     assert verdict("vae", {"none": row(0.01, 0.03, n_seeds=1)}) == (
         "SCREENING ONLY, 1 seed cannot reach p < 0.05. vae: AUROC +0.0200 [+0.0100, +0.0300] against real images alone"
     )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_verdict_does_not_depend_on_the_order_of_the_comparisons(order: int) -> None:
+    rows = {"none": row(0.01, 0.05), "oversample": row(-0.01, 0.03), "jitter": row(-0.01, 0.03), "longer": row(0, 0.1)}
+    rows["duplicate"] = row(-0.02, 0.02)
+    made = verdict("x add 1", dict(list(rows.items())[::order]))
+    assert made.startswith("HELPS, BUT NOT SHOWN TO BEAT DUPLICATE OR JITTER OR LONGER OR OVERSAMPLE.")
 
 
 # -- what is committed --------------------------------------------------------------------------------------------

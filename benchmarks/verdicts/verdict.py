@@ -112,7 +112,8 @@ def word_of(
         return Word(Kind.NO_DIFFERENCE, detail, control_failed=failed)
     margin = equivalence.get("margin")
     below = margin if margin is not None and abs(row["difference"]) < margin else None
-    unbeaten = tuple(name for name, other in (others or {}).items() if _interval(other) != "helps")
+    # in one order, however the record was read: its names are sorted once it is written
+    unbeaten = tuple(name for name, other in sorted((others or {}).items()) if _interval(other) != "helps")
     return Word(kind, unbeaten=unbeaten if kind is Kind.HELPS else (), below=below, control_failed=failed)
 
 
@@ -169,7 +170,7 @@ def verdict(
         return f"{name}: not compared with real images alone{f': {missing}' if missing else ''}"
     zero = comparisons[NONE]
     differences = [f"{difference_sentence(zero)} against real images alone"]
-    differences += [f"{difference_sentence(comparisons[c])} against {c}" for c in comparisons if c in SPELT_OUT]
+    differences += [f"{difference_sentence(comparisons[c])} against {c}" for c in sorted(comparisons) if c in SPELT_OUT]
     word = word_of_arm(comparisons, adjusted=adjusted, positive=positive)
     said = f"{word.loud}. {name}: {'; '.join(differences)}"
     control = control_sentence(positive, nothing_shown=word.kind is Kind.NO_DIFFERENCE)

@@ -42,7 +42,7 @@ from synthworth.keys import digest
 from synthworth.printable import STEERING, console, one_line
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "results" / "reference"
-ARMS = ("none", "none x 0.5", "none x 2", "duplicate add 1", "holdout_real add 1", "latent_ddpm add 1")
+ARMS = ("none", "none x 0.5", "none x 2", "none x 4", "duplicate add 1", "holdout_real add 1", "latent_ddpm add 1")
 """Committed records of one experiment: real images alone, a learning curve, two controls and a generator."""
 EVERY = 10
 """Of so many test images one is kept: enough to judge, and quick."""
