@@ -136,6 +136,37 @@ def test_many_tasks_are_answered_in_order_by_few_workers() -> None:
     assert map_tasks(thrice, range(20), workers=3, what="test") == [(3 * k, threads) for k in range(20)]
 
 
+def note(task: tuple[str, str]) -> str:
+    folder, name = task
+    seen = sorted(file.name for file in Path(folder).iterdir())
+    (Path(folder) / name).touch()
+    return " ".join([name, "after", *seen])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_begins_once_those_before_it_are_answered(workers: int, tmp_path: Path) -> None:
+    tasks = [(str(tmp_path), name) for name in ("a", "b", "c", "d")]
+    answers = map_tasks(note, tasks, workers=workers, what="test", after={2: (0, 1), 3: (2,)})
+    assert [answer and answer.partition(" ")[0] for answer in answers] == ["a", "b", "c", "d"]
+    assert {"a", "b"} <= set(str(answers[2]).split()[2:]) and "c" in str(answers[3]).split()[2:]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_done(workers: int, tmp_path: Path) -> None:
+    tasks = [(str(tmp_path), name) for name in ("a", "b", "c", "d")]
+    after = {1: (0,), 2: (1,)}
+    answers = map_tasks(
+        note, tasks, workers=workers, what="test", after=after, failed=lambda answer: answer.startswith("a")
+    )
+    assert answers[1:3] == [None, None] and str(answers[3]).startswith("d")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "d"]
+
+
+def test_a_task_waits_only_for_one_that_stands_before_it() -> None:
+    with pytest.raises(ValueError, match="task 0 comes after one that does not stand before it"):
+        map_tasks(thrice, [1, 2], workers=2, what="test", after={0: (1,)})
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives no process cores of its own")
 def test_workers_are_as_many_as_the_cores_that_this_process_was_left() -> None:
     before = os.sched_getaffinity(0)

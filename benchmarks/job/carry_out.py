@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.believe import doubt_what_changed
+from benchmarks.job.beside import groups_beside
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import (
@@ -197,10 +198,12 @@ def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request
     audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test}, notes=notes)
     for line in audited.warnings():
         logger.warning("%s", line)
-    ready = []
+    ready, beside = [], groups_beside(experiment, arms)
+    of_workers = {arm.spec.run_id for group in beside for arm in group}
     for arm in arms:
         try:
-            arm.pool = draw_pool(experiment, arm)
+            if arm.spec.run_id not in of_workers:
+                arm.pool = draw_pool(experiment, arm)
         except Diverged as error:
             outcome.failed.append(write_failure(records, arm, str(error)))
         except Starved as error:
@@ -209,7 +212,7 @@ def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request
             outcome.skipped.append(write_failure(records, arm, str(error), status="skipped"))
         else:
             ready.append(arm)
-    for arm, error in train_arms(experiment, ready):
+    for arm, error in train_arms(experiment, ready, beside=beside):
         outcome.failed.append(write_failure(records, arm, error))
         ready = [other for other in ready if other is not arm]
     outcome.aurocs = _evaluate(experiment, ready, records, audited.to_json())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from benchmarks.job.beside import goes_beside, root_of
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.speeds import (
     EXTRACTED,
@@ -112,6 +113,11 @@ class Todo:
         return todo
 
 
+def key_of(spec: RunSpec) -> str:
+    """Of the training of an arm's generator; empty for real images alone."""
+    return "" if spec.is_real_only else digest(root_of(spec).fit_identity())
+
+
 Part = tuple[float | None, str]
 """Seconds, or None, and where they are from (or why they are not known)."""
 
@@ -127,9 +133,7 @@ class Estimate:
 
     def lines(self) -> list[Expected]:
         """One a stage, in the order in which they are made."""
-        return [
-            self._prepare(), self._fit(), self._draw(), self._classify(), self._features(), self._judge(),
-        ]  # fmt: skip
+        return [self._prepare(), *self._work(), self._features(), self._judge()]
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,38 @@ class Estimate:
         if n and self.sizes.size and name in PREPARED:
             return Expected("data", n * (PREPARED[name](self.sizes.size)), "measured case")
         return Expected("data", None, f"not known: dataset {name} was not prepared here before")
+
+    def _work(self) -> list[Expected]:
+        """Fits, drawing and classifiers. What workers do at the same time has its share of the time that passes."""
+        alone = [self._fit(), self._draw(), self._classify()]
+        beside = {key_of(spec) for spec in self.todo.fits if self._is_beside(spec)}
+        if not beside or any(line.seconds is None for line in alone):
+            return alone
+        fits = [(key_of(spec), self._fit_of(spec)[0] or 0.0) for spec in self.todo.fits]
+        draws = [(key_of(spec), self._draw_of(spec, n)[0] or 0.0) for spec, n in self.todo.draws]
+        chains = {key: sum(seconds for its, seconds in (*fits, *draws) if its == key) for key in beside}
+        workers = self.bench.workers
+        each = {spec.run_id: self._classify_of(spec, workers)[0] or 0.0 for spec in self.todo.trainings}
+        after = sum(each[spec.run_id] for spec in self.todo.trainings if key_of(spec) in beside)
+        busy = sum(chains.values()) + sum(each[spec.run_id] for spec in self.todo.trainings)
+        passed = START_SECONDS + max(busy / workers, max(chains.values()) + after / workers)
+
+        def line(of: Expected, parts: Sequence[tuple[str, float]]) -> Expected:
+            by_workers = sum(seconds for key, seconds in parts if key in beside)
+            rest = sum(seconds for key, seconds in parts if key not in beside)
+            return Expected(of.stage, rest + passed * by_workers / busy, of.source)
+
+        classify = passed * (busy - sum(chains.values())) / busy
+        return [line(alone[0], fits), line(alone[1], draws), Expected("classify", classify, alone[2].source)]
+
+    def _is_beside(self, spec: RunSpec) -> bool:
+        """Whether a worker fits this generator while others train classifiers (`benchmarks.job.beside`)."""
+        if spec.filters or spec.fit is None or self.bench.fitting.devices > 1:
+            return False
+        known = self.operations(spec.generator, spec.fit.steps)
+        if isinstance(known, str):
+            return False
+        return goes_beside(self.bench, threads_for(known.of_a_step(), at_most=n_cores()))
 
     def _fit(self) -> Expected:
         return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])

@@ -1,9 +1,9 @@
-"""The classifiers of all arms: on a CPU side by side in worker processes, on a GPU side by side in this one."""
+"""The classifiers of all arms, and fits beside them: by worker processes on a CPU, in turns on a GPU."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.request.spec import RunSpec
@@ -13,13 +13,22 @@ from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.generator import draw_pool
 from benchmarks.stages.scores import read_scores
 from benchmarks.stages.side_by_side import can_take_turns, train_side_by_side
+from synthworth.devices import repeatable
 from synthworth.errors import Diverged
 from synthworth.workers import map_tasks
 
 
 @dataclass(frozen=True)
+class PoolTask:
+    """Arms of one fit, to be fitted and drawn from, in the form that crosses to a worker process."""
+
+    experiment: Experiment
+    specs: tuple[RunSpec, ...]
+
+
+@dataclass(frozen=True)
 class TrainTask:
-    """One classifier to train, in the form that crosses to a worker process."""
+    """One classifier to train, likewise."""
 
     experiment: Experiment
     spec: RunSpec
@@ -27,15 +36,23 @@ class TrainTask:
 
 
 @dataclass(frozen=True)
-class TrainAnswer:
-    """Seconds a training took, and the message if it diverged."""
+class TaskAnswer:
+    """Seconds that a task took by stage, what it made, and the message if a training diverged."""
 
-    seconds: float
+    seconds: Mapping[str, float]
+    made: Mapping[str, int]
     diverged: str | None = None
 
 
-def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, str]]:
+def train_arms(
+    experiment: Experiment, arms: Sequence[Arm], *, beside: Sequence[Sequence[Arm]] = ()
+) -> list[tuple[Arm, str]]:
     """Train every arm's classifiers that are not there yet, side by side, and read all predictions.
+
+    Parameters
+    ----------
+    beside : those of the arms whose generators are fitted and drawn from meanwhile, each group from one fit; their
+        pools are set at the end.
 
     Returns
     -------
@@ -43,6 +60,7 @@ def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, s
         The arms of which a training diverged, with its message; the others are complete.
     """
     began, bench = time.perf_counter(), experiment.bench
+    noted = dict(bench.seconds), dict(bench.made)
     todo = [
         TrainTask(experiment, arm.spec, number)
         for arm in arms
@@ -51,17 +69,53 @@ def train_arms(experiment: Experiment, arms: Sequence[Arm]) -> list[tuple[Arm, s
     ]
     if takes_turns(experiment, arms):
         failed = train_side_by_side(experiment, [(task.spec, task.number) for task in todo])
+        bench.seconds, bench.made = noted  # what was made in this process noted itself, each for all that went on
         bench.note("classify", time.perf_counter() - began, len(todo))
+        diverged = {todo[place].spec.run_id: message for place, message in failed.items()}
     else:
-        answers = map_tasks(_train, todo, workers=bench.workers, what="classifiers")
-        wall, seconds = time.perf_counter() - began, sum(answer.seconds for answer in answers)
-        bench.note("classify", min(wall, seconds / min(bench.workers, max(len(todo), 1))), len(todo))
-        failed = {place: answer.diverged for place, answer in enumerate(answers) if answer.diverged}
-    diverged = {todo[place].spec.run_id: message for place, message in failed.items()}
+        diverged = _by_workers(experiment, todo, beside)
+    for group in beside:
+        for arm in group:
+            if arm.spec.run_id not in diverged:
+                arm.pool = draw_pool(experiment, arm)
     for arm in arms:
         if arm.spec.run_id not in diverged:
             arm.scores = [read_scores(bench.store.read("classify", key)) for key in arm.classify_keys]
     return [(arm, diverged[arm.spec.run_id]) for arm in arms if arm.spec.run_id in diverged]
+
+
+def _by_workers(experiment: Experiment, todo: Sequence[TrainTask], beside: Sequence[Sequence[Arm]]) -> dict[str, str]:
+    """Fits first, and what needs none of them meanwhile; the message of what diverged, by run id."""
+    began, bench = time.perf_counter(), experiment.bench
+    noted = dict(bench.seconds), dict(bench.made)
+    drawn = [PoolTask(experiment, tuple(arm.spec for arm in group)) for group in beside]
+    source = {spec.run_id: place for place, task in enumerate(drawn) for spec in task.specs}
+    waiting = sorted(todo, key=lambda task: task.spec.run_id in source)
+    tasks: list[PoolTask | TrainTask] = [*drawn, *waiting]
+    after = {
+        place: (source[task.spec.run_id],)
+        for place, task in enumerate(waiting, start=len(drawn))
+        if task.spec.run_id in source
+    }
+    answers = map_tasks(
+        _perform, tasks, workers=bench.workers, what="fits and classifiers" if drawn else "classifiers", after=after,
+        failed=lambda answer: answer.diverged is not None, first_shows=bool(drawn),
+    )  # fmt: skip
+    done = [answer for answer in answers if answer is not None]
+    wall, busy = time.perf_counter() - began, sum(sum(answer.seconds.values()) for answer in done)
+    passed = wall if drawn else min(wall, busy / min(bench.workers, max(len(todo), 1)))
+    bench.seconds, bench.made = noted
+    for stage in ("fit", "pool", "classify"):
+        seconds = sum(answer.seconds.get(stage, 0.0) for answer in done)
+        if seconds or stage == "classify":
+            made = sum(answer.made.get(stage, 0) for answer in done)
+            bench.note(stage, passed * seconds / busy if busy else 0.0, made)
+    diverged: dict[str, str] = {}
+    for task, answer in zip(tasks, answers, strict=True):
+        if answer is not None and answer.diverged is not None:
+            of = task.specs if isinstance(task, PoolTask) else (task.spec,)
+            diverged |= {spec.run_id: answer.diverged for spec in of}
+    return diverged
 
 
 def takes_turns(experiment: Experiment, arms: Sequence[Arm]) -> bool:
@@ -70,14 +124,33 @@ def takes_turns(experiment: Experiment, arms: Sequence[Arm]) -> bool:
     return bench.device.startswith("cuda") and bench.workers == 1 and all(can_take_turns(arm.spec) for arm in arms)
 
 
-def _train(task: TrainTask) -> TrainAnswer:
-    """Train one classifier in whatever process this is."""
-    began, experiment = time.perf_counter(), task.experiment
+def _perform(task: PoolTask | TrainTask) -> TaskAnswer:
+    """Do a task in whatever process this is."""
+    bench = task.experiment.bench
+    before = dict(bench.seconds), dict(bench.made)
+    began, diverged = time.perf_counter(), None
+    try:
+        if isinstance(task, PoolTask):
+            with repeatable(device=bench.device):
+                for spec in task.specs:
+                    draw_pool(task.experiment, Arm(spec, task.experiment.images))
+        else:
+            _train(task)
+    except Diverged as error:
+        diverged = str(error)
+    if isinstance(task, TrainTask):
+        return TaskAnswer({"classify": time.perf_counter() - began}, {"classify": 1}, diverged)
+    seconds, made = (
+        {name: value - was.get(name, 0) for name, value in now.items()}
+        for now, was in zip((bench.seconds, bench.made), before, strict=True)
+    )
+    return TaskAnswer(seconds, made, diverged)
+
+
+def _train(task: TrainTask) -> None:
+    """Train one classifier."""
+    experiment = task.experiment
     arm = experiment.arm(task.spec)
     if arm.pool is None:
         arm.pool = draw_pool(experiment, arm)
-    try:
-        train_classifier(experiment, arm, task.number)
-    except Diverged as error:
-        return TrainAnswer(time.perf_counter() - began, str(error))
-    return TrainAnswer(time.perf_counter() - began)
+    train_classifier(experiment, arm, task.number)
