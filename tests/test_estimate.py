@@ -86,6 +86,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = ("unet", "autoencoder", "gan", "resnet")
     monkeypatch.setattr(speeds, "TRAINING", {("cpu", "fp32", kind): Speed(0.5, 0.0) for kind in kinds})
     monkeypatch.setattr(speeds, "USE", {("cpu", "fp32", kind): 0.5 for kind in kinds})
+    monkeypatch.setattr(Estimate, "_is_beside", lambda self, spec: False)  # its part: tests/test_beside.py
 
 
 def asked(home: Path, *args: str) -> tuple[Request, Bench, Any, list[Any]]:

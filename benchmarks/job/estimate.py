@@ -160,14 +160,14 @@ class Estimate:
         each = {spec.run_id: self._classify_of(spec, workers)[0] or 0.0 for spec in self.todo.trainings}
         after = sum(each[spec.run_id] for spec in self.todo.trainings if key_of(spec) in beside)
         busy = sum(chains.values()) + sum(each[spec.run_id] for spec in self.todo.trainings)
-        passed = START_SECONDS + max(busy / workers, max(chains.values()) + after / workers)
+        passed = max(busy / workers, max(chains.values()) + after / workers)
 
         def line(of: Expected, parts: Sequence[tuple[str, float]]) -> Expected:
             by_workers = sum(seconds for key, seconds in parts if key in beside)
             rest = sum(seconds for key, seconds in parts if key not in beside)
             return Expected(of.stage, rest + passed * by_workers / busy, of.source)
 
-        classify = passed * (busy - sum(chains.values())) / busy
+        classify = START_SECONDS + passed * (busy - sum(chains.values())) / busy
         return [line(alone[0], fits), line(alone[1], draws), Expected("classify", classify, alone[2].source)]
 
     def _is_beside(self, spec: RunSpec) -> bool:
