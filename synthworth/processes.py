@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from synthworth.errors import UserError
 from synthworth.interrupts import ENDED, INTERRUPTED, held, leave_to_parent
 from synthworth.registry import load_plugin_file, loaded_plugin_files, no_exit
-from synthworth.threads import n_cores
+from synthworth.threads import share_of_cores
 
 Answer = TypeVar("Answer")
 TO_LEAVE = 10.0
@@ -240,7 +240,7 @@ def run_together(function: Callable[..., Answer], *args: Any, n: int, what: str)
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "NODE_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     worlds = [{k: str(v) for k, v in {**shared, "LOCAL_RANK": rank, "RANK": rank}.items()} for rank in range(n)]
-    with helpers(worlds, threads=max(1, n_cores() // n), one_shows=True) as begun:
+    with helpers(worlds, threads=share_of_cores(n), one_shows=True) as begun:
         for rank, helper in enumerate(begun):
             helper.give(pack(function, rank, *args))
         answer: Answer = _gather(begun, what)

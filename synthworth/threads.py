@@ -14,6 +14,11 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def share_of_cores(processes: int) -> int:
+    """Threads of each of so many processes side by side, whatever is left for them to do."""
+    return max(1, n_cores() // processes)
+
+
 FLOPS_A_THREAD = 6e9
 """Floating-point operations of an optimiser step that are worth a thread."""
 

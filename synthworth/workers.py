@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from synthworth.errors import UserError
 from synthworth.processes import Helper, helpers, pack
 from synthworth.progress import Progress
-from synthworth.threads import n_cores
+from synthworth.threads import n_cores, share_of_cores
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -70,10 +70,12 @@ def map_tasks(
                 line.answered(number, function(tasks[number]))
                 bar.advance(len(line.answers) - bar.done)
         return line.in_order()
-    threads = max(1, n_cores() // workers)
     shows = first_shows and not sys.stderr.isatty()
     environments: list[dict[str, str]] = [{}] * min(workers, len(tasks))
-    with helpers(environments, threads=threads, one_shows=shows) as crew, Progress(what, len(tasks)) as bar:
+    with (
+        helpers(environments, threads=share_of_cores(workers), one_shows=shows) as crew,
+        Progress(what, len(tasks)) as bar,
+    ):
         _side_by_side(function, tasks, line, crew, bar)
     return line.in_order()
 

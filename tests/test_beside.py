@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.job import beside
 from benchmarks.job.beside import goes_beside, groups_beside
 from benchmarks.job.carry_out import Outcome, carry_out, open_bench
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.records.store import Records
 from benchmarks.request.options import parse
+from synthworth import threads as threads_module
 from synthworth.threads import n_cores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,7 +76,7 @@ def test_a_fit_that_diverges_in_a_worker_fails_its_arms_and_no_other(tmp_path: P
 
 
 def test_a_worker_fits_only_what_is_worth_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "n_cores", lambda: 4)
+    monkeypatch.setattr(threads_module, "n_cores", lambda: 4)
     bench = open_bench(parse([*SMALL, "--workers", "2"], prog="test"))
     assert [goes_beside(bench, threads) for threads in (1, 2, 3, None)] == [True, True, False, False]
     bench.workers = 1

@@ -14,6 +14,7 @@ from benchmarks.check.checks import make_images
 from benchmarks.cli import COMMANDS
 from benchmarks.job.carry_out import carry_out
 from benchmarks.request.options import parse
+from benchmarks.speed.classifier import threads
 from benchmarks.stages.generator import fit_threads
 from generators.latent_ddpm import LatentDDPM
 from generators.pixel_ddpm import PixelDDPM, PixelDDPMConfig
@@ -63,10 +64,8 @@ def test_a_step_is_computed_with_as_many_threads_as_it_is_worth(gflop: float, co
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     """torch with two threads inside the test."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with threads(2):
+        yield
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -11,7 +11,7 @@ from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.generator import fit_threads
 from generators.registry import generators
 from synthworth.keys import digest
-from synthworth.threads import n_cores
+from synthworth.threads import share_of_cores
 
 
 def goes_beside(bench: Bench, threads: int | None) -> bool:
@@ -23,12 +23,9 @@ def goes_beside(bench: Bench, threads: int | None) -> bool:
     ----------
     threads : None where it is not known: such a fit has all cores to itself.
     """
-    return bench.device == "cpu" and bench.workers > 1 and threads is not None and threads <= share(bench.workers)
-
-
-def share(workers: int) -> int:
-    """Threads of each of so many workers."""
-    return max(1, n_cores() // workers)
+    if bench.device != "cpu" or bench.workers == 1 or bench.fitting.devices > 1 or threads is None:
+        return False
+    return threads <= share_of_cores(bench.workers)
 
 
 def groups_beside(experiment: Experiment, arms: Sequence[Arm]) -> list[list[Arm]]:
@@ -40,7 +37,7 @@ def groups_beside(experiment: Experiment, arms: Sequence[Arm]) -> list[list[Arm]
     groups: dict[str, list[Arm]] = {}
     for arm in arms:
         if arm.draws:
-            groups.setdefault(digest(root_of(arm.spec).fit_identity()), []).append(arm)
+            groups.setdefault(key_of(arm.spec), []).append(arm)
     return [
         group
         for key, group in groups.items()
@@ -55,11 +52,14 @@ def root_of(spec: RunSpec) -> RunSpec:
     return spec.fitted_on() or spec
 
 
+def key_of(spec: RunSpec) -> str:
+    """Of the training of an arm's generator; empty for real images alone."""
+    return "" if spec.is_real_only else digest(root_of(spec).fit_identity())
+
+
 def _fits_in_a_worker(experiment: Experiment, spec: RunSpec) -> bool:
     bench, cls = experiment.bench, generators.get(spec.generator)
-    if spec.fit is None or not getattr(cls, "trains", True) or bench.fitting.devices > 1:
-        return False
-    if bench.device != "cpu" or bench.workers == 1:
+    if spec.fit is None or not getattr(cls, "trains", True):
         return False
     model = cls(bench.configs.get(spec.generator))
     threads = fit_threads(model, experiment.images.train, spec.fit.steps, device=bench.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from benchmarks.job.beside import goes_beside, root_of
+from benchmarks.job.beside import goes_beside, key_of
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.speeds import (
     EXTRACTED,
@@ -31,7 +31,7 @@ from generators.registry import generators
 from synthworth.cost import Operations, ask_operations
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
-from synthworth.threads import n_cores, threads_for
+from synthworth.threads import n_cores, share_of_cores, threads_for
 
 UNCOUNTED = "not known before the images are counted"
 
@@ -113,11 +113,6 @@ class Todo:
         return todo
 
 
-def key_of(spec: RunSpec) -> str:
-    """Of the training of an arm's generator; empty for real images alone."""
-    return "" if spec.is_real_only else digest(root_of(spec).fit_identity())
-
-
 Part = tuple[float | None, str]
 """Seconds, or None, and where they are from (or why they are not known)."""
 
@@ -172,12 +167,11 @@ class Estimate:
 
     def _is_beside(self, spec: RunSpec) -> bool:
         """Whether a worker fits this generator while others train classifiers (`benchmarks.job.beside`)."""
-        if spec.filters or spec.fit is None or self.bench.fitting.devices > 1:
+        if spec.filters or spec.fit is None:
             return False
         known = self.operations(spec.generator, spec.fit.steps)
-        if isinstance(known, str):
-            return False
-        return goes_beside(self.bench, threads_for(known.of_a_step(), at_most=n_cores()))
+        threads = None if isinstance(known, str) else threads_for(known.of_a_step(), at_most=n_cores())
+        return goes_beside(self.bench, threads)
 
     def _fit(self) -> Expected:
         return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])
@@ -327,7 +321,7 @@ class Estimate:
 
         from synthworth.training.peak import matmul_now
 
-        own = max(1, n_cores() // workers) if workers > 1 else torch.get_num_threads()
+        own = share_of_cores(workers) if workers > 1 else torch.get_num_threads()
         threads = own if threads is None else threads
         return matmul_now(self.bench.device, precision, threads=threads, workers=workers)
 
