@@ -21,6 +21,7 @@ from synthworth.training.compiling import compile_options
 from synthworth.training.loop import Phase, PhaseReport
 from synthworth.training.near import Resident, half_of_free, hold
 from synthworth.training.networks import place
+from synthworth.training.optimisers import put_back, recordable, set_rate
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import Schedule, rate_at
 
@@ -51,18 +52,7 @@ def make_optimiser(model: nn.Module, config: Config, device: str) -> torch.optim
     kind = device.partition(":")[0]
     if kind != "cuda":
         return torch.optim.AdamW(groups, lr=config.learning_rate, fused=kind == "cpu")
-    rate = torch.tensor(config.learning_rate, device=device)
-    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=True)
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step, in the place where a recorded step reads it."""
-    held = {id(group["lr"]): group["lr"] for group in optimiser.param_groups if isinstance(group["lr"], Tensor)}
-    for tensor in held.values():  # one for all groups: each thing that is asked of a GPU takes its time
-        tensor.fill_(rate)
-    for group in optimiser.param_groups:
-        if not isinstance(group["lr"], Tensor):
-            group["lr"] = rate
+    return torch.optim.AdamW(groups, **recordable(config.learning_rate, device))
 
 
 class Course:
@@ -88,10 +78,7 @@ class Course:
         self.best.load_state_dict(state["best"])
         if not self.finished:
             self.model.load_state_dict(state["model"])
-            own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimiser.param_groups]
-            self.optimiser.load_state_dict(state["optimiser"])
-            for group, options in zip(self.optimiser.param_groups, own, strict=True):
-                group.update(options)
+            put_back(self.optimiser, state["optimiser"])
 
 
 def make_order(mix: TrainingMix, config: Config, *, n_steps: int, seed: int) -> Callable[[int], Tensor]:
@@ -252,8 +239,7 @@ class Training:
             if report.stopped == "seconds":
                 self._evaluate(report.steps)
             course.model.load_state_dict(course.best.weights)
-        if self.lane.stream is not None:
-            self.lane.stream.synchronize()
+        self.lane.join()
         self.learn = self._learn
         course.optimiser.zero_grad(set_to_none=True)
         return course.best

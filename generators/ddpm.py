@@ -140,10 +140,11 @@ class DDPM(BaseGenerator):
         ----------
         clean : x of a part, float32 (n, *noise_shape).
         labels : of all training images.
-        strictly : whether all that the denoiser computes has a deterministic form (`Trainer.learner`), as all has that
-            is in a UNet of ours.
+        strictly : whether all that the denoiser computes has a deterministic form and draws nothing at random
+            (`Trainer.learner`), as all has that is in a UNet of ours.
         """
-        from generators.diffusion import denoising_loss, make_noising
+        from generators.diffusion import denoising_error, make_noising, noised
+        from generators.training import Objective
         from synthworth.devices import isolated_randomness
 
         c = self.config
@@ -155,9 +156,11 @@ class DDPM(BaseGenerator):
         )  # fmt: skip
         noising = make_noising(**self.process)
 
-        def loss(part: Part) -> Mapping[str, Tensor]:
+        def draw(part: Part) -> tuple[Tensor, ...]:
             x, told = clean(part), self.conditioner.of_training(part.rows)
-            return {"loss": denoising_loss(learner, noising, x, told, drop=c.drop)}
+            return *noised(noising, x, drop=c.drop), told
+
+        loss = Objective(draw, lambda *drawn: {"loss": denoising_error(learner, *drawn)})
 
         snapshots = trainer.snapshots(
             labels, draw=lambda labels, picture: self._draw(learner.exported(), labels, seed=picture),

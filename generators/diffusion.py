@@ -55,11 +55,17 @@ def denoising_loss(
 ) -> Tensor:  # 0-d
     """The squared error of a prediction: || target - net(sqrt(a_t) x + sqrt(1 - a_t) e, t, y) ||^2.
 
-    The target is e (Ho 2020, eq. 14) or v = sqrt(a_t) e - sqrt(1 - a_t) x (Salimans & Ho 2022).
+    The target is e (Ho 2020, eq. 14) or v = sqrt(a_t) e - sqrt(1 - a_t) x (Salimans & Ho 2022). What stands for a
+    dropped condition is looked at in every step, so that it has a gradient even where nothing is dropped.
+    """
+    return denoising_error(net, *noised(noising, clean, drop=drop), condition)
+
+
+def noised(noising: DDPMScheduler, clean: Tensor, *, drop: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `denoising_loss` draws at random for a batch: noisy images, their steps, the target, who is dropped.
 
     Steps, noise and which conditions are dropped (each with probability `drop`) come from torch's global generator.
-    Steps are stratified over the batch, which leaves their distribution uniform and its average quieter. What stands
-    for a dropped condition is looked at in every step, so that it has a gradient even where nothing is dropped.
+    Steps are stratified over the batch, which leaves their distribution uniform and its average quieter.
     """
     n, n_steps = len(clean), len(noising.betas)
     strata = (torch.arange(n, device=clean.device) + torch.rand(n, device=clean.device)) / n
@@ -68,6 +74,13 @@ def denoising_loss(
     dropped = torch.rand(n, device=clean.device) < drop
     noisy = noising.add_noise(clean, noise, steps)
     target = noise if noising.config["prediction_type"] == "epsilon" else noising.get_velocity(clean, noise, steps)
+    return noisy, steps, target, dropped
+
+
+def denoising_error(
+    net: Callable[..., Tensor], noisy: Tensor, steps: Tensor, target: Tensor, dropped: Tensor, condition: Tensor
+) -> Tensor:  # 0-d
+    """The rest of `denoising_loss`, which draws nothing and reads nothing on the host."""
     return F.mse_loss(net(noisy, steps, condition, dropped).float(), target)
 
 

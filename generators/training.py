@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from generators.snapshots import Snapshots, first_of_each
 from synthworth.devices import autocast, strict
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.training.average import Average
+from synthworth.training.captured import Captured, Lane, Recorder
 from synthworth.training.compiling import compile_options
 from synthworth.training.fabric import make_fabric
 from synthworth.training.flops import count_aside
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.near import RESIDENT_BYTES, Resident, half_of_free
 from synthworth.training.networks import place
+from synthworth.training.optimisers import put_back, recordable, set_rate
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
 from synthworth.training.reports import join_reports, report_of
 from synthworth.work import FitReport, Work
 
 Losses = Mapping[str, Tensor]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,39 @@ class Part:
     seed: int
 
 
+@dataclass(frozen=True)
+class Objective:
+    """A loss in two halves, of which the second can be recorded (`synthworth.training.captured`).
+
+    Parameters
+    ----------
+    draw : tensors for a part, of the same shapes in every step. All that is random, or on the host, is in here.
+    of : the losses of those tensors.
+    """
+
+    draw: Callable[[Part], tuple[Tensor, ...]]
+    of: Callable[..., Losses]
+
+    def __call__(self, part: Part) -> Losses:
+        """Both."""
+        return self.of(*self.draw(part))
+
+
 class Learner:
     """A network that one optimiser trains: its rate, the bound on its gradient, its moving average.
 
     Call it for a forward pass in training: Fabric sees to precision and to gradients shared between processes.
 
+    Parameters
+    ----------
+    rate : the learning rate of a step, from 0.
+
     Attributes
     ----------
     net : the network itself.
     average : the moving average of its weights, or None.
+    taken : steps so far.
+    recorder : records the steps of an `Objective`, where they may be recorded.
     """
 
     def __init__(
@@ -61,7 +88,7 @@ class Learner:
         fabric: Any,
         net: nn.Module,
         optimiser: Optimizer,
-        rate: LambdaLR,
+        rate: Callable[[int], float],
         *,
         precision: str,
         clip: float | None,
@@ -70,8 +97,10 @@ class Learner:
     ) -> None:
         self.fabric, self.net, self.rate, self.precision, self.clip = fabric, net, rate, precision, clip
         self.average, self.strictly = average, strictly
-        self.raw_optimiser = optimiser
+        self.raw_optimiser, self.taken = optimiser, 0
         self.wrapped, self.optimiser = fabric.setup(net, optimiser)
+        self.recorder: Recorder | None = None
+        self._recorded: Captured | None = None
 
     def __call__(self, *inputs: Any) -> Any:
         """A forward pass of training."""
@@ -91,6 +120,8 @@ class Learner:
     def update(self, parts: Sequence[Part], loss: Callable[[Part], Losses]) -> dict[str, Tensor]:
         """One optimiser step on the mean loss of all parts, here and in the other processes.
 
+        That of a single part by an `Objective` is recorded and replayed where there is a `recorder`: to the same bits.
+
         Parameters
         ----------
         loss : returns 0-d tensors, "loss" among them, which is differentiated. Torch is seeded with the part's
@@ -100,28 +131,53 @@ class Learner:
         -------
         The means over all parts, detached.
         """
-        self.optimiser.zero_grad(set_to_none=True)
-        sums: dict[str, Tensor] = {}
-        for k, part in enumerate(parts):
-            torch.manual_seed(part.seed)
-            with (
-                self.fabric.no_backward_sync(self.wrapped, enabled=k + 1 < len(parts)),
-                strict(str(self.fabric.device), enabled=self.strictly),
-            ):
-                scalars = loss(part)
-                self.fabric.backward(scalars["loss"] / len(parts))
-            for name, value in scalars.items():
-                sums[name] = sums.get(name, 0) + value.detach().float() / len(parts)
-        if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
-        self.optimiser.step()
-        self.rate.step()
+        set_rate(self.raw_optimiser, self.rate(self.taken))
+        if self.recorder is not None and isinstance(loss, Objective) and len(parts) == 1:
+            sums = self._replayed(parts[0], loss, self.recorder)
+        else:
+            sums = self._stepped(len(parts), (partial(self._seeded, part, loss) for part in parts))
+        self.taken += 1
         if self.average is not None:
-            self.average.follow(self.net, self.rate.last_epoch)
+            self.average.follow(self.net, self.taken)
         if self.fabric.world_size > 1:
             together = self.fabric.all_reduce(torch.stack(list(sums.values())), reduce_op="mean")
             sums = dict(zip(sums, together, strict=True))
         return sums
+
+    @staticmethod
+    def _seeded(part: Part, what: Callable[[Part], R]) -> R:
+        torch.manual_seed(part.seed)
+        return what(part)
+
+    def _replayed(self, part: Part, loss: Objective, record: Recorder) -> dict[str, Tensor]:
+        """As `_stepped`, recorded at the first call."""
+        if self._recorded is None:
+            body = lambda *drawn: self._stepped(1, [lambda: loss.of(*drawn)])  # noqa: E731
+            self._recorded = Captured(body, model=self.net, optimiser=self.raw_optimiser, record=record)
+        return dict(self._recorded(*self._seeded(part, loss.draw)))
+
+    def _stepped(self, n: int, losses: Iterable[Callable[[], Losses]]) -> dict[str, Tensor]:
+        """Forward, backward and the optimiser's step on the mean of `n` losses."""
+        self.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for k, loss in enumerate(losses):
+            with (
+                self.fabric.no_backward_sync(self.wrapped, enabled=k + 1 < n),
+                strict(str(self.fabric.device), enabled=self.strictly),
+            ):
+                scalars = loss()
+                self.fabric.backward(scalars["loss"] / n)
+            for name, value in scalars.items():
+                sums[name] = sums.get(name, 0) + value.detach().float() / n
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self.optimiser.step()
+        return sums
+
+    def forget_recorded(self) -> None:
+        """Give back what a recorded step holds on the device."""
+        self._recorded = None
+        self.raw_optimiser.zero_grad(set_to_none=True)
 
     def exported(self) -> nn.Module:
         """The network that is drawn with: the moving average where one is kept."""
@@ -129,13 +185,15 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs."""
-        kept = {"net": self.net, "optimiser": self.raw_optimiser, "rate": self.rate, "average": self.average}
-        return {name: part.state_dict() for name, part in kept.items() if part is not None}
+        kept = {"net": self.net, "optimiser": self.raw_optimiser, "average": self.average}
+        state = {name: part.state_dict() for name, part in kept.items() if part is not None}
+        return state | {"rate": {"last_epoch": self.taken}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        for name, part in (("net", self.net), ("optimiser", self.raw_optimiser), ("rate", self.rate)):
-            part.load_state_dict(state[name])
+        self.net.load_state_dict(state["net"])
+        put_back(self.raw_optimiser, state["optimiser"])
+        self.taken = int(state["rate"]["last_epoch"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
@@ -227,16 +285,23 @@ class Trainer:
         ema, ema_every : decay of the moving average of the weights, and the steps between two of its looks at them
             (`Average`); None for no average.
         strictly : whether all that the network computes has a deterministic form on CUDA, so that its attention may
-            take the fused kernels (`synthworth.devices.strict`).
+            take the fused kernels (`synthworth.devices.strict`), and draws nothing at random, so that its steps by an
+            `Objective` may be recorded.
         """
         place(net, str(self.device))
         if self.work.compile:
-            net.compile(options=compile_options())
+            net.compile(options=compile_options(channels_last=self.device.type == "cuda"))
         make = {"adam": Adam, "adamw": AdamW}[optimiser]
         trained = [p for p in net.parameters() if p.requires_grad]
-        algorithm = make(trained, lr=lr, betas=betas, weight_decay=weight_decay, fused=self.device.type != "mps")
+        how: dict[str, Any] = {"lr": lr, "fused": self.device.type != "mps"}
+        if strictly and self.device.type == "cuda":
+            how = recordable(lr, str(self.device))
+        algorithm = make(trained, betas=betas, weight_decay=weight_decay, **how)
         n_rise = max(1, min(warmup, n_steps // 10))
-        rate = LambdaLR(algorithm, lambda t: rate_at(t, n_steps, schedule=schedule, n_rise=n_rise, overlap=True))
+
+        def rate(t: int) -> float:
+            return lr * rate_at(t, n_steps, schedule=schedule, n_rise=n_rise, overlap=True)
+
         average = None if ema is None else Average(net, ema, every=ema_every, n_steps=n_steps)
         self.learners[name] = Learner(
             self.fabric, net, algorithm, rate, precision=self.work.precision, clip=clip, average=average,
@@ -263,14 +328,42 @@ class Trainer:
         """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
         order = Near(BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order")), device=self.device)
 
-        def flops() -> int:
-            return count_aside(lambda: step(self.parts(order, 0)), self.learners, seed=self.seed)
+        lane = self.lane()
+        recorder = None if lane is None else lane.record
 
-        return run_steps(
-            phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
-            work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
-            flops=flops if self.work.compile else None,
-        )  # fmt: skip
+        def flops() -> int:
+            with self.recorded_by(None):
+                return count_aside(lambda: step(self.parts(order, 0)), self.learners, seed=self.seed)
+
+        with self.recorded_by(recorder):
+            report = run_steps(
+                phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
+                work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
+                lane=lane or nullcontext, flops=flops if self.work.compile or recorder else None,
+            )  # fmt: skip
+        if lane is not None:
+            lane.join()
+            for learner in self.learners.values():
+                learner.forget_recorded()
+        return report
+
+    def lane(self) -> Lane | None:
+        """Where steps are recorded; not off a GPU, nor in several processes, which wait for each other in a step."""
+        may = self.device.type == "cuda" and self.work.capture and self.work.devices == 1
+        return Lane(str(self.device)) if may else None
+
+    @contextmanager
+    def recorded_by(self, recorder: Recorder | None) -> Iterator[None]:
+        """Inside the block the steps of learners that may be are recorded so; None takes them as they are."""
+        able = [learner for learner in self.learners.values() if learner.strictly]
+        before = [learner.recorder for learner in able]
+        for learner in able:
+            learner.recorder = recorder
+        try:
+            yield
+        finally:
+            for learner, was in zip(able, before, strict=True):
+                learner.recorder = was
 
 
 def report_phases(phases: Sequence[PhaseReport], batches: Sequence[int], *, facts: Mapping[str, Any]) -> FitReport:

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.speed.gpu.denoiser import films
 from benchmarks.speed.gpu.trainings import grain, train
+from generators.training import Trainer
 from synthworth.devices import repeatable
 from synthworth.training.loop import run_phase
 from synthworth.work import Budget, Work
@@ -95,16 +96,41 @@ def test_a_compiled_training_repeats_to_the_bit_where_it_is_compiled_anew(tmp_pa
     assert said[0] == said[1] != ""
 
 
-@pytest.mark.parametrize("name", ["pixel_ddpm", "latent_ddpm", "dcgan", "vae"])
-def test_a_generator_learns_the_same_bits_twice(name: str, tmp_path: Path) -> None:
+def drawn_by(name: str, folder: Path, **options: Any) -> torch.Tensor:
     from generators.registry import generators
 
-    cls, drawn = generators.get(name), []
-    for k in range(2):
-        (tmp_path / f"{k}").mkdir()
-        work = Work(tmp_path / f"{k}", device="cuda", precision="bf16", budget=Budget(30))
-        with repeatable(device="cuda"):
-            model = cls(cls.tiny_config())
-            model.fit(films(32, 64), seed=0, work=work)
-            drawn.append(model.sample(torch.tensor([0, 1]), seed=1).cpu())
-    assert torch.equal(*drawn)
+    folder.mkdir(exist_ok=True)
+    cls = generators.get(name)
+    work = Work(folder, **{"device": "cuda", "precision": "bf16", "budget": Budget(30), **options})
+    with repeatable(device="cuda"):
+        model = cls(cls.tiny_config())
+        model.fit(films(32, 64), seed=0, work=work)
+        return model.sample(torch.tensor([0, 1]), seed=1).cpu()
+
+
+@pytest.mark.parametrize("name", ["pixel_ddpm", "latent_ddpm", "dcgan", "vae"])
+def test_a_generator_learns_the_same_bits_twice_and_recorded_and_plain(name: str, tmp_path: Path) -> None:
+    first = drawn_by(name, tmp_path / "first")
+    assert torch.equal(drawn_by(name, tmp_path / "again"), first)
+    assert torch.equal(drawn_by(name, tmp_path / "plain", capture=False), first)
+
+
+def test_a_compiled_denoiser_learns_the_same_bits_recorded_and_plain(tmp_path: Path) -> None:
+    recorded = drawn_by("pixel_ddpm", tmp_path / "recorded", compile=True)
+    assert torch.equal(drawn_by("pixel_ddpm", tmp_path / "plain", compile=True, capture=False), recorded)
+
+
+def test_a_killed_recorded_fit_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = drawn_by("pixel_ddpm", tmp_path / "whole"), Trainer.parts
+
+    def killed(self: Trainer, order: Any, t: int) -> Any:
+        if t == 27:
+            raise KeyboardInterrupt
+        return parts(self, order, t)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "parts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            drawn_by("pixel_ddpm", tmp_path / "cut", checkpoint_seconds=0.0)
+    assert (tmp_path / "cut" / "denoiser.ckpt").is_file()
+    assert torch.equal(drawn_by("pixel_ddpm", tmp_path / "cut", checkpoint_seconds=0.0), whole)

@@ -173,8 +173,8 @@ def test_a_learner_moves_at_the_rate_of_the_step(schedule: Any, warmup: int, ris
     )
     rates = []
     for _ in range(100):
-        rates.append(learner.raw_optimiser.param_groups[0]["lr"])
         learner.update([Part(torch.arange(4), 0)], lambda part: {"loss": learner(torch.ones(4, 1)).mean()})
+        rates.append(learner.raw_optimiser.param_groups[0]["lr"])
     known = [rate_at(t, 100, schedule=schedule, n_rise=rises, peak=0.5, overlap=True) for t in range(100)]
     assert rates == pytest.approx(known)
 

@@ -84,6 +84,7 @@ def _fit(
         bench.work(scratch, precision=spec.fit_precision, budget=budget, reserve=reserve),
         log=log, fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
         compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
+        capture=how.compile != "no",
     )  # fmt: skip
     config = bench.configs.get(spec.generator)
     model, threads = cls(config), fit_threads(cls(config), images.train, budget.steps, device=bench.device)

@@ -32,6 +32,11 @@ class Lane:
         """The context."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
+    def join(self) -> None:
+        """Wait until the device has done all that was queued here: others may use what it left, or its memory."""
+        if self.stream is not None:
+            self.stream.synchronize()
+
     def record(self, run: Callable[[], None]) -> Callable[[], None]:
         """`run` as a CUDA graph on this lane's stream (a `Recorder`); what it would do is not done yet."""
         graph = torch.cuda.CUDAGraph()

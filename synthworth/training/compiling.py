@@ -66,8 +66,16 @@ def _missing(device: str) -> str | None:
     return None
 
 
-def compile_options() -> dict[str, Any]:
-    """Options of `torch.compile`: the same noise as without, and no choice of a kernel by its time where torch can."""
+def compile_options(*, channels_last: bool = False) -> dict[str, Any]:
+    """Options of `torch.compile`: the same noise as without, and no choice of a kernel by its time where torch can.
+
+    Parameters
+    ----------
+    channels_last : whether convolutions get their inputs in that format even where torch's own rule is not to. One
+        convolution with more channels in than out (the last of a UNet) is enough for that rule, and then every
+        convolution of an NVIDIA GPU, which computes in channels_last, copies what it is given into it.
+    """
     import torch._inductor.config as inductor
 
-    return {"fallback_random": True, **({"deterministic": True} if hasattr(inductor, "deterministic") else {})}
+    options = {"fallback_random": True, "force_layout_optimization": channels_last}
+    return options | ({"deterministic": True} if hasattr(inductor, "deterministic") else {})

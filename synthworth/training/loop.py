@@ -66,7 +66,7 @@ class Phase:
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
-    lane : gives the context that everything of this phase is done in: a stream of its own on a GPU.
+    lane : gives the context that everything of this phase is done in, `after` too: a stream of its own on a GPU.
     flops : gives the floating-point operations of a step of this process where the first step cannot be counted while
         it runs, as those of compiled networks and captured graphs cannot (see `synthworth.training.flops`).
 
@@ -142,7 +142,8 @@ class Phase:
                 self._watch(scalars, shown["loss"])
         bar.advance(self.images_per_step, **shown)
         if self.after is not None:
-            self.after(self.t)
+            with self.lane():
+                self.after(self.t)
         return True
 
     def _watch(self, scalars: Mapping[str, Tensor], loss: float) -> None:
