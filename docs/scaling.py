@@ -24,11 +24,9 @@ class Input:
 
 
 INPUTS = {
-    "R_resnet": Input(25_000, "images/s, ResNet-18 trained at 64 px, one at a time (3.3 GFLOP)", "one H200"),
-    "R_densenet": Input(
-        11_800, "images/s, DenseNet-121 trained at 64 px, six side by side (5.3 GFLOP)", "one H200, a loop apart"
-    ),
-    "R_unet": Input(1_097, "images/s, UNet of 29 M parameters trained at 64 px (166 GFLOP), compiled", "one H200"),
+    "R_resnet": Input(40_580, "images/s, ResNet-18 trained at 64 px, six side by side (3.3 GFLOP)", "one H200"),
+    "R_densenet": Input(10_156, "images/s, DenseNet-121 trained at 64 px, six side by side (5.3 GFLOP)", "one H200"),
+    "R_unet": Input(1_478, "images/s, UNet of 29 M parameters trained at 64 px (166 GFLOP), compiled", "one H200"),
     "A": Input(14, "arms: a generator, ten controls, three points of the curve", "preset `standard`"),
     "S": Input(6, "seeds of each arm", "preset `standard`"),
     "E": Input(10, "passes of each training over the real films", "assumed"),

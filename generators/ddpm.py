@@ -56,7 +56,8 @@ class DDPMConfig(AdamWConfig):
     sampling_steps: int = 50
     """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
     sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
-    """Arithmetic of the denoiser in drawing; bf16 is faster and moves images a little, so it names its own numbers."""
+    """Arithmetic of the denoiser in drawing; bf16 is faster and moves images a little, so it names its own numbers. In
+    fp32 the convolutions of an NVIDIA GPU take TensorFloat-32 (10 bits of mantissa), as torch has it."""
 
     def ranges(self) -> dict[str, tuple[bool, str]]:
         """Whether each option that has one is in its range; for `require_ranges`."""

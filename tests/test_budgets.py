@@ -48,8 +48,9 @@ def test_the_page_tells_the_images_that_each_preset_lets_a_generator_see() -> No
     assert "\n".join(table()) in PAGE.read_text(encoding="utf-8")
 
 
-STEPS_A_SECOND, STEPS_TO_COMPILE = 184, 121
-"""DenseNet-121 at 64 px in batches of 64, six side by side on one H200; and seconds of compiling, once."""
+STEPS_A_SECOND, SECONDS_TO_COMPILE, WITH_A_RESERVE = 158, 121, 2
+"""DenseNet-121 at 64 px in batches of 64, six side by side on one H200 (results/reference/speed); seconds of compiling,
+once; and the controls that can be asked for beside the preset's."""
 
 
 @pytest.mark.parametrize("generator", ["latent_ddpm", "pixel_ddpm"])
@@ -58,4 +59,6 @@ def test_the_classifiers_of_standard_take_at_most_half_an_hour_of_a_large_gpu(ge
     specs = specs_of(request, fingerprint="", precision="bf16")
     steps: Any = sum(spec.seeds * spec.classifier_budget.steps for spec in specs)
     assert len(specs) == 14  # ten controls, three points of the curve, the generator: as the preset's comment counts
-    assert steps / STEPS_A_SECOND + STEPS_TO_COMPILE < 0.9 * 1800  # a tenth for looks at val and for predictions
+    assert steps / STEPS_A_SECOND + SECONDS_TO_COMPILE < 0.9 * 1800  # a tenth for looks at val and for predictions
+    more = steps * (1 + WITH_A_RESERVE / len(specs))
+    assert more / STEPS_A_SECOND + SECONDS_TO_COMPILE < 0.95 * 1800

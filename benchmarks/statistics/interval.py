@@ -195,6 +195,7 @@ def sign_flip_p(differences: NDArray[np.float64], *, seed: int) -> float:
         permutation_type="samples",
         vectorized=True,
         n_resamples=2**16,
+        batch=2**11,
         rng=np.random.default_rng(seed_from(seed, "sign flip")),
     )
     return float(result.pvalue)
