@@ -34,6 +34,7 @@ CAPTIONS = {
     "benchmarks.show": "one record in full",
     "benchmarks.compare": "two runs, paired",
     "benchmarks.reanalyse": "old records anew",
+    "benchmarks.reproduce": "the same run again",
     "benchmarks.job": "a request from end to end",
     "benchmarks.check": "is the contract kept?",
     "benchmarks.calibrate": "are the statistics right?",
@@ -93,7 +94,7 @@ CAPTIONS = {
     "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
     "synthworth.printable": "safe text",
-    "synthworth.threads": "how threads wait",
+    "synthworth.threads": "cores; threads of a step; how they wait",
 }
 """What each room is for, in a few words."""
 

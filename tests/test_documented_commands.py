@@ -21,7 +21,7 @@ NOT_RUN = {
 }
 """Commands that are not run here, by how they begin, with the reason."""
 STAND_INS = {"NAME": "noise", "FILE": "pca_gauss.py"}
-"""What a word in capitals on a page is replaced by; RUN_ID, RUN_A and RUN_B by runs that are there."""
+"""What a word in capitals on a page is replaced by; RUN_ID, RUN_A and RUN_B by runs that are there, RECORD by the folder of one."""
 DISTINCT = {command: page.name for page in reversed(PAGES) for command in reversed(commands(page))}
 DISTINCT = dict(reversed(DISTINCT.items()))
 
@@ -55,7 +55,7 @@ def runs(folder: Path) -> list[str]:
 def filled(command: str, folder: Path) -> str:
     """The command with its words in capitals replaced."""
     noise, duplicate = runs(folder)
-    stand_ins = {**STAND_INS, "RUN_ID": noise, "RUN_A": noise, "RUN_B": duplicate}
+    stand_ins = {**STAND_INS, "RUN_ID": noise, "RUN_A": noise, "RUN_B": duplicate, "RECORD": f"results/runs/{noise}"}
     return " ".join(stand_ins.get(word, word) for word in command.split(" "))
 
 

@@ -106,12 +106,18 @@ def open_bench(request: Request) -> Bench:
     )
 
 
-def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda outcome: None) -> Outcome:
+def carry_out(
+    request: Request,
+    *,
+    begin: Callable[[Outcome], None] = lambda outcome: None,
+    check: Callable[[Sequence[RunSpec]], None] = lambda specs: None,
+) -> Outcome:
     """Do what was asked, or with `dry_run` only say what would be done.
 
     Parameters
     ----------
     begin : called once, before anything is made, with what is known then: device, workers, expected time.
+    check : called with the arms once the images are known, before anything is trained; what it raises ends the run.
 
     Raises
     ------
@@ -145,6 +151,7 @@ def carry_out(request: Request, *, begin: Callable[[Outcome], None] = lambda out
     shape = {"channels": index["channels"], "size": index["size"]}
     outcome.precisions = resolve_precisions(request, bench.device, **shape)
     specs = _specs(request, outcome.precisions, fingerprint=str(index["fingerprint"]))
+    check(specs)
     records = Records(o.results)
     if not o.dry_run:
         records.tidy()

@@ -50,6 +50,9 @@ def resolve_precisions(request: Request, device: str, *, channels: int | None, s
     UserError
         For a plugin that fails when it is asked, or answers neither True nor False.
     """
+    if request.precisions is not None:
+        classifier, generator = request.precisions
+        return Precisions(classifier, generator or classifier)
     asked, unit = request.options.precision, bf16_unit(device)
     if asked != "auto":
         return Precisions(asked, asked)

@@ -144,6 +144,8 @@ class Request:
     clf: Any
     given: frozenset[str] = frozenset()
     """Options that the command line or the file names; the others are the preset's or defaults."""
+    precisions: tuple[str, str] | None = None
+    """Arithmetic of classifier and generator where a record says it; else `--precision` decides."""
 
 
 def has_nvidia_gpu() -> bool:
@@ -188,6 +190,17 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
     """
     args = _with_preset(_with_compile(args))
+    first = read_choice(args, prog=prog)
+    file, flags = read_yaml(find_config(first.config)) if first.config else {}, _given(args)
+    chosen = _choose(first, file, flags=flags)
+    default = _defaults(chosen, file, beats_system="preset" in flags and _is_system(chosen.config))
+    request = read_flags(args, default, prog=prog)
+    named = {str(name).replace("-", "_") for name in file}
+    return dataclasses.replace(request, given=frozenset(flags | named))
+
+
+def read_choice(args: Sequence[str], *, prog: str) -> Choice:
+    """The flags that decide which other flags there are, whatever stands beside them."""
     first, _ = tyro.cli(
         Choice,
         args=[a for a in args if a not in ("-h", "--help")],
@@ -195,9 +208,21 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         add_help=False,
         prog=prog,
     )
-    file, flags = read_yaml(find_config(first.config)) if first.config else {}, _given(args)
-    chosen = _choose(first, file, flags=flags)
-    default = _defaults(chosen, file, beats_system="preset" in flags and _is_system(chosen.config))
+    return first
+
+
+def read_flags(args: Sequence[str], default: Mapping[str, Any], *, prog: str) -> Request:
+    """A request whose options stand already, with flags that beat them.
+
+    Parameters
+    ----------
+    default : `options` and the Configs `gen`, `data` and `clf` of the chosen plugins.
+
+    Raises
+    ------
+    UserError
+        For values that an option refuses. Unknown flags end the process with code 2.
+    """
     shape = dataclasses.make_dataclass(
         "Run",
         [
@@ -207,8 +232,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
         frozen=True,
     )
     run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
-    named = {str(name).replace("-", "_") for name in file}
-    return Request(run.options, run.gen, run.data, run.clf, given=frozenset(flags | named))
+    return Request(run.options, run.gen, run.data, run.clf, given=frozenset(_given(args)))
 
 
 def _with_compile(args: Sequence[str]) -> Sequence[str]:

@@ -1,0 +1,68 @@
+"""From the spec of a record back to the request that it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.request.options import Options, Request, build_config, read_choice, read_flags
+from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.spec import NONE
+from classifiers.registry import classifiers
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.registry import config_of, load_plugin_file
+
+SAME = (
+    "dataset", "classifier", "mode", "real_fraction", "patients_per_class", "seed", "seeds", "shard", "extractors",
+    "extractor_precision", "margin", "filters", "train",
+)  # fmt: skip
+"""Fields of a spec that are options by the same name."""
+
+
+def request_again(spec: Mapping[str, Any], flags: Sequence[str], *, prog: str) -> Request:
+    """The request whose arms include the one with this spec; every preset is left out of it.
+
+    Parameters
+    ----------
+    spec : as a record holds it.
+    flags : what a spec does not hold: where files lie, the device, workers, folders. They are read as those of
+        `benchmarks.run`.
+
+    Raises
+    ------
+    UserError
+        For plugins that are not there, and options that they do not have any more.
+    """
+    for plugin in read_choice(flags, prog=prog).plugin:
+        load_plugin_file(plugin)
+    where = "the record's spec"
+    drawn, gen, controls = _drawn(spec)
+    plain = {name: spec[name] for name in SAME}
+    values = {
+        **plain, "generator": drawn, "ratio": [spec["ratio"]], "generator_seed": [spec["generator_seed"]],
+        "controls": controls, "curve": _curve(spec), "fit": spec["fit"] or {}, "preset": "smoke",
+    }  # fmt: skip
+    parts = {"gen": (generators, drawn, gen), "data": (datasets, spec["dataset"], spec["data"]),
+             "clf": (classifiers, spec["classifier"], spec["clf"])}  # fmt: skip
+    default: dict[str, Any] = {"options": build_config(Options, values, where=where)}
+    for part, (registry, name, row) in parts.items():
+        default[part] = build_config(config_of(registry.get(name), name), row, where=where, prefix=f"{part}.")
+    request = read_flags(flags, default, prog=prog)
+    return dataclasses.replace(request, precisions=(spec["precision"], spec.get("generator_precision", "")))
+
+
+def _drawn(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], list[str]]:
+    """Generator of the request, its options, and the controls."""
+    name, controls = spec["generator"], list(spec["controls"])
+    if "of_generator" in spec["gen"]:
+        return spec["gen"]["of_generator"], spec["gen"]["config"], [*controls, name]
+    if name in REMEDIES:
+        return NONE, {}, [*controls, name]
+    return name, spec["gen"], controls
+
+
+def _curve(spec: Mapping[str, Any]) -> list[float]:
+    """Points of the learning curve, the arm's own among them."""
+    return [*spec["curve"], *([spec["portion"]] if spec["portion"] != 1 else [])]

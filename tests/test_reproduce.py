@@ -1,0 +1,136 @@
+"""A record's run is carried out again from the record alone, and what differs is told field by field."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.job.carry_out import carry_out
+from benchmarks.records.load import RECORD
+from benchmarks.records.store import Records
+from benchmarks.reproduce import main
+from benchmarks.request.again import request_again
+from benchmarks.request.options import parse
+from benchmarks.verdicts.agreement import fields_of
+from synthworth.errors import UserError
+from synthworth.keys import digest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = [
+    *("--preset", "smoke", "--device", "cpu", "--workers", "1", "--generator", "vae", "--ratio", "0.5", "--seeds", "2"),
+    *("--controls", "none", "mixup", "--curve", "0.5", "--train.steps", "3", "--fit.steps", "3"),
+    *("--extractors", "--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
+]
+HERE = ["--device", "cpu", "--workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of a run of three arms and a remedy."""
+    home = tmp_path_factory.mktemp("first")
+    words = [*SMALL, "--home", str(home / "home"), "--results", str(home / "runs")]
+    carry_out(parse(words, prog="test"))
+    return home / "runs"
+
+
+def record_of(folder: Path, name: str) -> Path:
+    return next(folder / r["run_id"][:16] / RECORD for r in Records(folder) if r["name"] == name)
+
+
+def again(file: Path, place: Path, *more: str) -> int:
+    return main([str(file), *HERE, "--home", str(place / "home"), "--results", str(place / "runs"), *more])
+
+
+@pytest.mark.parametrize("name", ["vae add 0.5", "mixup", "none x 0.5"])
+def test_a_run_comes_out_again_to_the_bit(
+    name: str, finished: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "again"  # one home: what an arm needs of another is made once
+    assert again(record_of(finished, name), place) == 0
+    assert "REPRODUCED to the bit" in capsys.readouterr().out
+    made, was = (json.loads(record_of(folder, name).read_text()) for folder in (place / "runs", finished))
+    assert made["run_id"] == was["run_id"]
+
+
+def test_the_request_of_every_arm_is_found_in_its_spec(finished: Path) -> None:
+    for record in Records(finished):
+        request = request_again(record["spec"], HERE, prog="test")
+        assert request.precisions == (record["spec"]["precision"], record["spec"].get("generator_precision", ""))
+        assert request.clf.batch_size == record["spec"]["clf"]["batch_size"]
+
+
+def changed(file: Path, place: Path, **change: Any) -> Path:
+    """A copy of a record with another spec, and the run id of that."""
+    record = json.loads(file.read_text())
+    record["spec"] |= change
+    record["run_id"] = digest(record["spec"])
+    folder = place / record["run_id"][:16]
+    folder.mkdir(parents=True)
+    (folder / RECORD).write_text(json.dumps(record))
+    return folder / RECORD
+
+
+def test_what_cannot_be_made_here_is_named_before_anything_is_trained(finished: Path, tmp_path: Path) -> None:
+    file = changed(record_of(finished, "vae add 0.5"), tmp_path, classifier_version=99)
+    with pytest.raises(UserError, match=r"classifier_version is 2 here and 99 in the record"):
+        again(file, tmp_path)
+    assert not list((tmp_path / "home").rglob("classify/*"))
+
+
+def test_flags_that_make_another_run_are_refused(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"seeds is 3 here and 2 in the record"):
+        again(record_of(finished, "none"), tmp_path, "--seeds", "3")
+
+
+@pytest.mark.parametrize("args", [["missing.json"], ["--every"]])
+def test_what_is_no_record_is_said(args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        main(args)
+
+
+def test_a_number_that_has_moved_is_told_with_the_exit_code(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = record_of(finished, "none")
+    record = json.loads(file.read_text())
+    auroc = record["utility"]["auroc"]
+    auroc["value"] = (auroc["value"] + auroc["high"]) / 2
+    record["counts"]["real"][record["classes"][0]] += 1
+    folder = tmp_path / file.parent.name
+    folder.mkdir()
+    (folder / RECORD).write_text(json.dumps(record))
+    shutil.copy(file.parent / "predictions.parquet", folder)
+    assert again(folder, tmp_path / "again") == 1
+    said = capsys.readouterr().out
+    assert "counts.real." in said and "REPRODUCED not to the bit" in said and "1 within" in said
+
+
+def test_fields_are_the_same_within_the_interval_or_other() -> None:
+    was = {
+        "utility": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9, "extra": {"per_seed": [0.79, 0.81]}}},
+        "fidelity": {"fd": {"value": 10.0, "low": None, "high": None}},
+        "verdict": "HELPS", "cost": {"seconds": 1.0}, "gone": 1,
+    }  # fmt: skip
+    now = {
+        "utility": {"auroc": {"value": 0.85, "low": 0.75, "high": 0.95, "extra": {"per_seed": [0.79, 0.91]}}},
+        "fidelity": {"fd": {"value": 10.5, "low": None, "high": None}},
+        "verdict": "HURTS", "cost": {"seconds": 9.0}, "new": 2,
+    }  # fmt: skip
+    words = {".".join(field.path): field.word for field in fields_of(was, now)}
+    assert words == {
+        "utility.auroc.value": "within", "utility.auroc.low": "within", "utility.auroc.high": "within",
+        "utility.auroc.extra.per_seed.0": "same", "utility.auroc.extra.per_seed.1": "within",
+        "fidelity.fd.value": "other", "fidelity.fd.low": "same", "fidelity.fd.high": "same",
+        "verdict": "other", "gone": "other", "new": "other",
+    }  # fmt: skip
+
+
+def test_an_estimate_outside_of_the_interval_is_another_with_all_that_follows() -> None:
+    was = {"comparisons": {"none": {"difference": 0.01, "low": 0.0, "high": 0.02, "p_interval": 0.04}}}
+    now = {"comparisons": {"none": {"difference": 0.03, "low": 0.02, "high": 0.04, "p_interval": 0.01}}}
+    assert {field.word for field in fields_of(was, now)} == {"other"}
