@@ -155,7 +155,7 @@ def test_the_machine_chooses_the_preset(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sedes: 3", "no option sedes. There are: .*seeds"),
+        ("sedes: 3", r"no option sedes\. Did you mean seeds\? There are: .*seeds"),
         ("gen: {widht: 3}", "no option gen.widht"),
         ("clf: {x: 3}", "no option clf.x"),
         ("data: {x: 3}", "no option data.x"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import io
 import os
 import typing
@@ -191,9 +192,29 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     """
     args = _with_preset(_with_compile(args))
     first = read_choice(args, prog=prog)
-    file, flags = read_yaml(find_config(first.config)) if first.config else {}, _given(args)
+    file = read_yaml(find_config(first.config)) if first.config else {}
+    return parse_mapping(file, args, first=first, where=str(first.config), prog=prog)
+
+
+def parse_mapping(
+    file: Mapping[str, Any], args: Sequence[str], *, first: Choice, where: str, prog: str
+) -> Request:
+    """Options as a YAML file has them, and flags that beat them.
+
+    Parameters
+    ----------
+    first : what the flags choose (`read_choice`).
+    where : how the file is called in errors.
+
+    Raises
+    ------
+    UserError
+        As `parse`.
+    """
+    flags = _given(args)
     chosen = _choose(first, file, flags=flags)
-    default = _defaults(chosen, file, beats_system="preset" in flags and _is_system(chosen.config))
+    is_system = "preset" in flags and _is_system(chosen.config)
+    default = _defaults(chosen, file, where=where, beats_system=is_system)
     request = read_flags(args, default, prog=prog)
     named = {str(name).replace("-", "_") for name in file}
     return dataclasses.replace(request, given=frozenset(flags | named))
@@ -286,7 +307,7 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
     return dataclasses.replace(first, **given)
 
 
-def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> dict[str, Any]:
+def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_system: bool) -> dict[str, Any]:
     """What stands before the flags are read: options and the plugins' Configs from preset and file.
 
     Parameters
@@ -305,7 +326,7 @@ def _defaults(chosen: Choice, file: dict[str, Any], *, beats_system: bool) -> di
         _by_name(preset, "classifiers", classifier),
     )
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
-    where = str(chosen.config) if chosen.config else f"preset {preset_name}"
+    where = where if file else f"preset {preset_name}"
     parts = {
         "gen": (generators, generator, of_gen.get("gen", {}), _by_name(over, "generators", generator)),
         "data": (datasets, dataset, _by_name(preset, "datasets", dataset), _by_name(over, "datasets", dataset)),
@@ -368,7 +389,9 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
     for raw, value in values.items():
         name = str(raw).replace("-", "_")
         if name not in known:
-            raise UserError(f"{where}: no option {prefix}{name}. There are: {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {prefix}{near[0]}?" if near else ""
+            raise UserError(f"{where}: no option {prefix}{name}.{hint} There are: {', '.join(sorted(known))}")
         ready[name] = _typed(hints[name], value, where, prefix + name)
     try:
         made = config(**ready)

@@ -1,0 +1,163 @@
+"""A sweep's YAML: any options of `benchmarks.run`, and under `sweep` what is varied; the requests that it means."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.request.options import Choice, Options, Request, find_config, parse_mapping
+from benchmarks.request.yaml_file import read_yaml
+from synthworth.errors import UserError, unknown_name
+
+SWEEP, PRODUCT, LIST = "sweep", "product", "list"
+PARTS = ("gen", "data", "clf", "fit", "train")
+"""Mappings of options: `gen.guidance` in a sweep is `guidance` of `gen`."""
+MOST = 100_000
+"""Cells of a sweep."""
+TOGETHER = ("ratio", "generator_seed")
+"""Options of which one request takes several values."""
+
+Cell = Mapping[str, Any]
+"""What is varied, by its name (dots within), and its value in this cell."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep asks for.
+
+    Parameters
+    ----------
+    cells : in the file's order.
+    requests : that answer all of them; cells which differ in ratio and training alone share one.
+    axes : names of what is varied.
+    """
+
+    cells: tuple[Cell, ...]
+    requests: tuple[Request, ...]
+    axes: tuple[str, ...]
+
+
+def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) -> Sweep:
+    """Read a sweep; flags are those of `benchmarks.run` and beat the file in every cell.
+
+    Raises
+    ------
+    UserError
+        For a file that is none, an option that does not exist, a product without a cell, too many cells.
+    """
+    where = str(file)
+    base = dict(read_yaml(find_config(file)))
+    blocks = base.pop(SWEEP, None)
+    cells = cells_of(blocks, where=where)
+    axes = tuple(dict.fromkeys(name for cell in cells for name in cell))
+    requests = tuple(
+        parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog)
+        for cell in joined(cells)
+    )
+    return Sweep(tuple(cells), requests, axes)
+
+
+def cells_of(blocks: Any, *, where: str) -> list[Cell]:
+    """The cells of what stands under `sweep`: of each block every entry of its list with every point of its product."""
+    if isinstance(blocks, Mapping):
+        blocks = [blocks]
+    if not isinstance(blocks, list) or not blocks:
+        raise UserError(f"{where}: a sweep says under {SWEEP}: what is varied, as a {PRODUCT}: or a {LIST}:")
+    found: dict[str, Cell] = {}
+    for block in blocks:
+        for cell in _cells_of_block(block, where=where):
+            found.setdefault(repr(sorted(cell.items(), key=lambda row: row[0])), cell)
+            if len(found) > MOST:
+                raise UserError(f"{where}: more than {MOST:,} cells; vary less in one sweep")
+    return list(found.values())
+
+
+def _cells_of_block(block: Any, *, where: str) -> list[Cell]:
+    if not isinstance(block, Mapping):
+        raise UserError(f"{where}: {SWEEP} holds {block!r}, which is neither {PRODUCT}: nor {LIST}:")
+    for name in block:
+        if name not in (PRODUCT, LIST):
+            raise unknown_name(f"part of a sweep ({where})", str(name), (PRODUCT, LIST))
+    axes, entries = block.get(PRODUCT, {}), block.get(LIST, [{}])
+    if not isinstance(axes, Mapping) or not isinstance(entries, list):
+        raise UserError(f"{where}: {PRODUCT} maps options to lists of values, and {LIST} is a list of mappings")
+    for name, values in axes.items():
+        if not isinstance(values, list):
+            raise UserError(f"{where}: {PRODUCT}.{name} is a list of values, not {values!r}")
+        if not values:
+            raise UserError(f"{where}: {PRODUCT}.{name} is empty, so the sweep has no cell; give it a value")
+    if not entries:
+        raise UserError(f"{where}: {LIST} is empty, so the sweep has no cell; give it an entry")
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise UserError(f"{where}: an entry of {LIST} maps options to values; {entry!r} does not")
+    n = len(entries)
+    for values in axes.values():
+        n *= len(values)
+    if n > MOST:
+        raise UserError(f"{where}: {n:,} cells, and {MOST:,} are the most; vary less in one sweep")
+    names = [_spelled(name) for name in axes]
+    return [
+        {**{_spelled(name): value for name, value in entry.items()}, **dict(zip(names, point, strict=True))}
+        for entry in entries
+        for point in itertools.product(*axes.values())
+    ]
+
+
+def _spelled(name: object) -> str:
+    return str(name).replace("-", "_")
+
+
+def joined(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells that differ in `TOGETHER` alone as one, where their values are a whole product of those options."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rest = {name: value for name, value in cell.items() if name not in TOGETHER}
+        groups.setdefault(repr(sorted(rest.items(), key=lambda row: row[0])), []).append(cell)
+    return [made for group in groups.values() for made in _joined_group(group)]
+
+
+def _joined_group(group: Sequence[Cell]) -> list[Cell]:
+    names = [name for name in TOGETHER if all(name in cell and not isinstance(cell[name], list) for cell in group)]
+    values = [list(dict.fromkeys(cell[name] for cell in group)) for name in names]
+    points = {tuple(cell[name] for name in names) for cell in group}
+    if len(names) < sum(any(name in cell for cell in group) for name in TOGETHER) or points != set(
+        itertools.product(*values)
+    ):
+        return list(group)
+    return [{**group[0], **dict(zip(names, values, strict=True))}]
+
+
+def overlaid(base: Mapping[str, Any], cell: Cell, *, where: str) -> dict[str, Any]:
+    """The options of a cell, as a file of `benchmarks.run` would have them."""
+    made = {_spelled(name): dict(value) if isinstance(value, Mapping) else value for name, value in base.items()}
+    for name, value in cell.items():
+        part, _, inner = name.partition(".")
+        if not inner:
+            made[name] = value
+        elif part in PARTS:
+            held = made.setdefault(part, {})
+            if not isinstance(held, Mapping):
+                raise UserError(f"{where}: {part} must be a mapping, not {held!r}")
+            _put(made, name.split("."), value)
+        else:
+            raise unknown_name(f"mapping of options ({where}: {name})", part, PARTS)
+    return made
+
+
+def _put(made: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set a value in nested mappings."""
+    for step in path[:-1]:
+        inner = made.get(step)
+        made[step] = dict(inner) if isinstance(inner, Mapping) else {}
+        made = made[step]
+    made[path[-1]] = value
+
+
+def is_option(name: str) -> bool:
+    """Whether a name without dots is an option of `benchmarks.run`."""
+    return name in {field.name for field in dataclasses.fields(Options)}
