@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("benchmarks.show", "one record, in full"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
+    "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),
     "reproduce": ("benchmarks.reproduce", "a record's run carried out again, and what differs"),
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),
     "speed": ("benchmarks.speed.__main__", "speed ratios against peers, in one run"),

@@ -35,6 +35,7 @@ CAPTIONS = {
     "benchmarks.compare": "two runs, paired",
     "benchmarks.reanalyse": "old records anew",
     "benchmarks.reproduce": "the same run again",
+    "benchmarks.sweep": "many runs as one",
     "benchmarks.job": "a request from end to end",
     "benchmarks.check": "is the contract kept?",
     "benchmarks.calibrate": "are the statistics right?",
@@ -93,6 +94,7 @@ CAPTIONS = {
     "synthworth.keys": "identity and seeds",
     "synthworth.interrupts": "Ctrl-C and SIGTERM",
     "synthworth.errors": "what errors say",
+    "synthworth.escape": "safe pages",
     "synthworth.printable": "safe text",
     "synthworth.threads": "cores; threads of a step; how they wait",
 }

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.records.shape import reason_of
 from benchmarks.report.footnotes import Notes
 from benchmarks.request.spec import NONE
-from leaderboard.escape import csv_cell, markdown_text, picture_text
+from synthworth.escape import csv_cell, markdown_text, picture_text
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
 from leaderboard.tables import FIDELITY, INTERVAL, NUMBERS, Number, Row, Table, added_columns

@@ -122,6 +122,18 @@ def _of_code(code: int | None) -> str:
     return f"killed by {known[-code].name}" + (", a fault in compiled code" if -code in FAULTS else "")
 
 
+def begin_helper(environment: Mapping[str, str], *, threads: int, shows: bool = False) -> Helper:
+    """Begin a process that works for this one; whoever begins it ends it. See `helpers`."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    setting = (os.getpid(), threads, dict(environment), shows)
+    process = context.Process(target=_serve, args=(there, setting), daemon=False)
+    with held():
+        process.start()
+    there.close()
+    return Helper(process, here)
+
+
 @contextmanager
 def helpers(
     environments: Sequence[Mapping[str, str]], *, threads: int, one_shows: bool = False
@@ -136,17 +148,11 @@ def helpers(
     threads : torch's, in each of them.
     one_shows : the first one shows its progress.
     """
-    context = multiprocessing.get_context("spawn")
     begun: list[Helper] = []
     try:
         for number, environment in enumerate(environments):
-            here, there = context.Pipe()
-            setting = (os.getpid(), threads, dict(environment), one_shows and number == 0)
-            process = context.Process(target=_serve, args=(there, setting), daemon=False)
             with held():
-                process.start()
-                begun.append(Helper(process, here))
-            there.close()
+                begun.append(begin_helper(environment, threads=threads, shows=one_shows and number == 0))
         yield begun
         for helper in begun:
             helper.end.close()

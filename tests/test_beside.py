@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.job.beside import goes_beside, groups_beside
-from benchmarks.job.carry_out import Outcome, carry_out, open_bench
+from benchmarks.job.carry_out import Outcome, carry_out
+from benchmarks.job.opened import open_bench
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.records.store import Records
 from benchmarks.request.options import parse

@@ -21,7 +21,8 @@ NOT_RUN = {
 }
 """Commands that are not run here, by how they begin, with the reason."""
 STAND_INS = {"NAME": "noise", "FILE": "pca_gauss.py"}
-"""What a word in capitals on a page is replaced by; RUN_ID, RUN_A and RUN_B by runs that are there, RECORD by the folder of one."""
+"""What a word in capitals on a page is replaced by; RUN_ID, RUN_A and RUN_B by runs that are there, RECORD by the
+folder of one."""
 DISTINCT = {command: page.name for page in reversed(PAGES) for command in reversed(commands(page))}
 DISTINCT = dict(reversed(DISTINCT.items()))
 

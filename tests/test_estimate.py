@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmarks.job import speeds
-from benchmarks.job.carry_out import open_bench
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.made_before import MadeBefore
+from benchmarks.job.opened import open_bench
 from benchmarks.job.plan import specs_of
 from benchmarks.job.speeds import START_SECONDS, TRAINING, Speed, said_of, training_seconds, use_seconds
 from benchmarks.report.plan import in_words

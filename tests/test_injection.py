@@ -20,9 +20,9 @@ from benchmarks.records.store import RECORD
 from data.audit.__main__ import main as audit
 from generators.registry import generators
 from leaderboard.build import CSV, MARKDOWN, main
-from leaderboard.escape import FORMULA, csv_cell, markdown_text, picture_text
 from synthworth.commands import guarded
 from synthworth.errors import UserError
+from synthworth.escape import FORMULA, csv_cell, markdown_text, picture_text
 from synthworth.printable import UNPRINTABLE, console, one_line, printable
 
 ESCAPES = ["\x1b[2J", "\x1b]8;;http://e\x07", "\x9b31m", "\r", "\x08\x08", "\u202e", "\u2066", "\u2028", "\x00", "\x7f"]

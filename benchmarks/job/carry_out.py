@@ -11,30 +11,20 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import groups_beside
 from benchmarks.job.estimate import Estimate, Sizes, Todo
+from benchmarks.job.opened import expected_specs, open_bench, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
-from benchmarks.job.plan import (
-    check_classes,
-    check_plugins,
-    expected_rows,
-    optional_arms,
-    prepared,
-    rows_of,
-    specs_of,
-)
+from benchmarks.job.plan import check_classes, check_plugins, expected_rows, optional_arms, prepared, rows_of
 from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
-from benchmarks.records.provenance import machine
 from benchmarks.records.store import Records
 from benchmarks.report.plan import Expected, Row
-from benchmarks.request.limits import check_size, limit_train, share_devices
-from benchmarks.request.loggers import check_logger
+from benchmarks.request.limits import check_size, share_devices
 from benchmarks.request.options import Request
-from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
-from benchmarks.stages.bench import Bench, Fitting
+from benchmarks.stages.bench import Bench
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import Starved
 from benchmarks.stages.generator import draw_pool
@@ -43,12 +33,10 @@ from data.audit.leaks import audit
 from data.images import Split
 from data.prepared import read_index
 from data.registry import datasets
-from generators.registry import generators
 from synthworth.artifacts import check_writable
-from synthworth.devices import check_devices, repeatable, resolve_device
+from synthworth.devices import repeatable
 from synthworth.errors import Diverged
 from synthworth.store import Store
-from synthworth.workers import n_workers
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
@@ -76,41 +64,12 @@ class Outcome:
     precisions: Precisions | None = None
 
 
-def open_bench(request: Request) -> Bench:
-    """The store and the device of a request.
-
-    Raises
-    ------
-    UserError
-        When the device does not exist.
-    """
-    o = request.options
-    store = Store.open(o.home)
-    device = resolve_device(o.device)
-    check_devices(o.devices, device=device)
-    check_logger(o.logger)
-    classes = {name: generators.get(name) for name in o.controls if name not in REMEDIES}
-    controls = {
-        name: cls.Config(generator=o.generator)
-        for name, cls in classes.items()
-        if getattr(cls, "needs_generator", False)
-    }
-    return Bench(
-        store=store,
-        device=device,
-        workers=n_workers(o.workers, device=device),
-        checkpoint_seconds=o.checkpoint_seconds,
-        configs={**controls, o.generator: request.gen, "clf": request.clf},
-        info={"device": device, "machine": machine(device)},
-        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
-    )
-
-
 def carry_out(
     request: Request,
     *,
     begin: Callable[[Outcome], None] = lambda outcome: None,
     check: Callable[[Sequence[RunSpec]], None] = lambda specs: None,
+    only_there: bool = False,
 ) -> Outcome:
     """Do what was asked, or with `dry_run` only say what would be done.
 
@@ -118,6 +77,7 @@ def carry_out(
     ----------
     begin : called once, before anything is made, with what is known then: device, workers, expected time.
     check : called with the arms once the images are known, before anything is trained; what it raises ends the run.
+    only_there : train nothing; judge the arms of which everything is stored, if it is of all controls.
 
     Raises
     ------
@@ -133,7 +93,7 @@ def carry_out(
     outcome = Outcome(workers=bench.workers, device=bench.device)
     channels, size = getattr(dataset, "foretold", lambda: (None, None))()
     outcome.precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
-    expected = _specs(request, outcome.precisions)  # refuses what is wrong before decoding
+    expected = expected_specs(request, outcome.precisions)  # refuses what is wrong before decoding
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
         _check_folders(bench, request)
@@ -147,18 +107,18 @@ def carry_out(
         return outcome
     was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
-    request = limit_train(request, n_train=index["splits"]["train"]["n"])
-    shape = {"channels": index["channels"], "size": index["size"]}
-    outcome.precisions = resolve_precisions(request, bench.device, **shape)
-    specs = _specs(request, outcome.precisions, fingerprint=str(index["fingerprint"]))
+    opened = open_prepared(request, bench, dataset, folder, index)
+    request, experiment, arms, specs = opened.request, opened.experiment, opened.arms, opened.specs
+    outcome.precisions = opened.precisions
     check(specs)
     records = Records(o.results)
     if not o.dry_run:
         records.tidy()
     doubt_what_changed(records, [records.find(spec.run_id) for spec in specs])
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
-    experiment = Experiment(bench, folder, dataset, specs[0])
-    arms = [Arm(spec, experiment.images) for spec in specs]
+    if only_there:
+        arms = _judgeable(request, arms)
+        specs = [arm.spec for arm in arms]
     check_classes(experiment.images, specs)
     if not all(found.values()):
         _check_folders(bench, request)
@@ -180,10 +140,12 @@ def carry_out(
     return outcome
 
 
-def _specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
-    return specs_of(
-        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
-    )
+def _judgeable(request: Request, arms: Sequence[Arm]) -> list[Arm]:
+    """Arms that need no training any more; none where a control does, which they would be compared with."""
+    store = Store.open(request.options.home)
+    there = [arm for arm in arms if all(store.has("classify", key) for key in arm.classify_keys)]
+    controls = {arm.spec.run_id for arm in arms if arm.spec.generator != request.options.generator}
+    return there if controls <= {arm.spec.run_id for arm in there} else []
 
 
 def _check_folders(bench: Bench, request: Request) -> None:

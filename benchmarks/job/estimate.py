@@ -128,7 +128,7 @@ class Estimate:
 
     def lines(self) -> list[Expected]:
         """One a stage, in the order in which they are made."""
-        return [self._prepare(), *self._work(), self._features(), self._judge()]
+        return [self._prepare(), *self._work(), self.features(), self.judge()]
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
@@ -148,11 +148,11 @@ class Estimate:
         beside = {key_of(spec) for spec in self.todo.fits if self._is_beside(spec)}
         if not beside or any(line.seconds is None for line in alone):
             return alone
-        fits = [(key_of(spec), self._fit_of(spec)[0] or 0.0) for spec in self.todo.fits]
-        draws = [(key_of(spec), self._draw_of(spec, n)[0] or 0.0) for spec, n in self.todo.draws]
+        fits = [(key_of(spec), self.fit_of(spec)[0] or 0.0) for spec in self.todo.fits]
+        draws = [(key_of(spec), self.draw_of(spec, n)[0] or 0.0) for spec, n in self.todo.draws]
         chains = {key: sum(seconds for its, seconds in (*fits, *draws) if its == key) for key in beside}
         workers = self.bench.workers
-        each = {spec.run_id: self._classify_of(spec, workers)[0] or 0.0 for spec in self.todo.trainings}
+        each = {spec.run_id: self.classify_of(spec, workers)[0] or 0.0 for spec in self.todo.trainings}
         after = sum(each[spec.run_id] for spec in self.todo.trainings if key_of(spec) in beside)
         busy = sum(chains.values()) + sum(each[spec.run_id] for spec in self.todo.trainings)
         passed = max(busy / workers, max(chains.values()) + after / workers)
@@ -174,9 +174,10 @@ class Estimate:
         return goes_beside(self.bench, threads)
 
     def _fit(self) -> Expected:
-        return _total("fit", [self._fit_of(spec) for spec in self.todo.fits])
+        return _total("fit", [self.fit_of(spec) for spec in self.todo.fits])
 
-    def _fit_of(self, spec: RunSpec) -> Part:
+    def fit_of(self, spec: RunSpec) -> Part:
+        """Of one training of a generator, in this process."""
         if not getattr(generators.get(spec.generator), "trains", True) or spec.fit is None:
             return SHARD_SECONDS, "measured case"
         if rate := self.before.fit(spec):
@@ -192,9 +193,10 @@ class Estimate:
     def _draw(self) -> Expected:
         if self.sizes.n is None and any(not spec.is_real_only for spec in self.todo.judged):
             return Expected("pool", None, UNCOUNTED)
-        return _total("pool", [self._draw_of(spec, n) for spec, n in self.todo.draws])
+        return _total("pool", [self.draw_of(spec, n) for spec, n in self.todo.draws])
 
-    def _draw_of(self, spec: RunSpec, n: int) -> Part:
+    def draw_of(self, spec: RunSpec, n: int) -> Part:
+        """Of n images of an arm."""
         if getattr(generators.get(spec.generator), "is_control", False):
             return SHARD_SECONDS * n_shards(n, spec.shard), "measured case"
         if rate := self.before.draw(spec):
@@ -206,7 +208,7 @@ class Estimate:
     def _classify(self) -> Expected:
         trainings, workers = self.todo.trainings, min(self.bench.workers, max(1, len(self.todo.trainings)))
         of_arm = {spec.run_id: spec for spec in trainings}
-        each = {run_id: self._classify_of(spec, workers) for run_id, spec in of_arm.items()}
+        each = {run_id: self.classify_of(spec, workers) for run_id, spec in of_arm.items()}
         parts = [each[spec.run_id] for spec in trainings]
         found = _total("classify", [(None if part is None else part / workers, why) for part, why in parts])
         if found.seconds is None or not trainings:
@@ -215,7 +217,8 @@ class Estimate:
         uneven = -(-len(trainings) // workers) * workers / len(trainings)  # in the last round some are idle
         return Expected(found.stage, start + found.seconds * uneven, found.source)
 
-    def _classify_of(self, spec: RunSpec, workers: int) -> Part:
+    def classify_of(self, spec: RunSpec, workers: int) -> Part:
+        """Of one classifier of an arm, while as many others train."""
         if rate := self.before.classify(spec):
             return rate(spec.classifier_budget.steps), "as made before"
         known = self.classifier(spec.classifier, spec.train.steps)
@@ -231,7 +234,8 @@ class Estimate:
             return None, source if seconds is None else why
         return seconds * spec.classifier_budget.steps / spec.train.steps + looking, source
 
-    def _features(self) -> Expected:
+    def features(self) -> Expected:
+        """Of all images, in every extractor."""
         if not any(not spec.is_real_only for spec in self.todo.judged):
             return Expected("features", 0.0, "nothing to do")
         if self.sizes.n is None:
@@ -262,7 +266,8 @@ class Estimate:
         loading = LOAD_SECONDS * sum(why.startswith("operations") for _, why in parts)
         return found if found.seconds is None else Expected(found.stage, found.seconds + loading, found.source)
 
-    def _judge(self) -> Expected:
+    def judge(self) -> Expected:
+        """Of measures and records."""
         n_test = self.sizes.n and self.sizes.n["test"]
         if not self.todo.judged:
             return Expected("judge", 0.0, "nothing to do")

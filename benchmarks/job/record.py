@@ -47,8 +47,15 @@ def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
     return None if lacks_a_metric(record) else record
 
 
-def write_failure(records: Records, arm: Arm, error: str, *, status: str = "failed") -> dict[str, Any]:
-    """A run that failed, or was skipped, is shown, never cached: the next call tries again."""
+def write_failure(
+    records: Records, arm: Arm, error: str, *, status: str = "failed", more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A run that failed, or was skipped, is shown, never cached: the next call tries again.
+
+    Parameters
+    ----------
+    more : phase, seconds and the end of the traceback, where they are known.
+    """
     record = {
         "schema": SCHEMA,
         "status": status,
@@ -56,6 +63,7 @@ def write_failure(records: Records, arm: Arm, error: str, *, status: str = "fail
         "name": arm.spec.name,
         "spec": arm.spec.to_json(),
         "error": error,
+        **({"failure": dict(more)} if more else {}),
         "provenance": provenance(),
     }
     records.write(record, {})

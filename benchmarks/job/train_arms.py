@@ -147,6 +147,23 @@ def _perform(task: PoolTask | TrainTask) -> TaskAnswer:
     return TaskAnswer(seconds, made, diverged)
 
 
+def train_numbers(experiment: Experiment, spec: RunSpec, numbers: Sequence[int]) -> None:
+    """Train some classifiers of one arm in this process, on a GPU side by side.
+
+    Raises
+    ------
+    Diverged
+        When one of them did.
+    """
+    if takes_turns(experiment, [experiment.arm(spec)]):
+        failed = train_side_by_side(experiment, [(spec, number) for number in numbers])
+        if failed:
+            raise Diverged("; ".join(failed.values()))
+        return
+    for number in numbers:
+        _train(TrainTask(experiment, spec, number))
+
+
 def _train(task: TrainTask) -> None:
     """Train one classifier."""
     experiment = task.experiment

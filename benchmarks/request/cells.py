@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.options import Choice, Options, Request, find_config, parse_mapping
+from benchmarks.request.options import Choice, Request, find_config, parse_mapping
 from benchmarks.request.yaml_file import read_yaml
 from synthworth.errors import UserError, unknown_name
 
@@ -33,11 +32,13 @@ class Sweep:
     ----------
     cells : in the file's order.
     requests : that answer all of them; cells which differ in ratio and training alone share one.
+    answers : of each cell the place of its request.
     axes : names of what is varied.
     """
 
     cells: tuple[Cell, ...]
     requests: tuple[Request, ...]
+    answers: tuple[int, ...]
     axes: tuple[str, ...]
 
 
@@ -54,11 +55,13 @@ def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) ->
     blocks = base.pop(SWEEP, None)
     cells = cells_of(blocks, where=where)
     axes = tuple(dict.fromkeys(name for cell in cells for name in cell))
+    groups = joined(cells)
     requests = tuple(
         parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog)
-        for cell in joined(cells)
+        for cell, _ in groups
     )
-    return Sweep(tuple(cells), requests, axes)
+    answers = {place: number for number, (_, places) in enumerate(groups) for place in places}
+    return Sweep(tuple(cells), requests, tuple(answers[place] for place in range(len(cells))), axes)
 
 
 def cells_of(blocks: Any, *, where: str) -> list[Cell]:
@@ -112,13 +115,22 @@ def _spelled(name: object) -> str:
     return str(name).replace("-", "_")
 
 
-def joined(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells that differ in `TOGETHER` alone as one, where their values are a whole product of those options."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
+def joined(cells: Sequence[Cell]) -> list[tuple[Cell, list[int]]]:
+    """Cells that differ in `TOGETHER` alone as one, where their values are a whole product of those options.
+
+    Returns
+    -------
+    Each with the places of the cells that it stands for.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, cell in enumerate(cells):
         rest = {name: value for name, value in cell.items() if name not in TOGETHER}
-        groups.setdefault(repr(sorted(rest.items(), key=lambda row: row[0])), []).append(cell)
-    return [made for group in groups.values() for made in _joined_group(group)]
+        groups.setdefault(repr(sorted(rest.items(), key=lambda row: row[0])), []).append(place)
+    made: list[tuple[Cell, list[int]]] = []
+    for places in groups.values():
+        group = _joined_group([cells[place] for place in places])
+        made += [(group[0], places)] if len(group) == 1 else [(cells[place], [place]) for place in places]
+    return made
 
 
 def _joined_group(group: Sequence[Cell]) -> list[Cell]:
@@ -156,8 +168,3 @@ def _put(made: dict[str, Any], path: Sequence[str], value: Any) -> None:
         made[step] = dict(inner) if isinstance(inner, Mapping) else {}
         made = made[step]
     made[path[-1]] = value
-
-
-def is_option(name: str) -> bool:
-    """Whether a name without dots is an option of `benchmarks.run`."""
-    return name in {field.name for field in dataclasses.fields(Options)}

@@ -196,9 +196,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     return parse_mapping(file, args, first=first, where=str(first.config), prog=prog)
 
 
-def parse_mapping(
-    file: Mapping[str, Any], args: Sequence[str], *, first: Choice, where: str, prog: str
-) -> Request:
+def parse_mapping(file: Mapping[str, Any], args: Sequence[str], *, first: Choice, where: str, prog: str) -> Request:
     """Options as a YAML file has them, and flags that beat them.
 
     Parameters

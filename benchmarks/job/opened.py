@@ -1,0 +1,120 @@
+"""A request opened: its bench, its prepared images, and its arms with their keys."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.job.plan import specs_of
+from benchmarks.job.precision import Precisions, resolve_precisions
+from benchmarks.records.provenance import machine
+from benchmarks.request.limits import limit_train, share_devices
+from benchmarks.request.loggers import check_logger
+from benchmarks.request.options import Request
+from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.spec import RunSpec
+from benchmarks.stages.arm import Arm
+from benchmarks.stages.bench import Bench, Fitting
+from benchmarks.stages.experiment import Experiment
+from benchmarks.stages.images import Images, prepare_data
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.devices import check_devices, resolve_device
+from synthworth.keys import digest
+from synthworth.store import Store
+from synthworth.workers import n_workers
+
+
+@dataclass
+class Opened:
+    """A request whose images are prepared.
+
+    Parameters
+    ----------
+    request : with what the number of images decides.
+    index : of the prepared dataset.
+    arms : controls first.
+    """
+
+    request: Request
+    bench: Bench
+    dataset: Any
+    index: dict[str, Any]
+    precisions: Precisions
+    experiment: Experiment
+    arms: list[Arm]
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """Of the arms."""
+        return [arm.spec for arm in self.arms]
+
+
+def open_bench(request: Request) -> Bench:
+    """The store and the device of a request.
+
+    Raises
+    ------
+    UserError
+        When the device does not exist.
+    """
+    o = request.options
+    store = Store.open(o.home)
+    device = resolve_device(o.device)
+    check_devices(o.devices, device=device)
+    check_logger(o.logger)
+    classes = {name: generators.get(name) for name in o.controls if name not in REMEDIES}
+    controls = {
+        name: cls.Config(generator=o.generator)
+        for name, cls in classes.items()
+        if getattr(cls, "needs_generator", False)
+    }
+    return Bench(
+        store=store,
+        device=device,
+        workers=n_workers(o.workers, device=device),
+        checkpoint_seconds=o.checkpoint_seconds,
+        configs={**controls, o.generator: request.gen, "clf": request.clf},
+        info={"device": device, "machine": machine(device)},
+        fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
+    )
+
+
+def open_prepared(
+    request: Request, bench: Bench, dataset: Any, folder: Path, index: dict[str, Any], *,
+    images: MutableMapping[str, Images] | None = None,
+) -> Opened:  # fmt: skip
+    """A request over a dataset that is prepared.
+
+    Parameters
+    ----------
+    folder, index : of the dataset, as `prepare_data` gives them.
+    images : of requests opened before, by what they were made of; those with the same real images share them.
+    """
+    request = limit_train(request, n_train=index["splits"]["train"]["n"])
+    precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
+    specs = expected_specs(request, precisions, fingerprint=str(index["fingerprint"]))
+    experiment = Experiment(bench, folder, dataset, specs[0])
+    if images is not None:
+        experiment.images = images.setdefault(digest([folder, specs[0].data_identity()]), experiment.images)
+    return Opened(
+        request, bench, dataset, index, precisions, experiment, [Arm(spec, experiment.images) for spec in specs]
+    )
+
+
+def expected_specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
+    """The arms of a request; without a fingerprint as far as they are known before the images are."""
+    return specs_of(
+        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
+    )
+
+
+def open_request(request: Request, *, images: MutableMapping[str, Images] | None = None) -> Opened:
+    """A request, its dataset prepared if it is not yet."""
+    request = share_devices(request)
+    bench = open_bench(request)
+    dataset = datasets.get(request.options.dataset)(request.data)
+    folder, index = prepare_data(bench, request.options.dataset, dataset)
+    return open_prepared(request, bench, dataset, folder, index, images=images)

@@ -1,0 +1,160 @@
+"""Many requests as one: `python -m benchmarks.sweep --config ratio_ablation`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before the imports below: they take a moment
+    from synthworth.interrupts import hear
+
+    hear()
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.sweep.options import PROG, SweepOptions, find_sweep, limits_of, read_options, share_of
+from synthworth.commands import FAILED, OK, guarded
+from synthworth.registry import no_exit
+
+if TYPE_CHECKING:
+    from benchmarks.job.opened import Opened
+    from benchmarks.request.cells import Sweep
+    from benchmarks.sweep.failures import Failure, Failures
+    from benchmarks.sweep.graph import Graph
+    from benchmarks.sweep.items import Item, Work
+
+
+def main(args: Sequence[str]) -> int:
+    """Plan, print, carry out, collect.
+
+    Returns
+    -------
+    int
+        The exit code: 1 where an item failed.
+    """
+    o, flags = read_options(args)
+    with no_exit():
+        return sweep(o, flags)
+
+
+def sweep(o: SweepOptions, flags: Sequence[str]) -> int:
+    """What the command does."""
+    from benchmarks.records.store import Records
+    from benchmarks.report.tables import console
+    from benchmarks.request.cells import read_sweep
+    from benchmarks.request.options import read_choice
+    from benchmarks.sweep.failures import Failures
+    from benchmarks.sweep.graph import Graph
+    from benchmarks.sweep.items import work_of
+    from benchmarks.sweep.plan import open_all, print_sweep
+    from synthworth.artifacts import check_writable
+
+    file = find_sweep(o.config)
+    asked = read_sweep(file, flags, first=read_choice(flags, prog=PROG), prog=PROG)
+    folder, out = o.out or Path("results/sweeps") / file.stem, console()
+    if not o.dry_run:
+        for place in {folder, *(request.options.results for request in asked.requests)}:
+            check_writable(place)
+    opened = open_all(asked, out, dry_run=o.dry_run)
+    if opened is None:
+        return OK
+    records, failures = Records(asked.requests[0].options.results), Failures(folder)
+    work = work_of(opened, records=records)
+    items = chosen(o, work, failures.read())
+    print_sweep(out, asked, opened, work, items, failures=failures.read(), jobs=jobs_of(o, opened))
+    if o.dry_run:
+        return OK
+    done = Done()
+    if items:
+        done = carry_out(o, asked, opened, Graph(items), failures)
+    return finish(o, asked, opened, records, failures, done, {item.id: item for item in work.items}, folder, file.stem)
+
+
+@dataclass
+class Done:
+    """What came of a call: artifacts made, by stage; items that failed, and ids of those that were lost with them."""
+
+    made: dict[str, int] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+def jobs_of(o: SweepOptions, opened: Sequence[Opened]) -> int:
+    """Processes at a time."""
+    from benchmarks.sweep.local import n_jobs
+
+    return n_jobs(o.jobs, device=opened[0].bench.device)
+
+
+def chosen(o: SweepOptions, work: Work, failed: dict[str, Failure]) -> list[Item]:
+    """The items that this call is about."""
+    from benchmarks.sweep.graph import share
+
+    items = list(work.items)
+    ids = {item.id for item in items}
+    if o.collect:
+        return [item for item in items if item.stage == "evaluate" and not (item.needs | item.waits) & ids]
+    if o.only_failed:
+        wanted = {one for one in failed if one in ids}
+        for item in items:  # each stands after what it needs
+            if item.needs & wanted or (item.stage == "evaluate" and item.waits & wanted):
+                wanted.add(item.id)
+        items = [item for item in items if item.id in wanted]
+    if (part := share_of(o.item)) is not None:
+        items = share(items, *part)
+        mine = {item.id for item in items}
+        items = [item for item in items if item.stage != "evaluate" or (item.needs | item.waits) & ids <= mine]
+    return items
+
+
+def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures) -> Done:
+    """Make the items, show how far it is, and keep what failed."""
+    from benchmarks.sweep.graph import UNKNOWN
+    from benchmarks.sweep.local import run_local
+    from synthworth.progress import Progress
+
+    done, seconds = Done(), sum(item.seconds or UNKNOWN for item in graph.items.values())
+    with Progress(f"sweep, {len(graph.items)} items", max(1, round(seconds)), unit="s of work") as bar:
+        counted = 0.0
+
+        def settled(item: Item, answer: Any, lost: Sequence[Item]) -> None:
+            nonlocal counted
+            if answer.fault is None:
+                failures.forget(item)
+                for stage, n in answer.made.items():
+                    done.made[stage] = done.made.get(stage, 0) + n
+            else:
+                done.failed.append(failures.add(item, answer))
+                done.lost += [one.id for one in lost]
+            counted += sum(one.seconds or UNKNOWN for one in (item, *lost))
+            bar.advance(round(counted) - bar.done, failed=len(done.failed))
+
+        run_local(
+            graph, asked.requests, jobs=jobs_of(o, opened), device=opened[0].bench.device, settled=settled,
+            retries=o.retry, limits=limits_of(o.max_hours),
+        )  # fmt: skip
+    return done
+
+
+def finish(
+    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], records: Any, failures: Failures, done: Done,
+    items: dict[str, Item], folder: Path, title: str,
+) -> int:  # fmt: skip
+    """Records of what failed, the table, the figure, and what is printed at the end."""
+    from benchmarks.report.tables import console
+    from benchmarks.sweep.collect import write_tables
+    from benchmarks.sweep.failures import record_failures
+    from benchmarks.sweep.plan import print_end
+    from benchmarks.sweep.rows import rows_of
+
+    kept = list(failures.read().values())
+    record_failures(records, opened, items, kept, done.lost)
+    rows = rows_of(asked, opened, records=records, failures=kept)
+    files = write_tables(rows, asked.axes, folder, title=title)
+    print_end(console(), rows, done.made, done.failed, files)
+    return FAILED if done.failed or (o.collect and kept) else OK
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

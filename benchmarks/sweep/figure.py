@@ -1,0 +1,104 @@
+"""The figure of a sweep: what each cell gains over real images alone, along the axis that has numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.sweep.rows import Row
+from synthworth.artifacts import write_bytes
+from synthworth.printable import one_line
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#3b4252", "#8c6d31")
+"""Okabe & Ito (2008), told apart by people who see colours otherwise, and two darker ones."""
+MARKS = ("o", "s", "D", "^", "v", "P", "X", "*")
+REPEATED = "generator_seed"
+"""Trainings of one method are points of one line."""
+
+
+def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: str) -> bool:
+    """Write a PNG; whether there was anything to draw."""
+    shown = [row for row in rows if row.numbers["vs_none"] is not None]
+    along = _along(shown, axes)
+    if not shown or along is None:
+        return False
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = _lines(shown, axes, along)
+    figure = Figure(figsize=(8.0, 4.6), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+    places = _places(shown, along)
+    step = 0.5 / max(len(lines), 1)
+    ax.axhline(0, color="#3b4252", linewidth=1)
+    for number, (name, points) in enumerate(list(lines.items())[: len(COLOURS)]):
+        colour, mark = COLOURS[number], MARKS[number]
+        shift = (number - (min(len(lines), len(COLOURS)) - 1) / 2) * step
+        by_place: dict[float, list[Row]] = {}
+        for row in points:
+            by_place.setdefault(places[row.axes[along]] + shift, []).append(row)
+        for place, same in by_place.items():
+            for row in same:
+                n = row.numbers
+                value, low, high = n["vs_none"], n["vs_none_low"], n["vs_none_high"]
+                assert value is not None
+                ends = [[value - (low if low is not None else value)], [(high if high is not None else value) - value]]
+                ax.errorbar(
+                    [place], [value], yerr=ends, fmt=mark, color=colour, markersize=5 if len(same) == 1 else 3.5,
+                    capsize=2, linewidth=1, alpha=0.9 if len(same) == 1 else 0.55,
+                )  # fmt: skip
+        middles = sorted((place, fmean(r.numbers["vs_none"] or 0.0 for r in same)) for place, same in by_place.items())
+        ax.plot(*zip(*middles, strict=True), color=colour, linewidth=1.5, label=name or along)
+    ax.set_xticks(list(places.values()), [_said(value) for value in places])
+    ax.set_xlabel(along)
+    ax.set_ylabel("AUROC against real images alone")
+    ax.set_title(one_line(title), loc="left", fontsize=11)
+    ax.grid(axis="y", alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    if len(lines) > 1:
+        more = len(lines) - len(COLOURS)
+        ax.legend(frameon=False, fontsize=8, title=f"{more} more lines stand in the table" if more > 0 else None)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_bytes(file, buffer.getvalue())
+    return True
+
+
+def _along(rows: Sequence[Row], axes: Sequence[str]) -> str | None:
+    """The axis that goes from left to right: the ratio, else the first with several numbers, else the first."""
+    varied = [name for name in axes if name != REPEATED and len({_key(row.axes.get(name)) for row in rows}) > 1]
+    numeric = [name for name in varied if all(isinstance(row.axes.get(name), int | float) for row in rows)]
+    for name in ("ratio", *numeric, *varied, *(name for name in axes if name != REPEATED)):
+        if name == "ratio" and name not in varied:
+            continue
+        return name
+    return None
+
+
+def _places(rows: Sequence[Row], along: str) -> dict[Any, float]:
+    """Each value's place, evenly apart: ratios from a quarter to four would crowd on a plain scale."""
+    values = list(dict.fromkeys(row.axes.get(along) for row in rows))
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
+    return {value: float(place) for place, value in enumerate(values)}
+
+
+def _lines(rows: Sequence[Row], axes: Sequence[str], along: str) -> dict[str, list[Row]]:
+    others = [name for name in axes if name not in (along, REPEATED)]
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        name = ", ".join(one_line(f"{_said(row.axes.get(other))}") for other in others)
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def _said(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, int | float) else one_line(str(value))[:40]
+
+
+def _key(value: Any) -> str:
+    return repr(value)

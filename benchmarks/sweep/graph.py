@@ -1,0 +1,137 @@
+"""Which item of a sweep may begin: what it needs is done, what it waits for is settled; the longest way to go first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
+
+from benchmarks.sweep.items import STAGES, Item
+
+
+class State(Enum):
+    """Of an item."""
+
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+    failed = "failed"
+    lost = "lost"
+    """What it needs failed."""
+
+
+SETTLED = frozenset({State.done, State.failed, State.lost})
+UNKNOWN = 1.0
+"""Seconds that an item counts for whose time nobody knows."""
+
+
+class Graph:
+    """The items of a sweep and their states.
+
+    An item that needs or waits for one that is not among them finds it settled: it is stored, or another's.
+
+    Parameters
+    ----------
+    items : each after those that it needs or waits for.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items: Mapping[str, Item] = {item.id: item for item in items}
+        self.states = dict.fromkeys(self.items, State.waiting)
+        self._way = _ways(items)
+        self._before = {item.id: {*item.needs, *item.waits} & self.items.keys() for item in items}
+        self._after: dict[str, list[str]] = {item.id: [] for item in items}
+        for item in items:
+            for other in self._before[item.id]:
+                self._after[other].append(item.id)
+        self._ready = {item.id for item in items if not self._before[item.id]}
+
+    def next(self) -> Item | None:
+        """The item to begin now, which is running from here on; None where none may begin."""
+        if not self._ready:
+            return None
+        best = min(self._ready, key=lambda one: (-self._way[one], STAGES.index(self.items[one].stage), one))
+        self._ready.remove(best)
+        self.states[best] = State.running
+        return self.items[best]
+
+    def again(self, item: Item) -> None:
+        """Put a running item back: it is to be tried again."""
+        self.states[item.id] = State.waiting
+        self._ready.add(item.id)
+
+    def settle(self, item: Item, *, done: bool) -> list[Item]:
+        """Say how a running item ended; the items that are lost with it."""
+        self._settle(item.id, State.done if done else State.failed)
+        return [] if done else self._lose(item.id)
+
+    def _settle(self, one: str, state: State) -> None:
+        self.states[one] = state
+        self._ready.discard(one)
+        for other in self._after[one]:
+            before = self._before[other]
+            before.discard(one)
+            if not before and self.states[other] is State.waiting:
+                self._ready.add(other)
+
+    def _lose(self, one: str) -> list[Item]:
+        lost: list[Item] = []
+        front = [one]
+        while front:
+            gone = front.pop()
+            for other in self._after[gone]:
+                if gone in self.items[other].needs and self.states[other] is State.waiting:
+                    self._settle(other, State.lost)
+                    lost.append(self.items[other])
+                    front.append(other)
+        return lost
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(state in SETTLED for state in self.states.values())
+
+    def of(self, *states: State) -> list[Item]:
+        """Items in one of these states, in their order."""
+        return [item for one, item in self.items.items() if self.states[one] in states]
+
+
+def _ways(items: Sequence[Item]) -> dict[str, float]:
+    """Seconds from the beginning of an item to the end of what needs it longest."""
+    way = {item.id: UNKNOWN if item.seconds is None else item.seconds for item in items}
+    own = dict(way)
+    for item in reversed(items):
+        for other in {*item.needs, *item.waits} & way.keys():
+            way[other] = max(way[other], own[other] + way[item.id])
+    return way
+
+
+def share(items: Sequence[Item], number: int, of: int) -> list[Item]:
+    """The items of one of several machines that share a sweep without speaking to each other, each stored once.
+
+    What a fit is needed for goes where the fit goes, the largest fits first, each to whoever has the least to do. The
+    rest is dealt out likewise. Items that judge go to whoever makes most of what they need.
+
+    Parameters
+    ----------
+    number, of : which machine (1 is the first) of how many.
+    """
+    by_id = {item.id: item for item in items}
+    home: dict[str, str] = {}
+    for item in items:
+        if item.stage != "evaluate":
+            homes = [home[other] for other in item.needs if other in home]
+            home[item.id] = homes[0] if homes else item.id
+    cost: dict[str, float] = {}
+    for one, root in home.items():
+        cost[root] = cost.get(root, 0.0) + (by_id[one].seconds or UNKNOWN)
+    loads, owner = [0.0] * of, dict[str, int]()
+    for root in sorted(cost, key=lambda root: (-cost[root], root)):
+        least = loads.index(min(loads))
+        owner[root], loads[least] = least, loads[least] + cost[root]
+    mine = [item for item in items if item.id in home and owner[home[item.id]] == number - 1]
+    return [*mine, *(item for item in items if item.stage == "evaluate" and _judge(item, home, owner) == number - 1)]
+
+
+def _judge(item: Item, home: Mapping[str, str], owner: Mapping[str, int]) -> int:
+    votes: Collection[int] = [owner[home[other]] for other in sorted({*item.needs, *item.waits}) if other in home]
+    return max(sorted(set(votes)), key=list(votes).count) if votes else 0

@@ -1,0 +1,207 @@
+"""The items of a sweep: which artifacts its requests lack, what comes before what, and how long each will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmarks.job.beside import root_of
+from benchmarks.job.estimate import Estimate, Sizes, Todo
+from benchmarks.job.opened import Opened
+from benchmarks.job.record import find_complete
+from benchmarks.records.store import Records
+from benchmarks.request.spec import RunSpec
+from benchmarks.stages.arm import Arm
+from generators.registry import generators
+from synthworth.keys import digest
+
+StageName = Literal["fit", "pool", "classify", "evaluate"]
+STAGES: tuple[StageName, ...] = ("fit", "pool", "classify", "evaluate")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to make, named by its key: what crosses to whoever makes it, with the request that it belongs to.
+
+    Parameters
+    ----------
+    stage : fit (a generator is trained), pool (an arm's images are drawn), classify (its classifiers are trained),
+        evaluate (features, measures and records of a request).
+    key : of the artifact, or of the arms that are judged together.
+    request : the place of the request that it is made through.
+    run_id : the arm that it is made for; empty in evaluate.
+    name : what people call it.
+    numbers : which classifiers of the arm.
+    needs : ids of the items that must be done before.
+    waits : ids of those that must be done or have failed.
+    seconds : that it is expected to take; None where nobody knows.
+    """
+
+    stage: StageName
+    key: str
+    request: int
+    name: str
+    run_id: str = ""
+    numbers: tuple[int, ...] = ()
+    needs: frozenset[str] = frozenset()
+    waits: frozenset[str] = frozenset()
+    seconds: float | None = None
+
+    @property
+    def id(self) -> str:
+        """Stage and key."""
+        return f"{self.stage}-{self.key}"
+
+
+@dataclass
+class Work:
+    """What a sweep comes to.
+
+    Parameters
+    ----------
+    items : each after those that it needs or waits for.
+    finished : run ids that have a record.
+    users : run ids of the arms that each fit serves, by its item's id or, where it is stored, its key.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    finished: frozenset[str] = frozenset()
+    users: dict[str, set[str]] = field(default_factory=dict)
+
+
+def work_of(requests: Sequence[Opened], *, records: Records) -> Work:
+    """All items that the requests lack, each once.
+
+    Requests whose arms all have records need nothing. Where one does not, what it will be judged beside must be stored
+    too. An arm that several requests have is judged by the first of them.
+    """
+    done = {
+        arm.spec.run_id
+        for opened in requests
+        for arm in opened.arms
+        if find_complete(records, arm.spec) is not None
+    }  # fmt: skip
+    made = _Builder(finished=frozenset(done))
+    for number, opened in enumerate(requests):
+        if not {arm.spec.run_id for arm in opened.arms} <= done:
+            made.add(number, opened)
+    return Work(made.items, frozenset(done), made.users)
+
+
+class _Builder:
+    """Items in the order in which requests and arms come."""
+
+    def __init__(self, *, finished: frozenset[str]) -> None:
+        self.items: list[Item] = []
+        self.finished = finished
+        self.users: dict[str, set[str]] = {}
+        self._made: dict[str, Item] = {}
+        self._judged_by: dict[str, str] = {}
+        self._pools: dict[str, str] = {}
+        self._seconds = _Seconds()
+
+    def add(self, number: int, opened: Opened) -> None:
+        """The items of one request."""
+        self._seconds.of(opened)
+        of_arm = {arm.spec.run_id: self._of_arm(number, opened, arm) for arm in opened.arms}
+        generator = opened.request.options.generator
+        controls = [arm for arm in opened.arms if arm.spec.generator != generator]
+        needs = frozenset(item for arm in controls for item in of_arm[arm.spec.run_id])
+        waits = frozenset(item for items in of_arm.values() for item in items) - needs
+        judged_before = {
+            self._judged_by[run_id] for run_id in of_arm if run_id in self._judged_by and run_id not in self.finished
+        }
+        key = digest(sorted(of_arm))
+        item = Item(
+            "evaluate", key, number, f"records of {len(of_arm)} arms of {generator}", needs=needs,
+            waits=waits | judged_before, seconds=self._seconds.judging(),
+        )  # fmt: skip
+        self._put(item)
+        for run_id in of_arm:
+            self._judged_by.setdefault(run_id, item.id)
+
+    def _put(self, item: Item) -> Item:
+        if item.id not in self._made:
+            self._made[item.id] = item
+            self.items.append(item)
+        return self._made[item.id]
+
+    def _of_arm(self, number: int, opened: Opened, arm: Arm) -> list[str]:
+        """Ids of what an arm lacks."""
+        store, spec = opened.bench.store, arm.spec
+        before: list[str] = []
+        if arm.draws:
+            before += self._fit(number, opened, arm)
+            missing = any(not store.has("pool", key) for key in arm.shard_keys)
+            if missing or spec.filters:
+                waits = frozenset({self._pools[arm.fit_key]} if arm.fit_key in self._pools else ())
+                pool = self._put(Item(
+                    "pool", digest([arm.fit_key, spec.run_id, arm.shard_keys]), number, f"images of {spec.name}",
+                    spec.run_id, needs=frozenset(before), waits=waits, seconds=self._seconds.draw(spec.run_id),
+                ))  # fmt: skip
+                self._pools[arm.fit_key] = pool.id
+                before = [pool.id]
+        lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not store.has("classify", key)]
+        groups = [lacking] if opened.bench.device.startswith("cuda") else [[one] for one in lacking]
+        trained = []
+        for group in groups:
+            if not group:
+                continue
+            key = group[0][1] if len(group) == 1 else digest([key for _, key in group])
+            numbers = tuple(k for k, _ in group)
+            trained.append(self._put(Item(
+                "classify", key, number, f"classifier {_said(numbers)} of {spec.name}", spec.run_id, numbers,
+                needs=frozenset(before), seconds=self._seconds.training(spec.run_id, len(group)),
+            )).id)  # fmt: skip
+        return [*before, *trained]
+
+    def _fit(self, number: int, opened: Opened, arm: Arm) -> list[str]:
+        """The fit that an arm's images are drawn from, where it is a training that is not stored."""
+        root = root_of(arm.spec)
+        if root.fit is None or not getattr(generators.get(root.generator), "trains", True):
+            return []
+        key = digest(root.fit_identity())
+        self.users.setdefault(key, set()).add(arm.spec.run_id)
+        if opened.bench.store.has("fit", key):
+            return []
+        item = Item("fit", key, number, f"training of {root.name}", arm.spec.run_id, seconds=self._seconds.fit(root))
+        return [self._put(item).id]
+
+
+def _said(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+class _Seconds:
+    """What the estimate says of the items of the request that was named last. The machine is measured once."""
+
+    def __init__(self) -> None:
+        self.now: Any = None
+
+    def of(self, opened: Opened) -> None:
+        """Ask about this request from here on."""
+        sizes = Sizes.of(opened.dataset, opened.index)
+        todo = Todo.of_arms(opened.bench, opened.arms, finished=frozenset())
+        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset)
+        self.now = self.estimate.now = self.now or self.estimate.now
+        self._draws = {spec.run_id: (spec, n) for spec, n in todo.draws}
+        self._specs = {arm.spec.run_id: arm.spec for arm in opened.arms}
+
+    def fit(self, spec: RunSpec) -> float | None:
+        """Of a training."""
+        return self.estimate.fit_of(spec)[0]
+
+    def draw(self, run_id: str) -> float | None:
+        """Of an arm's images that are not stored."""
+        return self.estimate.draw_of(*self._draws[run_id])[0] if run_id in self._draws else 0.0
+
+    def training(self, run_id: str, n: int) -> float | None:
+        """Of some classifiers of an arm."""
+        one = self.estimate.classify_of(self._specs[run_id], self.estimate.bench.workers)[0]
+        return None if one is None else n * one
+
+    def judging(self) -> float | None:
+        """Of features, measures and records."""
+        parts = [self.estimate.features().seconds, self.estimate.judge().seconds]
+        return None if None in parts else sum(part or 0.0 for part in parts)

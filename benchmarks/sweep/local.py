@@ -1,0 +1,166 @@
+"""The executor of one machine: processes that make one item after another, replaced where one dies or is too slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import wait
+from typing import Any
+
+from benchmarks.request.options import Request
+from benchmarks.sweep.graph import Graph
+from benchmarks.sweep.items import Item
+from benchmarks.sweep.perform import Answer, Fault, perform
+from synthworth.errors import UserError
+from synthworth.interrupts import held
+from synthworth.processes import Helper, begin_helper, pack
+from synthworth.threads import share_of_cores
+from synthworth.workers import n_workers
+
+LOOK_EVERY = 0.5
+"""Seconds between looks at the time that items take."""
+LEAVE = 10.0
+"""Seconds that a process has to leave by itself at the end."""
+Settled = Callable[[Item, Answer, Sequence[Item]], None]
+"""Told an item, its answer, and the items that are lost with it."""
+
+
+def n_jobs(asked: int, *, device: str) -> int:
+    """Processes of a sweep: a core each, up to eight, or a GPU each, unless asked otherwise."""
+    if asked or not device.startswith("cuda"):
+        return n_workers(asked, device=device)
+    import torch
+
+    return 1 if ":" in device else max(1, torch.cuda.device_count())
+
+
+class Worker:
+    """A place where items are made: a process, begun anew where the last one died.
+
+    Parameters
+    ----------
+    environment : of the process, beside this one's.
+    threads : torch's.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, threads: int) -> None:
+        self.environment, self.threads = environment, threads
+        self.helper: Helper | None = None
+        self.item: Item | None = None
+        self.began = 0.0
+
+    def give(self, request: Request, item: Item) -> None:
+        """Hand over an item."""
+        if self.helper is None:
+            with held():
+                self.helper = begin_helper(self.environment, threads=self.threads)
+        self.item, self.began = item, time.monotonic()
+        self.helper.give(pack(perform, request, item))
+
+    def answer(self) -> Answer:
+        """What became of the item; a process that died answers with how."""
+        assert self.helper is not None and self.item is not None
+        seconds = time.monotonic() - self.began
+        try:
+            answer: Answer = self.helper.answer("the process that made it", "Ask for fewer --jobs")
+        except (UserError, KeyboardInterrupt) as error:
+            if self.helper.process.is_alive():  # it could not import what the item needs
+                answer = Answer(seconds, fault=Fault("refused", str(error)))
+            else:
+                answer = Answer(seconds, fault=Fault("killed", str(error) or "the process that made it was ended"))
+                self.end()
+        self.item = None
+        return answer
+
+    def out_of_time(self, limit: float) -> Answer:
+        """End the process; the answer in its place."""
+        seconds = time.monotonic() - self.began
+        self.end()
+        self.item = None
+        return Answer(seconds, fault=Fault("timeout", f"it took longer than {limit / 3600:g} h (--max-hours)"))
+
+    def end(self) -> None:
+        """End the process now."""
+        if self.helper is not None:
+            self.helper.process.kill()
+            self.helper.process.join()
+            self.helper.end.close()
+            self.helper = None
+
+    def dismiss(self) -> None:
+        """Let the process leave; end it if it does not."""
+        if self.helper is not None:
+            self.helper.end.close()
+            self.helper.process.join(timeout=LEAVE)
+            self.helper.process.kill()
+            self.helper.process.join()
+            self.helper = None
+
+
+def run_local(
+    graph: Graph, requests: Sequence[Request], *, jobs: int, device: str, settled: Settled, retries: int = 0,
+    limits: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Make every item that can be made.
+
+    Parameters
+    ----------
+    jobs : processes; the cores' threads are divided among them, and the GPUs, if there are some.
+    retries : how often an item that failed is tried again.
+    limits : stage -> seconds that an item of it may take.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When this process was interrupted; its processes are ended first.
+    """
+    workers = [Worker(environment, threads=share_of_cores(jobs)) for environment in _environments(jobs, device)]
+    tries: dict[str, int] = {}
+    try:
+        while not graph.settled:
+            for worker in workers:
+                if worker.item is None and (item := graph.next()) is not None:
+                    worker.give(requests[item.request], item)
+            for item, answer in _answers([w for w in workers if w.item is not None], limits or {}):
+                tries[item.id] = tries.get(item.id, 0) + 1
+                if answer.fault is not None and tries[item.id] <= retries:
+                    graph.again(item)
+                    continue
+                lost = graph.settle(item, done=answer.fault is None)
+                settled(item, replace(answer, tries=tries[item.id]), lost)
+        for worker in workers:
+            worker.dismiss()
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def _answers(busy: Sequence[Worker], limits: Mapping[str, float]) -> list[tuple[Item, Answer]]:
+    """What came within a moment."""
+    by_end: dict[Any, Worker] = {worker.helper.end: worker for worker in busy if worker.helper is not None}
+    found: list[tuple[Item, Answer]] = []
+    for end in wait(list(by_end), timeout=LOOK_EVERY):
+        worker = by_end.pop(end)
+        assert worker.item is not None
+        found.append((worker.item, worker.answer()))
+    now = time.monotonic()
+    for worker in by_end.values():
+        item = worker.item
+        limit = None if item is None else limits.get(item.stage)
+        if item is not None and limit is not None and now - worker.began > limit:
+            found.append((item, worker.out_of_time(limit)))
+    return found
+
+
+def _environments(jobs: int, device: str) -> list[dict[str, str]]:
+    """A GPU each, in turn, where the device is all of them."""
+    if device != "cuda":
+        return [{} for _ in range(jobs)]
+    import os
+
+    import torch
+
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = seen.split(",") if seen else [str(k) for k in range(torch.cuda.device_count())]
+    return [{"CUDA_VISIBLE_DEVICES": cards[k % len(cards)]} for k in range(jobs)]

@@ -1,0 +1,130 @@
+"""An item of a sweep done, in whatever process this is: it gets a request and a key, and answers with a state."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmarks.job.opened import Opened, open_request
+from benchmarks.request.options import Request
+from benchmarks.stages.images import Images
+from benchmarks.sweep.items import Item
+from synthworth.errors import Diverged, UserError, bounded
+
+Kind = Literal["error", "diverged", "refused", "out of memory", "timeout", "killed"]
+TRACEBACK_LINES = 20
+KEPT = 2
+"""Requests that a process keeps open: its items come request by request, mostly."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why an item was not done.
+
+    Parameters
+    ----------
+    kind : what happened, in a word.
+    error : the message, in one line.
+    traceback : its last lines; empty where there is none.
+    """
+
+    kind: Kind
+    error: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of an item.
+
+    Parameters
+    ----------
+    seconds : wall time.
+    made : artifacts that this process made by stage; what it waited for in another's hands is none.
+    fault : None where it is done.
+    tries : how often it was begun.
+    """
+
+    seconds: float
+    made: Mapping[str, int] = field(default_factory=dict)
+    fault: Fault | None = None
+    tries: int = 1
+
+
+def perform(request: Request, item: Item) -> Answer:
+    """Do an item. Whatever it raises is told in the answer; interrupts go on."""
+    began, bench = time.perf_counter(), None
+    before: dict[str, int] = {}
+    try:
+        if item.stage == "evaluate":
+            made = _evaluate(request)
+        else:
+            opened = _opened(request)
+            bench, before = opened.bench, dict(opened.bench.made)
+            _make(opened, item)
+            made = {stage: n - before.get(stage, 0) for stage, n in bench.made.items() if n > before.get(stage, 0)}
+    except Exception as error:  # told in the answer: the items beside it are worth having all the same
+        return Answer(time.perf_counter() - began, fault=fault_of(error))
+    return Answer(time.perf_counter() - began, made)
+
+
+def fault_of(error: Exception) -> Fault:
+    """An exception in words."""
+    last = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
+    said = bounded(str(error) or type(error).__name__)
+    if isinstance(error, Diverged):
+        return Fault("diverged", said)
+    if isinstance(error, UserError):
+        return Fault("refused", said)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Fault("out of memory", f"{type(error).__name__}: {said}", "\n".join(last))
+    return Fault("error", f"{type(error).__name__}: {said}", "\n".join(last))
+
+
+_open: dict[int, tuple[Request, Opened]] = {}
+_images: dict[str, Images] = {}
+
+
+def _opened(request: Request) -> Opened:
+    """The request, opened once in a process."""
+    for number, (known, opened) in _open.items():
+        if known == request:
+            _open[number] = _open.pop(number)
+            return opened
+    while len(_open) >= KEPT:
+        del _open[next(iter(_open))]
+    opened = open_request(request, images=_images)
+    for key in [key for key in _images if all(_images[key] is not o.experiment.images for _, o in _open.values())]:
+        if _images[key] is not opened.experiment.images:
+            del _images[key]
+    _open[max(_open, default=0) + 1] = request, opened
+    return opened
+
+
+def _make(opened: Opened, item: Item) -> None:
+    """Fit, draw or train, as `benchmarks.run` does it."""
+    from benchmarks.job.beside import root_of
+    from benchmarks.job.train_arms import train_numbers
+    from benchmarks.stages.generator import draw_pool, fit_generator
+    from synthworth.devices import repeatable
+
+    (arm,) = [arm for arm in opened.arms if arm.spec.run_id == item.run_id]
+    if item.stage == "classify":
+        train_numbers(opened.experiment, arm.spec, item.numbers)
+        return
+    with repeatable(device=opened.bench.device):
+        if item.stage == "fit":
+            fit_generator(opened.experiment, root_of(arm.spec))
+        else:
+            draw_pool(opened.experiment, arm)
+
+
+def _evaluate(request: Request) -> dict[str, int]:
+    """Judge what is there, as `benchmarks.run` does it, and write the records."""
+    from benchmarks.job.carry_out import carry_out
+
+    outcome: Any = carry_out(request, only_there=True)
+    return {"records": outcome.made.get("judge", 0), "features": outcome.made.get("features", 0)}

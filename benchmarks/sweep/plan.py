@@ -1,0 +1,132 @@
+"""What a sweep says: its plan before anything is made, and its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.job.opened import Opened, open_bench, open_prepared
+from benchmarks.job.outside_files import check_outside_files
+from benchmarks.job.plan import check_classes, check_plugins, prepared
+from benchmarks.report.plan import in_words
+from benchmarks.report.tables import STAGES as WORDS
+from benchmarks.report.tables import table
+from benchmarks.request.cells import Sweep
+from benchmarks.request.limits import check_size, share_devices
+from benchmarks.stages.images import Images, prepare_data
+from benchmarks.sweep.failures import Failure
+from benchmarks.sweep.items import STAGES, Item, Work
+from benchmarks.sweep.rows import Row, specs_of_cell
+from data.registry import datasets
+from synthworth.errors import UserError
+from synthworth.keys import digest
+
+TITLES = {**WORDS, "evaluate": "features, measures and records"}
+MOST_ROWS = 40
+"""Most cells that are printed; all stand in the table."""
+
+
+def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | None:
+    """All requests, their datasets prepared first; None where that is to be done yet and nothing is to be made.
+
+    Raises
+    ------
+    UserError
+        For what any of them cannot be, and where they write records or artifacts to different folders; before anything
+        is trained.
+    """
+    _check_together(asked)
+    images: dict[str, Images] = {}
+    missing: dict[str, str] = {}
+    found: list[Opened] = []
+    for request in map(share_devices, asked.requests):
+        o = request.options
+        check_size(o)
+        check_plugins(o)
+        bench, dataset = open_bench(request), datasets.get(o.dataset)(request.data)
+        folder = prepared(bench, o.dataset, dataset)
+        if folder is None:
+            check_outside_files(request, dataset)
+            missing[digest([o.dataset, request.data])] = o.dataset
+            if dry_run:
+                continue
+        folder, index = prepare_data(bench, o.dataset, dataset)
+        opened = open_prepared(request, bench, dataset, folder, index, images=images)
+        check_classes(opened.experiment.images, opened.specs)
+        found.append(opened)
+    if dry_run and missing:
+        out.print(
+            f"{len(asked.cells)} cells in {len(asked.requests)} requests. To be prepared first: "
+            f"{', '.join(sorted(set(missing.values())))}. Everything is to do", markup=False, soft_wrap=True,
+        )  # fmt: skip
+        return None
+    return found
+
+
+def _check_together(asked: Sweep) -> None:
+    for name in ("results", "home", "device"):
+        values = {str(getattr(request.options, name)) for request in asked.requests}
+        if len(values) > 1:
+            raise UserError(f"{name} differs between cells ({', '.join(sorted(values))}); a sweep has one")
+
+
+def print_sweep(
+    out: Console, asked: Sweep, opened: Sequence[Opened], work: Work, items: Sequence[Item], *,
+    failures: Mapping[str, Failure], jobs: int,
+) -> None:  # fmt: skip
+    """Cells, fits that they share, and items by stage with the time they are expected to take."""
+    cells = [specs_of_cell(cell, opened[number]) for cell, number in zip(asked.cells, asked.answers, strict=True)]
+    lost = {failure.run_id for failure in failures.values()}
+    states = Counter(
+        "done" if all(spec.run_id in work.finished for spec in specs)
+        else "failed before" if any(spec.run_id in lost for spec in specs) else "to do"
+        for specs in cells
+    )  # fmt: skip
+    said = ", ".join(f"{states[state]} {state}" for state in ("done", "to do", "failed before") if states[state])
+    out.print(f"{len(cells)} cells in {len(asked.requests)} requests: {said}", markup=False, soft_wrap=True)
+    if work.users:
+        arms = set().union(*work.users.values())
+        out.print(f"{len(work.users)} trainings of a generator serve {len(arms)} arms", markup=False, soft_wrap=True)
+    made = table("plan", ("stage", "to make", "failed before", f"seconds, {jobs} jobs"), left=1)
+    unknown = False
+    for stage in STAGES:
+        of = [item for item in items if item.stage == stage]
+        again = sum(item.id in failures for item in of)
+        seconds = sum(item.seconds or 0.0 for item in of) / jobs
+        unknown |= any(item.seconds is None for item in of)
+        least = ">" if any(item.seconds is None for item in of) else ""
+        made.add_row(escape(TITLES[stage]), str(len(of)), str(again), f"{least}{seconds:.0f}")
+    out.print(made)
+    total = sum(item.seconds or 0.0 for item in items) / jobs
+    if items:
+        out.print(f"expected time: {'at least' if unknown else 'about'} {in_words(total)}", markup=False)
+
+
+def print_end(
+    out: Console, rows: Sequence[Row], made: Mapping[str, int], failed: Sequence[Failure], files: Sequence[Path]
+) -> None:
+    """What was made, the cells, what failed, and where it lies."""
+    if made:
+        said = ", ".join(f"{made[stage]} {TITLES.get(stage, stage)}" for stage in made)
+        out.print(f"made: {said}", markup=False, soft_wrap=True)
+    names = list(dict.fromkeys(name for row in rows for name in row.axes))
+    shown = table(
+        "cells: AUROC, and its difference to real images alone", (*map(escape, names), "state", "AUROC", "gain")
+    )
+    for row in rows[:MOST_ROWS]:
+        n = row.numbers
+        auroc = "" if n["auroc"] is None else f"{n['auroc']:.3f}"
+        gain = "" if n["vs_none"] is None else f"{n['vs_none']:+.3f}"
+        if gain and n["vs_none_low"] is not None and n["vs_none_high"] is not None:
+            gain += f" [{n['vs_none_low']:+.3f}, {n['vs_none_high']:+.3f}]"
+        shown.add_row(*(escape(str(row.axes.get(name, ""))) for name in names), row.state, auroc, gain)
+    out.print(shown)
+    if len(rows) > MOST_ROWS:
+        out.print(f"{len(rows) - MOST_ROWS} more cells stand in the table", markup=False)
+    for failure in failed:
+        out.print(f"FAILED {failure.sentence()}", style="bold red", markup=False, soft_wrap=True)
+    out.print("written: " + ", ".join(map(str, files)), markup=False, soft_wrap=True)

@@ -1,0 +1,292 @@
+"""A sweep on this machine: the records of `benchmarks.run`, each artifact once, failures told, kills survived."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.job.carry_out import carry_out
+from benchmarks.records.predictions import PREDICTIONS
+from benchmarks.request.options import parse
+from benchmarks.sweep import local
+from benchmarks.sweep.__main__ import main
+from synthworth.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = """
+preset: smoke
+device: cpu
+seeds: 2
+controls: [none, duplicate]
+train: {steps: 2}
+fit: {steps: 2}
+extractors: []
+data: {n_train: 120, n_val: 40, n_test: 40}
+"""
+FLAGS = [
+    *("--preset", "smoke", "--device", "cpu", "--seeds", "2", "--controls", "none", "duplicate"),
+    *("--train.steps", "2", "--fit.steps", "2", "--extractors"),
+    *("--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
+]
+VARIED = "sweep:\n  product: {generator: [vae, dcgan], ratio: [0, 0.5, 1], generator_seed: [0, 1]}\n"
+BROKEN = """
+import os, signal, time
+from generators.vae import VAE
+from synthworth.api import register
+
+class Broken(VAE):
+    def fit(self, train, *, seed, work):
+        self.go_wrong()
+
+@register.generator("breaks")
+class Breaks(Broken):
+    def go_wrong(self):
+        raise ZeroDivisionError("the plugin divided by zero")
+
+@register.generator("eats")
+class Eats(Broken):
+    def go_wrong(self):
+        raise MemoryError("no more")
+
+@register.generator("dies")
+class Dies(Broken):
+    def go_wrong(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@register.generator("sleeps")
+class Sleeps(Broken):
+    def go_wrong(self):
+        time.sleep(600)
+"""
+
+
+def write(place: Path, text: str) -> list[str]:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "ablation.yaml").write_text(SMALL + text)
+    folders = {"home": "home", "results": "runs", "out": "out"}
+    flags = [word for name, folder in folders.items() for word in (f"--{name}", str(place / folder))]
+    return ["--config", str(place / "ablation.yaml"), *flags]
+
+
+def records(place: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for file in sorted((place / "runs").glob("*/record.json")):
+        record = json.loads(file.read_text())
+        found[record["run_id"]] = record
+    return found
+
+
+def same(place: Path, other: Path) -> None:
+    """The same arms with the same numbers, and the same predictions to the byte."""
+    a, b = records(place), records(other)
+    assert a.keys() == b.keys() and a
+    for run_id in a:
+        for part in ("status", "utility", "counts", "comparisons", "validation", "verdict"):
+            assert a[run_id].get(part) == b[run_id].get(part), (a[run_id]["name"], part)
+        files = [folder / "runs" / run_id[:16] / PREDICTIONS for folder in (place, other)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def artifacts(place: Path) -> dict[str, int]:
+    return {kind.name: len(list(kind.iterdir())) for kind in sorted((place / "home" / "artifacts").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def by_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `benchmarks.run` makes of the same cells, one request after the other."""
+    place = tmp_path_factory.mktemp("runs")
+    for generator in ("vae", "dcgan"):
+        words = ["--generator", generator, "--ratio", "0", "0.5", "1", "--generator-seed", "0", "1", "--workers", "2"]
+        words += ["--home", str(place / "home"), "--results", str(place / "runs")]
+        carry_out(parse([*FLAGS, *words], prog="test"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    place = tmp_path_factory.mktemp("sweep")
+    args = write(place, VARIED)
+    assert main([*args, "--jobs", "2"]) == 0
+    return place, args
+
+
+def test_a_sweep_makes_the_records_of_the_runs_it_stands_for(by_runs: Path, swept: tuple[Path, list[str]]) -> None:
+    same(swept[0], by_runs)
+    assert artifacts(swept[0]) == artifacts(by_runs)
+
+
+def test_generators_are_trained_once_for_all_ratios(swept: tuple[Path, list[str]]) -> None:
+    place, _ = swept
+    of = [json.loads(file.read_text()) for file in (place / "home/artifacts/fit").glob("*/manifest.json")]
+    names = [manifest["identity"]["generator"] for manifest in of]
+    assert sorted(names) == ["dcgan", "dcgan", "duplicate", "vae", "vae"]
+
+
+def test_a_second_call_makes_nothing(swept: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    place, args = swept
+    before = {file: file.stat().st_mtime_ns for file in (place / "runs").rglob("*") if file.is_file()}
+    assert main(args) == 0
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    said = capsys.readouterr().out
+    assert "12 cells in 2 requests: 12 done" in said and "made:" not in said
+
+
+def test_the_table_has_a_row_a_cell_with_the_numbers_of_its_record(swept: tuple[Path, list[str]]) -> None:
+    import pandas as pd
+
+    place, _ = swept
+    table = pd.read_csv(place / "out" / "table.csv")
+    assert len(table) == 12 and set(table["state"]) == {"done"}
+    assert list(table["ratio"]) == [0, 0, 0.5, 0.5, 1, 1] * 2
+    of = records(place)
+    for row in table.to_dict("records"):
+        record = of[row["run_id"]]
+        assert row["auroc"] == pytest.approx(record["utility"]["auroc"]["value"])
+        if row["ratio"]:
+            assert record["spec"]["generator"] == row["generator"] and record["spec"]["ratio"] == row["ratio"]
+            assert row["vs_none"] == pytest.approx(record["comparisons"]["none"]["difference"])
+    page = (place / "out" / "table.md").read_text()
+    assert "12 of 12 cells are done" in page and "figure.png" in page
+    assert (place / "out" / "figure.png").stat().st_size > 10_000
+
+
+def test_a_dry_run_writes_nothing_and_says_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = write(tmp_path, VARIED)
+    assert main([*args, "--dry-run"]) == 0
+    assert "12 cells in 2 requests" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("breaks", "error", "ZeroDivisionError: the plugin divided by zero"),
+        ("eats", "out of memory", "MemoryError: no more"),
+        ("dies", "killed", "killed by SIGKILL"),
+        ("sleeps", "timeout", "longer than 0.001 h"),
+    ],
+)
+def test_what_fails_is_a_record_with_its_phase_and_the_others_finish(
+    name: str, kind: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    args = write(tmp_path, f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [{name}, vae]}}\n")
+    assert main([*args, "--jobs", "2", "--max-hours", "fit=0.001"]) == 1
+    of = {record["name"]: record for record in records(tmp_path).values()}
+    assert {arm: record["status"] for arm, record in of.items()} == {
+        "none": "ok", "duplicate add 0.5": "ok", "vae add 0.5": "ok", f"{name} add 0.5": "failed"
+    }  # fmt: skip
+    failed = of[f"{name} add 0.5"]
+    assert said in failed["error"] and failed["failure"]["phase"] == "fit" and failed["failure"]["seconds"] >= 0
+    if kind in ("error", "out of memory"):
+        assert "go_wrong" in failed["failure"]["traceback"]
+    (file,) = (tmp_path / "out" / "failed").glob("*.json")
+    assert json.loads(file.read_text())["kind"] == kind
+    assert f"FAILED fit {kind}" in capsys.readouterr().out
+    assert "failed" in (tmp_path / "out" / "table.csv").read_text()
+
+
+def test_what_failed_is_tried_again_alone_and_forgotten_once_it_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = '        if not os.path.exists("MARK"):\n            raise OSError("not yet")\n        super().fit('
+    plugin = "import os\nfrom generators.vae import VAE\nfrom synthworth.api import register\n\n"
+    plugin += '@register.generator("later")\nclass Later(VAE):\n    def fit(self, train, *, seed, work):\n'
+    plugin += code.replace("MARK", str(tmp_path / "mark")).replace("super().fit(", "return ") + (
+        "super().fit(train, seed=seed, work=work)\n"
+    )
+    (tmp_path / "later.py").write_text(plugin)
+    args = write(tmp_path, f"plugin: {tmp_path / 'later.py'}\nsweep:\n  product: {{generator: [later, vae]}}\n")
+    assert main([*args, "--jobs", "1", "--retry", "2"]) == 1
+    (file,) = (tmp_path / "out" / "failed").glob("*.json")
+    assert json.loads(file.read_text())["tries"] == 3
+    (tmp_path / "mark").touch()
+    capsys.readouterr()
+    assert main([*args, "--jobs", "1", "--only-failed"]) == 0
+    assert "1 failed before" in capsys.readouterr().out
+    assert not list((tmp_path / "out" / "failed").glob("*.json"))
+    assert {record["status"] for record in records(tmp_path).values()} == {"ok"}
+
+
+def test_machines_that_share_a_sweep_by_items_make_it_whole(by_runs: Path, tmp_path: Path) -> None:
+    args = write(tmp_path, VARIED)
+    for number in (1, 2, 3):
+        assert main([*args, "--jobs", "2", "--item", f"{number}/3"]) == 0
+    assert main([*args, "--collect"]) == 0
+    same(tmp_path, by_runs)
+
+
+def test_two_sweeps_at_once_share_the_work(by_runs: Path, tmp_path: Path) -> None:
+    args = write(tmp_path, VARIED)
+    code = f"import sys; from benchmarks.sweep.__main__ import main; sys.exit(main({[*args, '--jobs', '1']!r}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         env=environment)
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    same(tmp_path, by_runs)
+    assert artifacts(tmp_path) == artifacts(by_runs)
+
+
+def test_a_killed_sweep_goes_on_and_leaves_nothing_behind(by_runs: Path, tmp_path: Path) -> None:
+    args = write(tmp_path, VARIED)
+    code = f"import sys; from benchmarks.sweep.__main__ import main; sys.exit(main({[*args, '--jobs', '2']!r}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    for after in (6.0, 9.0):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        time.sleep(after)
+        process.kill()
+        process.wait()
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    same(tmp_path, by_runs)
+    assert not [path for path in (tmp_path / "home" / "work").rglob("*") if path.is_file()]
+
+
+def test_a_worker_that_is_killed_costs_its_item_and_no_more(
+    by_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = write(tmp_path, VARIED)
+    begun: list[local.Helper] = []
+    begin = local.begin_helper
+
+    def begin_and_note(*given: Any, **named: Any) -> local.Helper:
+        begun.append(begin(*given, **named))
+        return begun[-1]
+
+    def kill() -> None:
+        while not begun or begun[0].process.pid is None:
+            time.sleep(0.05)
+        time.sleep(6)
+        os.kill(begun[0].process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(local, "begin_helper", begin_and_note)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    code = main([*args, "--jobs", "2"])
+    killer.join()
+    if code:  # it struck while an item was made
+        assert main(args) == 0
+    same(tmp_path, by_runs)
+
+
+def test_folders_that_differ_between_cells_are_refused(tmp_path: Path) -> None:
+    args = write(tmp_path, "sweep:\n  list:\n    - {results: a}\n    - {results: b}\n")
+    args = [word for word in args if word != "--results" and not word.endswith("runs")]
+    with pytest.raises(UserError, match="results differs between cells"):
+        main(args)

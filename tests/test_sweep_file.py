@@ -1,0 +1,112 @@
+"""A sweep's file: what it varies, which requests come of it, and what is said of one that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.request.cells import Sweep, cells_of, read_sweep
+from benchmarks.request.options import read_choice
+from benchmarks.sweep.__main__ import main
+from benchmarks.sweep.options import SHIPPED
+from synthworth.errors import UserError
+
+BASE = "preset: smoke\ndevice: cpu\n"
+
+
+def read(tmp_path: Path, text: str, *flags: str) -> Sweep:
+    file = tmp_path / "ablation.yaml"
+    file.write_text(BASE + text)
+    return read_sweep(file, flags, first=read_choice(flags, prog="t"), prog="t")
+
+
+def test_ratios_and_trainings_of_one_generator_are_one_request(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "sweep:\n  product: {generator: [vae, dcgan], ratio: [0, 0.5, 1], generator_seed: [0, 1, 2]}\n"
+    )
+    assert len(found.cells) == 18 and len(found.requests) == 2
+    every = ((0, 0.5, 1), (0, 1, 2))
+    asked = {r.options.generator: (r.options.ratio, r.options.generator_seed) for r in found.requests}
+    assert asked == {"vae": every, "dcgan": every}
+    assert [found.requests[n].options.generator for n in found.answers] == ["vae"] * 9 + ["dcgan"] * 9
+
+
+def test_cells_that_are_no_whole_product_have_requests_of_their_own(tmp_path: Path) -> None:
+    text = "sweep:\n  list:\n    - {ratio: 0.5, generator_seed: 0}\n    - {ratio: 1, generator_seed: 1}\n"
+    found = read(tmp_path, text)
+    assert [(r.options.ratio, r.options.generator_seed) for r in found.requests] == [((0.5,), (0,)), ((1,), (1,))]
+    assert found.answers == (0, 1)
+
+
+def test_options_of_plugins_are_varied_by_their_names(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "generator: latent_ddpm\nfit: {steps: 7}\nsweep:\n  product: {gen.guidance: [1, 2.5], train.steps: [3]}\n",
+    )
+    assert [(r.gen.guidance, r.options.train.steps, r.options.fit.steps) for r in found.requests] == [
+        (1, 3, 7), (2.5, 3, 7)
+    ]  # fmt: skip
+
+
+def test_a_list_and_a_product_of_one_block_are_multiplied_and_blocks_are_added(tmp_path: Path) -> None:
+    cells = cells_of(
+        [{"list": [{"mode": "add"}, {"mode": "replace"}], "product": {"ratio": [0.5, 1]}}, {"product": {"ratio": [4]}}],
+        where="f",
+    )
+    assert cells == [
+        {"mode": "add", "ratio": 0.5}, {"mode": "add", "ratio": 1}, {"mode": "replace", "ratio": 0.5},
+        {"mode": "replace", "ratio": 1}, {"ratio": 4},
+    ]  # fmt: skip
+
+
+def test_flags_beat_the_file_in_every_cell(tmp_path: Path) -> None:
+    found = read(tmp_path, "seeds: 3\nsweep:\n  product: {ratio: [0.5, 1]}\n", "--seeds", "2")
+    assert [r.options.seeds for r in found.requests] == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sweep:\n  product: {ratoi: [1]}\n", "no option ratoi. Did you mean ratio?"),
+        ("sweep:\n  product: {ratio: []}\n", "product.ratio is empty, so the sweep has no cell"),
+        ("sweep:\n  list: []\n", "list is empty, so the sweep has no cell"),
+        ("sweep:\n  product: {ratio: 1}\n", "product.ratio is a list of values, not 1"),
+        ("generator: vae\nsweep:\n  product: {gen.guidance: [1]}\n", "no option gen.guidance"),
+        ("sweep:\n  product: {gem.guidance: [1]}\n", "gem"),
+        ("sweep:\n  prodcut: {ratio: [1]}\n", "did you mean product"),
+        ("sweep:\n  - 3\n", "neither product: nor list:"),
+        ("ratio: [1]\n", "a sweep says under sweep: what is varied"),
+        ("sweep:\n  product: {generator: [vea]}\n", "vea"),
+        ("sweep:\n  product: {seed: [%s], seeds: [%s]}\n" % (("1, " * 400,) * 2), "160,000 cells"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else None,
+)
+def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, text)
+    assert said.lower() in str(refused.value).lower() and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--item", "3/2"], "--item 3/2"), (["--item", "0/2"], "--item 0/2"), (["--jobs", "-1"], "--jobs -1"),
+        (["--max-hours", "fit=0"], "--max-hours fit=0"), (["--max-hours", "fti=1"], "fti"),
+        (["--max-hours", "nan"], "--max-hours nan"), (["--retry", "-2"], "--retry -2"),
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused_before_anything_is_read(flags: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        main(["--config", "nothing.yaml", *flags])
+
+
+def test_a_name_that_is_no_shipped_sweep_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="ratio_ablation"):
+        main(["--config", "ratio_ablatoin"])
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_sweeps_are_read(file: Path) -> None:
+    found = read_sweep(file, [], first=read_choice([], prog="t"), prog="t")
+    assert found.cells and found.requests
