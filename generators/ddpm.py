@@ -14,7 +14,7 @@ from generators.noise import draw_chunks
 from generators.options import N_STEPS, AdamWConfig, SamplingPrecision
 from generators.saving import Shape
 from synthworth.errors import UserError
-from synthworth.keys import SINCE_DEFAULT, seed_from
+from synthworth.keys import DRAWING, SINCE_DEFAULT, seed_from
 from synthworth.work import Work
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class DDPMConfig(AdamWConfig):
     """Steps between two looks of that average at the weights; each then counts for as many steps."""
     drop: float = 0.1
     """Share of training conditions that are hidden, so that guidance has a prediction without one."""
-    guidance: float = 1.0
+    guidance: float = field(default=1.0, metadata=DRAWING)
     """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
     condition, which a short training under-reads, and costs a second pass."""
-    sampler: SamplerKind = "ddim"
+    sampler: SamplerKind = field(default="ddim", metadata=DRAWING)
     """How images or latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu
     2022)."""
-    sampling_steps: int = 50
+    sampling_steps: int = field(default=50, metadata=DRAWING)
     """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
-    sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
+    sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT | DRAWING)
     """Arithmetic of the denoiser in drawing; bf16 is faster and moves images a little, so it names its own numbers. In
     fp32 the convolutions of an NVIDIA GPU take TensorFloat-32 (10 bits of mantissa), as torch has it."""
 

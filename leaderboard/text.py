@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks.records.shape import reason_of
 from benchmarks.report.footnotes import Notes
 from benchmarks.request.spec import NONE
-from synthworth.escape import csv_cell, markdown_text, picture_text
 from leaderboard.figures import Drawn
 from leaderboard.quality import LEAST
 from leaderboard.tables import FIDELITY, INTERVAL, NUMBERS, Number, Row, Table, added_columns
+from synthworth.escape import csv_cell, markdown_text, picture_text
 
 COLUMNS = {
     "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",

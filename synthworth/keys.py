@@ -19,6 +19,16 @@ SINCE_DEFAULT = {"identity": "unless default"}
 """`field(metadata=SINCE_DEFAULT)` marks an option that came later, and whose default does what was done before it: at
 that default it is no part of the identity, so that what was stored before the option is still found."""
 
+DRAWING = {"drawing": True}
+"""`field(metadata=DRAWING)` marks an option of a generator that is read when images are drawn and never while it is
+trained: of two fits that differ in it alone the second is made from the first. It may be joined with the other marks
+(`|`)."""
+
+
+def drawing_options(config: type) -> frozenset[str]:
+    """Names of the fields of a Config that are marked `DRAWING`."""
+    return frozenset(field.name for field in dataclasses.fields(config) if field.metadata.get("drawing"))
+
 
 def plain(value: Any) -> Any:
     """Reduce a configuration value to what JSON can say, so that equal meanings become equal texts.

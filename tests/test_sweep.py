@@ -290,3 +290,19 @@ def test_folders_that_differ_between_cells_are_refused(tmp_path: Path) -> None:
     args = [word for word in args if word != "--results" and not word.endswith("runs")]
     with pytest.raises(UserError, match="results differs between cells"):
         main(args)
+
+
+def test_options_of_drawing_share_one_training_and_draw_what_a_training_of_their_own_would(tmp_path: Path) -> None:
+    text = "generator: latent_ddpm\ngen: {drop: 0.2}\nsweep:\n"
+    text += "  product: {gen.guidance: [1, 3], gen.sampling_steps: [2, 4]}\n"
+    args = write(tmp_path / "shared", text)
+    assert main([*args, "--jobs", "2"]) == 0
+    fits = [json.loads(file.read_text()) for file in (tmp_path / "shared/home/artifacts/fit").glob("*/fit.json")]
+    assert sum("trained_as" in report for report in fits) == 3
+    for guidance in ("1", "3"):
+        for steps in ("2", "4"):
+            words = ["--generator", "latent_ddpm", "--gen.drop", "0.2", "--gen.guidance", guidance]
+            words += ["--gen.sampling-steps", steps, "--workers", "2"]
+            words += ["--home", str(tmp_path / f"home {guidance} {steps}"), "--results", str(tmp_path / "own/runs")]
+            carry_out(parse([*FLAGS, *words], prog="test"))
+    same(tmp_path / "shared", tmp_path / "own")

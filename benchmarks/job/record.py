@@ -23,6 +23,7 @@ from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.experiment import Experiment
+from benchmarks.stages.twin import seconds_of
 from benchmarks.verdicts.equal_compute import describe_training, unequal
 from generators.registry import added_by, generators
 from synthworth.artifacts import read_json
@@ -216,7 +217,7 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
     if arm.draws:
         report = read_json(store.path("fit", arm.fit_key) / "fit.json")
         cost |= {
-            "fit_seconds": seconds("fit", [arm.fit_key]),
+            "fit_seconds": seconds_of(store, arm.fit_key),
             "draw_seconds_per_1000": 1000 * seconds("pool", arm.shard_keys) / (len(arm.shard_keys) * spec.shard),
             "fit": {k: v for k, v in report.items() if k != "history"},
         }

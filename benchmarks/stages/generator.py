@@ -16,6 +16,7 @@ from benchmarks.stages.classifier import describe_fit
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
 from benchmarks.stages.loggers import make_log
+from benchmarks.stages.twin import make_from_twin
 from data.mixing import SyntheticSet, stream_labels
 from generators.registry import generators
 from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json
@@ -50,6 +51,8 @@ def fit_generator(experiment: Experiment, spec: RunSpec) -> Made:
     n = bench.fitting.devices if getattr(cls, "trains", True) else 1
 
     def make(out: Path, scratch: Path) -> None:
+        if make_from_twin(bench, spec, out):
+            return
         if n == 1:
             report = _fit(experiment, spec, out, scratch, fitted)
         else:

@@ -13,9 +13,12 @@ from benchmarks.job.record import find_complete
 from benchmarks.records.store import Records
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
+from benchmarks.stages.twin import training_key
 from generators.registry import generators
 from synthworth.keys import digest
 
+TWIN_SECONDS = 1.0
+"""To make a fit from one that differs in options of drawing alone."""
 StageName = Literal["fit", "pool", "classify", "evaluate"]
 STAGES: tuple[StageName, ...] = ("fit", "pool", "classify", "evaluate")
 
@@ -62,7 +65,7 @@ class Work:
     ----------
     items : each after those that it needs or waits for.
     finished : run ids that have a record.
-    users : run ids of the arms that each fit serves, by its item's id or, where it is stored, its key.
+    users : run ids of the arms that each training of a generator serves, by its key (`training_key`).
     """
 
     items: list[Item] = field(default_factory=list)
@@ -99,6 +102,7 @@ class _Builder:
         self._made: dict[str, Item] = {}
         self._judged_by: dict[str, str] = {}
         self._pools: dict[str, str] = {}
+        self._trained: dict[str, str] = {}
         self._seconds = _Seconds()
 
     def add(self, number: int, opened: Opened) -> None:
@@ -161,11 +165,16 @@ class _Builder:
         root = root_of(arm.spec)
         if root.fit is None or not getattr(generators.get(root.generator), "trains", True):
             return []
-        key = digest(root.fit_identity())
-        self.users.setdefault(key, set()).add(arm.spec.run_id)
+        key, trained = digest(root.fit_identity()), training_key(root)
+        self.users.setdefault(trained, set()).add(arm.spec.run_id)
         if opened.bench.store.has("fit", key):
             return []
-        item = Item("fit", key, number, f"training of {root.name}", arm.spec.run_id, seconds=self._seconds.fit(root))
+        first = self._trained.setdefault(trained, f"fit-{key}")
+        twin = first != f"fit-{key}"
+        item = Item(
+            "fit", key, number, f"training of {root.name}", arm.spec.run_id,
+            waits=frozenset({first} if twin else ()), seconds=TWIN_SECONDS if twin else self._seconds.fit(root),
+        )  # fmt: skip
         return [self._put(item).id]
 
 
