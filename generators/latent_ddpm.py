@@ -17,7 +17,7 @@ from generators.saving import Shape, read_model, write_model
 from generators.vae import VAE
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
-from synthworth.keys import NOT_IDENTITY, seed_from
+from synthworth.keys import DRAWING, NOT_IDENTITY, seed_from
 from synthworth.training.options import require_ranges
 from synthworth.work import Budget, FitReport, Work
 
@@ -48,9 +48,9 @@ class LatentDDPMConfig(DDPMConfig):
     batch: int = 16
     prediction: Prediction = "v_prediction"
     schedule: Schedule = "squaredcos_cap_v2"
-    guidance: float = 1.5
-    sampler: SamplerKind = "dpmsolver++"
-    sampling_steps: int = 15
+    guidance: float = field(default=1.5, metadata=DRAWING)
+    sampler: SamplerKind = field(default="dpmsolver++", metadata=DRAWING)
+    sampling_steps: int = field(default=15, metadata=DRAWING)
     first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
     latent, a residual MLP for a vector."""

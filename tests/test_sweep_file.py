@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_flags_beat_the_file_in_every_cell(tmp_path: Path) -> None:
         ("sweep:\n  product: {ratio: 1}\n", "product.ratio is a list of values, not 1"),
         ("generator: vae\nsweep:\n  product: {gen.guidance: [1]}\n", "no option gen.guidance"),
         ("sweep:\n  product: {gem.guidance: [1]}\n", "gem"),
-        ("sweep:\n  prodcut: {ratio: [1]}\n", "did you mean product"),
+        ("sweep:\n  prodcut: {ratio: [1]}\n", "did you mean .product"),
         ("sweep:\n  - 3\n", "neither product: nor list:"),
         ("ratio: [1]\n", "a sweep says under sweep: what is varied"),
         ("sweep:\n  product: {generator: [vea]}\n", "vea"),
@@ -85,7 +86,7 @@ def test_flags_beat_the_file_in_every_cell(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         read(tmp_path, text)
-    assert said.lower() in str(refused.value).lower() and "\n" not in str(refused.value)
+    assert re.search(said.lower().replace("(", r"\("), str(refused.value).lower()) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

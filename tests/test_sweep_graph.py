@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +12,8 @@ from benchmarks.sweep.graph import Graph, State, share
 from benchmarks.sweep.items import Item
 
 
-def item(key: str, *needs: str, stage: str = "classify", waits: tuple[str, ...] = (), seconds: float = 1.0) -> Item:
-    return Item(stage, key, 0, key, needs=frozenset(needs), waits=frozenset(waits), seconds=seconds)  # type: ignore[arg-type]
+def item(key: str, *needs: str, stage: Any = "classify", waits: tuple[str, ...] = (), **more: Any) -> Item:
+    return Item(stage, key, 0, key, needs=frozenset(needs), waits=frozenset(waits), **{"seconds": 1.0, **more})
 
 
 def test_the_longest_way_goes_first() -> None:
@@ -76,19 +78,26 @@ def test_every_order_of_ends_settles_everything_and_begins_nothing_early(items: 
 def test_machines_share_all_items_once_and_a_generator_is_one_machines(of: int) -> None:
     items: list[Item] = []
     for g in range(4):
-        items.append(item(f"g{g}", stage="fit", seconds=10 + g))
+        items.append(item(f"g{g}", stage="fit", home=f"g{g}"))
         for r in range(3):
             before = (f"pool-p{g}{r - 1}",) if r else ()
-            items.append(item(f"p{g}{r}", f"fit-g{g}", stage="pool", waits=before))
-            items += [item(f"c{g}{r}{k}", f"pool-p{g}{r}", seconds=2) for k in range(3)]
-    items += [item(f"none{k}", seconds=2) for k in range(6)]
+            items.append(item(f"p{g}{r}", f"fit-g{g}", stage="pool", waits=before, home=f"g{g}"))
+            items += [item(f"c{g}{r}{k}", f"pool-p{g}{r}", home=f"g{g}") for k in range(3)]
+    items += [item(f"none{k}", home=f"none{k}") for k in range(6)]
     items.append(item("all", *(one.id for one in items), stage="evaluate"))
-    shares = [share(items, number, of) for number in range(1, of + 1)]
-    assert sorted(one.id for part in shares for one in part) == sorted(one.id for one in items)
-    for part in shares:
-        mine = {one.id for one in part}
-        for one in part:
-            if one.stage in ("pool", "classify"):
-                assert one.needs <= mine
-    loads = [sum(one.seconds or 0 for one in part) for part in shares]
-    assert max(loads) <= 2 * sum(loads) / of
+    homes = {one.home: 10 if one.home[0] == "g" else 1 for one in items if one.home}
+    shares = [share(items, homes, number, of) for number in range(1, of + 1)]
+    made = sorted(one.id for part in shares for one in part)
+    assert made == sorted(one.id for one in items if of == 1 or one.stage != "evaluate")
+    assert sum({"fit-g0", "classify-c000"} & {one.id for one in part} != set() for part in shares) == 1
+    rest = [one for one in items if one not in shares[0]]  # the first machine is done when the second begins
+    if of > 1:
+        left = [one.id for one in share(rest, homes, 2, of) if one.stage != "evaluate"]
+        assert left == [one.id for one in shares[1]]
+
+
+def test_whoever_makes_the_last_that_is_missing_judges() -> None:
+    items = [item("a", home="a"), item("b", home="b"), item("e", "classify-a", "classify-b", stage="evaluate")]
+    homes = {"a": 1, "b": 1}
+    assert [one.id for one in share(items, homes, 1, 2)] == ["classify-a"]
+    assert [one.id for one in share(items[1:], homes, 2, 2)] == ["classify-b", "evaluate-e"]

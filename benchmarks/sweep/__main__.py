@@ -61,7 +61,7 @@ def sweep(o: SweepOptions, flags: Sequence[str]) -> int:
         return OK
     records, failures = Records(asked.requests[0].options.results), Failures(folder)
     work = work_of(opened, records=records)
-    items = chosen(o, work, failures.read())
+    items = chosen(o, work, opened, failures.read())
     print_sweep(out, asked, opened, work, items, failures=failures.read(), jobs=jobs_of(o, opened))
     if o.dry_run:
         return OK
@@ -87,9 +87,10 @@ def jobs_of(o: SweepOptions, opened: Sequence[Opened]) -> int:
     return n_jobs(o.jobs, device=opened[0].bench.device)
 
 
-def chosen(o: SweepOptions, work: Work, failed: dict[str, Failure]) -> list[Item]:
+def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[str, Failure]) -> list[Item]:
     """The items that this call is about."""
     from benchmarks.sweep.graph import share
+    from benchmarks.sweep.items import homes_of
 
     items = list(work.items)
     ids = {item.id for item in items}
@@ -102,9 +103,7 @@ def chosen(o: SweepOptions, work: Work, failed: dict[str, Failure]) -> list[Item
                 wanted.add(item.id)
         items = [item for item in items if item.id in wanted]
     if (part := share_of(o.item)) is not None:
-        items = share(items, *part)
-        mine = {item.id for item in items}
-        items = [item for item in items if item.stage != "evaluate" or (item.needs | item.waits) & ids <= mine]
+        items = share(items, homes_of(opened), *part)
     return items
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from benchmarks.sweep.items import STAGES, Item
@@ -105,33 +105,22 @@ def _ways(items: Sequence[Item]) -> dict[str, float]:
     return way
 
 
-def share(items: Sequence[Item], number: int, of: int) -> list[Item]:
-    """The items of one of several machines that share a sweep without speaking to each other, each stored once.
+def share(items: Sequence[Item], homes: Mapping[str, int], number: int, of: int) -> list[Item]:
+    """The items of one of several machines that share a sweep without speaking to each other.
 
-    What a fit is needed for goes where the fit goes, the largest fits first, each to whoever has the least to do. The
-    rest is dealt out likewise. Items that judge go to whoever makes most of what they need.
+    Each part goes to whoever has the least to do, the largest first. What judges a request is done by the machine that
+    makes all that it judges.
 
     Parameters
     ----------
+    homes : of the whole sweep, whatever is stored (`homes_of`): all machines then come to the same shares.
     number, of : which machine (1 is the first) of how many.
     """
-    by_id = {item.id: item for item in items}
-    home: dict[str, str] = {}
-    for item in items:
-        if item.stage != "evaluate":
-            homes = [home[other] for other in item.needs if other in home]
-            home[item.id] = homes[0] if homes else item.id
-    cost: dict[str, float] = {}
-    for one, root in home.items():
-        cost[root] = cost.get(root, 0.0) + (by_id[one].seconds or UNKNOWN)
-    loads, owner = [0.0] * of, dict[str, int]()
-    for root in sorted(cost, key=lambda root: (-cost[root], root)):
+    loads, owner = [0] * of, dict[str, int]()
+    for home in sorted(homes, key=lambda home: (-homes[home], home)):
         least = loads.index(min(loads))
-        owner[root], loads[least] = least, loads[least] + cost[root]
-    mine = [item for item in items if item.id in home and owner[home[item.id]] == number - 1]
-    return [*mine, *(item for item in items if item.stage == "evaluate" and _judge(item, home, owner) == number - 1)]
-
-
-def _judge(item: Item, home: Mapping[str, str], owner: Mapping[str, int]) -> int:
-    votes: Collection[int] = [owner[home[other]] for other in sorted({*item.needs, *item.waits}) if other in home]
-    return max(sorted(set(votes)), key=list(votes).count) if votes else 0
+        owner[home], loads[least] = least, loads[least] + homes[home]
+    ids = {item.id for item in items}
+    mine = {item.id for item in items if item.home and owner.get(item.home, 0) == number - 1}
+    judges = {item.id for item in items if not item.home and (item.needs | item.waits) & ids <= mine}
+    return [item for item in items if item.id in mine | judges]

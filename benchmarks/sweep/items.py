@@ -39,6 +39,7 @@ class Item:
     needs : ids of the items that must be done before.
     waits : ids of those that must be done or have failed.
     seconds : that it is expected to take; None where nobody knows.
+    home : what is made on one machine where several share a sweep (`homes_of`); empty in evaluate.
     """
 
     stage: StageName
@@ -50,6 +51,7 @@ class Item:
     needs: frozenset[str] = frozenset()
     waits: frozenset[str] = frozenset()
     seconds: float | None = None
+    home: str = ""
 
     @property
     def id(self) -> str:
@@ -143,6 +145,7 @@ class _Builder:
                 pool = self._put(Item(
                     "pool", digest([arm.fit_key, spec.run_id, arm.shard_keys]), number, f"images of {spec.name}",
                     spec.run_id, needs=frozenset(before), waits=waits, seconds=self._seconds.draw(spec.run_id),
+                    home=home_of(arm) or spec.run_id,
                 ))  # fmt: skip
                 self._pools[arm.fit_key] = pool.id
                 before = [pool.id]
@@ -157,15 +160,17 @@ class _Builder:
             trained.append(self._put(Item(
                 "classify", key, number, f"classifier {_said(numbers)} of {spec.name}", spec.run_id, numbers,
                 needs=frozenset(before), seconds=self._seconds.training(spec.run_id, len(group)),
+                home=home_of(arm) or group[0][1],
             )).id)  # fmt: skip
         return [*before, *trained]
 
     def _fit(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """The fit that an arm's images are drawn from, where it is a training that is not stored."""
-        root = root_of(arm.spec)
-        if root.fit is None or not getattr(generators.get(root.generator), "trains", True):
+        trained = home_of(arm)
+        if not trained:
             return []
-        key, trained = digest(root.fit_identity()), training_key(root)
+        root = root_of(arm.spec)
+        key = digest(root.fit_identity())
         self.users.setdefault(trained, set()).add(arm.spec.run_id)
         if opened.bench.store.has("fit", key):
             return []
@@ -174,8 +179,33 @@ class _Builder:
         item = Item(
             "fit", key, number, f"training of {root.name}", arm.spec.run_id,
             waits=frozenset({first} if twin else ()), seconds=TWIN_SECONDS if twin else self._seconds.fit(root),
+            home=trained,
         )  # fmt: skip
         return [self._put(item).id]
+
+
+def home_of(arm: Arm) -> str:
+    """What an arm's images are drawn from, where that is trained: the key of the training; empty for any other arm."""
+    root = root_of(arm.spec)
+    trains = arm.draws and root.fit is not None and getattr(generators.get(root.generator), "trains", True)
+    return training_key(root) if trains else ""
+
+
+def homes_of(requests: Sequence[Opened]) -> dict[str, int]:
+    """Everything that a sweep makes, stored or not, in parts that are made on one machine; optimiser steps of each.
+
+    A training of a generator with all that is made of its images is one part, and so is each other classifier. Nothing
+    in it depends on what is there already or on how fast a machine is.
+    """
+    steps: dict[str, dict[str, int]] = {}
+    for opened in requests:
+        for arm in opened.arms:
+            home, fit = home_of(arm), root_of(arm.spec).fit
+            if home and fit is not None:
+                steps.setdefault(home, {})["fit"] = fit.steps
+            for key in arm.classify_keys:
+                steps.setdefault(home or key, {})[key] = arm.spec.classifier_budget.steps
+    return {home: sum(parts.values()) for home, parts in steps.items()}
 
 
 def _said(numbers: Sequence[int]) -> str:
