@@ -34,7 +34,7 @@ CAPTIONS = {
     "benchmarks.show": "one record in full",
     "benchmarks.compare": "two runs, paired",
     "benchmarks.reanalyse": "old records anew",
-    "benchmarks.reproduce": "the same run again",
+    "benchmarks.reproduce": "a run again",
     "benchmarks.sweep": "many runs as one",
     "benchmarks.job": "a request from end to end",
     "benchmarks.check": "is the contract kept?",
