@@ -21,6 +21,7 @@ COMMANDS = {
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
     "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),
     "reproduce": ("benchmarks.reproduce", "a record's run carried out again, and what differs"),
+    "artifacts": ("benchmarks.artifacts", "what is stored, whether it is whole, and what may go"),
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),
     "speed": ("benchmarks.speed.__main__", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),

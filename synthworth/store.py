@@ -10,12 +10,14 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synthworth.artifacts import ensure_folder, publish
 from synthworth.errors import CANNOT_WRITE, UserError
+from synthworth.files import MANIFEST
 from synthworth.keys import digest, plain
 from synthworth.lease import SECONDS, Lease, acquire, check_exclusion
 from synthworth.manifest import Damaged, check_folder, is_there, write_manifest
@@ -92,7 +94,13 @@ class Store:
         fault = self.fault(kind, key, deep=True)
         if fault is not None:
             raise UserError(f"{self.path(kind, key)}: {fault}. The same command makes it again")
+        self._used(kind, key)
         return self.path(kind, key)
+
+    def _used(self, kind: str, key: str) -> None:
+        """Leave the time of the latest use on the manifest, for whoever tidies up; a store may be read-only."""
+        with suppress(OSError):
+            os.utime(self.path(kind, key) / MANIFEST)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
         """What the artifact was made of, and how long it took.
@@ -146,6 +154,7 @@ class Store:
                 return made
         if work.is_dir():
             shutil.rmtree(work, ignore_errors=True)  # left by a kill between publication and tidying up
+        self._used(kind, key)
         return Made(self.path(kind, key), float(self.manifest(kind, key)["seconds"]), fresh=False)
 
     def _make(
