@@ -111,6 +111,7 @@ def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Gr
     """Make the items, show how far it is, and keep what failed."""
     from benchmarks.sweep.graph import UNKNOWN
     from benchmarks.sweep.local import run_local
+    from benchmarks.sweep.on_ray import run_ray
     from synthworth.progress import Progress
 
     done, seconds = Done(), sum(item.seconds or UNKNOWN for item in graph.items.values())
@@ -129,10 +130,13 @@ def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Gr
             counted += sum(one.seconds or UNKNOWN for one in (item, *lost))
             bar.advance(round(counted) - bar.done, failed=len(done.failed))
 
-        run_local(
-            graph, asked.requests, jobs=jobs_of(o, opened), device=opened[0].bench.device, settled=settled,
-            retries=o.retry, limits=limits_of(o.max_hours),
-        )  # fmt: skip
+        device = opened[0].bench.device
+        common: dict[str, Any] = {"device": device, "settled": settled, "retries": o.retry}
+        common["limits"] = limits_of(o.max_hours)
+        if o.executor == "ray":
+            run_ray(graph, asked.requests, address=o.ray_address, threads=max(1, o.jobs), **common)
+        else:
+            run_local(graph, asked.requests, jobs=jobs_of(o, opened), **common)
     return done
 
 

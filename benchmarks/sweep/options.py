@@ -29,8 +29,10 @@ class SweepOptions:
     (ratio_ablation, say)."""
     out: Path | None = None
     """Folder of the table, the figure and the failures; results/sweeps and the file's name unless it is given."""
-    executor: Literal["local"] = "local"
-    """Who makes the items: processes of this machine."""
+    executor: Literal["local", "ray"] = "local"
+    """Who makes the items: processes of this machine, or the tasks of a Ray cluster (extra `cluster`)."""
+    ray_address: str = "auto"
+    """The cluster of --executor ray: auto, HOST:PORT, or local for one that is begun here."""
     jobs: int = 0
     """Processes; 0 for one a core, up to 8, or one a GPU."""
     item: str = ""

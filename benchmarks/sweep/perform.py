@@ -20,6 +20,10 @@ KEPT = 2
 """Requests that a process keeps open: its items come request by request, mostly."""
 
 
+class OutOfTime(Exception):
+    """An item took longer than it may."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """Why an item was not done.
@@ -75,6 +79,8 @@ def fault_of(error: Exception) -> Fault:
     """An exception in words."""
     last = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
     said = bounded(str(error) or type(error).__name__)
+    if isinstance(error, OutOfTime):
+        return Fault("timeout", said)
     if isinstance(error, Diverged):
         return Fault("diverged", said)
     if isinstance(error, UserError):
