@@ -1,13 +1,17 @@
 """The tables of docs/scaling.md, from the inputs at its top: `python docs/scaling.py` prints them.
 
-Hours are rate times work; memory is bytes a film. Change an input here, run this, and paste what it prints.
+Hours are rate times work; memory is bytes a film. What a processor does is read from the file of `benchmarks.speed` in
+results/reference/speed. Change an input here, run this, and paste what it prints.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 FILMS, GPUS = (10**5, 10**6, 10**8), (1, 8, 64)
 MEMORY = 128 * 2**30
 """Bytes of the machine that is asked when it is full."""
@@ -23,10 +27,21 @@ class Input:
     source: str
 
 
+MEASURED = json.loads((ROOT / "results/reference/speed/amd-epyc-two-cores.json").read_text(encoding="utf-8"))
+PRDC = next(float(f"{row['value']:.3g}") for row in MEASURED["rows"] if row["name"] == "prdc")
+
+
+def grown(*stages: str) -> float:
+    """Milliseconds of processor that a film takes in some stages, at 10,000 films."""
+    of = {one["stage"]: one["processor_seconds"]["10000"] for one in MEASURED["growth"] if one["of"] == "films"}
+    return float(f"{sum(of[stage] for stage in stages) / 10:.2g}")
+
+
 INPUTS = {
     "R_resnet": Input(40_580, "images/s, ResNet-18 trained at 64 px, six side by side (3.3 GFLOP)", "one H200"),
     "R_densenet": Input(10_156, "images/s, DenseNet-121 trained at 64 px, six side by side (5.3 GFLOP)", "one H200"),
     "R_unet": Input(1_478, "images/s, UNet of 29 M parameters trained at 64 px (166 GFLOP), compiled", "one H200"),
+    "R_draw": Input(18.0, "images/s drawn by that UNet in bf16, 50 steps with guidance", "one H200"),
     "A": Input(14, "arms: a generator, ten controls, three points of the curve", "preset `standard`"),
     "S": Input(6, "seeds of each arm", "preset `standard`"),
     "E": Input(10, "passes of each training over the real films", "assumed"),
@@ -37,13 +52,17 @@ INPUTS = {
     "D": Input(2048, "numbers of a feature", "Inception"),
     "K": Input(14, "findings", "ChestX-ray14"),
     "px": Input(64, "side of a film in pixels", "preset `standard`"),
-    "c_write": Input(0.0026, "ms a film: splits written and fingerprinted", "`growth-films`, one core"),
-    "c_read": Input(0.0049, "ms a film: splits read and verified", "`growth-films`, one core"),
-    "c_audit": Input(0.067, "ms a film: audit without near duplicates", "`growth-films`, one core"),
-    "c_mix": Input(0.0037, "ms a film: one mixture", "`growth-films`, one core"),
-    "c_test": Input(0.44, "ms a test film: intervals of an arm, six classes", "`growth-films`, one core"),
+    "c_write": Input(grown("prepare: write"), "ms a film: splits written and fingerprinted", "`growth-films`"),
+    "c_read": Input(grown("read, verify"), "ms a film: splits read and verified", "`growth-films`"),
+    "c_audit": Input(
+        grown("audit: what splits share", "audit: shortcuts"),
+        "ms a film: audit without near duplicates",
+        "`growth-films`",
+    ),
+    "c_mix": Input(grown("mixture"), "ms a film: one mixture", "`growth-films`"),
+    "c_test": Input(grown("record: intervals"), "ms a test film: intervals of an arm, six classes", "`growth-films`"),
     "q_audit": Input(1.5 / 60, "h: near duplicates of 10^5 films, n^2", "`data/audit/duplicates.py`, two cores"),
-    "q_prdc": Input(3.2, "s: PRDC of 10^4 x 10^4 features of 512, n^2", "row `prdc`, two cores"),
+    "q_prdc": Input(PRDC, "s: PRDC of 10^4 x 10^4 features of 512, n^2", "row `prdc`, two cores"),
 }
 V = {name: one.value for name, one in INPUTS.items()}
 
@@ -56,7 +75,7 @@ def on_gpus(n: float, g: int) -> dict[str, float]:
         "classifiers, ResNet-18": images / v["R_resnet"] / hour,
         "classifiers, DenseNet-121": images / v["R_densenet"] / hour,
         "generator, fit": max(v["V"], n) / v["R_unet"] / hour,
-        "generator, n images drawn": n * 2 * v["T"] / 3 / v["R_unet"] / hour,
+        "generator, n images drawn": n / v["R_draw"] / hour,
         "features": (1 + v["P"]) * n * v["F"] / 3.3 / v["R_resnet"] / hour,
     }
 

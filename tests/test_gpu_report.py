@@ -56,7 +56,37 @@ def test_a_part_that_no_time_is_left_for_is_left_out_and_says_so(tmp_path: Path)
 def test_what_runs_beside_the_rest_is_waited_for_and_tells_its_end(tmp_path: Path) -> None:
     found = made(tmp_path)
     found.begin("beside", [sys.executable, "-c", "print('one'); print('two'); raise SystemExit(3)"])
-    assert found.ended("beside") == {"code": 3, "said": ["one", "two"]}
+    told = found.ended("beside")
+    assert told.pop("seconds") >= 0 and told == {"code": 3, "said": ["one", "two"]}
+
+
+def test_what_was_never_begun_is_left_out_and_not_a_fault(tmp_path: Path) -> None:
+    assert made(tmp_path).ended("tests") == {"left_out": NO_TIME}
+
+
+def test_only_what_was_compiled_ahead_is_timed_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, asked = made(tmp_path), {}
+    for name, code in (("compile resnet18", 0), ("compile densenet121", 1)):
+        found.begin(name, [sys.executable, "-c", f"raise SystemExit({code})"])
+        found.ended(name)
+    rows = "benchmarks.speed.gpu.trainings.training_rows"
+    monkeypatch.setattr(rows, lambda arch, *, compile, **more: asked.update({arch: compile}) or [])
+    for name in ("resnet18", "densenet121"):
+        run.trainings_of(name, 1, 1)(found)
+    assert asked == {"resnet18": True, "densenet121": False}
+
+
+def test_warnings_of_libraries_are_no_part_of_what_is_told(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    said = "print('/usr/lib/x.py:3: UserWarning: old'); print('  warn(old)'); print('    x = 1'); print('3 passed')"
+    found.begin("tests", [sys.executable, "-c", said])
+    assert found.ended("tests")["said"] == ["  warn(old)", "3 passed"]
+
+
+def test_drawing_without_a_trained_model_says_so(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.part("sampler", run.sampler)
+    assert "no trained pixel_ddpm" in told(found)["sampler"]["fault"]
 
 
 def test_what_takes_too_long_beside_the_rest_is_ended(tmp_path: Path) -> None:

@@ -145,8 +145,30 @@ def test_the_machine_chooses_the_preset(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(options, "has_nvidia_gpu", lambda: True)
     assert resolve_preset("auto") == "standard"
     assert resolve_preset("smoke") == "smoke"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert resolve_preset("auto", device="cpu") == resolve_preset("auto", device="mps") == "quick"
+    for hidden in ("-1", "", "NoDevFiles", "-1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert resolve_preset("auto") == "quick"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert resolve_preset("auto") == "standard"
+    assert resolve_preset("auto", device="cuda:1") == "standard"
+    monkeypatch.setattr(options.importlib.metadata, "version", lambda name: "2.8.0+cpu")
     assert resolve_preset("auto") == "quick"
+
+
+def test_a_preset_that_is_chosen_is_named_and_said_to_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(options.PRESET_VARIABLE, raising=False)
+    monkeypatch.setattr(options, "has_nvidia_gpu", lambda: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for flags in ([], ["--preset", "auto"]):
+        asked = parse(flags, prog="test")
+        assert asked.options.preset == "standard" and "preset" not in asked.given
+    on_cpu = parse(["--device", "cpu"], prog="test")
+    assert (on_cpu.options.preset, on_cpu.options.classifier) == ("quick", "resnet10t")
+    monkeypatch.setenv(options.PRESET_VARIABLE, "smoke")
+    for flags in ([], ["--preset", "auto"], ["--preset=auto"]):
+        assert parse(flags, prog="test").options.preset == "smoke"
+    assert parse(["--preset", "quick"], prog="test").options.preset == "quick"
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -274,16 +274,19 @@ def test_the_room_on_a_gpu_is_told_by_the_largest_training(monkeypatch: pytest.M
 def test_a_training_that_finds_no_memory_beside_the_others_begins_the_next_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And while the others step, what it took is free again."""
     groups: list[int] = []
-    prepared: list[Any] = []
+    prepared: list[weakref.ref[Training]] = []
+    held: list[bool] = []
     together, prepare = side_by_side.run_together, Training.prepare
 
     def counted(phases: Any, *, what: str) -> Any:
         groups.append(len(phases))
+        held.append(prepared[2]() is not None)
         return together(phases, what=what)
 
     def short_of_memory(self: Training) -> None:
-        prepared.append(self)
+        prepared.append(weakref.ref(self))
         if len(prepared) == 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         prepare(self)
@@ -293,3 +296,4 @@ def test_a_training_that_finds_no_memory_beside_the_others_begins_the_next_group
     monkeypatch.setattr(Training, "prepare", short_of_memory)
     outcome = run(tmp_path, "--controls", "none")
     assert groups == [2, 2] and len(outcome.records) == 2 and not outcome.failed
+    assert not held[0]

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.job.beside import goes_beside, key_of
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.speeds import (
+    COMPILING,
     EXTRACTED,
     LOAD_SECONDS,
     PREPARED,
@@ -32,6 +33,8 @@ from synthworth.cost import Operations, ask_operations
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 from synthworth.threads import n_cores, share_of_cores, threads_for
+from synthworth.training.compiling import PAYS_STEPS_OF_MANY
+from synthworth.training.compiling import decide as decide_compile
 
 UNCOUNTED = "not known before the images are counted"
 
@@ -187,6 +190,9 @@ class Estimate:
             return None, known
         threads = threads_for(known.of_a_step(), at_most=n_cores())
         seconds, source = self._training(known, spec.fit_precision, workers=1, threads=threads)
+        asked = self.bench.fitting.compile
+        if seconds is not None and decide_compile(asked, device=self.bench.device, budget=spec.fit):
+            seconds += max((COMPILING.get(phase.kind, 0.0) for phase in known.phases), default=0.0)
         limit = spec.fit.seconds
         return seconds if seconds is None or limit is None else min(seconds, limit), source
 
@@ -214,8 +220,23 @@ class Estimate:
         if found.seconds is None or not trainings:
             return found
         start = START_SECONDS if workers > 1 else 0.0
+        start += self._compiling_classifiers(trainings)
         uneven = -(-len(trainings) // workers) * workers / len(trainings)  # in the last round some are idle
         return Expected(found.stage, start + found.seconds * uneven, found.source)
+
+    def _compiling_classifiers(self, trainings: Sequence[RunSpec]) -> float:
+        """Seconds, once for all of them."""
+        asked, device = self.bench.fitting.compile, self.bench.device
+        if not device.startswith("cuda"):
+            return 0.0
+        kinds = set()
+        for spec in trainings:
+            known = self.classifier(spec.classifier, spec.train.steps)
+            if not isinstance(known, str) and decide_compile(
+                asked, device=device, budget=spec.train, pays=PAYS_STEPS_OF_MANY
+            ):
+                kinds |= {phase.kind for phase in known.phases}
+        return sum(COMPILING.get(kind, 0.0) for kind in kinds)
 
     def classify_of(self, spec: RunSpec, workers: int) -> Part:
         """Of one classifier of an arm, while as many others train."""

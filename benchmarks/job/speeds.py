@@ -36,9 +36,9 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
     ("cpu", "fp32", "densenet"): Speed(0.20, 0.030),
     ("cuda", "bf16", "autoencoder"): Speed(0.2, 0.02),
     ("cuda", "bf16", "gan"): Speed(0.1, 0.02),
-    ("cuda", "bf16", "densenet"): Speed(0.071, 0.0),
-    ("cuda", "bf16", "resnet"): Speed(0.178, 0.0),
-    ("cuda", "bf16", "unet"): Speed(0.32, 0.0),
+    ("cuda", "bf16", "densenet"): Speed(0.104, 0.002),
+    ("cuda", "bf16", "resnet"): Speed(0.261, 0.0005),
+    ("cuda", "bf16", "unet"): Speed(0.348, 0.003),
 }
 """(device, precision, kind of network) -> how it trains.
 
@@ -47,9 +47,12 @@ quick, each at its batch and at four times that: two equations for the two numbe
 means of the cases of `pixel_ddpm`, `vae` and `latent_ddpm`. `densenet` (121, 64 px, half stem) while others computed.
 cuda: one H200, compiled and recorded, batch 64 at 64 px, shares of the 758 TFLOP/s that its products in bf16 came to
 (results/reference/speed): the UNet of `standard`, 1,478 images/s of 166 GFLOP; DenseNet-121, six side by side, 159
-steps/s of 5.3 GFLOP an image; ResNet-18 likewise. `autoencoder` and `gan` are assumed: 20 ms a step, which launching
-plain steps took there.
+steps/s of 5.3 GFLOP an image; ResNet-18 likewise, 634. What a step takes beside its products is assumed: a recorded one
+half a millisecond (ResNet), two (DenseNet) or three (UNet, with what it draws and its average). `autoencoder` and `gan`
+are assumed: 20 ms a step, which launching plain steps took there. In fp32 and tf32 the shares of bf16 are assumed.
 """
+COMPILING: Mapping[str, float] = {"unet": 76.0, "densenet": 121.0, "resnet": 10.0}
+"""Seconds to compile a network of a kind on CUDA, once a run; measured on machines of 16 cores."""
 USE: Mapping[tuple[str, str, str], float] = {
     ("cpu", "fp32", "autoencoder"): 0.65,
     ("cpu", "fp32", "gan"): 0.54,
@@ -62,6 +65,12 @@ USE: Mapping[tuple[str, str, str], float] = {
     ("cpu", "fp32", "vgg16_random"): 1.0,
     ("cuda", "fp32", "autoencoder"): 0.6,
     ("cuda", "fp32", "gan"): 0.6,
+    ("cuda", "fp32", "efficientnet_lite0"): 0.1,
+    ("cuda", "fp32", "vgg16_random"): 0.3,
+    ("cuda", "fp32", "inception"): 0.3,
+    ("cuda", "bf16", "efficientnet_lite0"): 0.01,
+    ("cuda", "bf16", "vgg16_random"): 0.1,
+    ("cuda", "bf16", "inception"): 0.1,
     ("cuda", "fp32", "unet"): 1.33,
     ("cuda", "bf16", "unet"): 0.128,
 }
@@ -72,9 +81,13 @@ convolutions in TensorFloat-32), and the others are assumed."""
 ASSUMED = frozenset({
     ("training", "cuda", "bf16", "autoencoder"), ("training", "cuda", "bf16", "gan"), ("use", "cuda", "fp32", "gan"),
     ("use", "cuda", "fp32", "autoencoder"),
+    *(("use", "cuda", p, name) for p in ("fp32", "bf16")
+      for name in ("efficientnet_lite0", "vgg16_random", "inception")),
+    *(("training", "cuda", p, kind) for p in ("fp32", "tf32")
+      for kind in ("autoencoder", "gan", "unet", "resnet", "densenet")),
 })  # fmt: skip
 """Cases that nobody has measured; what is taken as fast as in training is another."""
-EXTRACTED = {"efficientnet_lite0@128": 0.251e9, "vgg16_random@64": 2.71e9}
+EXTRACTED = {"efficientnet_lite0@128": 0.251e9, "vgg16_random@64": 2.71e9, "inception@299": 11.4e9}
 """Floating-point operations of an image, by the extractor's name and size."""
 LOAD_SECONDS = 3.0
 """For an extractor to be built, and to be tried whether it sees an image alike in every place of a batch."""
@@ -106,7 +119,7 @@ def training_seconds(phase: PlannedPhase, *, device: str, precision: str, peak: 
     precision : "fp32", "tf32" or "bf16".
     peak : floating-point operations a second of a matrix product, in that precision.
     """
-    speed = TRAINING.get((device.partition(":")[0], precision, phase.kind))
+    speed = TRAINING.get(_case(device, precision, phase.kind))
     if speed is None:
         return None
     return phase.steps * (speed.step + phase.batch * phase.flops / (peak * speed.share))
@@ -114,10 +127,20 @@ def training_seconds(phase: PlannedPhase, *, device: str, precision: str, peak: 
 
 def use_seconds(kind: str, flops: float, *, device: str, precision: str, peak: float) -> float | None:
     """Seconds of so many operations without gradients; None as `training_seconds`, which has the parameters."""
-    case = device.partition(":")[0], precision, kind
-    trained = TRAINING.get(case)
+    case = _case(device, precision, kind, used=True)
+    trained = TRAINING.get(_case(device, precision, kind))
     share = USE.get(case, trained.share if trained else None)
     return None if share is None else flops / (peak * share)
+
+
+def _case(device: str, precision: str, kind: str, *, used: bool = False) -> tuple[str, str, str]:
+    """The measured case that stands for this one: TensorFloat-32 is a GPU's alone, and its speeds are those of bf16."""
+    on = device.partition(":")[0]
+    if on == "cpu" and precision == "tf32":
+        precision = "fp32"
+    if on == "cuda" and not used and (on, precision, kind) not in TRAINING:
+        precision = "bf16"
+    return on, precision, kind
 
 
 def said_of(what: str, kind: str, *, device: str, precision: str) -> str:

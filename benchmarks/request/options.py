@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import importlib.metadata
 import io
+import itertools
 import os
 import typing
 from collections.abc import Mapping, Sequence
@@ -44,6 +46,7 @@ class Choice:
     preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
     config: Path | None = None
     plugin: tuple[Path, ...] = ()
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,9 @@ class Options:
     that a step's batch is cut into: as many as devices, or as the generator's option accumulate says. The number of
     parts is part of a run's identity, the number of devices is not."""
     compile: Compile = "auto"
-    """Compile the generator's networks (torch.compile): a minute or so at the start, faster steps on a GPU. auto does
-    so on CUDA where the fit is long enough to pay for it. Not part of a run's identity."""
+    """Compile networks (torch.compile): a minute or so at the start, faster steps on a GPU. auto does so on CUDA where
+    the fit is long enough to pay for it, yes always, and no neither compiles nor records steps. yes concerns generators
+    off a GPU, and classifiers too on one. Not part of a run's identity."""
     snapshot_epochs: float = 0.0
     """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
     logger: LoggerName = "none"
@@ -154,11 +158,24 @@ def has_nvidia_gpu() -> bool:
     return any(file.exists() for file in DRIVER_FILES)
 
 
-def resolve_preset(name: str) -> str:
-    """`auto` becomes `standard` where there is an NVIDIA GPU and `quick` elsewhere."""
+def resolve_preset(name: str, *, device: str = "auto") -> str:
+    """`auto` becomes `standard` where the request will run on an NVIDIA GPU, and `quick` elsewhere.
+
+    Parameters
+    ----------
+    device : that was asked for.
+    """
     if name != "auto":
         return name
-    return "standard" if has_nvidia_gpu() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else "quick"
+    if device.startswith("cuda"):
+        return "standard"
+    return "standard" if device == "auto" and has_nvidia_gpu() and not _is_hidden() else "quick"
+
+
+def _is_hidden() -> bool:
+    """Whether torch will see no GPU though there is one: the environment hides all, or it is built for CPUs alone."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    return not first or first.startswith("-") or first == "NoDevFiles" or "+cpu" in importlib.metadata.version("torch")
 
 
 def systems() -> dict[str, str]:
@@ -215,6 +232,9 @@ def parse_mapping(file: Mapping[str, Any], args: Sequence[str], *, first: Choice
     default = _defaults(chosen, file, where=where, beats_system=is_system)
     request = read_flags(args, default, prog=prog)
     named = {str(name).replace("-", "_") for name in file}
+    if request.options.preset == "auto":  # asked for by name: what it came to, and that it was chosen
+        resolved = dataclasses.replace(request.options, preset=resolve_preset("auto", device=chosen.device))
+        return dataclasses.replace(request, options=resolved, given=frozenset((flags | named) - {"preset"}))
     return dataclasses.replace(request, given=frozenset(flags | named))
 
 
@@ -270,7 +290,9 @@ def _with_preset(args: Sequence[str]) -> Sequence[str]:
         When the variable names no preset.
     """
     name = os.environ.get(PRESET_VARIABLE, "")
-    if not name or "preset" in _given(args):
+    asked = [b for a, b in itertools.pairwise(args) if a == "--preset"]
+    asked += [a.partition("=")[2] for a in args if a.startswith("--preset=")]
+    if not name or any(one != "auto" for one in asked):
         return args
     if name not in PRESETS:
         raise UserError(f"{PRESET_VARIABLE}={name}: no preset of that name; there are {', '.join(PRESETS)}")
@@ -291,7 +313,7 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
             "Write all options into one file"
         )
     given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
-    for name in ("generator", "dataset", "classifier", "preset"):
+    for name in ("generator", "dataset", "classifier", "preset", "device"):
         if name in given and not isinstance(given[name], str):
             raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
     if given.get("preset", "auto") not in PRESETS:
@@ -313,7 +335,7 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     beats_system : the preset was asked for beside a published system. Its budgets, and what it says under
         `over_systems`, are then laid over the system's.
     """
-    preset_name = resolve_preset(chosen.preset)
+    preset_name = resolve_preset(chosen.preset, device=chosen.device)
     preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
     over = preset.get("over_systems", {}) if beats_system else {}
     generator, dataset = chosen.generator, chosen.dataset

@@ -126,6 +126,8 @@ def report_gpu(o: SpeedOptions) -> int:
     device = resolve_device(o.device)
     if o.only:
         raise UserError(f"--device {device} with {' '.join(o.only)}: the report of a GPU is made whole; name no rows")
+    if o.json or o.sizes or o.repeat != SpeedOptions.repeat:
+        raise UserError(f"--device {device}: --json, --sizes and --repeat are of the rows of a CPU; use --json-file")
     file = (o.json_file or Path("gpu.json")).absolute()
     _check_file(file)
     made = report_on_gpu(file, device=device, minutes=o.minutes)

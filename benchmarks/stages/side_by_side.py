@@ -125,6 +125,7 @@ class Group:
             self.diverged[place] = str(error)
         except NoRoom:  # it was larger than the largest before it: it begins the next group
             self.done.discard(place)
+        if place not in self.done:  # out of the handler, whose traceback holds all that did not fit
             gc.collect()
             self._step()
             return

@@ -114,7 +114,7 @@ class Phase:
         self.first, self.spent, self.history = found
         self.t = self._good = self.first
         self._look = CHECK_EVERY[self.work.device.partition(":")[0]]
-        self._log_every = max(1, self.n_steps // 200)
+        self._log_every = -(-max(1, self.n_steps // 200) // self._look) * self._look
         self._saved, self._pause = time.perf_counter(), self.work.checkpoint_seconds
         self._bounds = Bounds(self.history)
 

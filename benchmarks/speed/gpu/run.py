@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.speed.row import Row
 from synthworth.artifacts import write_bytes
+from synthworth.errors import Unavailable
 
 COMPILED = ("resnet18", "densenet121", "pixel_ddpm")
 """What is compiled ahead, each in a process of its own: torch finds it again on the disk. DenseNet-121 takes two
@@ -52,7 +53,10 @@ class Report:
     """Floating-point operations a second of matrix products in bf16."""
     model: Any = None
     """A trained `pixel_ddpm`, once there is one."""
+    compiled: set[str] = field(default_factory=set)
+    """What was compiled ahead; anything else would be compiled inside of a part, for minutes."""
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _begun: dict[str, float] = field(default_factory=dict)
 
     def part(self, name: str, do: Callable[[Report], Any], *, seconds: float = 0.0) -> None:
         """Do a part, or say why not, and keep the file.
@@ -100,6 +104,7 @@ class Report:
     def begin(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Begin a command beside whatever follows, on other cores than what is measured here, if there are enough."""
         mine, others = shared_cores()
+        self._begun[name] = time.time()
         with (self.folder / name).open("wb") as said:
             process = self._running[name] = subprocess.Popen(
                 command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
@@ -109,15 +114,22 @@ class Report:
             os.sched_setaffinity(0, mine)
 
     def ended(self, name: str) -> dict[str, Any]:
-        """Wait for such a command: its exit code, and the last lines that it said."""
-        process = self._running.pop(name)
+        """Wait for such a command: its exit code, its seconds, and the last lines that it said."""
+        process = self._running.pop(name, None)
+        if process is None:
+            return {"left_out": NO_TIME}
         try:
             code: int | None = process.wait(max(1.0, self.patience - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             code = None
-        lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return {"code": code, "said": lines[-15:], **({"left_out": NO_TIME} if code is None else {})}
+        file = self.folder / name
+        lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        took = file.stat().st_mtime - self._begun[name]  # it speaks when it ends, at the latest
+        said = [line for line in lines if not _is_warning(line)]
+        told = {"code": code, "seconds": round(took, 1), "said": said[-15:]}
+        self.compiled |= {name.removeprefix("compile ")} if code == 0 else set()
+        return {**told, **({"left_out": NO_TIME} if code is None else {})}
 
     def close(self) -> None:
         """End what still runs, and take all cores back."""
@@ -125,6 +137,11 @@ class Report:
             process.kill()
         if CORES:
             os.sched_setaffinity(0, CORES)
+
+
+def _is_warning(line: str) -> bool:
+    """Whether a line is one of a library's warnings, or the code it shows of it: they name paths of the machine."""
+    return "Warning" in line or line.startswith(("    ", "  /"))
 
 
 def shared_cores() -> tuple[frozenset[int], frozenset[int]]:
@@ -145,6 +162,7 @@ def report(file: Path, *, device: str, minutes: float) -> Report:
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
         began, length = time.monotonic(), 60 * minutes
         made = Report(file, device, began + WAITING * length, began + length, Path(folder))
+        made.found["minutes"] = {"found": minutes}
         try:
             _all(made)
         finally:
@@ -187,7 +205,7 @@ def machine(made: Report) -> dict[str, Any]:
     if made.device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(made.device)
         facts |= {
-            "card": properties.name, "memory_gib": properties.total_memory / 2**30, "cuda": torch.version.cuda,
+            "card": properties.name, "card_memory_gib": properties.total_memory / 2**30, "cuda": torch.version.cuda,
             "multiprocessors": properties.multi_processor_count,
         }  # fmt: skip
     return facts
@@ -198,7 +216,7 @@ def begin(made: Report) -> list[str]:
     made.begin("generators", [sys.executable, "-m", "benchmarks.speed.gpu.generators", made.device])
     files = [str(file) for file in sorted(TESTS.glob("test_*.py")) if MARK in file.read_text(encoding="utf-8")]
     beside = ["-n", "4"] if find_spec("xdist") else []
-    options = ["-q", "-p", "no:cacheprovider", "--durations=5", *beside, "-m", "gpu"]
+    options = ["-p", "no:cacheprovider", "--durations=5", *beside, "-m", "gpu"]
     missing = f"raise SystemExit('the tests are not at hand: there is no {TESTS}')"
     run = ["-m", "pytest", *options, *files] if files else ["-c", missing]
     made.begin("tests", [sys.executable, *run], {"SYNTHWORTH_TESTS_ON_A_GPU": "1"})
@@ -216,8 +234,9 @@ def trainings_of(
         from benchmarks.speed.gpu.trainings import training_rows
 
         rows = training_rows(
-            arch, device=made.device, plain_steps=plain_steps, n_steps=n_steps, peak=made.peak, many=many
-        )
+            arch, device=made.device, plain_steps=plain_steps, n_steps=n_steps, peak=made.peak, many=many,
+            compile=arch in made.compiled,
+        )  # fmt: skip
         return made.add(rows)
 
     return part
@@ -227,7 +246,8 @@ def denoiser(made: Report) -> list[str]:
     """`pixel_ddpm`, compiled."""
     from benchmarks.speed.gpu.denoiser import denoiser_row
 
-    row, made.model = denoiser_row(device=made.device, n_steps=125, peer_steps=20, peak=made.peak, compile=True)
+    compiled = "pixel_ddpm" in made.compiled
+    row, made.model = denoiser_row(device=made.device, n_steps=125, peer_steps=20, peak=made.peak, compile=compiled)
     return made.add([row])
 
 
@@ -243,4 +263,6 @@ def sampler(made: Report) -> list[str]:
     """Drawing with the model of an earlier part."""
     from benchmarks.speed.gpu.denoiser import sampler_row
 
+    if made.model is None:
+        raise Unavailable("there is no trained pixel_ddpm: see its part")
     return made.add([sampler_row(made.model, device=made.device)])
