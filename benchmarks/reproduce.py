@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
     hear()
 
+import itertools
 import json
 import sys
 from collections import Counter
@@ -46,12 +47,26 @@ def main(args: Sequence[str]) -> int:
     file, flags = Path(args[0]), [a for a in args[1:] if a != "--every"]
     if args[0].startswith("-"):
         raise UserError(f"{args[0]} stands first: name the record before the flags")
-    record = read(file / "record.json" if file.is_dir() else file)
+    file = file / "record.json" if file.is_dir() else file
+    record = read(file)
     for flag, folder in (("--results", RESULTS), ("--home", HOME)):
         if not any(a == flag or a.startswith(f"{flag}=") for a in flags):
             flags += [flag, str(folder)]
+    results = Path(value_of("--results", flags))
+    if results.resolve() in file.resolve().parents:
+        raise UserError(
+            f"{file} lies in {results}, where the new record would go: it would be compared with itself. Name another "
+            "folder with --results"
+        )
     made = carry_out_again(record, flags)
     return say(record, made, every="--every" in args)
+
+
+def value_of(flag: str, flags: Sequence[str]) -> str:
+    """The value of a flag, the last one where it is given twice."""
+    found = [b for a, b in itertools.pairwise(flags) if a == flag]
+    found += [a.partition("=")[2] for a in flags if a.startswith(f"{flag}=")]
+    return found[-1] if found else ""
 
 
 def read(file: Path) -> dict[str, Any]:

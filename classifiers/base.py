@@ -31,8 +31,8 @@ class Classifier(Protocol):
     And a class method, `faster_in_bf16(config, unit=, channels=, size=)`: whether `--precision auto` is bf16 on a CPU
     that multiplies it by `unit` (`avx512` or `amx`); False must be the answer where `channels` and `size` are None and
     decide. Without it, fp32. And `start` with `end`, by which several trainings take their steps in turn on a GPU:
-    `start` takes what `fit` takes and gives an object with `phase` (a `synthworth.training.loop.Phase`) and `prepare()`,
-    which takes the memory that the training will need; `end(training, report)` ends what was stepped.
+    `start` takes what `fit` takes and gives an object with `phase` (a `synthworth.training.loop.Phase`) and
+    `prepare()`, which takes the memory that the training will need; `end(training, report)` ends what was stepped.
     `TimmClassifier` has them all.
     """
 

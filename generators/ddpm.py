@@ -109,8 +109,8 @@ class DDPM(BaseGenerator):
         """Predictions of the denoiser that drawing an image takes."""
         return self.config.sampling_steps * (1 if self.config.guidance == 1.0 else 2)
 
-    def _refuse_sampling(self) -> None:
-        """Refuse what could not be drawn from, before anything is trained."""
+    def check_drawing(self) -> None:
+        """Refuse what could not be drawn from, before anything is trained or a fit is made from another."""
         c = self.config
         if c.guidance != 1.0 and c.drop <= 0:
             raise UserError(f"guidance {c.guidance} needs a prediction without condition: set drop above 0 (0.1, say)")

@@ -205,7 +205,7 @@ class LatentDDPM(DDPM):
                 f"condition {c.condition.kind} is cross-attention, which a vector latent has no place for; set "
                 "--gen.first-stage.latent spatial, or --gen.condition.kind label"
             )
-        self._refuse_sampling()
+        self.check_drawing()
 
     @property
     def _latent_is_vector(self) -> bool:

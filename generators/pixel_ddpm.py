@@ -128,7 +128,7 @@ class PixelDDPM(DDPM):
         self.require(train)
         c, budget = self.config, work.budget
         self._require_pretrained()
-        self._refuse_sampling()
+        self.check_drawing()
         trainer = self._begin(train, seed=seed, work=work)
         source = trainer.near(train.images)
 

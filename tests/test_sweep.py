@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 from benchmarks.job.carry_out import carry_out
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.request.options import parse
+from benchmarks.sweep import local
 from benchmarks.sweep.__main__ import main
 from synthworth.errors import UserError
 
@@ -298,3 +300,89 @@ def test_options_of_drawing_share_one_training_and_draw_what_a_training_of_their
     costs = [record["cost"] for record in records(tmp_path / "shared").values() if "fit_seconds" in record["cost"]]
     trained = [cost for cost in costs if cost["fit"].get("steps") == twin["steps"] and cost["fit_seconds"] > 0.2]
     assert len(trained) == 2  # the training's seconds stand in both records, not those of a copy
+
+
+def test_a_point_of_the_curve_is_that_of_its_own_seed(tmp_path: Path) -> None:
+    args = write(tmp_path, "curve: [0.5]\nsweep:\n  product: {seed: [0, 1], generator: [duplicate], ratio: [0.5]}\n")
+    assert main([*args, "--jobs", "1"]) == 0
+    for seed in ("0", "1"):
+        words = ["--generator", "duplicate", "--ratio", "0.5", "--curve", "0.5", "--seed", seed, "--workers", "1"]
+        words += ["--home", str(tmp_path / "own" / "home"), "--results", str(tmp_path / "own" / "runs")]
+        carry_out(parse([*FLAGS, *words], prog="test"))
+    same(tmp_path, tmp_path / "own", n=6)
+
+
+def test_a_fit_that_would_be_refused_is_not_made_from_another(tmp_path: Path) -> None:
+    options = "generator: pixel_ddpm\ngen: {drop: 0, sampling_steps: 2, widths: [8, 16], attention: []}\n"
+    args = write(tmp_path, options + "sweep:\n  product: {gen.guidance: [1, 3]}\n")
+    assert main([*args, "--jobs", "1"]) == 1
+    of = {record["spec"]["gen"]["guidance"]: record for record in records(tmp_path).values() if record["spec"]["gen"]}
+    assert of[1]["status"] == "ok" and of[3]["status"] == "failed"
+    assert "set drop above 0" in of[3]["error"]
+
+
+def test_blocks_that_vary_other_options_and_arms_without_a_row_of_their_own(
+    swept: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """Over what is stored: nothing is trained."""
+    import pandas as pd
+
+    place, _ = swept
+    (tmp_path / "two.yaml").write_text(
+        SMALL + "generator: vae\nsweep:\n  - product: {ratio: [0.5, 1]}\n  - product: {margin: [0.01]}\n"
+    )
+    folders = ["--home", str(place / "home"), "--results", str(place / "runs"), "--out", str(tmp_path / "out")]
+    assert main(["--config", str(tmp_path / "two.yaml"), *folders, "--jobs", "2"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert list(table["state"]) == ["done"] * 3 and (tmp_path / "out" / "figure.png").is_file()
+    assert table["note"].iloc[2] == "the same run as another cell"
+
+
+def test_a_record_whose_predictions_have_changed_is_made_again(
+    swept: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, args = swept
+    before = records(place)
+    victim = sorted((place / "runs").glob(f"*/{PREDICTIONS}"))[0]
+    content = victim.read_bytes()
+    victim.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    assert main([*args, "--jobs", "2"]) == 0
+    assert "1 records" in capsys.readouterr().out.replace("\n", " ")
+    assert victim.read_bytes() == content and records(place).keys() == before.keys()
+
+
+def test_a_control_that_fails_holds_its_request_back_and_says_so(tmp_path: Path) -> None:
+    control = BROKEN.replace("from generators.vae import VAE", "from generators.controls import Noise as VAE")
+    control = control.replace("class Broken(VAE):", "class Broken(VAE):\n    is_control = True\n")
+    (tmp_path / "broken.py").write_text(control)
+    text = (
+        f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [duplicate], controls: [[none, breaks]]}}\n"
+    )
+    assert main([*write(tmp_path, text), "--jobs", "1"]) == 1
+    of = {record["name"]: record for record in records(tmp_path).values()}
+    assert {record["status"] for record in of.values()} == {"failed"} and len(of) == 3
+    assert all("divided by zero" in record["error"] for record in of.values())
+    assert "divided by zero" in (tmp_path / "out" / "table.csv").read_text()
+
+
+def test_an_evaluation_that_takes_too_long_is_a_record_of_every_arm(tmp_path: Path) -> None:
+    args = write(tmp_path, "sweep:\n  product: {generator: [duplicate], ratio: [0.5]}\n")
+    assert main([*args, "--jobs", "1", "--max-hours", "evaluate=0.00001"]) == 1
+    assert {record["failure"]["phase"] for record in records(tmp_path).values()} == {"evaluate"}
+    assert main([*args, "--jobs", "1"]) == 0
+    assert {record["status"] for record in records(tmp_path).values()} == {"ok"}
+    assert main([*args, "--collect"]) == 0
+
+
+def test_a_process_that_died_while_it_had_nothing_to_do_costs_no_item(tmp_path: Path) -> None:
+    worker = local.Worker({}, threads=1)
+    request = parse([*FLAGS, "--home", str(tmp_path / "home"), "--results", str(tmp_path / "runs")], prog="test")
+    strange: Any = SimpleNamespace(stage="strange", run_id="", id="x")
+    worker.give(request, strange)
+    assert (first := worker.answer().fault) is not None and first.kind == "error"
+    assert worker.helper is not None
+    worker.helper.process.kill()
+    worker.helper.process.join()
+    worker.give(request, strange)
+    assert (second := worker.answer().fault) is not None and second.kind == "error"
+    worker.end()

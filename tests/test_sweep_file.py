@@ -78,8 +78,14 @@ def test_flags_beat_the_file_in_every_cell(tmp_path: Path) -> None:
         ("sweep:\n  prodcut: {ratio: [1]}\n", "did you mean .product"),
         ("sweep:\n  - 3\n", "neither product: nor list:"),
         ("ratio: [1]\n", "a sweep says under sweep: what is varied"),
+        ("sweep: {}\n", "nothing is varied"),
+        ("sweep: {product: {}}\n", "nothing is varied"),
+        ("sweep:\n  list: [{ratio: 2}]\n  product: {ratio: [1]}\n", "one cell says ratio and ratio"),
+        ("generator: pixel_ddpm\nsweep:\n  list: [{gen.guidance: 3, gen: {drop: 0.2}}]\n", "gen.guidance and gen"),
+        ("sweep:\n  product: {ratio: [{a: 1}]}\n", "ratio"),
+        ("sweep:\n  product: {generator_seed: [{a: 1}, 1]}\n", "generator_seed"),
         ("sweep:\n  product: {generator: [vea]}\n", "vea"),
-        ("sweep:\n  product: {seed: [%s], seeds: [%s]}\n" % (("1, " * 400,) * 2), "160,000 cells"),
+        ("sweep:\n  product: {seed: [%s], seeds: [%s]}\n" % (("1, " * 101,) * 2), "10,201 cells"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else None,
 )
@@ -92,7 +98,8 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, said: str, tmp_
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--item", "3/2"], "--item 3/2"), (["--item", "0/2"], "--item 0/2"), (["--jobs", "-1"], "--jobs -1"),
+        (["--item", "3/2"], "--item 3/2"), (["--item", "\u00b2/3"], "--item"), (["--item", f"1/{10**11}"], "--item"),
+ (["--item", "0/2"], "--item 0/2"), (["--jobs", "-1"], "--jobs -1"),
         (["--max-hours", "fit=0"], "--max-hours fit=0"), (["--max-hours", "fti=1"], "fti"),
         (["--max-hours", "nan"], "--max-hours nan"), (["--retry", "-2"], "--retry -2"),
     ],
@@ -105,6 +112,33 @@ def test_numbers_that_cannot_be_are_refused_before_anything_is_read(flags: list[
 def test_a_name_that_is_no_shipped_sweep_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="ratio_ablation"):
         main(["--config", "ratio_ablatoin"])
+
+
+@pytest.mark.parametrize(
+    ("varied", "flags"),
+    [
+        ("ratio: [0.5, 1]", ["--ratio", "0.5"]), ("gen.guidance: [1, 3]", ["--gen.guidance", "2"]),
+        ("fit.steps: [1, 3]", ["--fit.steps=2"]), ("generator_seed: [0, 1]", ["--generator-seed", "1"]),
+    ],
+)  # fmt: skip
+def test_a_flag_that_is_also_varied_is_refused(varied: str, flags: list[str], tmp_path: Path) -> None:
+    name = varied.partition(":")[0]
+    with pytest.raises(UserError, match=f"varies {re.escape(name)}; take it out of one of them"):
+        read(tmp_path, f"generator: pixel_ddpm\nsweep:\n  product: {{{varied}}}\n", *flags)
+
+
+def test_a_mapping_in_a_cell_is_laid_over_the_files(tmp_path: Path) -> None:
+    text = "generator: pixel_ddpm\ngen: {drop: 0.3}\nsweep:\n  list: [{gen: {guidance: 3}}]\n"
+    (request,) = read(tmp_path, text).requests
+    assert (request.gen.drop, request.gen.guidance) == (0.3, 3)
+
+
+def test_the_preset_of_the_environment_is_that_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHWORTH_PRESET", "smoke")
+    file = tmp_path / "plain.yaml"
+    file.write_text("sweep: {product: {ratio: [1]}}\n")
+    (request,) = read_sweep(file, [], first=read_choice([], prog="t"), prog="t").requests
+    assert request.options.preset == "smoke" and request.options.seeds == 2
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)

@@ -96,6 +96,18 @@ def test_machines_share_all_items_once_and_a_generator_is_one_machines(of: int) 
         assert left == [one.id for one in shares[1]]
 
 
+def test_an_earlier_judgement_elsewhere_keeps_no_machine_from_its_own() -> None:
+    first = item("e", "classify-a", stage="evaluate")
+    items = [
+        item("a", home="a"),
+        first,
+        item("b", home="b"),
+        item("f", "classify-b", stage="evaluate", waits=(first.id,)),
+    ]
+    shares = [{one.id for one in share(items, {"a": 1, "b": 1}, number, 2)} for number in (1, 2)]
+    assert shares == [{"classify-a", "evaluate-e"}, {"classify-b", "evaluate-f"}]
+
+
 def test_whoever_makes_the_last_that_is_missing_judges() -> None:
     items = [item("a", home="a"), item("b", home="b"), item("e", "classify-a", "classify-b", stage="evaluate")]
     homes = {"a": 1, "b": 1}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.options import Choice, Request, find_config, parse_mapping
+from benchmarks.request.options import Choice, Request, complete_flags, find_config, given_flags, parse_mapping
 from benchmarks.request.yaml_file import read_yaml
 from synthworth.errors import UserError, unknown_name
+from synthworth.progress import track
 
 SWEEP, PRODUCT, LIST = "sweep", "product", "list"
 PARTS = ("gen", "data", "clf", "fit", "train")
 """Mappings of options: `gen.guidance` in a sweep is `guidance` of `gen`."""
-MOST = 100_000
+MOST = 10_000
 """Cells of a sweep."""
 TOGETHER = ("ratio", "generator_seed")
 """Options of which one request takes several values."""
@@ -50,18 +52,27 @@ def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) ->
     UserError
         For a file that is none, an option that does not exist, a product without a cell, too many cells.
     """
-    where = str(file)
+    where, flags = str(file), complete_flags(flags)
     base = dict(read_yaml(find_config(file)))
     blocks = base.pop(SWEEP, None)
     cells = cells_of(blocks, where=where)
     axes = tuple(dict.fromkeys(name for cell in cells for name in cell))
+    for flag in sorted(given_flags(flags)):
+        if twice := next((axis for axis in axes if _meet(flag, axis)), None):
+            raise UserError(f"--{flag} is given, and {where} varies {twice}; take it out of one of them")
     groups = joined(cells)
+    first = dataclasses.replace(first, config=file)
     requests = tuple(
         parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog)
-        for cell, _ in groups
+        for cell, _ in track(groups, "sweep: reading cells")
     )
     answers = {place: number for number, (_, places) in enumerate(groups) for place in places}
     return Sweep(tuple(cells), requests, tuple(answers[place] for place in range(len(cells))), axes)
+
+
+def _meet(name: str, other: str) -> bool:
+    """Whether two options are the same, or one of them is a mapping that holds the other."""
+    return name == other or name.startswith(f"{other}.") or other.startswith(f"{name}.")
 
 
 def cells_of(blocks: Any, *, where: str) -> list[Cell]:
@@ -86,6 +97,8 @@ def _cells_of_block(block: Any, *, where: str) -> list[Cell]:
         if name not in (PRODUCT, LIST):
             raise unknown_name(f"part of a sweep ({where})", str(name), (PRODUCT, LIST))
     axes, entries = block.get(PRODUCT, {}), block.get(LIST, [{}])
+    if not block or (PRODUCT in block and not axes):
+        raise UserError(f"{where}: nothing is varied: {PRODUCT} is empty, so the sweep has no cell")
     if not isinstance(axes, Mapping) or not isinstance(entries, list):
         raise UserError(f"{where}: {PRODUCT} maps options to lists of values, and {LIST} is a list of mappings")
     for name, values in axes.items():
@@ -104,6 +117,11 @@ def _cells_of_block(block: Any, *, where: str) -> list[Cell]:
     if n > MOST:
         raise UserError(f"{where}: {n:,} cells, and {MOST:,} are the most; vary less in one sweep")
     names = [_spelled(name) for name in axes]
+    for entry in entries:
+        varied = [*map(_spelled, entry), *names]
+        for k, name in enumerate(varied):
+            if twice := next((other for other in varied[:k] if _meet(name, other)), None):
+                raise UserError(f"{where}: one cell says {twice} and {name}; say it once")
     return [
         {**{_spelled(name): value for name, value in entry.items()}, **dict(zip(names, point, strict=True))}
         for entry in entries
@@ -124,6 +142,9 @@ def joined(cells: Sequence[Cell]) -> list[tuple[Cell, list[int]]]:
     """
     groups: dict[str, list[int]] = {}
     for place, cell in enumerate(cells):
+        if not all(isinstance(cell.get(name, 0), int | float) for name in TOGETHER):
+            groups[f"cell {place}"] = [place]
+            continue
         rest = {name: value for name, value in cell.items() if name not in TOGETHER}
         groups.setdefault(repr(sorted(rest.items(), key=lambda row: row[0])), []).append(place)
     made: list[tuple[Cell, list[int]]] = []
@@ -150,7 +171,8 @@ def overlaid(base: Mapping[str, Any], cell: Cell, *, where: str) -> dict[str, An
     for name, value in cell.items():
         part, _, inner = name.partition(".")
         if not inner:
-            made[name] = value
+            held = made.get(name)
+            made[name] = {**held, **value} if isinstance(held, dict) and isinstance(value, Mapping) else value
         elif part in PARTS:
             held = made.setdefault(part, {})
             if not isinstance(held, Mapping):

@@ -207,7 +207,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     UserError
         For unknown plugins, unknown or ill-typed options in a file. Unknown flags end the process with code 2.
     """
-    args = _with_preset(_with_compile(args))
+    args = complete_flags(args)
     first = read_choice(args, prog=prog)
     file = read_yaml(find_config(first.config)) if first.config else {}
     return parse_mapping(file, args, first=first, where=str(first.config), prog=prog)
@@ -226,7 +226,7 @@ def parse_mapping(file: Mapping[str, Any], args: Sequence[str], *, first: Choice
     UserError
         As `parse`.
     """
-    flags = _given(args)
+    flags = given_flags(args)
     chosen = _choose(first, file, flags=flags)
     is_system = "preset" in flags and _is_system(chosen.config)
     default = _defaults(chosen, file, where=where, beats_system=is_system)
@@ -271,7 +271,12 @@ def read_flags(args: Sequence[str], default: Mapping[str, Any], *, prog: str) ->
         frozen=True,
     )
     run = tyro.cli(shape, args=list(args), default=shape(**default), prog=prog, description=Options.__doc__)
-    return Request(run.options, run.gen, run.data, run.clf, given=frozenset(_given(args)))
+    return Request(run.options, run.gen, run.data, run.clf, given=frozenset(given_flags(args)))
+
+
+def complete_flags(args: Sequence[str]) -> Sequence[str]:
+    """The flags as they are meant: with the preset of the environment, and `--compile` alone as `--compile yes`."""
+    return _with_preset(_with_compile(args))
 
 
 def _with_compile(args: Sequence[str]) -> Sequence[str]:
@@ -363,7 +368,7 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     return {"options": _layered(Options, layers, where, ""), **found}
 
 
-def _given(args: Sequence[str]) -> set[str]:
+def given_flags(args: Sequence[str]) -> set[str]:
     """Names of the flags on the command line, with dashes as underscores."""
     return {a[2:].partition("=")[0].replace("-", "_") for a in args if a.startswith("--")}
 

@@ -32,8 +32,9 @@ def make_from_twin(bench: Bench, spec: RunSpec, out: Path) -> bool:
     twin = _find(bench.store, spec, names) if names else None
     if twin is None:
         return False
-    model: Any = generators.get(spec.generator).load(twin, device=bench.device)
-    asked = bench.configs[spec.generator]
+    cls, asked = generators.get(spec.generator), bench.configs[spec.generator]
+    getattr(cls(asked), "check_drawing", lambda: None)()  # what its own `fit` would refuse
+    model: Any = cls.load(twin, device=bench.device)
     model.config = dataclasses.replace(model.config, **{name: getattr(asked, name) for name in names})
     model.save(out)
     report = read_json(twin / REPORT)

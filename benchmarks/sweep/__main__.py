@@ -9,12 +9,13 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.sweep.options import PROG, SweepOptions, find_sweep, limits_of, read_options, share_of
 from synthworth.commands import FAILED, OK, guarded
+from synthworth.interrupts import held
 from synthworth.registry import no_exit
 
 if TYPE_CHECKING:
@@ -34,57 +35,63 @@ def main(args: Sequence[str]) -> int:
         The exit code: 1 where an item failed.
     """
     o, flags = read_options(args)
+    with held():  # an interrupt while it is imported can end the process by force
+        import torch  # noqa: F401
+    from benchmarks.request.cells import read_sweep
+    from benchmarks.request.options import complete_flags, read_choice
+
+    file = find_sweep(o.config)
+    asked = read_sweep(file, flags, first=read_choice(complete_flags(flags), prog=PROG), prog=PROG)
     with no_exit():
-        return sweep(o, flags)
+        return sweep(o, asked, file)
 
 
-def sweep(o: SweepOptions, flags: Sequence[str]) -> int:
+def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     """What the command does."""
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
-    from benchmarks.request.cells import read_sweep
-    from benchmarks.request.options import read_choice
-    from benchmarks.sweep.failures import Failures
+    from benchmarks.sweep.failures import Failures, reasons_of
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import work_of
+    from benchmarks.sweep.local import n_jobs
     from benchmarks.sweep.plan import open_all, print_sweep
     from synthworth.artifacts import check_writable
+    from synthworth.devices import resolve_device
 
-    file = find_sweep(o.config)
-    asked = read_sweep(file, flags, first=read_choice(flags, prog=PROG), prog=PROG)
     folder, out = o.out or Path("results/sweeps") / file.stem, console()
-    if not o.dry_run:
+    dry_run = o.dry_run or any(request.options.dry_run for request in asked.requests)
+    if not dry_run:
         for place in {folder, *(request.options.results for request in asked.requests)}:
             check_writable(place)
-    opened = open_all(asked, out, dry_run=o.dry_run)
+    jobs = n_jobs(o.jobs, device=resolve_device(asked.requests[0].options.device))
+    asked = replace(asked, requests=tuple(
+        replace(request, options=replace(request.options, workers=jobs)) for request in asked.requests
+    ))  # fmt: skip
+    opened = open_all(asked, out, dry_run=dry_run)
     if opened is None:
         return OK
     records, failures = Records(asked.requests[0].options.results), Failures(folder)
     work = work_of(opened, records=records)
-    items = chosen(o, work, opened, failures.read())
-    print_sweep(out, asked, opened, work, items, failures=failures.read(), jobs=jobs_of(o, opened))
-    if o.dry_run:
+    lacking = {item.id: item for item in work.items}
+    kept = failures.read() if dry_run else failures.tidy(lacking)
+    reasons = reasons_of(opened, lacking, kept.values(), work.finished)
+    items = chosen(o, work, opened, kept)
+    print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
+    if dry_run:
         return OK
     done = Done()
     if items:
-        done = carry_out(o, asked, opened, Graph(items), failures)
-    return finish(o, asked, opened, records, failures, done, {item.id: item for item in work.items}, folder, file.stem)
+        done = carry_out(o, asked, opened, Graph(items), failures, jobs)
+    return finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
 
 
 @dataclass
 class Done:
-    """What came of a call: artifacts made, by stage; items that failed, and ids of those that were lost with them."""
+    """What came of a call: artifacts made, by stage; items that failed, and arms that were skipped."""
 
     made: dict[str, int] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-
-
-def jobs_of(o: SweepOptions, opened: Sequence[Opened]) -> int:
-    """Processes at a time."""
-    from benchmarks.sweep.local import n_jobs
-
-    return n_jobs(o.jobs, device=opened[0].bench.device)
+    skipped: list[Failure] = field(default_factory=list)
 
 
 def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[str, Failure]) -> list[Item]:
@@ -95,7 +102,7 @@ def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[s
     items = list(work.items)
     ids = {item.id for item in items}
     if o.collect:
-        return [item for item in items if item.stage == "evaluate" and not (item.needs | item.waits) & ids]
+        return [item for item in items if item.stage == "evaluate"]  # each judges what is there
     if o.only_failed:
         wanted = {one for one in failed if one in ids}
         for item in items:  # each stands after what it needs
@@ -107,8 +114,11 @@ def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[s
     return items
 
 
-def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures) -> Done:
+def carry_out(
+    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures, jobs: int
+) -> Done:
     """Make the items, show how far it is, and keep what failed."""
+    from benchmarks.sweep.failures import failure_of
     from benchmarks.sweep.graph import UNKNOWN
     from benchmarks.sweep.local import run_local
     from benchmarks.sweep.on_ray import run_ray
@@ -124,9 +134,10 @@ def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Gr
                 failures.forget(item)
                 for stage, n in answer.made.items():
                     done.made[stage] = done.made.get(stage, 0) + n
+            elif answer.fault.kind == "skipped":
+                done.skipped.append(failure_of(item, answer))
             else:
                 done.failed.append(failures.add(item, answer))
-                done.lost += [one.id for one in lost]
             counted += sum(one.seconds or UNKNOWN for one in (item, *lost))
             bar.advance(round(counted) - bar.done, failed=len(done.failed))
 
@@ -136,7 +147,7 @@ def carry_out(o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Gr
         if o.executor == "ray":
             run_ray(graph, asked.requests, address=o.ray_address, threads=max(1, o.jobs), **common)
         else:
-            run_local(graph, asked.requests, jobs=jobs_of(o, opened), **common)
+            run_local(graph, asked.requests, jobs=jobs, **common)
     return done
 
 
@@ -147,16 +158,18 @@ def finish(
     """Records of what failed, the table, the figure, and what is printed at the end."""
     from benchmarks.report.tables import console
     from benchmarks.sweep.collect import write_tables
-    from benchmarks.sweep.failures import record_failures
+    from benchmarks.sweep.failures import reasons_of, record_failures
     from benchmarks.sweep.plan import print_end
     from benchmarks.sweep.rows import rows_of
 
+    finished = {spec.run_id for one in opened for spec in one.specs if records.find(spec.run_id) is not None}
     kept = list(failures.read().values())
-    record_failures(records, opened, items, kept, done.lost)
-    rows = rows_of(asked, opened, records=records, failures=kept)
+    reasons = reasons_of(opened, items, [*kept, *done.skipped], finished)
+    record_failures(records, opened, reasons)
+    rows = rows_of(asked, opened, records=records, reasons=reasons)
     files = write_tables(rows, asked.axes, folder, title=title)
     print_end(console(), rows, done.made, done.failed, files)
-    return FAILED if done.failed or (o.collect and kept) else OK
+    return FAILED if done.failed or (o.collect and any(row.state == "failed" for row in rows)) else OK
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sweep.figure import draw_sweep
-from benchmarks.sweep.rows import NUMBERS, Row
+from benchmarks.sweep.rows import NUMBERS, Row, one_cell
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.escape import csv_cell, markdown_text
 
@@ -27,6 +27,7 @@ def write_tables(rows: Sequence[Row], axes: Sequence[str], out: Path, *, title: 
     ensure_folder(out)
     files = [out / TABLE, out / PAGE]
     write_bytes(files[0], as_csv(rows, axes).encode())
+    write_bytes(files[1], as_markdown(rows, axes, title=title, figure=False).encode())
     drawn = draw_sweep(out / FIGURE, rows, axes, title=title)
     if not drawn:
         (out / FIGURE).unlink(missing_ok=True)
@@ -38,10 +39,10 @@ def as_csv(rows: Sequence[Row], axes: Sequence[str]) -> str:
     """All columns, a row a cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [name for name in ("generator", "ratio", "generator_seed") if name not in axes]
+    names = [name for name in ("generator", "ratio", "generator_seed", "filters") if name not in axes]
     writer.writerow([*axes, *names, "seeds", "state", *NUMBERS, "run_id", "note"])
     for row in rows:
-        own = [getattr(row.spec, name) for name in names]
+        own = [one_cell(getattr(row.spec, name)) for name in names]
         varied = [row.axes.get(name) for name in axes]
         numbers = [row.numbers[name] for name in NUMBERS]
         cells = [*varied, *own, row.spec.seeds, row.state, *numbers, row.spec.run_id, row.note]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.job.opened import Opened
 from benchmarks.job.record import write_failure
@@ -48,6 +47,23 @@ class Failure:
         return f"{self.stage} {self.kind} after {self.seconds:.1f} s{again}: {self.name}: {self.error}"
 
 
+def failure_of(item: Item, answer: Answer, *, before: int = 0) -> Failure:
+    """The failure of an item that was begun so often before."""
+    assert answer.fault is not None
+    fault: Fault = answer.fault
+    return Failure(
+        item.stage, item.key, item.name, item.run_id, fault.kind, fault.error, fault.traceback,
+        round(answer.seconds, 3), before + answer.tries, time.strftime("%FT%TZ", time.gmtime()),
+    )  # fmt: skip
+
+
+def _read(file: Path) -> Failure | None:
+    try:
+        return Failure(**json.loads(file.read_bytes()))
+    except (ValueError, TypeError, OSError):
+        return None
+
+
 class Failures:
     """The failures of a sweep in its folder."""
 
@@ -56,24 +72,13 @@ class Failures:
 
     def read(self) -> dict[str, Failure]:
         """By the item's id. A file that is none of ours is left where it lies."""
-        found = {}
-        for file in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
-            try:
-                told = Failure(**json.loads(file.read_bytes()))
-            except (ValueError, TypeError, OSError):
-                continue
-            found[f"{told.stage}-{told.key}"] = told
-        return found
+        files = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+        return {f"{told.stage}-{told.key}": told for file in files if (told := _read(file)) is not None}
 
     def add(self, item: Item, answer: Answer) -> Failure:
         """Keep one."""
-        assert answer.fault is not None
-        before, now = self.read().get(item.id), time.strftime("%FT%TZ", time.gmtime())
-        fault: Fault = answer.fault
-        made = Failure(
-            item.stage, item.key, item.name, item.run_id, fault.kind, fault.error, fault.traceback,
-            round(answer.seconds, 3), answer.tries + (before.tries if before else 0), now,
-        )  # fmt: skip
+        before = self.read().get(item.id)
+        made = failure_of(item, answer, before=before.tries if before else 0)
         ensure_folder(self.folder)
         write_bytes(self._file(item), (json.dumps(asdict(made), indent=1) + "\n").encode())
         return made
@@ -82,41 +87,53 @@ class Failures:
         """It is done now."""
         self._file(item).unlink(missing_ok=True)
 
+    def tidy(self, items: Mapping[str, Item]) -> dict[str, Failure]:
+        """Forget failures of what is no item any more, for it was made otherwise or is not asked for; the others."""
+        for file in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
+            told = _read(file)
+            if told is not None and f"{told.stage}-{told.key}" not in items:
+                file.unlink(missing_ok=True)
+        return self.read()
+
     def _file(self, item: Item) -> Path:
         return self.folder / f"{item.stage}-{item.key[:24]}.json"
 
 
-def record_failures(
-    records: Records, requests: Sequence[Opened], items: Mapping[str, Item], failures: Iterable[Failure],
-    lost: Iterable[str],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """A failed record for each arm that an item failed for, or that lost what it needs; one that has a record keeps it.
+def reasons_of(
+    requests: Sequence[Opened], items: Mapping[str, Item], failures: Iterable[Failure], finished: Container[str]
+) -> dict[str, Failure]:
+    """Run id -> the failure for which an arm has no record: its own, of what it needs, or of what judges it.
 
     Parameters
     ----------
-    items : all of the sweep, by id.
-    lost : ids of the items that were not begun because of the failures.
+    items : all that the sweep lacked, by id.
+    finished : run ids with a record.
     """
-    arms = {arm.spec.run_id: arm for opened in requests for arm in opened.arms}
-    causes: dict[str, Failure] = {f"{failure.stage}-{failure.key}": failure for failure in failures}
     reasons: dict[str, Failure] = {}
-    for failure in causes.values():
+    for failure in failures:
+        cause = f"{failure.stage}-{failure.key}"
         if failure.run_id:
             reasons.setdefault(failure.run_id, failure)
-    for one in lost:
-        item = items[one]
-        cause = next((causes[other] for other in _all_needs(item, items) if other in causes), None)
-        if item.run_id and cause is not None:
-            reasons.setdefault(item.run_id, cause)
-    made = []
+        for item in items.values():
+            if item.id != cause and cause not in set(_all_needs(item, items)):
+                continue
+            of = [arm.spec.run_id for arm in requests[item.request].arms] if item.stage == "evaluate" else [item.run_id]
+            for run_id in of:
+                reasons.setdefault(run_id, failure)
+    return {run_id: failure for run_id, failure in reasons.items() if run_id and run_id not in finished}
+
+
+def record_failures(records: Records, requests: Sequence[Opened], reasons: Mapping[str, Failure]) -> None:
+    """A failed record for each arm that has none for a reason; an arm that was skipped says so."""
+    arms = {arm.spec.run_id: arm for opened in requests for arm in opened.arms}
     for run_id, failure in reasons.items():
         if run_id in arms and records.find(run_id) is None:
             more = {"phase": failure.stage, "seconds": failure.seconds, "traceback": failure.traceback}
-            made.append(write_failure(records, arms[run_id], failure.sentence(), more=more))
-    return made
+            status = "skipped" if failure.kind == "skipped" else "failed"
+            write_failure(records, arms[run_id], failure.sentence(), status=status, more=more)
 
 
-def _all_needs(item: Item, items: Mapping[str, Item]) -> Iterable[str]:
+def _all_needs(item: Item, items: Mapping[str, Item]) -> Iterator[str]:
     front, seen = list(item.needs), set[str]()
     while front:
         one = front.pop()

@@ -23,6 +23,7 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
     """Write a PNG; whether there was anything to draw."""
     shown = [row for row in rows if row.numbers["vs_none"] is not None]
     along = _along(shown, axes)
+    shown = [row for row in shown if along in row.axes]  # blocks may vary other options
     if not shown or along is None:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -52,11 +53,11 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
                     capsize=2, linewidth=1, alpha=0.9 if len(same) == 1 else 0.55,
                 )  # fmt: skip
         middles = sorted((place, fmean(r.numbers["vs_none"] or 0.0 for r in same)) for place, same in by_place.items())
-        ax.plot(*zip(*middles, strict=True), color=colour, linewidth=1.5, label=name or along)
+        ax.plot(*zip(*middles, strict=True), color=colour, linewidth=1.5, label=_said(name, 60) or _said(along))
     ax.set_xticks(list(places.values()), [_said(value) for value in places])
-    ax.set_xlabel(along)
+    ax.set_xlabel(_said(along))
     ax.set_ylabel("AUROC against real images alone")
-    ax.set_title(one_line(title), loc="left", fontsize=11)
+    ax.set_title(_said(title, 80), loc="left", fontsize=11)
     ax.grid(axis="y", alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
@@ -91,13 +92,18 @@ def _lines(rows: Sequence[Row], axes: Sequence[str], along: str) -> dict[str, li
     others = [name for name in axes if name not in (along, REPEATED)]
     found: dict[str, list[Row]] = {}
     for row in rows:
-        name = ", ".join(one_line(f"{_said(row.axes.get(other))}") for other in others)
+        name = ", ".join(f"{row.axes[other]:g}" if isinstance(row.axes[other], int | float) else str(row.axes[other])
+                         for other in others if other in row.axes)  # fmt: skip
         found.setdefault(name, []).append(row)
     return found
 
 
-def _said(value: Any) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, int | float) else one_line(str(value))[:40]
+def _said(value: Any, most: int = 40) -> str:
+    """In words, no longer than that; a dollar sign would begin a formula."""
+    if value is None:
+        return ""
+    text = f"{value:g}" if isinstance(value, int | float) else one_line(str(value))
+    return (text if len(text) <= most else text[: most - 3] + "...").replace("$", r"\$")
 
 
 def _key(value: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from benchmarks.sweep.items import STAGES, Item
+from synthworth.keys import digest
 
 
 class State(Enum):
@@ -49,10 +51,15 @@ class Graph:
         """The item to begin now, which is running from here on; None where none may begin."""
         if not self._ready:
             return None
-        best = min(self._ready, key=lambda one: (-self._way[one], STAGES.index(self.items[one].stage), one))
+        best = min(self._ready, key=lambda one: (-self._way[one], STAGES.index(self.items[one].stage), self._lot(one)))
         self._ready.remove(best)
         self.states[best] = State.running
         return self.items[best]
+
+    @staticmethod
+    def _lot(one: str) -> str:
+        """Of what is equally long two sweeps at once begin with something else, and do not wait for each other."""
+        return digest([os.getpid(), one])
 
     def again(self, item: Item) -> None:
         """Put a running item back: it is to be tried again."""
@@ -120,7 +127,7 @@ def share(items: Sequence[Item], homes: Mapping[str, int], number: int, of: int)
     for home in sorted(homes, key=lambda home: (-homes[home], home)):
         least = loads.index(min(loads))
         owner[home], loads[least] = least, loads[least] + homes[home]
-    ids = {item.id for item in items}
     mine = {item.id for item in items if item.home and owner.get(item.home, 0) == number - 1}
-    judges = {item.id for item in items if not item.home and (item.needs | item.waits) & ids <= mine}
+    made = {item.id for item in items if item.home}
+    judges = {item.id for item in items if not item.home and (item.needs | item.waits) & made <= mine}
     return [item for item in items if item.id in mine | judges]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import root_of
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.opened import Opened
@@ -81,6 +82,7 @@ def work_of(requests: Sequence[Opened], *, records: Records) -> Work:
     Requests whose arms all have records need nothing. Where one does not, what it will be judged beside must be stored
     too. An arm that several requests have is judged by the first of them.
     """
+    doubt_what_changed(records, [records.find(arm.spec.run_id) for opened in requests for arm in opened.arms])
     done = {
         arm.spec.run_id
         for opened in requests
@@ -155,7 +157,7 @@ class _Builder:
         for group in groups:
             if not group:
                 continue
-            key = group[0][1] if len(group) == 1 else digest([key for _, key in group])
+            key = digest(list(arm.classify_keys)) if opened.bench.device.startswith("cuda") else group[0][1]
             numbers = tuple(k for k, _ in group)
             trained.append(self._put(Item(
                 "classify", key, number, f"classifier {_said(numbers)} of {spec.name}", spec.run_id, numbers,

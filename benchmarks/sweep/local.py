@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.request.options import Request
 from benchmarks.sweep.graph import Graph
 from benchmarks.sweep.items import Item
-from benchmarks.sweep.perform import Answer, Fault, perform
+from benchmarks.sweep.perform import Answer, Fault, fault_of, perform
 from synthworth.errors import UserError
 from synthworth.interrupts import held
 from synthworth.processes import Helper, begin_helper, pack
@@ -52,6 +52,8 @@ class Worker:
 
     def give(self, request: Request, item: Item) -> None:
         """Hand over an item."""
+        if self.helper is not None and not self.helper.process.is_alive():
+            self.end()  # it died while it had nothing to do
         if self.helper is None:
             with held():
                 self.helper = begin_helper(self.environment, threads=self.threads)
@@ -70,6 +72,8 @@ class Worker:
             else:
                 answer = Answer(seconds, fault=Fault("killed", str(error) or "the process that made it was ended"))
                 self.end()
+        except Exception as error:  # what crossed back cannot be read: it is this item's fault, not the sweep's
+            answer = Answer(seconds, fault=fault_of(error))
         self.item = None
         return answer
 

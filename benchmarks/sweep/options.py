@@ -97,6 +97,7 @@ def share_of(item: str) -> tuple[int, int] | None:
     if not item:
         return None
     number, _, of = item.partition("/")
-    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+    plain = all(word.isascii() and word.isdecimal() and len(word) < 6 for word in (number, of))
+    if not (plain and 1 <= int(number) <= int(of)):
         raise UserError(f"--item {item}: i/n with i from 1 to n, 3/8 say")
     return int(number), int(of)

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.job.opened import Opened, open_request
+from benchmarks.job.plan import optional_arms
 from benchmarks.request.options import Request
+from benchmarks.stages.filters import Starved
 from benchmarks.stages.images import Images
 from benchmarks.sweep.items import Item
 from synthworth.errors import Diverged, UserError, bounded
 
-Kind = Literal["error", "diverged", "refused", "out of memory", "timeout", "killed"]
+Kind = Literal["error", "diverged", "refused", "skipped", "out of memory", "timeout", "killed"]
+"""`skipped`: an arm that was added by itself (`--without-copies`) found too few images; no failure."""
 TRACEBACK_LINES = 20
 KEPT = 2
 """Requests that a process keeps open: its items come request by request, mostly."""
@@ -60,8 +63,8 @@ class Answer:
 
 def perform(request: Request, item: Item) -> Answer:
     """Do an item. Whatever it raises is told in the answer; interrupts go on."""
-    began, bench = time.perf_counter(), None
-    before: dict[str, int] = {}
+    began, before = time.perf_counter(), dict[str, int]()
+    opened: Opened | None = None
     try:
         if item.stage == "evaluate":
             made = _evaluate(request)
@@ -70,6 +73,10 @@ def perform(request: Request, item: Item) -> Answer:
             bench, before = opened.bench, dict(opened.bench.made)
             _make(opened, item)
             made = {stage: n - before.get(stage, 0) for stage, n in bench.made.items() if n > before.get(stage, 0)}
+    except Starved as error:
+        specs = [] if opened is None else opened.specs
+        kind: Kind = "skipped" if item.run_id in optional_arms(request, specs) else "refused"
+        return Answer(time.perf_counter() - began, fault=Fault(kind, bounded(str(error))))
     except Exception as error:  # told in the answer: the items beside it are worth having all the same
         return Answer(time.perf_counter() - began, fault=fault_of(error))
     return Answer(time.perf_counter() - began, made)

@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.job.opened import Opened, open_bench, open_prepared
-from benchmarks.job.outside_files import check_outside_files
+from benchmarks.job.opened import Opened, expected_specs, open_bench, open_prepared
+from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import check_classes, check_plugins, prepared
+from benchmarks.job.precision import resolve_precisions
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import STAGES as WORDS
 from benchmarks.report.tables import table
 from benchmarks.request.cells import Sweep
 from benchmarks.request.limits import check_size, share_devices
+from benchmarks.request.options import Request
+from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images, prepare_data
 from benchmarks.sweep.failures import Failure
 from benchmarks.sweep.items import STAGES, Item, Work
 from benchmarks.sweep.rows import Row, specs_of_cell
 from data.registry import datasets
+from synthworth.artifacts import check_writable
 from synthworth.errors import UserError
 from synthworth.keys import digest
+from synthworth.progress import track
 
 TITLES = {**WORDS, "evaluate": "features, measures and records"}
 MOST_ROWS = 40
@@ -43,20 +49,20 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
     images: dict[str, Images] = {}
     missing: dict[str, str] = {}
     found: list[Opened] = []
-    for request in map(share_devices, asked.requests):
+    begun = [_begin(share_devices(request)) for request in asked.requests]
+    if not dry_run:
+        check_writable(begun[0][1].store.home)
+    for request, bench, dataset in track(begun, "sweep: opening requests"):
         o = request.options
-        check_size(o)
-        check_plugins(o)
-        bench, dataset = open_bench(request), datasets.get(o.dataset)(request.data)
-        folder = prepared(bench, o.dataset, dataset)
-        if folder is None:
-            check_outside_files(request, dataset)
+        if prepared(bench, o.dataset, dataset) is None:
             missing[digest([o.dataset, request.data])] = o.dataset
             if dry_run:
                 continue
         folder, index = prepare_data(bench, o.dataset, dataset)
         opened = open_prepared(request, bench, dataset, folder, index, images=images)
         check_classes(opened.experiment.images, opened.specs)
+        if not dry_run:
+            check_what_is_to_be_trained(bench, opened.request, dataset, opened.arms)
         found.append(opened)
     if dry_run and missing:
         out.print(
@@ -65,6 +71,19 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
         )  # fmt: skip
         return None
     return found
+
+
+def _begin(request: Request) -> tuple[Request, Bench, Any]:
+    """A request with its bench and dataset; refuses what is known to be wrong before an image is decoded."""
+    o = request.options
+    check_size(o)
+    check_plugins(o)
+    bench, dataset = open_bench(request), datasets.get(o.dataset)(request.data)
+    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    expected_specs(request, resolve_precisions(request, bench.device, channels=channels, size=size))
+    if prepared(bench, o.dataset, dataset) is None:
+        check_outside_files(request, dataset)
+    return request, bench, dataset
 
 
 def _check_together(asked: Sweep) -> None:
@@ -76,14 +95,13 @@ def _check_together(asked: Sweep) -> None:
 
 def print_sweep(
     out: Console, asked: Sweep, opened: Sequence[Opened], work: Work, items: Sequence[Item], *,
-    failures: Mapping[str, Failure], jobs: int,
+    failures: Mapping[str, Failure], reasons: Mapping[str, Failure], jobs: int,
 ) -> None:  # fmt: skip
     """Cells, fits that they share, and items by stage with the time they are expected to take."""
     cells = [specs_of_cell(cell, opened[number]) for cell, number in zip(asked.cells, asked.answers, strict=True)]
-    lost = {failure.run_id for failure in failures.values()}
     states = Counter(
         "done" if all(spec.run_id in work.finished for spec in specs)
-        else "failed before" if any(spec.run_id in lost for spec in specs) else "to do"
+        else "failed before" if any(spec.run_id in reasons for spec in specs) else "to do"
         for specs in cells
     )  # fmt: skip
     said = ", ".join(f"{states[state]} {state}" for state in ("done", "to do", "failed before") if states[state])

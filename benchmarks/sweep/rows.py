@@ -10,7 +10,7 @@ from benchmarks.job.opened import Opened
 from benchmarks.records.store import Records
 from benchmarks.report.columns import value_of
 from benchmarks.request.cells import Sweep
-from benchmarks.request.spec import RunSpec
+from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.sweep.failures import Failure
 
 NUMBERS = (
@@ -39,39 +39,53 @@ class Row:
     note: str = ""
 
 
-def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, failures: Sequence[Failure]) -> list[Row]:
-    """One a cell; a cell of several ratios or trainings has one for each."""
-    why = {failure.run_id: failure.sentence() for failure in failures if failure.run_id}
-    made = []
+OF_THE_SPEC = ("ratio", "mode", "generator_seed", "shard")
+"""Axes that an arm of real images alone does not have."""
+
+
+def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reasons: Mapping[str, Failure]) -> list[Row]:
+    """One a cell; a cell of several ratios, trainings or filters has one for each.
+
+    What an axis is in a row is what its run has: an option may have been lowered to what there is.
+
+    Parameters
+    ----------
+    reasons : run id -> why it has no record.
+    """
+    made: list[Row] = []
+    first: dict[str, Mapping[str, Any]] = {}
     for cell, number in zip(sweep.cells, sweep.answers, strict=True):
-        opened = requests[number]
-        for spec in specs_of_cell(cell, opened):
-            record = records.find(spec.run_id)
-            varied = {name: one_cell(cell[name]) for name in sweep.axes if name in cell}
-            axes = {**varied, **{name: getattr(spec, name) for name in ("ratio", "generator_seed") if name in varied}}
-            if "ratio" in varied and spec.is_real_only:
+        for spec in specs_of_cell(cell, requests[number]):
+            record, note = records.find(spec.run_id), ""
+            axes = {name: one_cell(cell[name]) for name in sweep.axes if name in cell}
+            for name in axes:
+                if hasattr(spec, name) and name not in ("generator", "dataset", "classifier", "controls", "curve"):
+                    told = one_cell(getattr(spec, name))
+                    axes[name] = axes[name] if spec.is_real_only and name in OF_THE_SPEC else told
+            if "ratio" in axes and spec.is_real_only:
                 axes["ratio"] = 0.0
+            if not spec.is_real_only and first.setdefault(spec.run_id, cell) is not cell:
+                note = "the same run as another cell"
+            state = "done"
             if record is None:
-                state = "failed" if spec.run_id in why else "to do"
-                made.append(Row(axes, spec, state, dict.fromkeys(NUMBERS), why.get(spec.run_id, "")))
-            else:
-                made.append(Row(axes, spec, "done", numbers_of(record)))
+                state = "failed" if spec.run_id in reasons else "to do"
+                note = reasons[spec.run_id].sentence() if spec.run_id in reasons else note
+            made.append(Row(axes, spec, state, numbers_of(record) if record else dict.fromkeys(NUMBERS), note))
     return made
 
 
 def specs_of_cell(cell: Mapping[str, Any], opened: Opened) -> list[RunSpec]:
-    """The arms that a cell is about: its generator's, at its ratio and training."""
+    """The arms that a cell is about: its generator's, at its ratio and training, with and without copies."""
     o = opened.request.options
-    ratios = _several(cell["ratio"]) if "ratio" in cell else list(o.ratio)
-    trainings = _several(cell["generator_seed"]) if "generator_seed" in cell else list(o.generator_seed)
-    found = []
-    for ratio in ratios:
-        for training in trainings:
-            for spec in opened.specs:
-                drawn = spec.generator == o.generator and spec.ratio == float(ratio) and spec.generator_seed == training
-                if drawn or (float(ratio) == 0 and spec.is_zero_line):
-                    found.append(spec)
-                    break
+    ratios = [float(r) for r in _several(cell.get("ratio", o.ratio))]
+    trainings = [int(t) for t in _several(cell.get("generator_seed", o.generator_seed))]
+    found = [
+        spec for spec in opened.specs
+        if (spec.generator == o.generator and spec.ratio in ratios and spec.generator_seed in trainings)
+        or ((0.0 in ratios or o.generator == NONE) and spec.is_zero_line)
+    ]  # fmt: skip
+    if not found:
+        raise ValueError(f"a cell without an arm: {dict(cell)}")
     return list({spec.run_id: spec for spec in found}.values())
 
 
