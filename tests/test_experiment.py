@@ -92,7 +92,7 @@ def test_an_experiment_crosses_to_a_worker_without_its_images_and_is_opened_ther
             super().__init__(*parts)
             made.append(self)
 
-    monkeypatch.setattr("benchmarks.job.carry_out.Experiment", Kept)
+    monkeypatch.setattr("benchmarks.job.opened.Experiment", Kept)
     run(tmp_path, "--extractors", "--generator", "noise", "--seeds", "1")
     sent = pickle.dumps(made[0])
     assert len(made[0].images.train.images.numpy().tobytes()) > 10 * len(sent)

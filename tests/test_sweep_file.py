@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.request.cells import Sweep, cells_of, read_sweep
-from benchmarks.request.options import read_choice
 from benchmarks.sweep.__main__ import main
 from benchmarks.sweep.options import SHIPPED
 from synthworth.errors import UserError
@@ -19,7 +18,7 @@ BASE = "preset: smoke\ndevice: cpu\n"
 def read(tmp_path: Path, text: str, *flags: str) -> Sweep:
     file = tmp_path / "ablation.yaml"
     file.write_text(BASE + text)
-    return read_sweep(file, flags, first=read_choice(flags, prog="t"), prog="t")
+    return read_sweep(file, flags, prog="t")
 
 
 def test_ratios_and_trainings_of_one_generator_are_one_request(tmp_path: Path) -> None:
@@ -137,11 +136,11 @@ def test_the_preset_of_the_environment_is_that_of_a_sweep(tmp_path: Path, monkey
     monkeypatch.setenv("SYNTHWORTH_PRESET", "smoke")
     file = tmp_path / "plain.yaml"
     file.write_text("sweep: {product: {ratio: [1]}}\n")
-    (request,) = read_sweep(file, [], first=read_choice([], prog="t"), prog="t").requests
+    (request,) = read_sweep(file, [], prog="t").requests
     assert request.options.preset == "smoke" and request.options.seeds == 2
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)
 def test_shipped_sweeps_are_read(file: Path) -> None:
-    found = read_sweep(file, [], first=read_choice([], prog="t"), prog="t")
+    found = read_sweep(file, [], prog="t")
     assert found.cells and found.requests

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.request.options import Options, Request, build_config, read_choice, read_flags
+from benchmarks.request.configs import build_config
+from benchmarks.request.options import Options, Request, read_choice, read_flags
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE
 from classifiers.registry import classifiers

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.options import Choice, Request, complete_flags, find_config, given_flags, parse_mapping
+from benchmarks.request.options import Request, complete_flags, find_config, given_flags, parse_mapping, read_choice
 from benchmarks.request.yaml_file import read_yaml
 from synthworth.errors import UserError, unknown_name
 from synthworth.progress import track
@@ -44,7 +44,7 @@ class Sweep:
     axes: tuple[str, ...]
 
 
-def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) -> Sweep:
+def read_sweep(file: Path, flags: Sequence[str], *, prog: str) -> Sweep:
     """Read a sweep; flags are those of `benchmarks.run` and beat the file in every cell.
 
     Raises
@@ -53,6 +53,7 @@ def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) ->
         For a file that is none, an option that does not exist, a product without a cell, too many cells.
     """
     where, flags = str(file), complete_flags(flags)
+    first = dataclasses.replace(read_choice(flags, prog=prog), config=file)
     base = dict(read_yaml(find_config(file)))
     blocks = base.pop(SWEEP, None)
     cells = cells_of(blocks, where=where)
@@ -61,7 +62,6 @@ def read_sweep(file: Path, flags: Sequence[str], *, first: Choice, prog: str) ->
         if twice := next((axis for axis in axes if _meet(flag, axis)), None):
             raise UserError(f"--{flag} is given, and {where} varies {twice}; take it out of one of them")
     groups = joined(cells)
-    first = dataclasses.replace(first, config=file)
     requests = tuple(
         parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog)
         for cell, _ in track(groups, "sweep: reading cells")
@@ -141,13 +141,13 @@ def joined(cells: Sequence[Cell]) -> list[tuple[Cell, list[int]]]:
     Each with the places of the cells that it stands for.
     """
     groups: dict[str, list[int]] = {}
+    made: list[tuple[Cell, list[int]]] = []
     for place, cell in enumerate(cells):
         if not all(isinstance(cell.get(name, 0), int | float) for name in TOGETHER):
-            groups[f"cell {place}"] = [place]
+            made.append((cell, [place]))
             continue
         rest = {name: value for name, value in cell.items() if name not in TOGETHER}
         groups.setdefault(repr(sorted(rest.items(), key=lambda row: row[0])), []).append(place)
-    made: list[tuple[Cell, list[int]]] = []
     for places in groups.values():
         group = _joined_group([cells[place] for place in places])
         made += [(group[0], places)] if len(group) == 1 else [(cells[place], [place]) for place in places]

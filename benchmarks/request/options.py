@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import difflib
 import importlib.metadata
-import io
 import itertools
 import os
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from benchmarks.request.configs import layered
 from benchmarks.request.loggers import LoggerName
 from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
@@ -361,11 +358,11 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
         config = config_of(registry.get(name), name)
-        found[part] = _layered(config, layers, where, f"{part}.")
+        found[part] = layered(config, layers, where, f"{part}.")
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
-    return {"options": _layered(Options, layers, where, ""), **found}
+    return {"options": layered(Options, layers, where, ""), **found}
 
 
 def given_flags(args: Sequence[str]) -> set[str]:
@@ -383,65 +380,3 @@ def _known(config: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """What of a preset a stranger's Config has a field for: presets speak of every classifier alike."""
     fields = {f.name for f in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if name in fields}
-
-
-def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
-    """Build a Config from its defaults and mappings on top of them, later ones winning."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        if not isinstance(layer, Mapping):
-            raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {layer!r}")
-        for name, value in layer.items():
-            old = merged.get(name)
-            merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return build_config(config, merged, where=where, prefix=prefix)
-
-
-def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "") -> Any:
-    """A Config from plain values, each brought to its field's type as a flag would be.
-
-    It holds what was asked for. What it fills in by itself (the id of a hub's weights, the sha256 of a file) is taken
-    out again: a flag may yet name other weights, and tyro builds the Config anew once the flags are read.
-
-    Raises
-    ------
-    UserError
-        For an option that does not exist or a value of the wrong type; names the option.
-    """
-    hints = typing.get_type_hints(config)
-    known = {f.name for f in dataclasses.fields(config)}
-    ready: dict[str, Any] = {}
-    for raw, value in values.items():
-        name = str(raw).replace("-", "_")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {prefix}{near[0]}?" if near else ""
-            raise UserError(f"{where}: no option {prefix}{name}.{hint} There are: {', '.join(sorted(known))}")
-        ready[name] = _typed(hints[name], value, where, prefix + name)
-    try:
-        made = config(**ready)
-    except TypeError as error:
-        what = prefix.rstrip(".") or "the options"
-        raise UserError(f"{where}: {what} cannot be made: {error}. Every field needs a default") from error
-    defaults = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
-    for name, asked in (defaults | ready).items():
-        if getattr(made, name) != asked:
-            object.__setattr__(made, name, asked)
-    return made
-
-
-def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
-    if isinstance(value, Mapping):
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            return build_config(hint, value, where=where, prefix=f"{name}.")
-        raise UserError(f"{where}: {name} is one value, not a mapping")
-    if dataclasses.is_dataclass(value) or (value is None and type(None) in typing.get_args(hint)):
-        return value
-    if isinstance(value, bool) and {"yes", "no"} <= set(typing.get_args(hint)):  # YAML's own reading of the two words
-        value = "yes" if value else "no"
-    words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
-    except SystemExit as error:
-        raise UserError(f"{where}: {name} cannot be {value!r}") from error

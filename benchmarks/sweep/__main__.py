@@ -38,10 +38,9 @@ def main(args: Sequence[str]) -> int:
     with held():  # an interrupt while it is imported can end the process by force
         import torch  # noqa: F401
     from benchmarks.request.cells import read_sweep
-    from benchmarks.request.options import complete_flags, read_choice
 
     file = find_sweep(o.config)
-    asked = read_sweep(file, flags, first=read_choice(complete_flags(flags), prog=PROG), prog=PROG)
+    asked = read_sweep(file, flags, prog=PROG)
     with no_exit():
         return sweep(o, asked, file)
 
