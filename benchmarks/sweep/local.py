@@ -49,23 +49,37 @@ class Worker:
         self.helper: Helper | None = None
         self.item: Item | None = None
         self.began = 0.0
+        self._parcel: bytes | None = None
+        """Of an item that waits for its process to have started: that is no time of the item's."""
 
     def give(self, request: Request, item: Item) -> None:
         """Hand over an item."""
         if self.helper is not None and not self.helper.process.is_alive():
             self.end()  # it died while it had nothing to do
-        if self.helper is None:
-            with held():
-                self.helper = begin_helper(self.environment, threads=self.threads)
-        self.item, self.began = item, time.monotonic()
-        self.helper.give(pack(perform, request, item))
+        self.item, self.began, parcel = item, time.monotonic(), pack(perform, request, item)
+        if self.helper is not None:
+            self.helper.give(parcel)
+            return
+        with held():
+            self.helper = begin_helper(self.environment, threads=self.threads)
+        self._parcel = parcel
+        self.helper.give(pack(start))
 
-    def answer(self) -> Answer:
-        """What became of the item; a process that died answers with how."""
+    def spent(self) -> float:
+        """Seconds of the item so far; 0 while its process starts."""
+        return 0.0 if self._parcel is not None else time.monotonic() - self.began
+
+    def answer(self) -> Answer | None:
+        """What became of the item; None while it only begins. A process that died answers with how."""
         assert self.helper is not None and self.item is not None
-        seconds = time.monotonic() - self.began
+        seconds = self.spent()
         try:
-            answer: Answer = self.helper.answer("the process that made it", "Ask for fewer --jobs")
+            found = self.helper.answer("the process that made it", "Ask for fewer --jobs")
+            if self._parcel is not None:
+                parcel, self._parcel, self.began = self._parcel, None, time.monotonic()
+                self.helper.give(parcel)
+                return None
+            answer: Answer = found
         except (UserError, KeyboardInterrupt) as error:
             if self.helper.process.is_alive():  # it could not import what the item needs
                 answer = Answer(seconds, fault=Fault("refused", str(error)))
@@ -74,12 +88,12 @@ class Worker:
                 self.end()
         except Exception as error:  # what crossed back cannot be read: it is this item's fault, not the sweep's
             answer = Answer(seconds, fault=fault_of(error))
-        self.item = None
+        self.item = self._parcel = None
         return answer
 
     def out_of_time(self, limit: float) -> Answer:
         """End the process; the answer in its place."""
-        seconds = time.monotonic() - self.began
+        seconds = self.spent()
         self.end()
         self.item = None
         return Answer(seconds, fault=Fault("timeout", f"it took longer than {limit / 3600:g} h (--max-hours)"))
@@ -100,6 +114,13 @@ class Worker:
             self.helper.process.kill()
             self.helper.process.join()
             self.helper = None
+
+
+def start() -> None:
+    """What a process does before its first item: it imports what items need, and says that it is there."""
+    import torch  # noqa: F401
+
+    import benchmarks.job.carry_out  # noqa: F401
 
 
 def run_local(
@@ -146,14 +167,15 @@ def _answers(busy: Sequence[Worker], limits: Mapping[str, float]) -> list[tuple[
     found: list[tuple[Item, Answer]] = []
     for end in wait(list(by_end), timeout=LOOK_EVERY):
         worker = by_end.pop(end)
-        assert worker.item is not None
-        found.append((worker.item, worker.answer()))
-    now = time.monotonic()
-    for worker in by_end.values():
         item = worker.item
-        limit = None if item is None else limits.get(item.stage)
-        if item is not None and limit is not None and now - worker.began > limit:
-            found.append((item, worker.out_of_time(limit)))
+        assert item is not None
+        if (answer := worker.answer()) is not None:
+            found.append((item, answer))
+    for worker in by_end.values():
+        waiting = worker.item
+        limit = None if waiting is None else limits.get(waiting.stage)
+        if waiting is not None and limit is not None and worker.spent() > limit:
+            found.append((waiting, worker.out_of_time(limit)))
     return found
 
 
