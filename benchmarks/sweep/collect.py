@@ -61,15 +61,17 @@ def as_markdown(rows: Sequence[Row], axes: Sequence[str], *, title: str, figure:
     for row in rows:
         cells = [said(row.axes.get(name)) for name in axes]
         cells += [row.state, *(interval(row.numbers, name, signed=name.startswith("vs_")) for name in SHOWN)]
-        lines.append(f"| {' | '.join(markdown_text(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(cells)} |")
     if notes := sorted({row.note for row in rows if row.note}):
         lines += ["", "What failed:", "", *(f"- {markdown_text(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
 def said(value: Any) -> str:
-    """A value of an axis in words."""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """A value of an axis as a cell."""
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, int | float) else markdown_text(str(value))
 
 
 def interval(numbers: Mapping[str, float | None], name: str, *, signed: bool = False) -> str:

@@ -35,6 +35,7 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
     ax = figure.add_subplot()
     places = _places(shown, along)
     step = 0.5 / max(len(lines), 1)
+    numeric = all(isinstance(value, int | float) for value in places)
     ax.axhline(0, color="#3b4252", linewidth=1)
     for number, (name, points) in enumerate(list(lines.items())[: len(COLOURS)]):
         colour, mark = COLOURS[number], MARKS[number]
@@ -53,7 +54,10 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
                     capsize=2, linewidth=1, alpha=0.9 if len(same) == 1 else 0.55,
                 )  # fmt: skip
         middles = sorted((place, fmean(r.numbers["vs_none"] or 0.0 for r in same)) for place, same in by_place.items())
-        ax.plot(*zip(*middles, strict=True), color=colour, linewidth=1.5, label=_said(name, 60) or _said(along))
+        # a line says that there is something between: not between names
+        style = {"linewidth": 1.5} if numeric else {"linestyle": "", "marker": mark, "markersize": 5}
+        ax.plot(*zip(*middles, strict=True), color=colour, label=_said(name, 60) or _said(along), **style)
+    ax.margins(x=0.12)
     ax.set_xticks(list(places.values()), [_said(value) for value in places])
     ax.set_xlabel(_said(along))
     ax.set_ylabel("AUROC against real images alone")
