@@ -26,6 +26,7 @@ from synthworth.sealed import read_sealed, write_sealed
 logger = logging.getLogger(__name__)
 
 ABSENT = "it is not there"
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,11 @@ class Store:
         return self.path(kind, key)
 
     def _used(self, kind: str, key: str) -> None:
-        """Leave the time of the latest use on the manifest, for whoever tidies up; a store may be read-only."""
+        """Leave the hour of the latest use on the manifest, for whoever tidies up; a store may be read-only."""
+        manifest = self.path(kind, key) / MANIFEST
         with suppress(OSError):
-            os.utime(self.path(kind, key) / MANIFEST)
+            if time.time() - manifest.stat().st_mtime > HOUR:
+                os.utime(manifest)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
         """What the artifact was made of, and how long it took.
