@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import groups_beside
 from benchmarks.job.estimate import Estimate, Sizes, Todo
-from benchmarks.job.opened import expected_specs, open_bench, open_prepared
+from benchmarks.job.opened import begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
-from benchmarks.job.plan import check_classes, check_plugins, expected_rows, optional_arms, prepared, rows_of
-from benchmarks.job.precision import Precisions, resolve_precisions
+from benchmarks.job.plan import check_classes, expected_rows, optional_arms, prepared, rows_of
+from benchmarks.job.precision import Precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
 from benchmarks.report.plan import Expected, Row
-from benchmarks.request.limits import check_size, share_devices
 from benchmarks.request.options import Request
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
@@ -32,11 +31,9 @@ from benchmarks.stages.images import prepare_data
 from data.audit.leaks import audit
 from data.images import Split
 from data.prepared import read_index
-from data.registry import datasets
 from synthworth.artifacts import check_writable
 from synthworth.devices import repeatable
 from synthworth.errors import Diverged
-from synthworth.store import Store
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
@@ -84,27 +81,19 @@ def carry_out(
     UserError
         When the request cannot be carried out; nothing has been published then.
     """
-    check_size(request.options)
-    check_plugins(request.options)
-    request = share_devices(request)
-    o = request.options
-    bench = open_bench(request)
-    dataset = datasets.get(o.dataset)(request.data)
-    outcome = Outcome(workers=bench.workers, device=bench.device)
-    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
-    outcome.precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
-    expected = expected_specs(request, outcome.precisions)  # refuses what is wrong before decoding
+    begun = begin_request(request)
+    request, bench, dataset, o = begun.request, begun.bench, begun.dataset, begun.request.options
+    outcome = Outcome(workers=bench.workers, device=bench.device, precisions=begun.precisions)
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
         _check_folders(bench, request)
         check_outside_files(request, dataset)
-    if folder is None:
         sizes = Sizes.of(dataset, None)
-        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(expected, sizes), dataset).lines()
+        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(begun.specs, sizes), dataset).lines()
         begin(outcome)
-    if o.dry_run and folder is None:
-        outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
-        return outcome
+        if o.dry_run:
+            outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, begun.specs)
+            return outcome
     was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
     opened = open_prepared(request, bench, dataset, folder, index)
@@ -117,7 +106,7 @@ def carry_out(
     doubt_what_changed(records, [records.find(spec.run_id) for spec in specs])
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
     if only_there:
-        arms = _judgeable(request, arms)
+        arms = _judgeable(bench, request, arms)
         specs = [arm.spec for arm in arms]
     check_classes(experiment.images, specs)
     if not all(found.values()):
@@ -140,10 +129,9 @@ def carry_out(
     return outcome
 
 
-def _judgeable(request: Request, arms: Sequence[Arm]) -> list[Arm]:
+def _judgeable(bench: Bench, request: Request, arms: Sequence[Arm]) -> list[Arm]:
     """Arms that need no training any more; none where a control does, which they would be compared with."""
-    store = Store.open(request.options.home)
-    there = [arm for arm in arms if all(store.has("classify", key) for key in arm.classify_keys)]
+    there = [arm for arm in arms if all(bench.store.has("classify", key) for key in arm.classify_keys)]
     controls = {arm.spec.run_id for arm in arms if arm.spec.generator != request.options.generator}
     return there if controls <= {arm.spec.run_id for arm in there} else []
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job.plan import specs_of
+from benchmarks.job.plan import check_plugins, specs_of
 from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.records.provenance import machine
-from benchmarks.request.limits import limit_train, share_devices
+from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
 from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
@@ -50,6 +50,40 @@ class Opened:
     def specs(self) -> list[RunSpec]:
         """Of the arms."""
         return [arm.spec for arm in self.arms]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A request as far as it is known before its images are.
+
+    Parameters
+    ----------
+    specs : of its arms, without what only the images tell.
+    """
+
+    request: Request
+    bench: Bench
+    dataset: Any
+    precisions: Precisions
+    specs: list[RunSpec]
+
+
+def begin_request(request: Request) -> Begun:
+    """Refuse what is known to be wrong before an image is decoded.
+
+    Raises
+    ------
+    UserError
+        Naming it.
+    """
+    check_size(request.options)
+    check_plugins(request.options)
+    request = share_devices(request)
+    bench = open_bench(request)
+    dataset = datasets.get(request.options.dataset)(request.data)
+    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
+    return Begun(request, bench, dataset, precisions, _specs(request, precisions))
 
 
 def open_bench(request: Request) -> Bench:
@@ -95,7 +129,7 @@ def open_prepared(
     """
     request = limit_train(request, n_train=index["splits"]["train"]["n"])
     precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
-    specs = expected_specs(request, precisions, fingerprint=str(index["fingerprint"]))
+    specs = _specs(request, precisions, fingerprint=str(index["fingerprint"]))
     experiment = Experiment(bench, folder, dataset, specs[0])
     if images is not None:
         known = digest([folder, specs[0].data_identity(), specs[0].seed])  # points of a curve are drawn from the seed
@@ -105,8 +139,7 @@ def open_prepared(
     )
 
 
-def expected_specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
-    """The arms of a request; without a fingerprint as far as they are known before the images are."""
+def _specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
     return specs_of(
         request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
     )

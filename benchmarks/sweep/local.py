@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
 from benchmarks.request.options import Request
+from benchmarks.sweep.ends import Ends, Settled
 from benchmarks.sweep.graph import Graph
 from benchmarks.sweep.items import Item
 from benchmarks.sweep.perform import Answer, Fault, fault_of, perform
@@ -22,8 +22,6 @@ LOOK_EVERY = 0.5
 """Seconds between looks at the time that items take."""
 LEAVE = 10.0
 """Seconds that a process has to leave by itself at the end."""
-Settled = Callable[[Item, Answer, Sequence[Item]], None]
-"""Told an item, its answer, and the items that are lost with it."""
 
 
 def n_jobs(asked: int, *, device: str) -> int:
@@ -141,19 +139,14 @@ def run_local(
         When this process was interrupted; its processes are ended first.
     """
     workers = [Worker(environment, threads=share_of_cores(jobs)) for environment in _environments(jobs, device)]
-    tries: dict[str, int] = {}
+    ends = Ends(graph, retries=retries, settled=settled)
     try:
         while not graph.settled:
             for worker in workers:
                 if worker.item is None and (item := graph.next()) is not None:
                     worker.give(requests[item.request], item)
             for item, answer in _answers([w for w in workers if w.item is not None], limits or {}):
-                tries[item.id] = tries.get(item.id, 0) + 1
-                if answer.fault is not None and tries[item.id] <= retries:
-                    graph.again(item)
-                    continue
-                lost = graph.settle(item, done=answer.fault is None)
-                settled(item, replace(answer, tries=tries[item.id]), lost)
+                ends.take(item, answer)
         for worker in workers:
             worker.dismiss()
     finally:

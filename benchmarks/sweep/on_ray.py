@@ -7,18 +7,15 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.request.options import Request
+from benchmarks.sweep.ends import Ends, Settled
 from benchmarks.sweep.graph import Graph
 from benchmarks.sweep.items import Item
 from benchmarks.sweep.perform import Answer, Fault, OutOfTime, perform
 from synthworth.errors import UserError, bounded
 from synthworth.processes import call_packed, pack
-
-if TYPE_CHECKING:
-    from benchmarks.sweep.local import Settled
 
 MOST_SUBMITTED = 1000
 """Tasks that wait in the cluster at a time; the rest wait here."""
@@ -46,7 +43,7 @@ def run_ray(
     """
     ray = connect(address)
     try:
-        tries: dict[str, int] = {}
+        ends = Ends(graph, retries=retries, settled=settled)
         running: dict[Any, Item] = {}
         while not graph.settled:
             while len(running) < MOST_SUBMITTED and (item := graph.next()) is not None:
@@ -57,12 +54,7 @@ def run_ray(
             ready, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
             for reference in ready:
                 item, answer = running.pop(reference), _answer(ray, reference)
-                tries[item.id] = tries.get(item.id, 0) + 1
-                if answer.fault is not None and tries[item.id] <= retries:
-                    graph.again(item)
-                    continue
-                lost = graph.settle(item, done=answer.fault is None)
-                settled(item, replace(answer, tries=tries[item.id]), lost)
+                ends.take(item, answer)
     finally:
         ray.shutdown()
 

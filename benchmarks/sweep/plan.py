@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.job.opened import Opened, expected_specs, open_bench, open_prepared
+from benchmarks.job.opened import Opened, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
-from benchmarks.job.plan import check_classes, check_plugins, prepared
-from benchmarks.job.precision import resolve_precisions
+from benchmarks.job.plan import check_classes, prepared
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import STAGES as WORDS
 from benchmarks.report.tables import table
 from benchmarks.request.cells import Sweep
-from benchmarks.request.limits import check_size, share_devices
-from benchmarks.request.options import Request
-from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images, prepare_data
 from benchmarks.sweep.failures import Failure
 from benchmarks.sweep.items import STAGES, Item, Work
 from benchmarks.sweep.rows import Row, specs_of_cell
-from data.registry import datasets
 from synthworth.artifacts import check_writable
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -49,11 +43,14 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
     images: dict[str, Images] = {}
     missing: dict[str, str] = {}
     found: list[Opened] = []
-    begun = [_begin(share_devices(request)) for request in asked.requests]
+    begun = [begin_request(request) for request in asked.requests]
     if not dry_run:
-        check_writable(begun[0][1].store.home)
-    for request, bench, dataset in track(begun, "sweep: opening requests"):
-        o = request.options
+        check_writable(begun[0].bench.store.home)
+    for one in begun:
+        if prepared(one.bench, one.request.options.dataset, one.dataset) is None:
+            check_outside_files(one.request, one.dataset)
+    for one in track(begun, "sweep: opening requests"):
+        request, bench, dataset, o = one.request, one.bench, one.dataset, one.request.options
         if prepared(bench, o.dataset, dataset) is None:
             missing[digest([o.dataset, request.data])] = o.dataset
             if dry_run:
@@ -71,19 +68,6 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
         )  # fmt: skip
         return None
     return found
-
-
-def _begin(request: Request) -> tuple[Request, Bench, Any]:
-    """A request with its bench and dataset; refuses what is known to be wrong before an image is decoded."""
-    o = request.options
-    check_size(o)
-    check_plugins(o)
-    bench, dataset = open_bench(request), datasets.get(o.dataset)(request.data)
-    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
-    expected_specs(request, resolve_precisions(request, bench.device, channels=channels, size=size))
-    if prepared(bench, o.dataset, dataset) is None:
-        check_outside_files(request, dataset)
-    return request, bench, dataset
 
 
 def _check_together(asked: Sweep) -> None:
