@@ -261,12 +261,15 @@ class Estimate:
             return Expected("features", 0.0, "nothing to do")
         if self.sizes.n is None:
             return Expected("features", None, UNCOUNTED)
-        o, parts = self.request.options, list[Part]()
         n_train = self.sizes.n["train"]
         drawn = sum(
             round(spec.ratio * n_train * spec.real_fraction) for spec in self.todo.judged if not spec.is_real_only
         )
-        n = sum(self.sizes.n.values()) + drawn
+        return self.features_of(sum(self.sizes.n.values()) + drawn)
+
+    def features_of(self, n: int) -> Expected:
+        """Of n images in every extractor."""
+        o, parts = self.request.options, list[Part]()
         for name in o.extractors:
             kind = EXTRACTORS.get(name)
             if not kind.is_at_hand():

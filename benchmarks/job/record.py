@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.judging.fidelity import Fidelity, class_consistency
+from benchmarks.judging.extraction import fidelity_of
+from benchmarks.judging.fidelity import class_consistency
 from benchmarks.judging.later import lacks_a_metric
 from benchmarks.judging.positive_control import positive_control
 from benchmarks.judging.privacy import Privacy
@@ -76,8 +77,7 @@ class Panel:
 
     def __init__(self, experiment: Experiment, arms: Sequence[Arm]) -> None:
         self.experiment, self.arms = experiment, arms
-        spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
-        self.fidelity = Fidelity(experiment.bench, experiment.images, spec)
+        self.fidelity = fidelity_of(experiment.bench, experiment.images, arms)
         self.privacy = Privacy(self.fidelity)
         self.judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
         self.samples = {arm.spec.run_id: sample(experiment, arm) for arm in arms}

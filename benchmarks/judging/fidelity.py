@@ -56,14 +56,22 @@ class Fidelity:
     def features(self, extractor: str, split: str) -> Features:
         """Features of a real split."""
         images = getattr(self.images, split)
-        return extract_features(self.bench, self.extractors[extractor], images.fingerprint(), lambda: images.images)
+        return extract_features(self.bench, self.extractors[extractor], self.real_key(split), lambda: images.images)
+
+    def real_key(self, split: str) -> str:
+        """What names the images of a real split."""
+        return str(getattr(self.images, split).fingerprint())
 
     def drawn(self, extractor: str, arm: Arm) -> Features:
         """Features of an arm's synthetic images."""
         pool = arm.pool
         assert pool is not None
-        key = digest(arm.spec.pool_identity(arm.demanded))
-        return extract_features(self.bench, self.extractors[extractor], key, lambda: pool.images)
+        return extract_features(self.bench, self.extractors[extractor], self.drawn_key(arm), lambda: pool.images)
+
+    @staticmethod
+    def drawn_key(arm: Arm) -> str:
+        """What names an arm's synthetic images."""
+        return digest(arm.spec.pool_identity(arm.demanded))
 
     def of(self, arm: Arm) -> dict[str, Value]:
         """Fidelity of one arm's synthetic images; empty for real images alone."""

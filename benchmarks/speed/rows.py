@@ -16,6 +16,7 @@ from benchmarks.speed.inception import inception
 from benchmarks.speed.neighbours import neighbours_memory_row, neighbours_row
 from benchmarks.speed.numbers import bootstrap_row, prdc_row
 from benchmarks.speed.sampling import sampling_rows
+from benchmarks.speed.sweeps import sweep_row
 
 GROWTH = {"growth-films": films_rows, "growth-arms": arms_rows, "growth-seeds": seeds_rows}
 """`rows(sizes)`: each gives what time and memory grow by; without sizes its own."""
@@ -36,6 +37,7 @@ ROWS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "cache": cache_row,
         "epoch": epoch_row,
         "memory": memory_row,
+        "sweep": sweep_row,
         **GROWTH,
     },
     "cuda": {},

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.stages.bench import Bench
 from synthworth.artifacts import read_array, write_array
+from synthworth.keys import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,10 +48,18 @@ def extract_features(bench: Bench, extractor: Any, key: str, pictures: Callable[
         if found.logits is not None:
             write_array(out / "logits.npy", found.logits)
 
-    identity = {
+    folder = bench.keep("features", _identity(bench, extractor, key), make).folder
+    logits = folder / "logits.npy"
+    return Features(read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id)
+
+
+def features_key(bench: Bench, extractor: Any, key: str) -> str:
+    """The key under which `extract_features` keeps them."""
+    return digest(_identity(bench, extractor, key))
+
+
+def _identity(bench: Bench, extractor: Any, key: str) -> dict[str, Any]:
+    return {
         "images": key, "extractor": extractor.id, "weights": extractor.weights_sha256, "version": VERSION,
         "device": bench.device.partition(":")[0],
     }  # fmt: skip
-    folder = bench.keep("features", identity, make).folder
-    logits = folder / "logits.npy"
-    return Features(read_array(folder / "features.npy"), read_array(logits) if logits.is_file() else None, extractor.id)

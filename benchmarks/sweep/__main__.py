@@ -42,10 +42,29 @@ def main(args: Sequence[str]) -> int:
     file = find_sweep(o.config)
     asked = read_sweep(file, flags, prog=PROG)
     with no_exit():
-        return sweep(o, asked, file)
+        return sweep(o, asked, file).code
 
 
-def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
+@dataclass
+class Done:
+    """What came of a call.
+
+    Parameters
+    ----------
+    made : artifacts, by stage.
+    failed, skipped : items that failed, and arms that were skipped.
+    seconds : of all items by stage, whoever made them; more than the wall time where several did at once.
+    code : of the command.
+    """
+
+    made: dict[str, int] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Failure] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    code: int = OK
+
+
+def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     """What the command does."""
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
@@ -68,7 +87,7 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     ))  # fmt: skip
     opened = open_all(asked, out, dry_run=dry_run)
     if opened is None:
-        return OK
+        return Done()
     records, failures = Records(asked.requests[0].options.results), Failures(folder)
     work = work_of(opened, records=records)
     lacking = {item.id: item for item in work.items}
@@ -76,21 +95,13 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     reasons = reasons_of(opened, lacking, kept.values(), work.finished)
     items = chosen(o, work, opened, kept)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
-    if dry_run:
-        return OK
     done = Done()
+    if dry_run:
+        return done
     if items:
         done = carry_out(o, asked, opened, Graph(items), failures, jobs)
-    return finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
-
-
-@dataclass
-class Done:
-    """What came of a call: artifacts made, by stage; items that failed, and arms that were skipped."""
-
-    made: dict[str, int] = field(default_factory=dict)
-    failed: list[Failure] = field(default_factory=list)
-    skipped: list[Failure] = field(default_factory=list)
+    done.code = finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
+    return done
 
 
 def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[str, Failure]) -> list[Item]:
@@ -129,6 +140,7 @@ def carry_out(
 
         def settled(item: Item, answer: Any, lost: Sequence[Item]) -> None:
             nonlocal counted
+            done.seconds[item.stage] = done.seconds.get(item.stage, 0.0) + answer.seconds
             if answer.fault is None:
                 failures.forget(item)
                 for stage, n in answer.made.items():
@@ -167,7 +179,7 @@ def finish(
     record_failures(records, opened, reasons)
     rows = rows_of(asked, opened, records=records, reasons=reasons)
     files = write_tables(rows, asked.axes, folder, title=title)
-    print_end(console(), rows, done.made, done.failed, files)
+    print_end(console(), rows, done.made, done.seconds, done.failed, files)
     return FAILED if done.failed or (o.collect and any(row.state == "failed" for row in rows)) else OK
 
 

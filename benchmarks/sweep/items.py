@@ -11,6 +11,8 @@ from benchmarks.job.beside import root_of
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.opened import Opened
 from benchmarks.job.record import find_complete
+from benchmarks.judging.extraction import feature_keys, fidelity_of
+from benchmarks.judging.fidelity import Fidelity
 from benchmarks.records.store import Records
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
@@ -20,8 +22,8 @@ from synthworth.keys import digest
 
 TWIN_SECONDS = 1.0
 """To make a fit from one that differs in options of drawing alone."""
-StageName = Literal["fit", "pool", "classify", "evaluate"]
-STAGES: tuple[StageName, ...] = ("fit", "pool", "classify", "evaluate")
+StageName = Literal["fit", "pool", "features", "classify", "evaluate"]
+STAGES: tuple[StageName, ...] = ("fit", "pool", "features", "classify", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,17 @@ class Item:
 
     Parameters
     ----------
-    stage : fit (a generator is trained), pool (an arm's images are drawn), classify (its classifiers are trained),
-        evaluate (features, measures and records of a request).
+    stage : fit (a generator is trained), pool (an arm's images are drawn), features (of them, or of the real images),
+        classify (its classifiers are trained), evaluate (measures and records of a request).
     key : of the artifact, or of the arms that are judged together.
     request : the place of the request that it is made through.
-    run_id : the arm that it is made for; empty in evaluate.
+    run_id : the arm that it is made for; empty in evaluate, and for features of the real images.
     name : what people call it.
     numbers : which classifiers of the arm.
     needs : ids of the items that must be done before.
     waits : ids of those that must be done or have failed.
     seconds : that it is expected to take; None where nobody knows.
-    home : what is made on one machine where several share a sweep (`homes_of`); empty in evaluate.
+    home : what is made on one machine where several share a sweep (`homes_of`); empty where `run_id` is.
     """
 
     stage: StageName
@@ -112,7 +114,9 @@ class _Builder:
     def add(self, number: int, opened: Opened) -> None:
         """The items of one request."""
         self._seconds.of(opened)
-        of_arm = {arm.spec.run_id: self._of_arm(number, opened, arm) for arm in opened.arms}
+        fidelity = fidelity_of(opened.bench, opened.experiment.images, opened.arms)
+        of_arm = {arm.spec.run_id: self._of_arm(number, opened, arm, fidelity) for arm in opened.arms}
+        real = self._real_features(number, opened, fidelity)
         generator = opened.request.options.generator
         controls = [arm for arm in opened.arms if arm.spec.generator != generator]
         needs = frozenset(item for arm in controls for item in of_arm[arm.spec.run_id])
@@ -123,7 +127,7 @@ class _Builder:
         key = digest(sorted(of_arm))
         item = Item(
             "evaluate", key, number, f"records of {len(of_arm)} arms of {generator}", needs=needs,
-            waits=waits | judged_before, seconds=self._seconds.judging(),
+            waits=waits | judged_before | real, seconds=self._seconds.judging(),
         )  # fmt: skip
         self._put(item)
         for run_id in of_arm:
@@ -135,10 +139,10 @@ class _Builder:
             self.items.append(item)
         return self._made[item.id]
 
-    def _of_arm(self, number: int, opened: Opened, arm: Arm) -> list[str]:
+    def _of_arm(self, number: int, opened: Opened, arm: Arm, fidelity: Fidelity) -> list[str]:
         """Ids of what an arm lacks."""
         store, spec = opened.bench.store, arm.spec
-        before: list[str] = []
+        before, extracted = list[str](), list[str]()
         if arm.draws:
             before += self._fit(number, opened, arm)
             missing = any(not store.has("pool", key) for key in arm.shard_keys)
@@ -151,6 +155,7 @@ class _Builder:
                 ))  # fmt: skip
                 self._pools[arm.fit_key] = pool.id
                 before = [pool.id]
+            extracted = self._features(number, opened, arm, fidelity, before)
         lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not store.has("classify", key)]
         groups = [lacking] if opened.bench.device.startswith("cuda") else [[one] for one in lacking]
         trained = []
@@ -164,7 +169,30 @@ class _Builder:
                 needs=frozenset(before), seconds=self._seconds.training(spec.run_id, len(group)),
                 home=home_of(arm) or group[0][1],
             )).id)  # fmt: skip
-        return [*before, *trained]
+        return [*before, *extracted, *trained]
+
+    def _features(self, number: int, opened: Opened, arm: Arm, fidelity: Fidelity, before: list[str]) -> list[str]:
+        """Of an arm's synthetic images, where they are not stored."""
+        keys = feature_keys(fidelity, arm)
+        if all(opened.bench.store.has("features", key) for key in keys):
+            return []
+        return [self._put(Item(
+            "features", digest(keys), number, f"features of the images of {arm.spec.name}", arm.spec.run_id,
+            needs=frozenset(before), seconds=self._seconds.features(arm.demanded.total),
+            home=home_of(arm) or arm.spec.run_id,
+        )).id]  # fmt: skip
+
+    def _real_features(self, number: int, opened: Opened, fidelity: Fidelity) -> frozenset[str]:
+        """Of the real images, where an arm is compared with them and they are not stored."""
+        if not any(arm.draws for arm in opened.arms):
+            return frozenset()
+        keys, images = feature_keys(fidelity, None), opened.experiment.images
+        if all(opened.bench.store.has("features", key) for key in keys):
+            return frozenset()
+        n = len(images.train) + len(images.val) + len(images.test)
+        return frozenset({self._put(Item(
+            "features", digest(keys), number, "features of the real images", seconds=self._seconds.features(n),
+        )).id})  # fmt: skip
 
     def _fit(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """The fit that an arm's images are drawn from, where it is a training that is not stored."""
@@ -242,7 +270,10 @@ class _Seconds:
         one = self.estimate.classify_of(self._specs[run_id], self.estimate.bench.workers)[0]
         return None if one is None else n * one
 
+    def features(self, n: int) -> float | None:
+        """Of n images in every extractor."""
+        return self.estimate.features_of(n).seconds
+
     def judging(self) -> float | None:
-        """Of features, measures and records."""
-        parts = [self.estimate.features().seconds, self.estimate.judge().seconds]
-        return None if None in parts else sum(part or 0.0 for part in parts)
+        """Of measures and records."""
+        return self.estimate.judge().seconds

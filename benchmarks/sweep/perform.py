@@ -118,21 +118,28 @@ def _opened(request: Request) -> Opened:
 
 
 def _make(opened: Opened, item: Item) -> None:
-    """Fit, draw or train, as `benchmarks.run` does it."""
+    """Fit, draw, extract or train, as `benchmarks.run` does it."""
     from benchmarks.job.beside import root_of
     from benchmarks.job.train_arms import train_numbers
+    from benchmarks.judging.extraction import extract_all, fidelity_of
     from benchmarks.stages.generator import draw_pool, fit_generator
     from synthworth.devices import repeatable
 
-    (arm,) = [arm for arm in opened.arms if arm.spec.run_id == item.run_id]
-    if item.stage == "classify":
-        train_numbers(opened.experiment, arm.spec, item.numbers)
-        return
+    experiment = opened.experiment
+    arm = next((arm for arm in opened.arms if arm.spec.run_id == item.run_id), None)
     with repeatable(device=opened.bench.device):
+        if item.stage == "features":
+            if arm is not None:
+                arm.pool = draw_pool(experiment, arm)
+            extract_all(fidelity_of(opened.bench, experiment.images, opened.arms), arm)
+            return
+        assert arm is not None
         if item.stage == "fit":
-            fit_generator(opened.experiment, root_of(arm.spec))
-        else:
-            draw_pool(opened.experiment, arm)
+            fit_generator(experiment, root_of(arm.spec))
+        elif item.stage == "pool":
+            draw_pool(experiment, arm)
+    if item.stage == "classify":
+        train_numbers(experiment, arm.spec, item.numbers)
 
 
 def _evaluate(request: Request) -> dict[str, int]:

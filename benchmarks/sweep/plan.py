@@ -25,7 +25,7 @@ from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.progress import track
 
-TITLES = {**WORDS, "evaluate": "features, measures and records"}
+TITLES = {**WORDS, "evaluate": "measures and records"}
 MOST_ROWS = 40
 """Most cells that are printed; all stand in the table."""
 
@@ -109,12 +109,16 @@ def print_sweep(
 
 
 def print_end(
-    out: Console, rows: Sequence[Row], made: Mapping[str, int], failed: Sequence[Failure], files: Sequence[Path]
-) -> None:
-    """What was made, the cells, what failed, and where it lies."""
+    out: Console, rows: Sequence[Row], made: Mapping[str, int], seconds: Mapping[str, float],
+    failed: Sequence[Failure], files: Sequence[Path],
+) -> None:  # fmt: skip
+    """What was made and the work in it by stage, the cells, what failed, and where it lies."""
     if made:
         said = ", ".join(f"{made[stage]} {TITLES.get(stage, stage)}" for stage in made)
         out.print(f"made: {said}", markup=False, soft_wrap=True)
+    if seconds:
+        said = ", ".join(f"{TITLES[stage]} {seconds[stage]:.0f} s" for stage in STAGES if stage in seconds)
+        out.print(f"work: {said}; together {in_words(sum(seconds.values()))}", markup=False, soft_wrap=True)
     names = list(dict.fromkeys(name for row in rows for name in row.axes))
     shown = table(
         "cells: AUROC, and its difference to real images alone", (*map(escape, names), "state", "AUROC", "gain")
