@@ -6,12 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from benchmarks.job.carry_out import carry_out
@@ -243,31 +241,6 @@ def test_two_sweeps_at_once_share_the_work(by_runs: Path, tmp_path: Path) -> Non
     assert [process.returncode for process in both] == [0, 0], said
     same(tmp_path, by_runs, n=4)
     assert artifacts(tmp_path) == {"classify": 8, "data": 1, "fit": 3, "pool": 18}
-
-
-def test_a_killed_sweep_goes_on_and_leaves_nothing_behind(by_runs: Path, tmp_path: Path) -> None:
-    args = [*write(tmp_path, SHORT), "--jobs", "2"]
-    driver = begin(args)
-    time.sleep(9.0)
-    driver.kill()
-    driver.communicate()
-    worked = begin(args)
-    children: list[psutil.Process] = []
-    until = time.monotonic() + 60
-    while not children and time.monotonic() < until and worked.poll() is None:
-        time.sleep(0.2)
-        found = psutil.Process(worked.pid).children(recursive=True) if worked.poll() is None else []
-        children = [one for one in found if "spawn_main" in " ".join(one.cmdline())]
-    time.sleep(4.0)
-    for one in children[:1]:
-        one.kill()
-    worked.communicate(timeout=120)
-    done = begin(args)
-    said = done.communicate(timeout=120)
-    assert done.returncode == 0, said
-    same(tmp_path, by_runs, n=4)
-    assert not [path for path in (tmp_path / "home" / "work").rglob("*") if path.is_file()]
-    assert not list((tmp_path / "out" / "failed").glob("*.json"))
 
 
 def test_folders_that_differ_between_cells_are_refused(tmp_path: Path) -> None:

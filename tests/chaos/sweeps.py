@@ -40,14 +40,16 @@ preset: smoke
 device: cpu
 seeds: 2
 controls: [none, duplicate]
-extractors: [efficientnet_lite0]
+extractors: EXTRACTORS
 checkpoint_seconds: 0.5
 train: {steps: TRAIN}
 fit: {steps: FIT}
 data: {n_train: 120, n_val: 40, n_test: 40}
 sweep:
-  product: {generator: [vae, dcgan], ratio: [0.5, 1]}
+  product: {generator: [vae, dcgan], ratio: RATIOS}
 """
+SMALL = {"FIT": "150", "TRAIN": "5", "RATIOS": "[0.5]", "EXTRACTORS": "[]"}
+LARGE = {"FIT": "400", "TRAIN": "60", "RATIOS": "[0.5, 1]", "EXTRACTORS": "[efficientnet_lite0]"}
 LEAVE = 20.0
 """Seconds in which the workers of a driver that was killed must be gone."""
 Row = tuple[str, bool, str]
@@ -59,14 +61,17 @@ class Play:
 
     Parameters
     ----------
-    fit, train : steps of a generator and of a classifier.
+    small : a sweep of few items for a short play, not of many for a long one.
     environment : of its processes, beside this one's.
     """
 
-    def __init__(self, folder: Path, *, fit: int, train: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, small: bool = False, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "ablation.yaml").write_text(SWEEP.replace("TRAIN", str(train)).replace("FIT", str(fit)))
+        asked = SWEEP
+        for word, value in (SMALL if small else LARGE).items():
+            asked = asked.replace(word, value)
+        (folder / "ablation.yaml").write_text(asked)
         self.environment = environment or {}
 
     def begin(self, *, environment: dict[str, str] | None = None, out: str = "out") -> subprocess.Popen[str]:
@@ -205,9 +210,9 @@ def on_two_nodes(play: Play, *, patience: float) -> list[Row]:
     for name, shift in (("a", 0.0), ("b", 600.0)):
         environment = {"PYTHONPATH": path, "NODE": name, "SHIFT": str(shift), PATIENCE: str(patience)}
         runs[name] = play.begin(environment=environment, out=f"out-{name}")
-    while runs["a"].poll() is None and not list(play.folder.glob("home/work/*/*/a-*")):
+    while runs["a"].poll() is None and not list(play.folder.glob("home/work/*/*/*/a-*")):
         time.sleep(0.02)
-    held = [p.name for p in play.folder.glob("home/work/*/*/a-*")]
+    held = [p.name for p in play.folder.glob("home/work/*/*/*/a-*")]
     os.killpg(runs["a"].pid, signal.SIGSTOP)
     time.sleep(1.7 * patience)
     os.killpg(runs["a"].pid, signal.SIGCONT)
@@ -230,7 +235,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--patience", type=float, default=6.0, help="seconds of the nodes' patience")
     asked = parser.parse_args(args)
     with tempfile.TemporaryDirectory() as folder:
-        alone, play = (Play(Path(folder) / name, fit=400, train=60) for name in ("alone", "disturbed"))
+        alone, play = (Play(Path(folder) / name) for name in ("alone", "disturbed"))
         print(f"left alone: {whole(alone):.0f} s", flush=True)
         if asked.nodes:
             rows = on_two_nodes(play, patience=asked.patience)
