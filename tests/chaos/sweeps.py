@@ -48,7 +48,7 @@ data: {n_train: 120, n_val: 40, n_test: 40}
 sweep:
   product: {generator: [vae, dcgan], ratio: RATIOS}
 """
-SMALL = {"FIT": "150", "TRAIN": "5", "RATIOS": "[0.5]", "EXTRACTORS": "[]"}
+SMALL = {"FIT": "40", "TRAIN": "5", "RATIOS": "[0.5]", "EXTRACTORS": "[]"}
 LARGE = {"FIT": "400", "TRAIN": "60", "RATIOS": "[0.5, 1]", "EXTRACTORS": "[efficientnet_lite0]"}
 LEAVE = 20.0
 """Seconds in which the workers of a driver that was killed must be gone."""
