@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from benchmarks.request.remedies import REMEDIES, changed_budget, changed_options
@@ -99,10 +100,17 @@ class RunSpec:
         if self.generator_precision == self.precision:  # one form for one meaning
             object.__setattr__(self, "generator_precision", "")
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """sha256 of the canonical JSON."""
         return digest(self)
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """Names and values that make the spec, but for those that are left out at their default."""
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if known.metadata != SINCE_DEFAULT or value != known.default:
+                yield known.name, value
 
     @property
     def family(self) -> str:

@@ -63,8 +63,9 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
         for place in {folder, *(request.options.results for request in asked.requests)}:
             check_writable(place)
     jobs = n_jobs(o.jobs, device=resolve_device(asked.requests[0].options.device))
+    options = {id(request.options): replace(request.options, workers=jobs) for request in asked.requests}
     asked = replace(asked, requests=tuple(
-        replace(request, options=replace(request.options, workers=jobs)) for request in asked.requests
+        replace(request, options=options[id(request.options)]) for request in asked.requests
     ))  # fmt: skip
     opened = open_all(asked, out, dry_run=dry_run)
     if opened is None:
