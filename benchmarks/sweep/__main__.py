@@ -47,13 +47,15 @@ def main(args: Sequence[str]) -> int:
 
 def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     """What the command does."""
+    from benchmarks.job.briefs import Briefs
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.failures import Failures, reasons_of
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import work_of
     from benchmarks.sweep.local import n_jobs
-    from benchmarks.sweep.plan import open_all, print_sweep
+    from benchmarks.sweep.plan import check_files, open_all, print_sweep
+    from benchmarks.sweep.rows import numbers_of
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
 
@@ -71,11 +73,13 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     if opened is None:
         return OK
     records, failures = Records(asked.requests[0].options.results), Failures(folder)
-    work = work_of(opened, records=records)
+    work = work_of(opened, records=Briefs(records, numbers_of))
     lacking = {item.id: item for item in work.items}
     kept = failures.read() if dry_run else failures.tidy(lacking)
     reasons = reasons_of(opened, lacking, kept.values(), work.finished)
     items = chosen(o, work, opened, kept)
+    if not dry_run:
+        check_files(opened, items)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
     if dry_run:
         return OK
@@ -156,17 +160,22 @@ def finish(
     items: dict[str, Item], folder: Path, title: str,
 ) -> int:  # fmt: skip
     """Records of what failed, the table, the figure, and what is printed at the end."""
+    from benchmarks.job.briefs import Briefs
+    from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.collect import write_tables
     from benchmarks.sweep.failures import reasons_of, record_failures
     from benchmarks.sweep.plan import print_end
-    from benchmarks.sweep.rows import rows_of
+    from benchmarks.sweep.rows import numbers_of, rows_of
 
-    finished = {spec.run_id for one in opened for spec in one.specs if records.find(spec.run_id) is not None}
+    briefs = Briefs(Records(records.folder), numbers_of)  # what was doubted may have been made again
+    every = dict.fromkeys(arm.spec.run_id for one in opened for arm in one.arms)
+    finished = {run_id for run_id in every if briefs.find(run_id) is not None}
     kept = list(failures.read().values())
     reasons = reasons_of(opened, items, [*kept, *done.skipped], finished)
     record_failures(records, opened, reasons)
-    rows = rows_of(asked, opened, records=records, reasons=reasons)
+    rows = rows_of(asked, opened, records=briefs, reasons=reasons)
+    briefs.keep()
     files = write_tables(rows, asked.axes, folder, title=title)
     print_end(console(), rows, done.made, done.failed, files)
     return FAILED if done.failed or (o.collect and any(row.state == "failed" for row in rows)) else OK

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import root_of
+from benchmarks.job.briefs import Briefs
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.opened import Opened
-from benchmarks.job.record import find_complete
-from benchmarks.records.store import Records
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.twin import training_key
 from generators.registry import generators
 from synthworth.keys import digest
+from synthworth.progress import track
 
 TWIN_SECONDS = 1.0
 """To make a fit from one that differs in options of drawing alone."""
@@ -76,19 +75,15 @@ class Work:
     users: dict[str, set[str]] = field(default_factory=dict)
 
 
-def work_of(requests: Sequence[Opened], *, records: Records) -> Work:
+def work_of(requests: Sequence[Opened], *, records: Briefs) -> Work:
     """All items that the requests lack, each once.
 
     Requests whose arms all have records need nothing. Where one does not, what it will be judged beside must be stored
     too. An arm that several requests have is judged by the first of them.
     """
-    doubt_what_changed(records, [records.find(arm.spec.run_id) for opened in requests for arm in opened.arms])
-    done = {
-        arm.spec.run_id
-        for opened in requests
-        for arm in opened.arms
-        if find_complete(records, arm.spec) is not None
-    }  # fmt: skip
+    every = dict.fromkeys(arm.spec.run_id for opened in requests for arm in opened.arms)
+    done = {run_id for run_id in track(every, "sweep: looking at records") if records.is_complete(run_id)}
+    records.keep()
     made = _Builder(finished=frozenset(done))
     for number, opened in enumerate(requests):
         if not {arm.spec.run_id for arm in opened.arms} <= done:

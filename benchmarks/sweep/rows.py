@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.job.briefs import Briefs
 from benchmarks.job.opened import Opened
-from benchmarks.records.store import Records
 from benchmarks.report.columns import value_of
 from benchmarks.request.cells import Sweep
 from benchmarks.request.spec import NONE, RunSpec
@@ -43,7 +43,7 @@ OF_THE_SPEC = ("ratio", "mode", "generator_seed", "shard")
 """Axes that an arm of real images alone does not have."""
 
 
-def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reasons: Mapping[str, Failure]) -> list[Row]:
+def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Briefs, reasons: Mapping[str, Failure]) -> list[Row]:
     """One a cell; a cell of several ratios, trainings or filters has one for each.
 
     What an axis is in a row is what its run has: an option may have been lowered to what there is.
@@ -70,7 +70,7 @@ def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reaso
             if record is None:
                 state = "failed" if spec.run_id in reasons else "to do"
                 note = reasons[spec.run_id].sentence() if spec.run_id in reasons else note
-            made.append(Row(axes, spec, state, numbers_of(record) if record else dict.fromkeys(NUMBERS), note))
+            made.append(Row(axes, spec, state, dict(record.numbers) if record else dict.fromkeys(NUMBERS), note))
     return made
 
 
