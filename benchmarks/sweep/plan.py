@@ -19,7 +19,7 @@ from benchmarks.request.cells import Sweep
 from benchmarks.stages.images import prepare_data
 from benchmarks.sweep.failures import Failure
 from benchmarks.sweep.items import STAGES, Item, Work
-from benchmarks.sweep.rows import Row, specs_of_cell
+from benchmarks.sweep.rows import Row, arms_of_cells
 from synthworth.artifacts import check_writable
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -103,14 +103,13 @@ def print_sweep(
     failures: Mapping[str, Failure], reasons: Mapping[str, Failure], jobs: int,
 ) -> None:  # fmt: skip
     """Cells, fits that they share, and items by stage with the time they are expected to take."""
-    cells = [specs_of_cell(cell, opened[number]) for cell, number in zip(asked.cells, asked.answers, strict=True)]
     states = Counter(
         "done" if all(spec.run_id in work.finished for spec in specs)
         else "failed before" if any(spec.run_id in reasons for spec in specs) else "to do"
-        for specs in cells
+        for _, specs in arms_of_cells(asked, opened)
     )  # fmt: skip
     said = ", ".join(f"{states[state]} {state}" for state in ("done", "to do", "failed before") if states[state])
-    out.print(f"{len(cells)} cells in {len(asked.requests)} requests: {said}", markup=False, soft_wrap=True)
+    out.print(f"{len(asked.cells)} cells in {len(asked.requests)} requests: {said}", markup=False, soft_wrap=True)
     if work.users:
         arms = set().union(*work.users.values())
         out.print(f"{len(work.users)} trainings of a generator serve {len(arms)} arms", markup=False, soft_wrap=True)
