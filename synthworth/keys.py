@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,12 @@ def digest(value: Any) -> str:
     return sha256_of([canonical(value)])
 
 
+def digest_of_plain(form: Any) -> str:
+    """`digest` of what `plain` gave, which is not reduced again."""
+    return sha256_of([_CANONICAL.encode(form)])
+
+
+@lru_cache(maxsize=4096, typed=True)
 def seed_from(root: int, *words: str | int) -> int:
     """A 63-bit seed that depends on every word and on their order, and on nothing else.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from benchmarks.job.beside import root_of
 from benchmarks.job.briefs import Briefs
 from benchmarks.job.estimate import Estimate, Sizes, Todo
+from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.opened import Opened
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
@@ -16,6 +19,7 @@ from benchmarks.stages.twin import training_key
 from generators.registry import generators
 from synthworth.keys import digest
 from synthworth.progress import track
+from synthworth.store import Store
 
 TWIN_SECONDS = 1.0
 """To make a fit from one that differs in options of drawing alone."""
@@ -103,11 +107,16 @@ class _Builder:
         self._pools: dict[str, str] = {}
         self._trained: dict[str, str] = {}
         self._seconds = _Seconds()
+        self._lacking: dict[str, list[str]] = {}
+        self._homes: dict[str, str] = {}
 
     def add(self, number: int, opened: Opened) -> None:
         """The items of one request."""
         self._seconds.of(opened)
-        of_arm = {arm.spec.run_id: self._of_arm(number, opened, arm) for arm in opened.arms}
+        for arm in opened.arms:
+            if arm.spec.run_id not in self._lacking:
+                self._lacking[arm.spec.run_id] = self._of_arm(number, opened, arm)
+        of_arm = {arm.spec.run_id: self._lacking[arm.spec.run_id] for arm in opened.arms}
         generator = opened.request.options.generator
         controls = [arm for arm in opened.arms if arm.spec.generator != generator]
         needs = frozenset(item for arm in controls for item in of_arm[arm.spec.run_id])
@@ -132,21 +141,22 @@ class _Builder:
 
     def _of_arm(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """Ids of what an arm lacks."""
-        store, spec = opened.bench.store, arm.spec
+        has, spec = self._seconds.has, arm.spec
+        home = self._homes[spec.run_id] = home_of(arm)
         before: list[str] = []
         if arm.draws:
             before += self._fit(number, opened, arm)
-            missing = any(not store.has("pool", key) for key in arm.shard_keys)
+            missing = any(not has("pool", key) for key in arm.shard_keys)
             if missing or spec.filters:
                 waits = frozenset({self._pools[arm.fit_key]} if arm.fit_key in self._pools else ())
                 pool = self._put(Item(
                     "pool", digest([arm.fit_key, spec.run_id, arm.shard_keys]), number, f"images of {spec.name}",
                     spec.run_id, needs=frozenset(before), waits=waits, seconds=self._seconds.draw(spec.run_id),
-                    home=home_of(arm) or spec.run_id,
+                    home=home or spec.run_id,
                 ))  # fmt: skip
                 self._pools[arm.fit_key] = pool.id
                 before = [pool.id]
-        lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not store.has("classify", key)]
+        lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not has("classify", key)]
         groups = [lacking] if opened.bench.device.startswith("cuda") else [[one] for one in lacking]
         trained = []
         for group in groups:
@@ -157,19 +167,19 @@ class _Builder:
             trained.append(self._put(Item(
                 "classify", key, number, f"classifier {_said(numbers)} of {spec.name}", spec.run_id, numbers,
                 needs=frozenset(before), seconds=self._seconds.training(spec.run_id, len(group)),
-                home=home_of(arm) or group[0][1],
+                home=home or group[0][1],
             )).id)  # fmt: skip
         return [*before, *trained]
 
     def _fit(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """The fit that an arm's images are drawn from, where it is a training that is not stored."""
-        trained = home_of(arm)
+        trained = self._homes[arm.spec.run_id]
         if not trained:
             return []
         root = root_of(arm.spec)
-        key = digest(root.fit_identity())
+        key = root.fit_key
         self.users.setdefault(trained, set()).add(arm.spec.run_id)
-        if opened.bench.store.has("fit", key):
+        if self._seconds.has("fit", key):
             return []
         first = self._trained.setdefault(trained, f"fit-{key}")
         twin = first != f"fit-{key}"
@@ -209,17 +219,31 @@ def _said(numbers: Sequence[int]) -> str:
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
+def _look_once(store: Store) -> Callable[[str, str], bool]:
+    """`store.has`, where what is no entry of a kind's folder is not looked for."""
+
+    @cache
+    def names(kind: str) -> frozenset[str]:
+        root = store.path(kind, "")
+        return frozenset(os.listdir(root)) if root.is_dir() else frozenset()
+
+    return lambda kind, key: key in names(kind) and store.has(kind, key)
+
+
 class _Seconds:
-    """What the estimate says of the items of the request that was named last. The machine is measured once."""
+    """What the estimate says of the items of the request that was named last. Machine and store are looked at once."""
 
     def __init__(self) -> None:
         self.now: Any = None
+        self.before: MadeBefore | None = None
 
     def of(self, opened: Opened) -> None:
-        """Ask about this request from here on."""
+        """Ask about this request from here on. The requests of a sweep have one store and one device."""
+        if self.before is None:
+            self.before, self.has = MadeBefore(opened.bench), cache(_look_once(opened.bench.store))
         sizes = Sizes.of(opened.dataset, opened.index)
-        todo = Todo.of_arms(opened.bench, opened.arms, finished=frozenset())
-        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset)
+        todo = Todo(draws=Todo.draws_of(opened.arms, self.has), judged=opened.specs)
+        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset, before=self.before)
         self.now = self.estimate.now = self.now or self.estimate.now
         self._draws = {spec.run_id: (spec, n) for spec, n in todo.draws}
         self._specs = {arm.spec.run_id: arm.spec for arm in opened.arms}
