@@ -148,10 +148,10 @@ class GAN(BaseGenerator):
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
     ) -> Operations | None:
         """See `BaseGenerator`."""
-        from generators.operations import of_gan
+        from generators.operations import counted_once, of_gan
 
         self.shape = Shape(channels, size, n_classes, multilabel)
-        train, use = of_gan(self)
+        train, use = counted_once(self, lambda: of_gan(self))
         return Operations((PlannedPhase("gan", n_steps, self.config.batch, train),), use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:

@@ -107,7 +107,7 @@ class LatentDDPM(DDPM):
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
     ) -> Operations | None:
         """See `BaseGenerator`; not known with a published autoencoder, nor of conditions that are tokens."""
-        from generators.operations import of_denoiser
+        from generators.operations import counted_once, of_denoiser
 
         c = self.config
         if c.autoencoder_id or c.condition.kind != "label":
@@ -120,7 +120,9 @@ class LatentDDPM(DDPM):
         assert known is not None
         self.shape = Shape(channels, size, n_classes, multilabel)
         self.conditioner = self._conditioner()
-        train, use = of_denoiser(lambda: self._build(first.latent_shape), lambda: self.noise_shape, self.shape)
+        train, use = counted_once(
+            self, lambda: of_denoiser(lambda: self._build(first.latent_shape), lambda: self.noise_shape, self.shape)
+        )
         kind = "unet" if len(first.latent_shape) == 3 else "mlp"
         second = PlannedPhase(kind, n_steps - first_steps, c.batch, train)
         return Operations((*known.phases, second), self._passes() * use + known.use)

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from generators.saving import Shape
+from synthworth.keys import drawing_options
 from synthworth.training.flops import count_flops, shapes_only
 
 BATCH = 2
 """Images of a step that is counted: as few as batch norm takes."""
+
+
+_counted: dict[tuple[type, str, str], list[float]] = {}
+
+
+def counted_once(model: Any, count: Callable[[], list[float]]) -> list[float]:
+    """`count()`, once for all models of a class whose shape and options are the same, but for those of drawing.
+
+    To lay out networks and to follow what they compute takes a second or so, and the cells of a sweep may be thousands.
+
+    Parameters
+    ----------
+    model : whose `config` and `shape` say what its networks are.
+    """
+    config = model.config
+    kept = {field.name: getattr(config, field.name) for field in fields(config)}
+    for name in drawing_options(type(config)):
+        del kept[name]
+    key = type(model), repr(kept), repr(model.shape)
+    if key not in _counted:
+        _counted[key] = count()
+    return _counted[key]
 
 
 def _labels(shape: Shape) -> Tensor:

@@ -104,14 +104,14 @@ class PixelDDPM(DDPM):
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
     ) -> Operations | None:
         """See `BaseGenerator`; not known of pretrained networks, nor of conditions that are tokens."""
-        from generators.operations import of_denoiser
+        from generators.operations import counted_once, of_denoiser
 
         c = self.config
         if c.pretrained_id or c.condition.kind != "label":
             return None
         self.shape = Shape(channels, size, n_classes, multilabel)
         self.conditioner, self.unet = self._conditioner(), None
-        train, use = of_denoiser(self._build, lambda: self.noise_shape, self.shape)
+        train, use = counted_once(self, lambda: of_denoiser(self._build, lambda: self.noise_shape, self.shape))
         return Operations((PlannedPhase("unet", n_steps, c.batch, train),), self._passes() * use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:

@@ -133,10 +133,10 @@ class VAEFamily(BaseGenerator):
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
     ) -> Operations | None:
         """See `BaseGenerator`."""
-        from generators.operations import of_autoencoder
+        from generators.operations import counted_once, of_autoencoder
 
         self.shape = Shape(channels, size, n_classes, multilabel)
-        train, use = of_autoencoder(self)
+        train, use = counted_once(self, lambda: of_autoencoder(self))
         return Operations((PlannedPhase("autoencoder", n_steps, self.config.batch, train),), use)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:

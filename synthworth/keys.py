@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ DRAWING = {"drawing": True}
 """`field(metadata=DRAWING)` marks an option of a generator that is read when images are drawn and never while it is
 trained: of two fits that differ in it alone the second is made from the first. It may be joined with the other marks
 (`|`)."""
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
 def drawing_options(config: type) -> frozenset[str]:
@@ -44,8 +49,19 @@ def plain(value: Any) -> Any:
     TypeError
         For a type that has no canonical form.
     """
+    kind = type(value)
+    if kind in _AS_IT_IS:  # what most of a setting is, before anything is asked of it
+        return value
+    if kind is dict:
+        return {str(k): plain(v) for k, v in value.items()}
+    if kind is list or kind is tuple:
+        return [plain(v) for v in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if _counts(f, value)}
+        return {
+            name: plain(getattr(value, name))
+            for name, default in _identity(kind)
+            if default is _ANY or getattr(value, name) != default
+        }
     if isinstance(value, enum.Enum):
         return plain(value.value)
     if value is None or isinstance(value, (str, bool)):
@@ -67,17 +83,20 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no canonical form; configurations hold plain values")
 
 
-def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
-    """Whether a field of a dataclass is part of its identity."""
-    identity = field.metadata.get("identity", True)
-    if identity == SINCE_DEFAULT["identity"]:
-        return bool(getattr(value, field.name) != field.default)
-    return bool(identity)
+_ANY = object()
+
+
+@cache
+def _identity(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Fields of a dataclass that are part of its identity, each with the default at which it is none, or `_ANY`."""
+    rules = [(f.name, f.metadata.get("identity", True), f.default) for f in dataclasses.fields(kind)]
+    since = SINCE_DEFAULT["identity"]
+    return tuple((name, default if rule == since else _ANY) for name, rule, default in rules if rule == since or rule)
 
 
 def canonical(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, ASCII, no NaN. Equal configurations give equal bytes."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(plain(value))
 
 
 def sha256_of(pieces: Iterable[str | bytes | memoryview]) -> str:
@@ -102,6 +121,12 @@ def digest(value: Any) -> str:
     return sha256_of([canonical(value)])
 
 
+def digest_of_plain(form: Any) -> str:
+    """`digest` of what `plain` gave, which is not reduced again."""
+    return sha256_of([_CANONICAL.encode(form)])
+
+
+@lru_cache(maxsize=4096, typed=True)
 def seed_from(root: int, *words: str | int) -> int:
     """A 63-bit seed that depends on every word and on their order, and on nothing else.
 

@@ -14,7 +14,7 @@ from benchmarks.verdicts.recheck import recheck
 logger = logging.getLogger(__name__)
 
 
-def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | None]) -> None:
+def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | None]) -> set[str]:
     """Count finished records as missing where their predictions have changed, or say another thing.
 
     A record with a seal is measured by that. One that was written before there were seals is measured by its
@@ -23,7 +23,12 @@ def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | Non
     Parameters
     ----------
     found : what `Records.find` gave.
+
+    Returns
+    -------
+    Run ids of those that have a seal, and beside which no file has changed.
     """
+    sound = set[str]()
     for record in found:
         if record is None:
             continue
@@ -34,8 +39,10 @@ def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | Non
                 records.doubt(entry.run_id, f"is not borne out by its predictions: {reasons[0]}")
             continue
         changed = changed_files(entry.folder, record=RECORD)
+        sound |= set() if changed else {entry.run_id}
         if PREDICTIONS in changed:
             records.doubt(entry.run_id, f"lies beside {PREDICTIONS} that have changed since they were written")
         for name in changed:
             if name != PREDICTIONS:
                 logger.warning("%s has changed since it was written with its record", entry.folder / name)
+    return sound

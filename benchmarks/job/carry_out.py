@@ -86,13 +86,14 @@ def carry_out(
     outcome = Outcome(workers=bench.workers, device=bench.device, precisions=begun.precisions)
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
+        expected = begun.specs
         _check_folders(bench, request)
         check_outside_files(request, dataset)
         sizes = Sizes.of(dataset, None)
-        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(begun.specs, sizes), dataset).lines()
+        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(expected, sizes), dataset).lines()
         begin(outcome)
         if o.dry_run:
-            outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, begun.specs)
+            outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
             return outcome
     was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -77,7 +77,7 @@ class Todo:
     judged: list[RunSpec] = field(default_factory=list)
 
     @classmethod
-    def of_arms(cls, bench: Bench, arms: Iterable[Arm], *, finished: frozenset[str]) -> Todo:
+    def of_arms(cls, bench: Bench, arms: Sequence[Arm], *, finished: frozenset[str]) -> Todo:
         """Of a prepared dataset: what is not in the store. `finished`: run ids with a record."""
         todo, seen = cls(), set[str]()
 
@@ -86,16 +86,31 @@ class Todo:
             seen.add(key)
             return fresh
 
-        for arm in arms:
-            if arm.spec.run_id in finished:
-                continue
+        wanted = [arm for arm in arms if arm.spec.run_id not in finished]
+        for arm in wanted:
             todo.judged.append(arm.spec)
             todo.trainings += [arm.spec for key in arm.classify_keys if lacks("classify", key)]
             if arm.draws:
                 todo.fits += [arm.spec] if lacks("fit", arm.fit_key) else []
-                missing = sum(lacks("pool", key) for key in arm.shard_keys)
-                todo.draws += [(arm.spec, missing * arm.spec.shard)] if missing else []
+        todo.draws = cls.draws_of(wanted, bench.store.has)
         return todo
+
+    @staticmethod
+    def draws_of(arms: Iterable[Arm], has: Callable[[str, str], bool]) -> list[tuple[RunSpec, int]]:
+        """Arms of which images are to be drawn, and how many; of shards that several have, the first draws them.
+
+        Parameters
+        ----------
+        has : whether a kind's key is stored.
+        """
+        found, seen = list[tuple[RunSpec, int]](), set[str]()
+        for arm in arms:
+            if not arm.draws:
+                continue
+            missing = [key for key in arm.shard_keys if key not in seen and not has("pool", key)]
+            seen.update(arm.shard_keys)
+            found += [(arm.spec, len(set(missing)) * arm.spec.shard)] if missing else []
+        return found
 
     @classmethod
     def of_specs(cls, specs: Iterable[RunSpec], sizes: Sizes) -> Todo:
@@ -123,9 +138,11 @@ Part = tuple[float | None, str]
 class Estimate:
     """Seconds of each stage of what is to be made."""
 
-    def __init__(self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any) -> None:
+    def __init__(
+        self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any, *, before: MadeBefore | None = None
+    ) -> None:
         self.bench, self.request, self.sizes, self.todo, self.dataset = bench, request, sizes, todo, dataset
-        self.before = MadeBefore(bench)
+        self.before = before or MadeBefore(bench)
         self.classifier = cache(self._classifier)
         self.operations, self.now = cache(self._operations), cache(self._now)
 

@@ -12,12 +12,16 @@ from benchmarks.request.spec import RunSpec
 from benchmarks.stages.bench import Bench
 from synthworth.artifacts import read_array, read_json
 from synthworth.errors import UserError
-from synthworth.keys import plain
+from synthworth.keys import canonical, plain
 
 NEWEST = 200
 """Artifacts of a kind that are looked at, the newest of them."""
 ENOUGH = 50
 """Steps that tell how long one takes (or as many as are to be taken)."""
+
+
+Reduced = Callable[[Mapping[str, Any]], Any]
+"""What of an identity decides how long it takes."""
 
 
 @dataclass(frozen=True)
@@ -40,54 +44,67 @@ class MadeBefore:
 
     def __init__(self, bench: Bench) -> None:
         self.store, self.info = bench.store, plain(bench.info)
-        self._of = cache(self._read)
+        self._of, self._alike = cache(self._read), cache(self._by_form)
+        self._is_whole = cache(lambda kind, key: self.store.has(kind, key, deep=True))
+        self._report = cache(lambda folder: read_json(folder / "fit.json"))
 
     def prepare(self, dataset: str, config: Any) -> Rate | None:
         """By image of all splits."""
-        wanted = _images({"dataset": dataset, "config": plain(config)})
-        for folder, made in self._like("data", lambda identity: _images(identity) == wanted):
+        wanted = canonical(_images({"dataset": dataset, "config": plain(config)}))
+        for folder, made in self._like("data", _images, wanted):
             n = sum(split["n"] for split in read_json(folder / "dataset.json")["splits"].values())
             return Rate(made["seconds"] / n)
         return None
 
     def fit(self, spec: RunSpec) -> Rate | None:
         """By optimiser step of the generator's training."""
-        wanted, n_steps = _fit(plain(spec.fit_identity())), spec.fit.steps if spec.fit else 0
-        return self._trained("fit", lambda identity: _fit(identity) == wanted, n_steps)
+        wanted, n_steps = canonical(_fit(plain(spec.fit_identity()))), spec.fit.steps if spec.fit else 0
+        return self._trained("fit", _fit, wanted, n_steps)
 
     def draw(self, spec: RunSpec) -> Rate | None:
         """By drawn image."""
-        wanted = _fit(plain(spec.fit_identity()))
-        same = {folder.name for folder, made in self._of("fit") if _fit(made["identity"]) == wanted}
-        for _, made in self._of("pool"):
+        if not self._of("pool"):
+            return None
+        wanted = canonical(_fit(plain(spec.fit_identity())))
+        same = {folder.name for folder, _ in self._alike("fit", _fit).get(wanted, ())}
+        for _, made in self._of("pool") if same else ():
             if made["identity"].get("fit") in same:
                 return Rate(made["seconds"] / made["identity"]["size"])
         return None
 
     def classify(self, spec: RunSpec) -> Rate | None:
         """By optimiser step of one classifier's training, looks at val among them."""
+        if not self._of("classify"):
+            return None
         asked = {"classifier": spec.classifier, "config": spec.clf, "precision": spec.precision}
-        wanted = _classifier({**plain(asked), "data": {"dataset": spec.dataset, "config": plain(spec.data)}})
-        return self._trained("classify", lambda identity: _classifier(identity) == wanted, spec.train.steps)
+        wanted = canonical(_classifier({**plain(asked), "data": {"dataset": spec.dataset, "config": plain(spec.data)}}))
+        return self._trained("classify", _classifier, wanted, spec.train.steps)
 
     def features(self, extractor: str) -> Rate | None:
         """By image, of an extractor with this id."""
-        for folder, made in self._like("features", lambda identity: identity.get("extractor") == extractor):
+        for folder, made in self._like("features", _extractor, canonical(extractor)):
             return Rate(made["seconds"] / len(read_array(folder / "features.npy")))
         return None
 
-    def _trained(self, kind: str, like: Callable[[Mapping[str, Any]], bool], n_steps: int) -> Rate | None:
-        for folder, made in self._like(kind, like):
-            report = read_json(folder / "fit.json")
+    def _trained(self, kind: str, of: Reduced, wanted: str, n_steps: int) -> Rate | None:
+        for folder, made in self._like(kind, of, wanted):
+            report = self._report(folder)
             if report["steps"] >= min(ENOUGH, n_steps) and report["steps"] > 0:
                 return Rate(report["seconds"] / report["steps"], max(0.0, made["seconds"] - report["seconds"]))
         return None
 
-    def _like(self, kind: str, like: Callable[[Mapping[str, Any]], bool]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def _like(self, kind: str, of: Reduced, wanted: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Those of such an identity whose bytes are what was written, newest first."""
-        for folder, made in self._of(kind):
-            if like(made["identity"]) and self.store.has(kind, folder.name, deep=True):
+        for folder, made in self._alike(kind, of).get(wanted, ()):
+            if self._is_whole(kind, folder.name):
                 yield folder, made
+
+    def _by_form(self, kind: str, of: Reduced) -> dict[str, list[tuple[Path, dict[str, Any]]]]:
+        """What was made here by what `of` leaves of its identity."""
+        found: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+        for folder, made in self._of(kind):
+            found.setdefault(canonical(of(made["identity"])), []).append((folder, made))
+        return found
 
     def _read(self, kind: str) -> list[tuple[Path, dict[str, Any]]]:
         """Folder and manifest of what was made here, newest first."""
@@ -107,6 +124,10 @@ class MadeBefore:
             if self.info.items() <= made.items():
                 found.append((folder, made))
         return found
+
+
+def _extractor(identity: Mapping[str, Any]) -> Any:
+    return identity.get("extractor")
 
 
 def _images(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmarks.job.plan import check_plugins, specs_of
+from benchmarks.job.plan import Known, check_plugins, specs_of
 from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.records.provenance import machine
 from benchmarks.request.limits import check_size, limit_train, share_devices
 from benchmarks.request.loggers import check_logger
-from benchmarks.request.options import Request
+from benchmarks.request.options import Options, Request
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
@@ -25,6 +26,8 @@ from synthworth.devices import check_devices, resolve_device
 from synthworth.keys import digest
 from synthworth.store import Store
 from synthworth.workers import n_workers
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -54,21 +57,45 @@ class Opened:
 
 @dataclass(frozen=True)
 class Begun:
-    """A request as far as it is known before its images are.
-
-    Parameters
-    ----------
-    specs : of its arms, without what only the images tell.
-    """
+    """A request as far as it is known before its images are."""
 
     request: Request
     bench: Bench
     dataset: Any
     precisions: Precisions
-    specs: list[RunSpec]
+
+    @cached_property
+    def specs(self) -> list[RunSpec]:
+        """Of its arms, without what only the images tell. Refuses arms that cannot be."""
+        return _specs(self.request, self.precisions)
 
 
-def begin_request(request: Request) -> Begun:
+@dataclass
+class Shared:
+    """What the requests of one sweep have in common, each made once. Objects are told by themselves, and kept.
+
+    Parameters
+    ----------
+    known : arms of controls.
+    images : of real images, by what they were made of.
+    arms : by run id.
+    """
+
+    known: Known = field(default_factory=dict)
+    images: dict[str, Images] = field(default_factory=dict)
+    arms: dict[str, Arm] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
+
+    def once(self, make: Callable[..., T], *of: Any) -> T:
+        """`make(*of)`; what was made of the very same objects before, where it was."""
+        key = make, *map(id, of)
+        if key not in self._made:
+            self._made[key] = of, make(*of)
+        found: T = self._made[key][1]
+        return found
+
+
+def begin_request(request: Request, *, shared: Shared | None = None) -> Begun:
     """Refuse what is known to be wrong before an image is decoded.
 
     Raises
@@ -76,14 +103,25 @@ def begin_request(request: Request) -> Begun:
     UserError
         Naming it.
     """
-    check_size(request.options)
-    check_plugins(request.options)
+    shared = shared or Shared()
+    shared.once(check_size, request.options)
+    shared.once(check_plugins, request.options)
     request = share_devices(request)
-    bench = open_bench(request)
-    dataset = datasets.get(request.options.dataset)(request.data)
-    channels, size = getattr(dataset, "foretold", lambda: (None, None))()
+    bench = _of_request(shared.once(_bench_of, request.options), request)
+    dataset = shared.once(_dataset, request.options.dataset, request.data)
+    channels, size = shared.once(_foretold, dataset)
     precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
-    return Begun(request, bench, dataset, precisions, _specs(request, precisions))
+    return Begun(request, bench, dataset, precisions)
+
+
+def _dataset(name: str, config: Any) -> Any:
+    return datasets.get(name)(config)
+
+
+def _foretold(dataset: Any) -> tuple[int | None, int | None]:
+    """Channels and size of images to come, as far as they are known."""
+    found: tuple[int | None, int | None] = getattr(dataset, "foretold", lambda: (None, None))()
+    return found
 
 
 def open_bench(request: Request) -> Bench:
@@ -94,7 +132,16 @@ def open_bench(request: Request) -> Bench:
     UserError
         When the device does not exist.
     """
-    o = request.options
+    return _of_request(_bench_of(request.options), request)
+
+
+def _of_request(bench: Bench, request: Request) -> Bench:
+    """A bench of its own, with the Configs of this request."""
+    configs = {**bench.configs, request.options.generator: request.gen, "clf": request.clf}
+    return replace(bench, configs=configs, seconds={}, made={})
+
+
+def _bench_of(o: Options) -> Bench:
     store = Store.open(o.home)
     device = resolve_device(o.device)
     check_devices(o.devices, device=device)
@@ -110,7 +157,7 @@ def open_bench(request: Request) -> Bench:
         device=device,
         workers=n_workers(o.workers, device=device),
         checkpoint_seconds=o.checkpoint_seconds,
-        configs={**controls, o.generator: request.gen, "clf": request.clf},
+        configs=controls,
         info={"device": device, "machine": machine(device)},
         fitting=Fitting(o.devices, o.compile, o.snapshot_epochs, o.logger),
     )
@@ -118,37 +165,49 @@ def open_bench(request: Request) -> Bench:
 
 def open_prepared(
     request: Request, bench: Bench, dataset: Any, folder: Path, index: dict[str, Any], *,
-    images: MutableMapping[str, Images] | None = None,
+    shared: Shared | None = None,
 ) -> Opened:  # fmt: skip
     """A request over a dataset that is prepared.
 
     Parameters
     ----------
     folder, index : of the dataset, as `prepare_data` gives them.
+    shared : with requests opened before.
+    """
+    shared = shared or Shared()
+    request = replace(request, options=shared.once(limit_train, request.options, index["splits"]["train"]["n"]))
+    precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
+    specs = _specs(request, precisions, fingerprint=str(index["fingerprint"]), known=shared.known)
+    experiment = Experiment(bench, folder, dataset, specs[0])
+    known = shared.once(_images_of, folder, specs[0])  # points of a curve are drawn from the seed
+    experiment.images = shared.images.setdefault(known, experiment.images)
+    own = [shared.arms.setdefault(spec.run_id, Arm(spec, experiment.images)) for spec in specs]
+    return Opened(request, bench, dataset, index, precisions, experiment, own)
+
+
+def _images_of(folder: Path, spec: RunSpec) -> str:
+    """What real images are made of."""
+    return digest([folder, spec.data_identity(), spec.seed])
+
+
+def _specs(
+    request: Request, precisions: Precisions, *, fingerprint: str = "", known: Known | None = None
+) -> list[RunSpec]:
+    return specs_of(
+        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator,
+        known=known,
+    )  # fmt: skip
+
+
+def open_request(request: Request, *, images: dict[str, Images] | None = None) -> Opened:
+    """A request, its dataset prepared if it is not yet.
+
+    Parameters
+    ----------
     images : of requests opened before, by what they were made of; those with the same real images share them.
     """
-    request = limit_train(request, n_train=index["splits"]["train"]["n"])
-    precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
-    specs = _specs(request, precisions, fingerprint=str(index["fingerprint"]))
-    experiment = Experiment(bench, folder, dataset, specs[0])
-    if images is not None:
-        known = digest([folder, specs[0].data_identity(), specs[0].seed])  # points of a curve are drawn from the seed
-        experiment.images = images.setdefault(known, experiment.images)
-    return Opened(
-        request, bench, dataset, index, precisions, experiment, [Arm(spec, experiment.images) for spec in specs]
-    )
-
-
-def _specs(request: Request, precisions: Precisions, *, fingerprint: str = "") -> list[RunSpec]:
-    return specs_of(
-        request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator
-    )
-
-
-def open_request(request: Request, *, images: MutableMapping[str, Images] | None = None) -> Opened:
-    """A request, its dataset prepared if it is not yet."""
     request = share_devices(request)
     bench = open_bench(request)
     dataset = datasets.get(request.options.dataset)(request.data)
     folder, index = prepare_data(bench, request.options.dataset, dataset)
-    return open_prepared(request, bench, dataset, folder, index, images=images)
+    return open_prepared(request, bench, dataset, folder, index, shared=Shared(images={} if images is None else images))

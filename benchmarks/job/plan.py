@@ -57,13 +57,16 @@ def _check_controls(o: Options) -> None:
         config_of(generators.get(control), control, needs=GENERATOR_NEEDS)
 
 
-def specs_of(request: Request, *, fingerprint: str, precision: str, generator_precision: str = "") -> list[RunSpec]:
+def specs_of(
+    request: Request, *, fingerprint: str, precision: str, generator_precision: str = "", known: Known | None = None
+) -> list[RunSpec]:
     """Every arm of a request, controls first, none of them twice.
 
     Parameters
     ----------
     precision : of the classifiers, and of what draws without training.
     generator_precision : of what is trained to draw; empty for the same.
+    known : arms of controls that requests before this one had, where several share them.
 
     Raises
     ------
@@ -78,9 +81,11 @@ def specs_of(request: Request, *, fingerprint: str, precision: str, generator_pr
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
     _check_controls(o)
-    common = _common(request, fingerprint=fingerprint, precision=precision)
+    known = known if known is not None else {}
+    common = _common(request, known, fingerprint=fingerprint, precision=precision)
     common["generator_precision"] = generator_precision
-    wanted = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
+    controls = _controls(request, common, known)
+    wanted = list(controls)
     wanted += [
         _arm(request, {**common, "generator_seed": number, "filters": o.filters}, o.generator, ratio)
         for number in o.generator_seed
@@ -92,15 +97,40 @@ def specs_of(request: Request, *, fingerprint: str, precision: str, generator_pr
     if o.curve:
         wanted.append(real_only(wanted[0]))
     unique = {spec.run_id: spec for spec in wanted}
+    checked = {id(spec) for spec in controls}
     for spec in unique.values():
-        _check_can_be_read_again(spec)
+        if id(spec) not in checked:
+            _check_can_be_read_again(spec)
     return sorted(unique.values(), key=lambda s: (not s.is_zero_line, s.generator == o.generator, s.portion))
+
+
+Known = dict[tuple[Any, ...], Any]
+"""Arms of controls by what they are made of: objects by themselves, which are kept with what was made of them."""
+
+
+def _controls(request: Request, common: Mapping[str, Any], known: Known) -> list[RunSpec]:
+    """The arms of the controls, each fit for a record. Those that draw from the generator have its options."""
+    o = request.options
+    classes = [generators.get(name) for name in o.controls if name not in REMEDIES]
+    of_generator = o.generator in o.controls or any(getattr(cls, "needs_generator", False) for cls in classes)
+    used = (o, request.data, request.clf, *([request.gen] if of_generator else []))
+    names = ("fingerprint", "precision", "generator_precision", "data_version", "classifier_version")
+    key = (*map(id, used), *(common[name] for name in names))
+    if key not in known:
+        found = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
+        for spec in {spec.run_id: spec for spec in found}.values():
+            _check_can_be_read_again(spec)
+        known[key] = used, found
+    made: list[RunSpec] = known[key][1]
+    return made
 
 
 def _check_can_be_read_again(spec: RunSpec) -> None:
     """Refuse what a record could hold and no reader would take: it would be made again by every call."""
+    same = {"gen", "data", "clf"}  # plain already, and any mapping will do
+    form = {name: value if name in same else plain(value) for name, value in spec.fields()}
     try:
-        check_spec(spec.to_json())
+        check_spec(form)
     except Wrong as error:
         raise UserError(f"no record can hold what was asked for: {error}. Ask for another number") from error
 
@@ -112,7 +142,15 @@ def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:
     return frozenset(spec.run_id for spec in specs if COPIES in spec.filters)
 
 
-def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, Any]:
+def _plain(config: Any, known: Known) -> Any:
+    """The plain form of a Config, made once."""
+    key = "plain", id(config)
+    if key not in known:
+        known[key] = config, plain(config)
+    return known[key][1]
+
+
+def _common(request: Request, known: Known, *, fingerprint: str, precision: str) -> dict[str, Any]:
     """What all arms of a request share.
 
     Controls are not filtered (`duplicate` without copies would be nothing), and are drawn from generator seed 0, so
@@ -121,10 +159,11 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
     o = request.options
     return {
         "dataset": o.dataset,
-        "data": plain(request.data),
+        "data": _plain(request.data, known),
         "data_version": datasets.get(o.dataset).version,
         "fingerprint": fingerprint,
         "classifier": o.classifier,
+        "clf": _plain(request.clf, known),
         "classifier_version": version_of(classifiers.get(o.classifier), request.clf),
         "mode": o.mode,
         "real_fraction": o.real_fraction,
@@ -144,12 +183,12 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
 def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
     """The arm of a generator, a control or a remedy at one ratio."""
     if name in REMEDIES:
-        changed_options(name, plain(request.clf))  # refuses a classifier without the option
+        changed_options(name, common["clf"])  # refuses a classifier without the option
         drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None, "generator_precision": ""}
     else:
         drawn = _drawn(request, name)
     return normalise(
-        RunSpec(**{**common, **drawn}, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
+        RunSpec(**{**common, **drawn}, generator=name, train=request.options.train, ratio=ratio)
     )
 
 

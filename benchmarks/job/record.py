@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.judging.extraction import fidelity_of
@@ -43,10 +43,14 @@ def find_complete(records: Records, spec: RunSpec) -> dict[str, Any] | None:
     record = records.find(spec.run_id)
     if record is None:
         return None
-    lacking = [name for name in record.get("unavailable", {}) if name in EXTRACTORS]
-    if any(EXTRACTORS.get(name).is_at_hand() for name in lacking):
+    if lacks_what_is_at_hand(record.get("unavailable", {})):
         return None
     return None if lacks_a_metric(record) else record
+
+
+def lacks_what_is_at_hand(unavailable: Iterable[str]) -> bool:
+    """Whether an extractor that a record lacks is on this machine now."""
+    return any(EXTRACTORS.get(name).is_at_hand() for name in unavailable if name in EXTRACTORS)
 
 
 def write_failure(

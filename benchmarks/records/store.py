@@ -85,6 +85,10 @@ class Records:
         self._doubted[run_id] = reason
         self._say(f"{self.path(run_id) / RECORD} {reason}")
 
+    def doubts(self, run_id: str) -> bool:
+        """Whether the record of a run is doubted."""
+        return run_id in self._doubted
+
     def _say(self, problem: str) -> None:
         """Warn of a record that counts as missing, once."""
         if problem not in self._said:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.request.options import Request, complete_flags, find_config, given_flags, parse_mapping, read_choice
+from benchmarks.request.same_flags import SameFlags
 from benchmarks.request.yaml_file import read_yaml
 from synthworth.errors import UserError, unknown_name
 from synthworth.progress import track
@@ -61,9 +62,9 @@ def read_sweep(file: Path, flags: Sequence[str], *, prog: str) -> Sweep:
     for flag in sorted(given_flags(flags)):
         if twice := next((axis for axis in axes if _meet(flag, axis)), None):
             raise UserError(f"--{flag} is given, and {where} varies {twice}; take it out of one of them")
-    groups = joined(cells)
+    groups, read = joined(cells), SameFlags(flags, prog=prog)
     requests = tuple(
-        parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog)
+        parse_mapping(overlaid(base, cell, where=where), flags, first=first, where=where, prog=prog, read=read)
         for cell, _ in track(groups, "sweep: reading cells")
     )
     answers = {place: number for number, (_, places) in enumerate(groups) for place in places}

@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import math
 import typing
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import tyro
@@ -16,7 +18,25 @@ from synthworth.errors import UserError
 
 
 def layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
-    """Build a Config from its defaults and mappings on top of them, later ones winning."""
+    """Build a Config from its defaults and mappings on top of them, later ones winning.
+
+    The same layers give the same object again, so that the cells of a sweep share what none of them varies.
+    """
+    key = config, repr(layers), where, prefix
+    if key not in _built:
+        made = _layered(config, layers, where, prefix)
+        if len(_built) >= BUILT:
+            del _built[next(iter(_built))]
+        _built[key] = made
+    return _built[key]
+
+
+_built: dict[tuple[Any, ...], Any] = {}
+BUILT = 64
+"""Configs that are kept, the latest; the requests of a sweep come in the order of its axes."""
+
+
+def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
     merged: dict[str, Any] = {}
     for layer in layers:
         if not isinstance(layer, Mapping):
@@ -38,7 +58,7 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
     UserError
         For an option that does not exist or a value of the wrong type; names the option.
     """
-    hints = typing.get_type_hints(config)
+    hints = hints_of(config)
     known = {f.name for f in dataclasses.fields(config)}
     ready: dict[str, Any] = {}
     for raw, value in values.items():
@@ -60,6 +80,12 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
     return made
 
 
+@lru_cache(maxsize=256)
+def hints_of(config: type) -> Mapping[str, Any]:
+    """Name -> type of the fields of a dataclass."""
+    return typing.get_type_hints(config)
+
+
 def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
     if isinstance(value, Mapping):
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -67,11 +93,31 @@ def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
         raise UserError(f"{where}: {name} is one value, not a mapping")
     if dataclasses.is_dataclass(value) or (value is None and type(None) in typing.get_args(hint)):
         return value
+    if hint is float and type(value) in (int, float) and 0 <= value < math.inf:  # as a flag's text would be read
+        return float(str(value))
+    if hint is int and type(value) is int and value >= 0:
+        return value
     if isinstance(value, bool) and {"yes", "no"} <= set(typing.get_args(hint)):  # YAML's own reading of the two words
         value = "yes" if value else "no"
-    words = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+    words = tuple(str(v) for v in value) if isinstance(value, (list, tuple)) else (str(value),)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return tyro.cli(hint, args=words, add_help=False, console_outputs=False)
+        return _as_flag(hint, words)
     except SystemExit as error:
         raise UserError(f"{where}: {name} cannot be {value!r}") from error
+
+
+_read: dict[tuple[Any, ...], Any] = {}
+"""What words were read as, by the type: the requests of a sweep say most of them again and again."""
+KEPT = 4096
+
+
+def _as_flag(hint: Any, words: tuple[str, ...]) -> Any:
+    """Words as a flag of this type would read them. Raises SystemExit where it would end the process."""
+    key = hint, repr(hint), words  # Literal[1] equals Literal[True]
+    if key in _read:
+        return _read[key]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        made = tyro.cli(hint, args=list(words), add_help=False, console_outputs=False)
+    if len(_read) < KEPT and isinstance(made, (str, int, float, tuple, type(None))):  # what nobody can change
+        _read[key] = made
+    return made

@@ -38,8 +38,8 @@ def check_size(o: Options) -> None:
             raise UserError(f"--{name.replace('_', '-')} {getattr(o, name):g} was asked for; it is 0 or more")
 
 
-def limit_train(request: Request, *, n_train: int) -> Request:
-    """The request with `--real-fraction` lowered so far that about `--max-train` training images are left.
+def limit_train(o: Options, n_train: int) -> Options:
+    """The options with `--real-fraction` lowered so far that about `--max-train` training images are left.
 
     They are of whole patients and every class. What is used in the end is in the spec like any other real fraction.
 
@@ -47,15 +47,14 @@ def limit_train(request: Request, *, n_train: int) -> Request:
     ----------
     n_train : training images that the dataset has.
     """
-    o = request.options
     if not o.max_train or o.patients_per_class or n_train * o.real_fraction <= o.max_train:
-        return request
+        return o
     fraction = math.floor(1e4 * o.max_train / n_train) / 1e4 or o.max_train / n_train
     logger.warning(
         "%d of the %d training images are used (--real-fraction %g): preset %s takes --max-train %d",
         round(fraction * n_train), n_train, fraction, o.preset, o.max_train,
     )  # fmt: skip
-    return dataclasses.replace(request, options=dataclasses.replace(o, real_fraction=fraction))
+    return dataclasses.replace(o, real_fraction=fraction)
 
 
 def share_devices(request: Request) -> Request:

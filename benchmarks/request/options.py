@@ -6,8 +6,9 @@ import dataclasses
 import importlib.metadata
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,6 +151,10 @@ class Request:
     """Arithmetic of classifier and generator where a record says it; else `--precision` decides."""
 
 
+Read = Callable[[Mapping[str, Any]], Request]
+"""From what stands already (`options` and the Configs) to the request, with the flags laid over it."""
+
+
 def has_nvidia_gpu() -> bool:
     """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
     return any(file.exists() for file in DRIVER_FILES)
@@ -210,13 +215,16 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     return parse_mapping(file, args, first=first, where=str(first.config), prog=prog)
 
 
-def parse_mapping(file: Mapping[str, Any], args: Sequence[str], *, first: Choice, where: str, prog: str) -> Request:
+def parse_mapping(
+    file: Mapping[str, Any], args: Sequence[str], *, first: Choice, where: str, prog: str, read: Read | None = None
+) -> Request:
     """Options as a YAML file has them, and flags that beat them.
 
     Parameters
     ----------
     first : what the flags choose (`read_choice`).
     where : how the file is called in errors.
+    read : reads the flags over what stands already; `read_flags` unless something else does the same.
 
     Raises
     ------
@@ -227,7 +235,7 @@ def parse_mapping(file: Mapping[str, Any], args: Sequence[str], *, first: Choice
     chosen = _choose(first, file, flags=flags)
     is_system = "preset" in flags and _is_system(chosen.config)
     default = _defaults(chosen, file, where=where, beats_system=is_system)
-    request = read_flags(args, default, prog=prog)
+    request = read(default) if read is not None else read_flags(args, default, prog=prog)
     named = {str(name).replace("-", "_") for name in file}
     if request.options.preset == "auto":  # asked for by name: what it came to, and that it was chosen
         resolved = dataclasses.replace(request.options, preset=resolve_preset("auto", device=chosen.device))
@@ -338,7 +346,7 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
         `over_systems`, are then laid over the system's.
     """
     preset_name = resolve_preset(chosen.preset, device=chosen.device)
-    preset = read_yaml(PRESET_FOLDER / f"{preset_name}.yaml")
+    preset = _preset(preset_name)
     over = preset.get("over_systems", {}) if beats_system else {}
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
@@ -363,6 +371,12 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]
     return {"options": layered(Options, layers, where, ""), **found}
+
+
+@cache
+def _preset(name: str) -> dict[str, Any]:
+    """What a preset says; it is only read."""
+    return read_yaml(PRESET_FOLDER / f"{name}.yaml")
 
 
 def given_flags(args: Sequence[str]) -> set[str]:

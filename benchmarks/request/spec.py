@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from benchmarks.request.remedies import REMEDIES, changed_budget, changed_options
@@ -99,10 +100,17 @@ class RunSpec:
         if self.generator_precision == self.precision:  # one form for one meaning
             object.__setattr__(self, "generator_precision", "")
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """sha256 of the canonical JSON."""
         return digest(self)
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """Names and values that make the spec, but for those that are left out at their default."""
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if known.metadata != SINCE_DEFAULT or value != known.default:
+                yield known.name, value
 
     @property
     def family(self) -> str:
@@ -169,6 +177,11 @@ class RunSpec:
             "precision": self.fit_precision,
         }
 
+    @cached_property
+    def fit_key(self) -> str:
+        """Digest of the training of the generator."""
+        return digest(self.fit_identity())
+
     def fitted_on(self) -> RunSpec | None:
         """The arm whose fitted generator this one's needs (the control `reconstruct`), or None for most.
 
@@ -186,7 +199,7 @@ class RunSpec:
 
     def shard_identity(self, stream: str, number: int) -> dict[str, Any]:
         """One shard of synthetic images."""
-        return self._shard(digest(self.fit_identity()), stream, number)
+        return self._shard(self.fit_key, stream, number)
 
     def _shard(self, fit: str, stream: str, number: int) -> dict[str, Any]:
         return {
@@ -201,8 +214,7 @@ class RunSpec:
         """The prefix of the pool an arm uses; None for real images alone."""
         if self.is_real_only:
             return None
-        fit = digest(self.fit_identity())
-        shards = {s: [digest(self._shard(fit, s, k)) for k in range(n_shards(n, self.shard))]
+        shards = {s: [digest(self._shard(self.fit_key, s, k)) for k in range(n_shards(n, self.shard))]
                   for s, n in demanded.streams.items()}  # fmt: skip
         return {"streams": dict(demanded.streams), "shards": shards, "filters": list(self.filters)}
 
@@ -224,11 +236,18 @@ class RunSpec:
         """One training of the classifier on one mixture."""
         return self.classify_identities(demanded, [number])[0]
 
-    def classify_identities(self, demanded: Demand, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Several trainings of the classifier on one mixture."""
-        mixture = {
+    def classify_identities(
+        self, demanded: Demand, numbers: Sequence[int], *, pool: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Several trainings of the classifier on one mixture, in plain form.
+
+        Parameters
+        ----------
+        pool : `pool_identity(demanded)`, where it is known.
+        """
+        mixture: dict[str, Any] = plain({
             "data": self.data_identity(),
-            "pool": self.pool_identity(demanded),
+            "pool": pool or self.pool_identity(demanded),
             "keep_real": demanded.keep_real,
             "portion": self.portion,
             "pretraining": demanded.pretraining,
@@ -238,7 +257,7 @@ class RunSpec:
             "version": self.classifier_version,
             "budget": self.classifier_budget,
             "precision": self.precision,
-        }
+        })  # fmt: skip
         return [
             {**mixture, "seed": self.classifier_seed(k), "keep_model": self.is_zero_line and k == 0} for k in numbers
         ]

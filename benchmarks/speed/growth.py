@@ -20,7 +20,7 @@ from synthworth.progress import track
 
 Begin = Callable[[Path, int], Callable[[], object]]
 """`begin(folder, n)` gets the input of size n ready, from what `folder` holds, and returns what is measured."""
-SIZES = {"films": (1000, 10_000), "arms": (10, 100), "seeds": (20, 200)}
+SIZES = {"films": (1000, 10_000), "arms": (10, 100), "seeds": (20, 200), "cells": (100, 1000, 10_000)}
 """What is measured unless `--sizes` says otherwise."""
 SLACK = 0.15
 """How far an exponent that was measured may lie above that of n log n: between two runs of one stage it scatters so."""

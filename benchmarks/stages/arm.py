@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.images import Images
 from data.mixing import SyntheticSet, mix, mix_counts
-from synthworth.keys import digest
+from synthworth.keys import digest_of_plain
 
 if TYPE_CHECKING:
     from benchmarks.stages.scores import Scores
@@ -49,21 +49,26 @@ class Arm:
         """Whether it needs synthetic images at all."""
         return not self.spec.is_real_only and self.demanded.total > 0
 
-    @cached_property
+    @property
     def fit_key(self) -> str:
         """Digest of the training of its generator."""
-        return digest(self.spec.fit_identity())
+        return self.spec.fit_key
+
+    @cached_property
+    def _pool(self) -> dict[str, Any] | None:
+        return self.spec.pool_identity(self.demanded)
 
     @cached_property
     def shard_keys(self) -> tuple[str, ...]:
         """Digest of each shard that its demand is a prefix of; without filters these are the shards it uses."""
-        pool = self.spec.pool_identity(self.demanded)
+        pool = self._pool
         return () if pool is None else tuple(key for keys in pool["shards"].values() for key in keys)
 
     @cached_property
     def classify_keys(self) -> tuple[str, ...]:
         """Digest of the training of each classifier seed."""
-        return tuple(map(digest, self.spec.classify_identities(self.demanded, range(self.spec.seeds))))
+        asked = self.spec.classify_identities(self.demanded, range(self.spec.seeds), pool=self._pool)
+        return tuple(map(digest_of_plain, asked))
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.bench import Bench
 from data.images import ImageSet, Split
-from data.mixing import Demand, demand
+from data.mixing import Demand, Mode, demand
 from data.prepared import data_preparation, preparer, read_index
 from data.splits.low_data import join_train, subsample_patients, take_patients
 from synthworth.errors import UserError
@@ -37,6 +37,7 @@ class Images:
 
     def __init__(self, folder: Path, dataset: Any, spec: RunSpec) -> None:
         self.folder, self.dataset, self.spec = folder, dataset, spec
+        self._demands: dict[tuple[float, Mode], Demand] = {}
 
     @cached_property
     def _parts(self) -> tuple[ImageSet, ImageSet | None]:
@@ -113,4 +114,7 @@ class Images:
         """Synthetic images an arm needs, by stream."""
         if spec.is_real_only:
             return Demand({}, len(self.train))
-        return demand(self.train, ratio=spec.ratio, mode=spec.mode)
+        key = spec.ratio, spec.mode
+        if key not in self._demands:
+            self._demands[key] = demand(self.train, ratio=spec.ratio, mode=spec.mode)
+        return self._demands[key]

@@ -13,7 +13,7 @@ from benchmarks.stages.bench import Bench
 from generators.registry import generators
 from synthworth.artifacts import read_json, write_json
 from synthworth.errors import UserError
-from synthworth.keys import digest, drawing_options, plain
+from synthworth.keys import digest_of_plain, drawing_options, plain
 from synthworth.store import Store
 
 REPORT, HISTORY = "fit.json", "history.csv"
@@ -23,7 +23,7 @@ TRAINED_AS = "trained_as"
 
 def training_key(spec: RunSpec) -> str:
     """Digest of what a generator learned: of its fit without the options of drawing."""
-    return digest(_trained(plain(spec.fit_identity()), _drawing(spec)))
+    return digest_of_plain(_trained(plain(spec.fit_identity()), _drawing(spec)))
 
 
 def make_from_twin(bench: Bench, spec: RunSpec, out: Path) -> bool:

@@ -66,13 +66,15 @@ class Done:
 
 def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     """What the command does."""
+    from benchmarks.job.briefs import Briefs
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.failures import Failures, reasons_of
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import work_of
     from benchmarks.sweep.local import n_jobs
-    from benchmarks.sweep.plan import open_all, print_sweep
+    from benchmarks.sweep.plan import check_files, open_all, print_sweep
+    from benchmarks.sweep.rows import numbers_of
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
 
@@ -82,18 +84,21 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
         for place in {folder, *(request.options.results for request in asked.requests)}:
             check_writable(place)
     jobs = n_jobs(o.jobs, device=resolve_device(asked.requests[0].options.device))
+    options = {id(request.options): replace(request.options, workers=jobs) for request in asked.requests}
     asked = replace(asked, requests=tuple(
-        replace(request, options=replace(request.options, workers=jobs)) for request in asked.requests
+        replace(request, options=options[id(request.options)]) for request in asked.requests
     ))  # fmt: skip
     opened = open_all(asked, out, dry_run=dry_run)
     if opened is None:
         return Done()
     records, failures = Records(asked.requests[0].options.results), Failures(folder)
-    work = work_of(opened, records=records)
+    work = work_of(opened, records=Briefs(records, numbers_of))
     lacking = {item.id: item for item in work.items}
     kept = failures.read() if dry_run else failures.tidy(lacking)
     reasons = reasons_of(opened, lacking, kept.values(), work.finished)
     items = chosen(o, work, opened, kept)
+    if not dry_run:
+        check_files(opened, items)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
     done = Done()
     if dry_run:
@@ -167,17 +172,22 @@ def finish(
     items: dict[str, Item], folder: Path, title: str,
 ) -> int:  # fmt: skip
     """Records of what failed, the table, the figure, and what is printed at the end."""
+    from benchmarks.job.briefs import Briefs
+    from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.collect import write_tables
     from benchmarks.sweep.failures import reasons_of, record_failures
     from benchmarks.sweep.plan import print_end
-    from benchmarks.sweep.rows import rows_of
+    from benchmarks.sweep.rows import numbers_of, rows_of
 
-    finished = {spec.run_id for one in opened for spec in one.specs if records.find(spec.run_id) is not None}
+    briefs = Briefs(Records(records.folder), numbers_of)  # what was doubted may have been made again
+    every = dict.fromkeys(arm.spec.run_id for one in opened for arm in one.arms)
+    finished = {run_id for run_id in every if briefs.find(run_id) is not None}
     kept = list(failures.read().values())
     reasons = reasons_of(opened, items, [*kept, *done.skipped], finished)
     record_failures(records, opened, reasons)
-    rows = rows_of(asked, opened, records=records, reasons=reasons)
+    rows = rows_of(asked, opened, records=briefs, reasons=reasons)
+    briefs.keep()
     files = write_tables(rows, asked.axes, folder, title=title)
     print_end(console(), rows, done.made, done.seconds, done.failed, files)
     return FAILED if done.failed or (o.collect and any(row.state == "failed" for row in rows)) else OK

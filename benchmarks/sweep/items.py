@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
-from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import root_of
+from benchmarks.job.briefs import Briefs
 from benchmarks.job.estimate import Estimate, Sizes, Todo
+from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.opened import Opened
-from benchmarks.job.record import find_complete
 from benchmarks.judging.extraction import feature_keys, fidelity_of
 from benchmarks.judging.fidelity import Fidelity
-from benchmarks.records.store import Records
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.twin import training_key
 from generators.registry import generators
 from synthworth.keys import digest
+from synthworth.progress import track
+from synthworth.store import Store
 
 TWIN_SECONDS = 1.0
 """To make a fit from one that differs in options of drawing alone."""
@@ -78,19 +81,15 @@ class Work:
     users: dict[str, set[str]] = field(default_factory=dict)
 
 
-def work_of(requests: Sequence[Opened], *, records: Records) -> Work:
+def work_of(requests: Sequence[Opened], *, records: Briefs) -> Work:
     """All items that the requests lack, each once.
 
     Requests whose arms all have records need nothing. Where one does not, what it will be judged beside must be stored
     too. An arm that several requests have is judged by the first of them.
     """
-    doubt_what_changed(records, [records.find(arm.spec.run_id) for opened in requests for arm in opened.arms])
-    done = {
-        arm.spec.run_id
-        for opened in requests
-        for arm in opened.arms
-        if find_complete(records, arm.spec) is not None
-    }  # fmt: skip
+    every = dict.fromkeys(arm.spec.run_id for opened in requests for arm in opened.arms)
+    done = {run_id for run_id in track(every, "sweep: looking at records") if records.is_complete(run_id)}
+    records.keep()
     made = _Builder(finished=frozenset(done))
     for number, opened in enumerate(requests):
         if not {arm.spec.run_id for arm in opened.arms} <= done:
@@ -109,14 +108,19 @@ class _Builder:
         self._judged_by: dict[str, str] = {}
         self._pools: dict[str, str] = {}
         self._trained: dict[str, str] = {}
+        self._measures: dict[tuple[int, tuple[str, ...], str], Fidelity] = {}
         self._seconds = _Seconds()
+        self._lacking: dict[str, list[str]] = {}
+        self._homes: dict[str, str] = {}
 
     def add(self, number: int, opened: Opened) -> None:
         """The items of one request."""
         self._seconds.of(opened)
-        fidelity = fidelity_of(opened.bench, opened.experiment.images, opened.arms)
-        of_arm = {arm.spec.run_id: self._of_arm(number, opened, arm, fidelity) for arm in opened.arms}
-        real = self._real_features(number, opened, fidelity)
+        for arm in opened.arms:
+            if arm.spec.run_id not in self._lacking:
+                self._lacking[arm.spec.run_id] = self._of_arm(number, opened, arm)
+        of_arm = {arm.spec.run_id: self._lacking[arm.spec.run_id] for arm in opened.arms}
+        real = self._real_features(number, opened)
         generator = opened.request.options.generator
         controls = [arm for arm in opened.arms if arm.spec.generator != generator]
         needs = frozenset(item for arm in controls for item in of_arm[arm.spec.run_id])
@@ -139,24 +143,25 @@ class _Builder:
             self.items.append(item)
         return self._made[item.id]
 
-    def _of_arm(self, number: int, opened: Opened, arm: Arm, fidelity: Fidelity) -> list[str]:
+    def _of_arm(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """Ids of what an arm lacks."""
-        store, spec = opened.bench.store, arm.spec
+        has, spec = self._seconds.has, arm.spec
+        home = self._homes[spec.run_id] = home_of(arm)
         before, extracted = list[str](), list[str]()
         if arm.draws:
             before += self._fit(number, opened, arm)
-            missing = any(not store.has("pool", key) for key in arm.shard_keys)
+            missing = any(not has("pool", key) for key in arm.shard_keys)
             if missing or spec.filters:
                 waits = frozenset({self._pools[arm.fit_key]} if arm.fit_key in self._pools else ())
                 pool = self._put(Item(
                     "pool", digest([arm.fit_key, spec.run_id, arm.shard_keys]), number, f"images of {spec.name}",
                     spec.run_id, needs=frozenset(before), waits=waits, seconds=self._seconds.draw(spec.run_id),
-                    home=home_of(arm) or spec.run_id,
+                    home=home or spec.run_id,
                 ))  # fmt: skip
                 self._pools[arm.fit_key] = pool.id
                 before = [pool.id]
-            extracted = self._features(number, opened, arm, fidelity, before)
-        lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not store.has("classify", key)]
+            extracted = self._features(number, opened, arm, before)
+        lacking = [(k, key) for k, key in enumerate(arm.classify_keys) if not has("classify", key)]
         groups = [lacking] if opened.bench.device.startswith("cuda") else [[one] for one in lacking]
         trained = []
         for group in groups:
@@ -167,14 +172,14 @@ class _Builder:
             trained.append(self._put(Item(
                 "classify", key, number, f"classifier {_said(numbers)} of {spec.name}", spec.run_id, numbers,
                 needs=frozenset(before), seconds=self._seconds.training(spec.run_id, len(group)),
-                home=home_of(arm) or group[0][1],
+                home=home or group[0][1],
             )).id)  # fmt: skip
         return [*before, *extracted, *trained]
 
-    def _features(self, number: int, opened: Opened, arm: Arm, fidelity: Fidelity, before: list[str]) -> list[str]:
+    def _features(self, number: int, opened: Opened, arm: Arm, before: list[str]) -> list[str]:
         """Of an arm's synthetic images, where they are not stored."""
-        keys = feature_keys(fidelity, arm)
-        if all(opened.bench.store.has("features", key) for key in keys):
+        keys = feature_keys(self._fidelity(opened), arm)
+        if all(self._seconds.has("features", key) for key in keys):
             return []
         return [self._put(Item(
             "features", digest(keys), number, f"features of the images of {arm.spec.name}", arm.spec.run_id,
@@ -182,12 +187,20 @@ class _Builder:
             home=home_of(arm) or arm.spec.run_id,
         )).id]  # fmt: skip
 
-    def _real_features(self, number: int, opened: Opened, fidelity: Fidelity) -> frozenset[str]:
+    def _fidelity(self, opened: Opened) -> Fidelity:
+        """What measures the arms of a request; one for all that have the same real images and extractors."""
+        o, images = opened.request.options, opened.experiment.images
+        known = id(images), tuple(o.extractors), o.extractor_precision
+        if known not in self._measures:
+            self._measures[known] = fidelity_of(opened.bench, images, opened.arms)
+        return self._measures[known]
+
+    def _real_features(self, number: int, opened: Opened) -> frozenset[str]:
         """Of the real images, where an arm is compared with them and they are not stored."""
         if not any(arm.draws for arm in opened.arms):
             return frozenset()
-        keys, images = feature_keys(fidelity, None), opened.experiment.images
-        if all(opened.bench.store.has("features", key) for key in keys):
+        keys, images = feature_keys(self._fidelity(opened), None), opened.experiment.images
+        if all(self._seconds.has("features", key) for key in keys):
             return frozenset()
         n = len(images.train) + len(images.val) + len(images.test)
         return frozenset({self._put(Item(
@@ -196,13 +209,13 @@ class _Builder:
 
     def _fit(self, number: int, opened: Opened, arm: Arm) -> list[str]:
         """The fit that an arm's images are drawn from, where it is a training that is not stored."""
-        trained = home_of(arm)
+        trained = self._homes[arm.spec.run_id]
         if not trained:
             return []
         root = root_of(arm.spec)
-        key = digest(root.fit_identity())
+        key = root.fit_key
         self.users.setdefault(trained, set()).add(arm.spec.run_id)
-        if opened.bench.store.has("fit", key):
+        if self._seconds.has("fit", key):
             return []
         first = self._trained.setdefault(trained, f"fit-{key}")
         twin = first != f"fit-{key}"
@@ -242,17 +255,31 @@ def _said(numbers: Sequence[int]) -> str:
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
+def _look_once(store: Store) -> Callable[[str, str], bool]:
+    """`store.has`, where what is no entry of a kind's folder is not looked for."""
+
+    @cache
+    def names(kind: str) -> frozenset[str]:
+        root = store.path(kind, "")
+        return frozenset(os.listdir(root)) if root.is_dir() else frozenset()
+
+    return lambda kind, key: key in names(kind) and store.has(kind, key)
+
+
 class _Seconds:
-    """What the estimate says of the items of the request that was named last. The machine is measured once."""
+    """What the estimate says of the items of the request that was named last. Machine and store are looked at once."""
 
     def __init__(self) -> None:
         self.now: Any = None
+        self.before: MadeBefore | None = None
 
     def of(self, opened: Opened) -> None:
-        """Ask about this request from here on."""
+        """Ask about this request from here on. The requests of a sweep have one store and one device."""
+        if self.before is None:
+            self.before, self.has = MadeBefore(opened.bench), cache(_look_once(opened.bench.store))
         sizes = Sizes.of(opened.dataset, opened.index)
-        todo = Todo.of_arms(opened.bench, opened.arms, finished=frozenset())
-        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset)
+        todo = Todo(draws=Todo.draws_of(opened.arms, self.has), judged=opened.specs)
+        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset, before=self.before)
         self.now = self.estimate.now = self.now or self.estimate.now
         self._draws = {spec.run_id: (spec, n) for spec, n in todo.draws}
         self._specs = {arm.spec.run_id: arm.spec for arm in opened.arms}

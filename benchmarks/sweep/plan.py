@@ -9,17 +9,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.job.opened import Opened, begin_request, open_prepared
+from benchmarks.job.opened import Opened, Shared, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import check_classes, prepared
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import STAGES as WORDS
 from benchmarks.report.tables import table
 from benchmarks.request.cells import Sweep
-from benchmarks.stages.images import Images, prepare_data
+from benchmarks.stages.images import prepare_data
 from benchmarks.sweep.failures import Failure
 from benchmarks.sweep.items import STAGES, Item, Work
-from benchmarks.sweep.rows import Row, specs_of_cell
+from benchmarks.sweep.rows import Row, arms_of_cells
 from synthworth.artifacts import check_writable
 from synthworth.errors import UserError
 from synthworth.keys import digest
@@ -37,29 +37,36 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
     ------
     UserError
         For what any of them cannot be, and where they write records or artifacts to different folders; before anything
-        is trained.
+        is trained. `check_files` looks at files from elsewhere, once it is known what is to be made.
     """
     _check_together(asked)
-    images: dict[str, Images] = {}
-    missing: dict[str, str] = {}
-    found: list[Opened] = []
-    begun = [begin_request(request) for request in asked.requests]
+    shared, found, missing = Shared(), list[Opened](), dict[str, str]()
+    begun = [begin_request(request, shared=shared) for request in asked.requests]
+    datasets = {id(one.dataset): one for one in begun}  # requests with equal options of data share one
+    ready = {
+        key: prepare_data(one.bench, one.request.options.dataset, one.dataset)
+        for key, one in datasets.items()
+        if prepared(one.bench, one.request.options.dataset, one.dataset) is not None
+    }
+    unprepared = [one for one in begun if id(one.dataset) not in ready]
+    for one in unprepared:
+        _ = one.specs  # refused before an image is decoded
     if not dry_run:
         check_writable(begun[0].bench.store.home)
-    for one in begun:
-        if prepared(one.bench, one.request.options.dataset, one.dataset) is None:
-            check_outside_files(one.request, one.dataset)
+    for one in unprepared:
+        check_outside_files(one.request, one.dataset)
+    checked = set[str]()
     for one in track(begun, "sweep: opening requests"):
-        request, bench, dataset, o = one.request, one.bench, one.dataset, one.request.options
-        if prepared(bench, o.dataset, dataset) is None:
-            missing[digest([o.dataset, request.data])] = o.dataset
+        name, key = one.request.options.dataset, id(one.dataset)
+        if key not in ready:
             if dry_run:
+                missing[digest([name, one.request.data])] = name
                 continue
-        folder, index = prepare_data(bench, o.dataset, dataset)
-        opened = open_prepared(request, bench, dataset, folder, index, images=images)
-        check_classes(opened.experiment.images, opened.specs)
-        if not dry_run:
-            check_what_is_to_be_trained(bench, opened.request, dataset, opened.arms)
+            ready[key] = prepare_data(one.bench, name, one.dataset)
+        opened = open_prepared(one.request, one.bench, one.dataset, *ready[key], shared=shared)
+        if fresh := [arm.spec for arm in opened.arms if arm.spec.run_id not in checked]:
+            check_classes(opened.experiment.images, fresh)
+            checked |= {spec.run_id for spec in fresh}
         found.append(opened)
     if dry_run and missing:
         out.print(
@@ -70,9 +77,23 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
     return found
 
 
+def check_files(opened: Sequence[Opened], items: Sequence[Item]) -> None:
+    """Refuse weights and other files that something which is to be made cannot use.
+
+    Raises
+    ------
+    UserError
+        As `check_outside_files`.
+    """
+    for number in sorted({item.request for item in items if item.stage != "evaluate"}):
+        one = opened[number]
+        check_what_is_to_be_trained(one.bench, one.request, one.dataset, one.arms)
+
+
 def _check_together(asked: Sweep) -> None:
+    every = {id(request.options): request.options for request in asked.requests}.values()
     for name in ("results", "home", "device"):
-        values = {str(getattr(request.options, name)) for request in asked.requests}
+        values = {str(getattr(o, name)) for o in every}
         if len(values) > 1:
             raise UserError(f"{name} differs between cells ({', '.join(sorted(values))}); a sweep has one")
 
@@ -82,14 +103,13 @@ def print_sweep(
     failures: Mapping[str, Failure], reasons: Mapping[str, Failure], jobs: int,
 ) -> None:  # fmt: skip
     """Cells, fits that they share, and items by stage with the time they are expected to take."""
-    cells = [specs_of_cell(cell, opened[number]) for cell, number in zip(asked.cells, asked.answers, strict=True)]
     states = Counter(
         "done" if all(spec.run_id in work.finished for spec in specs)
         else "failed before" if any(spec.run_id in reasons for spec in specs) else "to do"
-        for specs in cells
+        for _, specs in arms_of_cells(asked, opened)
     )  # fmt: skip
     said = ", ".join(f"{states[state]} {state}" for state in ("done", "to do", "failed before") if states[state])
-    out.print(f"{len(cells)} cells in {len(asked.requests)} requests: {said}", markup=False, soft_wrap=True)
+    out.print(f"{len(asked.cells)} cells in {len(asked.requests)} requests: {said}", markup=False, soft_wrap=True)
     if work.users:
         arms = set().union(*work.users.values())
         out.print(f"{len(work.users)} trainings of a generator serve {len(arms)} arms", markup=False, soft_wrap=True)

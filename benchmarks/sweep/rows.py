@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.job.briefs import Briefs
 from benchmarks.job.opened import Opened
-from benchmarks.records.store import Records
 from benchmarks.report.columns import value_of
 from benchmarks.request.cells import Sweep
 from benchmarks.request.spec import NONE, RunSpec
@@ -43,7 +44,7 @@ OF_THE_SPEC = ("ratio", "mode", "generator_seed", "shard")
 """Axes that an arm of real images alone does not have."""
 
 
-def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reasons: Mapping[str, Failure]) -> list[Row]:
+def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Briefs, reasons: Mapping[str, Failure]) -> list[Row]:
     """One a cell; a cell of several ratios, trainings or filters has one for each.
 
     What an axis is in a row is what its run has: an option may have been lowered to what there is.
@@ -54,8 +55,8 @@ def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reaso
     """
     made: list[Row] = []
     first: dict[str, Mapping[str, Any]] = {}
-    for cell, number in zip(sweep.cells, sweep.answers, strict=True):
-        for spec in specs_of_cell(cell, requests[number]):
+    for cell, specs in arms_of_cells(sweep, requests):
+        for spec in specs:
             record, note = records.find(spec.run_id), ""
             axes = {name: one_cell(cell[name]) for name in sweep.axes if name in cell}
             for name in axes:
@@ -70,23 +71,42 @@ def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Records, reaso
             if record is None:
                 state = "failed" if spec.run_id in reasons else "to do"
                 note = reasons[spec.run_id].sentence() if spec.run_id in reasons else note
-            made.append(Row(axes, spec, state, numbers_of(record) if record else dict.fromkeys(NUMBERS), note))
+            made.append(Row(axes, spec, state, dict(record.numbers) if record else dict.fromkeys(NUMBERS), note))
     return made
 
 
-def specs_of_cell(cell: Mapping[str, Any], opened: Opened) -> list[RunSpec]:
-    """The arms that a cell is about: its generator's, at its ratio and training, with and without copies."""
-    o = opened.request.options
-    ratios = [float(r) for r in _several(cell.get("ratio", o.ratio))]
-    trainings = [int(t) for t in _several(cell.get("generator_seed", o.generator_seed))]
-    found = [
-        spec for spec in opened.specs
-        if (spec.generator == o.generator and spec.ratio in ratios and spec.generator_seed in trainings)
-        or ((0.0 in ratios or o.generator == NONE) and spec.is_zero_line)
-    ]  # fmt: skip
-    if not found:
-        raise ValueError(f"a cell without an arm: {dict(cell)}")
-    return list({spec.run_id: spec for spec in found}.values())
+def arms_of_cells(sweep: Sweep, requests: Sequence[Opened]) -> Iterator[tuple[Mapping[str, Any], list[RunSpec]]]:
+    """Each cell with the arms that it is about: its generator's, at its ratio and training, with and without copies."""
+    of_request: dict[int, _Arms] = {}
+    for cell, number in zip(sweep.cells, sweep.answers, strict=True):
+        if number not in of_request:
+            of_request[number] = _Arms(requests[number])
+        yield cell, of_request[number].of(cell)
+
+
+class _Arms:
+    """The arms of a request, found by ratio and training: one request may have thousands, and as many cells."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.options = o = opened.request.options
+        self._own: dict[tuple[float, int], list[tuple[int, RunSpec]]] = {}
+        self._zero: list[tuple[int, RunSpec]] = []
+        for place, spec in enumerate(opened.specs):
+            if spec.generator == o.generator:
+                self._own.setdefault((spec.ratio, spec.generator_seed), []).append((place, spec))
+            if spec.is_zero_line:
+                self._zero.append((place, spec))
+
+    def of(self, cell: Mapping[str, Any]) -> list[RunSpec]:
+        """In their order."""
+        o = self.options
+        ratios = [float(r) for r in _several(cell.get("ratio", o.ratio))]
+        trainings = [int(t) for t in _several(cell.get("generator_seed", o.generator_seed))]
+        found = [one for key in itertools.product(ratios, trainings) for one in self._own.get(key, ())]
+        found += self._zero if 0.0 in ratios or o.generator == NONE else []
+        if not found:
+            raise ValueError(f"a cell without an arm: {dict(cell)}")
+        return list({spec.run_id: spec for _, spec in sorted(found, key=lambda one: one[0])}.values())
 
 
 def one_cell(value: Any) -> Any:
