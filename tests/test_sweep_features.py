@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.job.briefs import Briefs
 from benchmarks.records.store import Records
 from benchmarks.report.tables import console
 from benchmarks.request.cells import read_sweep
 from benchmarks.sweep.items import Work, work_of
 from benchmarks.sweep.perform import perform
 from benchmarks.sweep.plan import open_all
+from benchmarks.sweep.rows import numbers_of
 
 SWEEP = """
 preset: smoke
@@ -36,7 +38,7 @@ def test_judging_extracts_nothing_that_an_item_was_there_for(tmp_path: Path) -> 
     def plan() -> Work:
         opened = open_all(asked, console(), dry_run=False)
         assert opened is not None
-        return work_of(opened, records=Records(tmp_path / "runs"))
+        return work_of(opened, records=Briefs(Records(tmp_path / "runs"), numbers_of))
 
     items = plan().items
     names = [item.name for item in items if item.stage == "features"]

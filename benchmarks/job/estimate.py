@@ -21,7 +21,6 @@ from benchmarks.job.speeds import (
     training_seconds,
     use_seconds,
 )  # fmt: skip
-from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.report.plan import Expected
 from benchmarks.request.options import Request
 from benchmarks.request.spec import RunSpec, n_shards
@@ -30,7 +29,6 @@ from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
 from synthworth.cost import Operations, ask_operations
-from synthworth.errors import Unavailable
 from synthworth.keys import digest
 from synthworth.threads import n_cores, share_of_cores, threads_for
 from synthworth.training.compiling import PAYS_STEPS_OF_MANY
@@ -139,7 +137,14 @@ class Estimate:
     """Seconds of each stage of what is to be made."""
 
     def __init__(
-        self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any, *, before: MadeBefore | None = None
+        self,
+        bench: Bench,
+        request: Request,
+        sizes: Sizes,
+        todo: Todo,
+        dataset: Any,
+        *,
+        before: MadeBefore | None = None,
     ) -> None:
         self.bench, self.request, self.sizes, self.todo, self.dataset = bench, request, sizes, todo, dataset
         self.before = before or MadeBefore(bench)
@@ -288,12 +293,7 @@ class Estimate:
         """Of n images in every extractor."""
         o, parts = self.request.options, list[Part]()
         for name in o.extractors:
-            kind = EXTRACTORS.get(name)
-            if not kind.is_at_hand():
-                continue
-            try:
-                made = kind(device=self.bench.device, precision=o.extractor_precision)
-            except Unavailable:  # the record will say why; nothing is extracted
+            if (made := self.before.extractor(name, o.extractor_precision)) is None:
                 continue
             rate = self.before.features(made.id)
             flops = EXTRACTED.get(made.id.partition("-")[0])

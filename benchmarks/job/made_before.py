@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.bench import Bench
 from synthworth.artifacts import read_array, read_json
-from synthworth.errors import UserError
+from synthworth.errors import Unavailable, UserError
 from synthworth.keys import canonical, plain
 
 NEWEST = 200
@@ -46,7 +47,18 @@ class MadeBefore:
         self.store, self.info = bench.store, plain(bench.info)
         self._of, self._alike = cache(self._read), cache(self._by_form)
         self._is_whole = cache(lambda kind, key: self.store.has(kind, key, deep=True))
+        self.extractor = cache(self._make_extractor)
         self._report = cache(lambda folder: read_json(folder / "fit.json"))
+
+    def _make_extractor(self, name: str, precision: str) -> Any:
+        """An extractor whose weights are on this machine; None of any other: its record will say why."""
+        kind = EXTRACTORS.get(name)
+        if not kind.is_at_hand():
+            return None
+        try:
+            return kind(device=self.info["device"], precision=precision)
+        except Unavailable:
+            return None
 
     def prepare(self, dataset: str, config: Any) -> Rate | None:
         """By image of all splits."""

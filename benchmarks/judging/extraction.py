@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from benchmarks.judging.fidelity import Fidelity
 from benchmarks.judging.privacy import Privacy
+from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.features import features_key
@@ -15,9 +17,17 @@ SPLITS = ("train", "test")
 """That synthetic images are compared with in every extractor; the privacy numbers read val beside them."""
 
 
-def fidelity_of(bench: Bench, images: Images, arms: Sequence[Arm]) -> Fidelity:
-    """What measures the arms of a request, which all have the same extractors; those of real images alone have none."""
-    return Fidelity(bench, images, next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec))
+def fidelity_of(bench: Bench, images: Images, arms: Sequence[Arm], *, fetch: bool = True) -> Fidelity:
+    """What measures the arms of a request, which all have the same extractors; those of real images alone have none.
+
+    Parameters
+    ----------
+    fetch : whether weights that are not on this machine may be fetched; else their extractors are left out.
+    """
+    spec = next((arm.spec for arm in arms if not arm.spec.is_real_only), arms[0].spec)
+    if not fetch:
+        spec = replace(spec, extractors=tuple(name for name in spec.extractors if EXTRACTORS.get(name).is_at_hand()))
+    return Fidelity(bench, images, spec)
 
 
 def real_splits(fidelity: Fidelity) -> Iterator[tuple[str, str]]:

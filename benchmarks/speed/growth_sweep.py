@@ -62,7 +62,7 @@ def varied(kind: str, n: int) -> dict[str, list[float]]:
 def _template() -> tuple[Path, dict[str, Path]]:
     """A home with a prepared dataset, and the folders of one run's records by generator; kept until the process ends."""
     from benchmarks.job.carry_out import carry_out
-    from benchmarks.request.options import read_choice, parse_mapping
+    from benchmarks.request.options import parse_mapping, read_choice
     from synthworth.artifacts import read_json
 
     place = tempfile.TemporaryDirectory(prefix="growth-")

@@ -192,7 +192,7 @@ class _Builder:
         o, images = opened.request.options, opened.experiment.images
         known = id(images), tuple(o.extractors), o.extractor_precision
         if known not in self._measures:
-            self._measures[known] = fidelity_of(opened.bench, images, opened.arms)
+            self._measures[known] = fidelity_of(opened.bench, images, opened.arms, fetch=False)
         return self._measures[known]
 
     def _real_features(self, number: int, opened: Opened) -> frozenset[str]:
