@@ -42,6 +42,7 @@ CAPTIONS = {
     "benchmarks.calibrate": "are the statistics right?",
     "benchmarks.speed": "ratios against peers",
     "benchmarks.report": "printed tables and figures",
+    "benchmarks.trackers": "records in TensorBoard, MLflow, W&B",
     "benchmarks.verdicts": "what may be said, in which words",
     "benchmarks.judging": "everything measured on an arm: utility, fidelity, privacy, subgroups",
     "benchmarks.records": "records and predictions on disk",

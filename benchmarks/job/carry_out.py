@@ -53,6 +53,8 @@ class Outcome:
     made: dict[str, int] = field(default_factory=dict)
     aurocs: dict[str, Sampled] = field(default_factory=dict)
     """Macro AUROC of the arms that were judged just now, by run id."""
+    arms: list[Arm] = field(default_factory=list)
+    """Controls first; none where the images are not prepared yet."""
     workers: int = 1
     device: str = "cpu"
     data_ready: bool = True
@@ -98,7 +100,7 @@ def carry_out(
     folder, index = prepare_data(bench, o.dataset, dataset)
     opened = open_prepared(request, bench, dataset, folder, index)
     request, experiment, arms, specs = opened.request, opened.experiment, opened.arms, opened.specs
-    outcome.precisions = opened.precisions
+    outcome.precisions, outcome.arms = opened.precisions, arms
     check(specs)
     records = Records(o.results)
     if not o.dry_run:

@@ -119,7 +119,7 @@ class Options:
     snapshot_epochs: float = 0.0
     """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
     logger: LoggerName = "none"
-    """Where the generator's loss curve is shown besides its history.csv: tensorboard, mlflow or wandb."""
+    """Tracker that is also sent the records and their curves: tensorboard, mlflow or wandb. It changes nothing."""
     workers: int = 0
     """Classifiers trained side by side on a CPU; 0 takes one for each core, up to 8."""
     results: Path = Path("results/runs")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.failures import Failure, Failures
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import Item, Work
+    from benchmarks.trackers.send import Sender
 
 
 def main(args: Sequence[str]) -> int:
@@ -54,6 +55,7 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     from benchmarks.sweep.items import work_of
     from benchmarks.sweep.local import n_jobs
     from benchmarks.sweep.plan import open_all, print_sweep
+    from benchmarks.trackers.send import Sender
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
 
@@ -79,9 +81,14 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     if dry_run:
         return OK
     done = Done()
+    records = Records(asked.requests[0].options.results)  # what was doubted before has been made again
+    tracker = Sender(asked.requests[0].options.logger, opened[0].bench.store, records)
     if items:
-        done = carry_out(o, asked, opened, Graph(items), failures, jobs)
-    return finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
+        done = carry_out(o, asked, opened, Graph(items), failures, jobs, tracker)
+    code = finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
+    tracker.send(arm for one in opened for arm in one.arms)
+    tracker.end()
+    return code
 
 
 @dataclass
@@ -114,9 +121,10 @@ def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[s
 
 
 def carry_out(
-    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures, jobs: int
-) -> Done:
-    """Make the items, show how far it is, and keep what failed."""
+    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures, jobs: int,
+    tracker: Sender,
+) -> Done:  # fmt: skip
+    """Make the items, show how far it is, send records as they come, and keep what failed."""
     from benchmarks.sweep.failures import failure_of
     from benchmarks.sweep.graph import UNKNOWN
     from benchmarks.sweep.local import run_local
@@ -133,6 +141,8 @@ def carry_out(
                 failures.forget(item)
                 for stage, n in answer.made.items():
                     done.made[stage] = done.made.get(stage, 0) + n
+                if item.stage == "evaluate":
+                    tracker.send(opened[item.request].arms)
             elif answer.fault.kind == "skipped":
                 done.skipped.append(failure_of(item, answer))
             else:

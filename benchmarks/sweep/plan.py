@@ -71,7 +71,7 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
 
 
 def _check_together(asked: Sweep) -> None:
-    for name in ("results", "home", "device"):
+    for name in ("results", "home", "device", "logger"):
         values = {str(getattr(request.options, name)) for request in asked.requests}
         if len(values) > 1:
             raise UserError(f"{name} differs between cells ({', '.join(sorted(values))}); a sweep has one")
