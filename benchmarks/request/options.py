@@ -182,18 +182,20 @@ def systems() -> dict[str, str]:
 
 
 def find_config(config: Path) -> Path:
-    """The file of that path, or that of the published system of that name.
+    """The file of that path, or that of the published system of that name, with its suffix or without.
 
     Raises
     ------
     UserError
         For a bare name that is neither.
     """
-    if config.exists() or config.suffix or len(config.parts) > 1:
+    if config.exists() or len(config.parts) > 1 or config.suffix not in ("", ".yaml"):
         return config
-    if config.name not in systems():
+    if config.stem not in systems():
+        if config.suffix:
+            return config
         raise unknown_name("published system", config.name, systems())
-    return SYSTEM_FOLDER / f"{config.name}.yaml"
+    return SYSTEM_FOLDER / f"{config.stem}.yaml"
 
 
 def parse(args: Sequence[str], *, prog: str) -> Request:
