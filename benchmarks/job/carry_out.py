@@ -16,6 +16,7 @@ from benchmarks.job.outside_files import check_outside_files, check_what_is_to_b
 from benchmarks.job.plan import check_classes, expected_rows, optional_arms, prepared, rows_of
 from benchmarks.job.precision import Precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
+from benchmarks.job.room import bytes_of_arms, bytes_of_films, check_room
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
@@ -91,6 +92,8 @@ def carry_out(
         _check_folders(bench, request)
         check_outside_files(request, dataset)
         sizes = Sizes.of(dataset, None)
+        if not o.dry_run:
+            check_room(bytes_of_films(sizes, begun.specs, key=o.dataset), home=bench.store.home, results=o.results)
         outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(begun.specs, sizes), dataset).lines()
         begin(outcome)
         if o.dry_run:
@@ -114,8 +117,11 @@ def carry_out(
     if not all(found.values()):
         _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)
+    finished = frozenset(run_id for run_id, record in found.items() if record)
+    if not o.dry_run:
+        check_room(bytes_of_arms(bench, arms, finished=finished), home=bench.store.home, results=o.results)
     if was_ready:
-        todo = Todo.of_arms(bench, arms, finished=frozenset(run_id for run_id, record in found.items() if record))
+        todo = Todo.of_arms(bench, arms, finished=finished)
         outcome.expected = Estimate(bench, request, Sizes.of(dataset, index), todo, dataset).lines()
         begin(outcome)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]

@@ -48,13 +48,15 @@ def main(args: Sequence[str]) -> int:
 
 def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     """What the command does."""
+    from benchmarks.job.room import check_room
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.failures import Failures, reasons_of
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import work_of
     from benchmarks.sweep.local import n_jobs
-    from benchmarks.sweep.plan import open_all, print_sweep
+    from benchmarks.sweep.on_ray import check_cluster
+    from benchmarks.sweep.plan import needed_by, open_all, print_sweep
     from benchmarks.trackers.send import Sender
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
@@ -64,6 +66,8 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     if not dry_run:
         for place in {folder, *(request.options.results for request in asked.requests)}:
             check_writable(place)
+        if o.executor == "ray" and not o.collect:
+            check_cluster(o.ray_address)
     jobs = n_jobs(o.jobs, device=resolve_device(asked.requests[0].options.device))
     asked = replace(asked, requests=tuple(
         replace(request, options=replace(request.options, workers=jobs)) for request in asked.requests
@@ -77,6 +81,9 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     kept = failures.read() if dry_run else failures.tidy(lacking)
     reasons = reasons_of(opened, lacking, kept.values(), work.finished)
     items = chosen(o, work, opened, kept)
+    if items and not (dry_run or o.collect):
+        needed = needed_by(opened, work)
+        check_room(needed, home=opened[0].bench.store.home, results=asked.requests[0].options.results)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
     if dry_run:
         return OK
