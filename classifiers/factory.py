@@ -101,7 +101,7 @@ def origin(model: nn.Module, config: Config) -> str:
 
 @cache
 def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tuple[float, float, int]:
-    """Operations of an image in training and in use, and parameters; kept, for each of dozens of trainings asks for them.
+    """Operations of an image in training and in use, and parameters; kept, for dozens of trainings ask for them.
 
     Parameters
     ----------

@@ -80,6 +80,7 @@ CAPTIONS = {
     "synthworth.workers": "where tasks run",
     "synthworth.processes": "processes that work for a parent, and what crosses to them",
     "synthworth.store": "kept under a key, checked when read",
+    "synthworth.in_use": "who uses a store now",
     "synthworth.manifest": "size and sha256 of every file",
     "synthworth.lease": "who may go on",
     "synthworth.sealed": "half-made, with a digest",

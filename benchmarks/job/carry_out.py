@@ -35,6 +35,7 @@ from data.prepared import read_index
 from synthworth.artifacts import check_writable
 from synthworth.devices import repeatable
 from synthworth.errors import Diverged
+from synthworth.in_use import marked
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
@@ -129,7 +130,8 @@ def carry_out(
         logger.warning("%s", line)
     if not o.dry_run:
         if not all(found.values()):
-            with repeatable(device=bench.device):
+            with marked(bench.store.home), repeatable(device=bench.device):
+                opened.note_use()
                 _run_arms(experiment, arms, records, request, outcome)
             found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]

@@ -60,6 +60,7 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     from benchmarks.trackers.send import Sender
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
+    from synthworth.in_use import marked
 
     folder, out = o.out or Path("results/sweeps") / file.stem, console()
     dry_run = o.dry_run or any(request.options.dry_run for request in asked.requests)
@@ -91,7 +92,10 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> int:
     records = Records(asked.requests[0].options.results)  # what was doubted before has been made again
     tracker = Sender(asked.requests[0].options.logger, opened[0].bench.store, records)
     if items:
-        done = carry_out(o, asked, opened, Graph(items), failures, jobs, tracker)
+        with marked(opened[0].bench.store.home):
+            for request in {item.request for item in items}:
+                opened[request].note_use()
+            done = carry_out(o, asked, opened, Graph(items), failures, jobs, tracker)
     code = finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
     tracker.send(arm for one in opened for arm in one.arms)
     tracker.end()
