@@ -22,6 +22,8 @@ import tyro
 
 from synthworth.commands import FAILED, OK, guarded
 from synthworth.errors import UserError
+from synthworth.in_use import used_since
+from synthworth.store import HOUR
 
 if TYPE_CHECKING:
     from benchmarks.records.needs import Stored
@@ -172,7 +174,8 @@ def verify(store: Store, found: Sequence[Found], o: ArtifactOptions) -> int:
 def prune(store: Store, found: Sequence[Found], o: ArtifactOptions) -> int:
     """Delete what no record needs and nobody used lately.
 
-    An artifact is renamed before it is deleted, so that nobody sees a part of one; whoever wants it makes it again.
+    What a run or sweep that goes on now has made, used or counts on stays, whatever its age. An artifact is renamed
+    before it is deleted, so that nobody sees a part of one; whoever wants it makes it again.
     """
     from benchmarks.records.needs import needed
     from benchmarks.report.tables import console, table
@@ -186,7 +189,7 @@ def prune(store: Store, found: Sequence[Found], o: ArtifactOptions) -> int:
     known = {(one.kind, one.key) for one in stored}
     going = [
         one for one in found
-        if (one.kind, one.folder.name) in known - keep and one.idle >= o.older_than
+        if (one.kind, one.folder.name) in known - keep and may_go(store, one.folder, o.older_than)
     ]  # fmt: skip
     made = table("prune", ("kind", "kept", "MB kept", "would go" if o.dry_run else "deleted", "MB"), left=1)
     for kind in dict.fromkeys(one.kind for one in found):
@@ -199,16 +202,29 @@ def prune(store: Store, found: Sequence[Found], o: ArtifactOptions) -> int:
         )  # fmt: skip
     if not o.dry_run:
         for one in going:
-            remove(store, one)
+            if may_go(store, one.folder, o.older_than):  # a sweep may have begun meanwhile
+                remove(store, one)
         for left in store.home.glob(f"{GOING}*"):
             shutil.rmtree(left, ignore_errors=True)
     out = console()
     out.print(made)
-    lately = sum((one.kind, one.folder.name) in known - keep and one.idle < o.older_than for one in found)
+    lately = sum((one.kind, one.folder.name) in known - keep for one in found) - len(going)
     if lately:
         hours = f"{o.older_than:g} h (--older-than)"
-        out.print(f"{lately} more are of no record, and were used within {hours}", markup=False)
+        out.print(f"{lately} more are of no record, and were used within {hours} or by what runs now", markup=False)
     return OK
+
+
+def may_go(store: Store, folder: Path, older_than: float) -> bool:
+    """Whether an artifact was used by nothing within so many hours, nor by a run or sweep that goes on now.
+
+    A use is noted to the hour.
+    """
+    try:
+        used = (folder / "manifest.json").stat().st_mtime
+    except OSError:  # it went, or cannot be looked at
+        return False
+    return time.time() - used >= 3600 * older_than and used < used_since(store.home) - HOUR
 
 
 def stored_of(found: Sequence[Found]) -> Iterator[Stored]:

@@ -58,7 +58,7 @@ def main(args: Sequence[str]) -> int:
             f"{file} lies in {results}, where the new record would go: it would be compared with itself. Name another "
             "folder with --results"
         )
-    made = carry_out_again(record, flags)
+    made = carry_out_again(record, flags, beside=beside(record, file))
     return say(record, made, every="--every" in args)
 
 
@@ -83,8 +83,23 @@ def read(file: Path) -> dict[str, Any]:
     return record
 
 
-def carry_out_again(record: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+def beside(record: Mapping[str, Any], file: Path) -> list[Mapping[str, Any]]:
+    """Specs of the arms that a record was compared with, of those whose records lie in the same folder."""
+    from benchmarks.records.store import Records
+
+    shelf = Records(file.absolute().parent.parent)
+    found = [shelf.find(row["run_id"]) for row in record["comparisons"].values()]
+    return [other["spec"] for other in found if other is not None]
+
+
+def carry_out_again(
+    record: Mapping[str, Any], flags: Sequence[str], *, beside: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """The record of the same run, made here.
+
+    Parameters
+    ----------
+    beside : specs of the arms that it was compared with.
 
     Raises
     ------
@@ -96,7 +111,7 @@ def carry_out_again(record: Mapping[str, Any], flags: Sequence[str]) -> dict[str
     from benchmarks.report.tables import console
     from benchmarks.request.again import request_again
 
-    request = request_again(record["spec"], flags, prog=PROG)
+    request = request_again(record["spec"], flags, prog=PROG, beside=beside)
 
     def check(specs: Sequence[Any]) -> None:
         if record["run_id"] not in {spec.run_id for spec in specs}:

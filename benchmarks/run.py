@@ -32,8 +32,10 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.records.store import Records
     from benchmarks.report import tables as report
     from benchmarks.report.plan import print_expected, print_header, print_plan, print_stages
+    from benchmarks.trackers.send import Sender
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
     from benchmarks.verdicts.ratio_by_val import by_val
+    from synthworth.store import Store
 
     out, o = report.console(), request.options
 
@@ -68,6 +70,9 @@ def main(args: Sequence[str]) -> int:
         out.print(f"SKIPPED {record['name']}: {record['error']}", style="bold yellow", markup=False, soft_wrap=True)
     for record in outcome.failed:
         out.print(f"FAILED {record['name']}: {record['error']}", style="bold red", markup=False)
+    tracker = Sender(o.logger, Store.open(o.home), Records(o.results))
+    tracker.send(outcome.arms)
+    tracker.end()
     return FAILED if outcome.failed else OK
 
 

@@ -100,8 +100,8 @@ def origin(model: nn.Module, config: Config) -> str:
 
 
 @cache
-def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tuple[float, float]:
-    """Operations of an image in training and in use; kept, for a run asks for them in each of dozens of trainings.
+def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tuple[float, float, int]:
+    """Operations of an image in training and in use, and parameters; kept, for dozens of trainings ask for them.
 
     Parameters
     ----------
@@ -110,6 +110,7 @@ def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tup
     import torch
 
     from synthworth.training.flops import count_flops, shapes_only
+    from synthworth.training.networks import count_parameters
 
     with shapes_only():
         stem = resolve_stem(config.stem, size)
@@ -117,7 +118,7 @@ def flops_of(config: Config, *, channels: int, size: int, n_classes: int) -> tup
         images = torch.zeros(2, channels, size, size)
         train = count_flops(lambda: model(images).sum().backward()) / 2
         with torch.no_grad():
-            return train, count_flops(lambda: model(images)) / 2
+            return train, count_flops(lambda: model(images)) / 2, count_parameters(model)
 
 
 class TimmClassifier:
@@ -200,9 +201,9 @@ class TimmClassifier:
         channels, size, n_classes, multilabel : of the images.
         """
         config = replace(self.config, pretrained=False, weights=None, weights_sha256="")
-        train, use = flops_of(config, channels=channels, size=size, n_classes=n_classes)
+        train, use, n = flops_of(config, channels=channels, size=size, n_classes=n_classes)
         kind = "densenet" if config.arch.startswith("densenet") else "resnet"
-        return Operations((PlannedPhase(kind, n_steps, config.batch_size, train),), use)
+        return Operations((PlannedPhase(kind, n_steps, config.batch_size, train),), use, n)
 
     def fit(self, mix: TrainingMix, val: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for exactly `work.budget.steps` steps; see `classifiers.base.Classifier.fit`.

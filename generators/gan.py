@@ -151,8 +151,8 @@ class GAN(BaseGenerator):
         from generators.operations import counted_once, of_gan
 
         self.shape = Shape(channels, size, n_classes, multilabel)
-        train, use = counted_once(self, lambda: of_gan(self))
-        return Operations((PlannedPhase("gan", n_steps, self.config.batch, train),), use)
+        train, use, n = counted_once(self, lambda: of_gan(self))
+        return Operations((PlannedPhase("gan", n_steps, self.config.batch, train),), use, int(n))
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, each one update of both networks.

@@ -120,12 +120,12 @@ class LatentDDPM(DDPM):
         assert known is not None
         self.shape = Shape(channels, size, n_classes, multilabel)
         self.conditioner = self._conditioner()
-        train, use = counted_once(
+        train, use, n = counted_once(
             self, lambda: of_denoiser(lambda: self._build(first.latent_shape), lambda: self.noise_shape, self.shape)
         )
         kind = "unet" if len(first.latent_shape) == 3 else "mlp"
         second = PlannedPhase(kind, n_steps - first_steps, c.batch, train)
-        return Operations((*known.phases, second), self._passes() * use + known.use)
+        return Operations((*known.phases, second), self._passes() * use + known.use, known.parameters + int(n))
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train both stages within the budget, the first in `work.folder / "first_stage"`.

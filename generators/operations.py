@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from generators.saving import Shape
 from synthworth.keys import drawing_options
 from synthworth.training.flops import count_flops, shapes_only
+from synthworth.training.networks import count_parameters
 
 BATCH = 2
 """Images of a step that is counted: as few as batch norm takes."""
@@ -49,7 +50,7 @@ def _labels(shape: Shape) -> Tensor:
 def of_denoiser(
     build: Callable[[], nn.Module], noise_shape: Callable[[], tuple[int, ...]], shape: Shape
 ) -> list[float]:
-    """Operations of a training step and of one prediction, an image.
+    """Operations of a training step and of one prediction, an image; and the parameters.
 
     Parameters
     ----------
@@ -63,11 +64,11 @@ def of_denoiser(
         train = count_flops(lambda: net(x, steps, y, hidden).float().sum().backward())
         with torch.no_grad():
             use = count_flops(lambda: net(x, steps, y))
-    return [train / BATCH, use / BATCH]
+    return [train / BATCH, use / BATCH, count_parameters(net)]
 
 
 def of_autoencoder(model: Any) -> list[float]:
-    """Operations of a training step and of decoding, an image, of a `VAEFamily` whose shape is set."""
+    """Operations of a training step and of decoding, an image, of a `VAEFamily` with a shape; and its parameters."""
     from generators.nets.lpips import LPIPS
 
     c, shape = model.config, model.shape
@@ -85,11 +86,11 @@ def of_autoencoder(model: Any) -> list[float]:
         latents = torch.zeros(BATCH, *model.latent_shape)
         with torch.no_grad():
             use = count_flops(lambda: net.decode(latents, y if c.conditional else None))
-    return [train / BATCH, use / BATCH]
+    return [train / BATCH, use / BATCH, count_parameters(net)]
 
 
 def of_gan(model: Any) -> list[float]:
-    """Operations of an update of both networks and of drawing, an image, of a `GAN` whose shape is set."""
+    """Operations of an update of both networks and of drawing, an image, of a `GAN`; parameters of what is kept."""
     shape = model.shape
     with shapes_only():
         (painter, critic), y = model._build(), _labels(shape)
@@ -110,4 +111,4 @@ def of_gan(model: Any) -> list[float]:
         train = count_flops(step)
         with torch.no_grad():
             use = count_flops(lambda: painter(noise, y))
-    return [train / BATCH, use / BATCH]
+    return [train / BATCH, use / BATCH, count_parameters(painter)]

@@ -75,7 +75,7 @@ class PerClass(BaseGenerator):
         if known is None:
             return None
         found: Operations | None = known(channels=channels, size=size, n_classes=1, multilabel=False, n_steps=n_steps)
-        return found
+        return None if found is None else replace(found, parameters=n_classes * found.parameters)
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Fit a model to every class in turn, each in a folder of its own below the work's; a second call goes on.

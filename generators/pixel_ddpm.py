@@ -111,8 +111,8 @@ class PixelDDPM(DDPM):
             return None
         self.shape = Shape(channels, size, n_classes, multilabel)
         self.conditioner, self.unet = self._conditioner(), None
-        train, use = counted_once(self, lambda: of_denoiser(self._build, lambda: self.noise_shape, self.shape))
-        return Operations((PlannedPhase("unet", n_steps, c.batch, train),), self._passes() * use)
+        train, use, n = counted_once(self, lambda: of_denoiser(self._build, lambda: self.noise_shape, self.shape))
+        return Operations((PlannedPhase("unet", n_steps, c.batch, train),), self._passes() * use, int(n))
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps.

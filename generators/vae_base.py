@@ -136,8 +136,8 @@ class VAEFamily(BaseGenerator):
         from generators.operations import counted_once, of_autoencoder
 
         self.shape = Shape(channels, size, n_classes, multilabel)
-        train, use = counted_once(self, lambda: of_autoencoder(self))
-        return Operations((PlannedPhase("autoencoder", n_steps, self.config.batch, train),), use)
+        train, use, n = counted_once(self, lambda: of_autoencoder(self))
+        return Operations((PlannedPhase("autoencoder", n_steps, self.config.batch, train),), use, int(n))
 
     def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
         """Train for the budget's steps, then measure on train what drawing needs.

@@ -61,10 +61,12 @@ class Operations:
     ----------
     phases : of its fit.
     use : floating-point operations of drawing one image, or of predicting one.
+    parameters : of the networks that are saved, about; 0 where that is not said.
     """
 
     phases: tuple[PlannedPhase, ...]
     use: float
+    parameters: int = 0
 
     def of_a_step(self) -> float:
         """Floating-point operations of the largest optimiser step."""
@@ -89,6 +91,7 @@ def check_operations(found: object) -> Operations:
         for name, low in (("steps", 0), ("batch", 1), ("flops", 0)):
             _check_number(f"{name} of phase {phase.kind}", getattr(phase, name), low=low)
     _check_number("use", found.use, low=0)
+    _check_number("parameters", found.parameters, low=0)
     return found
 
 

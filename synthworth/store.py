@@ -95,10 +95,10 @@ class Store:
         fault = self.fault(kind, key, deep=True)
         if fault is not None:
             raise UserError(f"{self.path(kind, key)}: {fault}. The same command makes it again")
-        self._used(kind, key)
+        self.note_use(kind, key)
         return self.path(kind, key)
 
-    def _used(self, kind: str, key: str) -> None:
+    def note_use(self, kind: str, key: str) -> None:
         """Leave the hour of the latest use on the manifest, for whoever tidies up; a store may be read-only."""
         manifest = self.path(kind, key) / MANIFEST
         with suppress(OSError):
@@ -157,7 +157,7 @@ class Store:
                 return made
         if work.is_dir():
             shutil.rmtree(work, ignore_errors=True)  # left by a kill between publication and tidying up
-        self._used(kind, key)
+        self.note_use(kind, key)
         return Made(self.path(kind, key), float(self.manifest(kind, key)["seconds"]), fresh=False)
 
     def _make(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.request.loggers import check_logger
 from benchmarks.stages.generator import keep_snapshots, write_history
-from benchmarks.stages.loggers import make_log
+from benchmarks.stages.loggers import live_log
 from synthworth.errors import UserError
 
 SMALL = (
@@ -80,7 +80,8 @@ def test_a_logger_whose_package_is_missing_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "synthworth\[mlflow\]"'):
         check_logger("mlflow")
-    make_log("none", folder=tmp_path, run="r")(1, loss=0.5)
+    with live_log("none", folder=tmp_path, run="r") as log:
+        log(1, loss=0.5)
     assert not list(tmp_path.iterdir())
 
 

@@ -22,7 +22,19 @@ from synthworth.keys import digest
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
     *("--preset", "smoke", "--device", "cpu", "--workers", "1", "--generator", "vae", "--ratio", "0.5", "--seeds", "2"),
-    *("--controls", "none", "mixup", "--curve", "0.5", "--train.steps", "3", "--fit.steps", "3"),
+    *(
+        "--controls",
+        "none",
+        "mixup",
+        "duplicate",
+        "reconstruct",
+        "--curve",
+        "0.5",
+        "--train.steps",
+        "3",
+        "--fit.steps",
+        "3",
+    ),
     *("--extractors", "--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
 ]
 HERE = ["--device", "cpu", "--workers", "1"]
@@ -45,7 +57,7 @@ def again(file: Path, place: Path, *more: str) -> int:
     return main([str(file), *HERE, "--home", str(place / "home"), "--results", str(place / "runs"), *more])
 
 
-@pytest.mark.parametrize("name", ["vae add 0.5", "mixup", "none x 0.5"])
+@pytest.mark.parametrize("name", ["vae add 0.5", "mixup", "none x 0.5", "duplicate add 0.5"])
 def test_a_run_comes_out_again_to_the_bit(
     name: str, finished: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,10 +69,22 @@ def test_a_run_comes_out_again_to_the_bit(
 
 
 def test_the_request_of_every_arm_is_found_in_its_spec(finished: Path) -> None:
-    for record in Records(finished):
-        request = request_again(record["spec"], HERE, prog="test")
-        assert request.precisions == (record["spec"]["precision"], record["spec"].get("generator_precision", ""))
+    every = list(Records(finished))
+    assert len(every) == 6
+    (shown,) = [record["spec"] for record in every if record["name"] == "reconstruct add 0.5"]
+    for record in every:
+        request = request_again(record["spec"], HERE, prog="test", beside=[shown])
+        of = shown if record["name"] == "duplicate add 0.5" else record["spec"]
+        assert request.precisions == (record["spec"]["precision"], of.get("generator_precision", ""))
         assert request.clf.batch_size == record["spec"]["clf"]["batch_size"]
+
+
+def test_a_control_beside_one_that_shows_a_generator_needs_the_record_that_names_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(record_of(finished, "duplicate add 0.5").parent, tmp_path / "alone/runs" / "a")
+    with pytest.raises(UserError, match="duplicate was run beside reconstruct, whose record says of which generator"):
+        again(tmp_path / "alone/runs" / "a", tmp_path)
 
 
 def changed(file: Path, place: Path, **change: Any) -> Path:

@@ -162,7 +162,9 @@ def test_the_table_has_a_row_a_cell_with_the_numbers_of_its_record(swept: tuple[
 def test_a_dry_run_writes_nothing_and_says_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = write(tmp_path, VARIED)
     assert main([*args, "--dry-run"]) == 0
-    assert "12 cells in 2 requests" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "12 cells in 2 requests, at most: 11 arms, 4 trainings of a generator, 22 of a classifier" in said
+    assert "To be prepared first: phantom" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.yaml"]
 
 

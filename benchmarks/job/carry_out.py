@@ -16,6 +16,7 @@ from benchmarks.job.outside_files import check_outside_files, check_what_is_to_b
 from benchmarks.job.plan import check_classes, expected_rows, optional_arms, prepared, rows_of
 from benchmarks.job.precision import Precisions
 from benchmarks.job.record import Panel, find_complete, publish_record, write_failure
+from benchmarks.job.room import bytes_of_arms, bytes_of_films, check_room
 from benchmarks.job.train_arms import train_arms
 from benchmarks.job.unused import unused_options
 from benchmarks.records.store import Records
@@ -34,6 +35,7 @@ from data.prepared import read_index
 from synthworth.artifacts import check_writable
 from synthworth.devices import repeatable
 from synthworth.errors import Diverged
+from synthworth.in_use import marked
 
 if TYPE_CHECKING:
     from benchmarks.statistics.sampled import Sampled
@@ -53,6 +55,8 @@ class Outcome:
     made: dict[str, int] = field(default_factory=dict)
     aurocs: dict[str, Sampled] = field(default_factory=dict)
     """Macro AUROC of the arms that were judged just now, by run id."""
+    arms: list[Arm] = field(default_factory=list)
+    """Controls first; none where the images are not prepared yet."""
     workers: int = 1
     device: str = "cpu"
     data_ready: bool = True
@@ -90,6 +94,8 @@ def carry_out(
         _check_folders(bench, request)
         check_outside_files(request, dataset)
         sizes = Sizes.of(dataset, None)
+        if not o.dry_run:
+            check_room(bytes_of_films(sizes, expected, key=o.dataset), home=bench.store.home, results=o.results)
         outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(expected, sizes), dataset).lines()
         begin(outcome)
         if o.dry_run:
@@ -99,7 +105,7 @@ def carry_out(
     folder, index = prepare_data(bench, o.dataset, dataset)
     opened = open_prepared(request, bench, dataset, folder, index)
     request, experiment, arms, specs = opened.request, opened.experiment, opened.arms, opened.specs
-    outcome.precisions = opened.precisions
+    outcome.precisions, outcome.arms = opened.precisions, arms
     check(specs)
     records = Records(o.results)
     if not o.dry_run:
@@ -113,8 +119,11 @@ def carry_out(
     if not all(found.values()):
         _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)
+    finished = frozenset(run_id for run_id, record in found.items() if record)
+    if not o.dry_run:
+        check_room(bytes_of_arms(bench, arms, finished=finished), home=bench.store.home, results=o.results)
     if was_ready:
-        todo = Todo.of_arms(bench, arms, finished=frozenset(run_id for run_id, record in found.items() if record))
+        todo = Todo.of_arms(bench, arms, finished=finished)
         outcome.expected = Estimate(bench, request, Sizes.of(dataset, index), todo, dataset).lines()
         begin(outcome)
     outcome.plan = [row for arm in arms for row in rows_of(bench, arm)]
@@ -122,7 +131,8 @@ def carry_out(
         logger.warning("%s", line)
     if not o.dry_run:
         if not all(found.values()):
-            with repeatable(device=bench.device):
+            with marked(bench.store.home), repeatable(device=bench.device):
+                opened.note_use()
                 _run_arms(experiment, arms, records, request, outcome)
             found |= {spec.run_id: records.find(spec.run_id) for spec in specs}
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]

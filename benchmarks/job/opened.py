@@ -49,6 +49,15 @@ class Opened:
     experiment: Experiment
     arms: list[Arm]
 
+    def note_use(self) -> None:
+        """Leave the hour on every stored artifact that the arms are made of: whoever tidies up keeps what is new."""
+        for arm in self.arms:
+            keys = [("classify", key) for key in arm.classify_keys]
+            if arm.draws:
+                keys += [("fit", arm.fit_key), *(("pool", key) for key in arm.shard_keys)]
+            for kind, key in keys:
+                self.bench.store.note_use(kind, key)
+
     @property
     def specs(self) -> list[RunSpec]:
         """Of the arms."""

@@ -14,14 +14,13 @@ from synthworth.keys import digest
 def unused_options(bench: Bench, request: Request, specs: Sequence[RunSpec]) -> list[str]:
     """Say which options of this request have no effect on a stored training of its generator.
 
-    A line for each stored training that `--snapshot-epochs`, `--compile` or `--logger` was given for. They are no part
-    of what identifies a training: it is taken as it is.
+    A line for each stored training that `--snapshot-epochs` or `--compile` was given for. They are no part of what
+    identifies a training: it is taken as it is.
     """
     o = request.options
     asked = {
         "--snapshot-epochs": "snapshot_epochs" in request.given and o.snapshot_epochs > 0,
         "--compile": "compile" in request.given and o.compile == "yes",
-        "--logger": "logger" in request.given and o.logger != "none",
     }
     lines = []
     for key in dict.fromkeys(digest(s.fit_identity()) for s in specs if s.generator == o.generator and s.fit):

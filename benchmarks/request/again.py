@@ -13,6 +13,7 @@ from benchmarks.request.spec import NONE
 from classifiers.registry import classifiers
 from data.registry import datasets
 from generators.registry import generators
+from synthworth.errors import UserError
 from synthworth.registry import config_of, load_plugin_file
 
 SAME = (
@@ -22,7 +23,9 @@ SAME = (
 """Fields of a spec that are options by the same name."""
 
 
-def request_again(spec: Mapping[str, Any], flags: Sequence[str], *, prog: str) -> Request:
+def request_again(
+    spec: Mapping[str, Any], flags: Sequence[str], *, prog: str, beside: Sequence[Mapping[str, Any]] = ()
+) -> Request:
     """The request whose arms include the one with this spec; every preset is left out of it.
 
     Parameters
@@ -30,20 +33,22 @@ def request_again(spec: Mapping[str, Any], flags: Sequence[str], *, prog: str) -
     spec : as a record holds it.
     flags : what a spec does not hold: where files lie, the device, workers, folders. They are read as those of
         `benchmarks.run`.
+    beside : specs of the arms that it was compared with. A control that shows a part of a generator (`reconstruct`)
+        says of which; the spec of another control does not.
 
     Raises
     ------
     UserError
-        For plugins that are not there, and options that they do not have any more.
+        For plugins that are not there, options that they do not have any more, and a generator that nobody names.
     """
     for plugin in read_choice(flags, prog=prog).plugin:
         load_plugin_file(plugin)
-    where = "the record's spec"
-    drawn, gen, controls = _drawn(spec)
+    where, shown = "the record's spec", _shown(spec, beside)
+    drawn, gen, controls = _drawn(spec, shown)
     plain = {name: spec[name] for name in SAME}
     values = {
         **plain, "generator": drawn, "ratio": [spec["ratio"]], "generator_seed": [spec["generator_seed"]],
-        "controls": controls, "curve": _curve(spec), "fit": spec["fit"] or {}, "preset": "smoke",
+        "controls": controls, "curve": _curve(spec), "fit": shown["fit"] or {}, "preset": "smoke",
     }  # fmt: skip
     parts = {"gen": (generators, drawn, gen), "data": (datasets, spec["dataset"], spec["data"]),
              "clf": (classifiers, spec["classifier"], spec["clf"])}  # fmt: skip
@@ -51,14 +56,36 @@ def request_again(spec: Mapping[str, Any], flags: Sequence[str], *, prog: str) -
     for part, (registry, name, row) in parts.items():
         default[part] = build_config(config_of(registry.get(name), name), row, where=where, prefix=f"{part}.")
     request = read_flags(flags, default, prog=prog)
-    return dataclasses.replace(request, precisions=(spec["precision"], spec.get("generator_precision", "")))
+    return dataclasses.replace(request, precisions=(spec["precision"], shown.get("generator_precision", "")))
 
 
-def _drawn(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], list[str]]:
+def _shown(spec: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The spec that says what the generator of the request was: mostly the arm's own.
+
+    A control's says nothing of the generator beside which it was run, and need not, unless another of the controls
+    shows a part of that one.
+    """
+    own = generators.get(spec["generator"]) if spec["generator"] not in (NONE, *REMEDIES) else None
+    showing = [
+        name for name in spec["controls"]
+        if name not in (NONE, *REMEDIES) and getattr(generators.get(name), "needs_generator", False)
+    ]  # fmt: skip
+    if not showing or not getattr(own, "is_control", False) or "of_generator" in spec["gen"]:
+        return spec
+    for other in beside:
+        if other["generator"] in showing:
+            return other
+    raise UserError(
+        f"{spec['generator']} was run beside {showing[0]}, whose record says of which generator; it is not there. "
+        "Put it beside this one, as the run that made both left it"
+    )
+
+
+def _drawn(spec: Mapping[str, Any], shown: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], list[str]]:
     """Generator of the request, its options, and the controls."""
     name, controls = spec["generator"], list(spec["controls"])
-    if "of_generator" in spec["gen"]:
-        return spec["gen"]["of_generator"], spec["gen"]["config"], [*controls, name]
+    if "of_generator" in shown["gen"]:
+        return shown["gen"]["of_generator"], shown["gen"]["config"], [*controls, name]
     if name in REMEDIES:
         return NONE, {}, [*controls, name]
     return name, spec["gen"], controls

@@ -1,4 +1,4 @@
-"""The loggers that a fit may be followed with: their names and what each needs."""
+"""The trackers that records and curves may be sent to: their names and what each needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from synthworth.errors import UserError
 LoggerName = Literal["none", "tensorboard", "mlflow", "wandb"]
 NEEDS = {
     "tensorboard": ("tensorboard",),
-    "mlflow": ("pytorch_lightning", "mlflow"),
-    "wandb": ("pytorch_lightning", "wandb"),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
 }
 
 

@@ -120,7 +120,7 @@ class Options:
     snapshot_epochs: float = 0.0
     """Passes over the images between two pictures of what the generator draws, each kept with its weights; 0: none."""
     logger: LoggerName = "none"
-    """Where the generator's loss curve is shown besides its history.csv: tensorboard, mlflow or wandb."""
+    """Tracker that is also sent the records and their curves: tensorboard, mlflow or wandb. It changes nothing."""
     workers: int = 0
     """Classifiers trained side by side on a CPU; 0 takes one for each core, up to 8."""
     results: Path = Path("results/runs")
@@ -187,18 +187,20 @@ def systems() -> dict[str, str]:
 
 
 def find_config(config: Path) -> Path:
-    """The file of that path, or that of the published system of that name.
+    """The file of that path, or that of the published system of that name, with its suffix or without.
 
     Raises
     ------
     UserError
         For a bare name that is neither.
     """
-    if config.exists() or config.suffix or len(config.parts) > 1:
+    if config.exists() or len(config.parts) > 1 or config.suffix not in ("", ".yaml"):
         return config
-    if config.name not in systems():
+    if config.stem not in systems():
+        if config.suffix:
+            return config
         raise unknown_name("published system", config.name, systems())
-    return SYSTEM_FOLDER / f"{config.name}.yaml"
+    return SYSTEM_FOLDER / f"{config.stem}.yaml"
 
 
 def parse(args: Sequence[str], *, prog: str) -> Request:

@@ -15,7 +15,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import describe_fit
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
-from benchmarks.stages.loggers import make_log
+from benchmarks.stages.loggers import live_log
 from benchmarks.stages.twin import make_from_twin
 from data.mixing import SyntheticSet, stream_labels
 from generators.registry import generators
@@ -81,18 +81,18 @@ def _fit(
     cls, how = generators.get(spec.generator), bench.fitting
     reserve = images.reserve if getattr(cls, "needs_reserve", False) else None
     name = f"{spec.generator}-{digest(spec.fit_identity())[:12]}"
-    log = make_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
     budget, trains = spec.fit or Work(scratch).budget, getattr(cls, "trains", True)
     work = dataclasses.replace(
         bench.work(scratch, precision=spec.fit_precision, budget=budget, reserve=reserve),
-        log=log, fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
+        fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
         compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
         capture=how.compile != "no",
     )  # fmt: skip
     config = bench.configs.get(spec.generator)
     model, threads = cls(config), fit_threads(cls(config), images.train, budget.steps, device=bench.device)
-    with repeatable(threads, device=bench.device):
-        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=work)
+    shown = live_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
+    with shown as log, repeatable(threads, device=bench.device):
+        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=dataclasses.replace(work, log=log))
     if rank == 0:
         model.save(out)
     return report

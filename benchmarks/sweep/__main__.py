@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.sweep.failures import Failure, Failures
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import Item, Work
+    from benchmarks.trackers.send import Sender
 
 
 def main(args: Sequence[str]) -> int:
@@ -67,22 +68,28 @@ class Done:
 def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     """What the command does."""
     from benchmarks.job.briefs import Briefs
+    from benchmarks.job.room import check_room
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
     from benchmarks.sweep.failures import Failures, reasons_of
     from benchmarks.sweep.graph import Graph
     from benchmarks.sweep.items import work_of
     from benchmarks.sweep.local import n_jobs
-    from benchmarks.sweep.plan import check_files, open_all, print_sweep
+    from benchmarks.sweep.on_ray import check_cluster
+    from benchmarks.sweep.plan import check_files, needed_by, open_all, print_sweep
     from benchmarks.sweep.rows import numbers_of
+    from benchmarks.trackers.send import Sender
     from synthworth.artifacts import check_writable
     from synthworth.devices import resolve_device
+    from synthworth.in_use import marked
 
     folder, out = o.out or Path("results/sweeps") / file.stem, console()
     dry_run = o.dry_run or any(request.options.dry_run for request in asked.requests)
     if not dry_run:
         for place in {folder, *(request.options.results for request in asked.requests)}:
             check_writable(place)
+        if o.executor == "ray" and not o.collect:
+            check_cluster(o.ray_address)
     jobs = n_jobs(o.jobs, device=resolve_device(asked.requests[0].options.device))
     options = {id(request.options): replace(request.options, workers=jobs) for request in asked.requests}
     asked = replace(asked, requests=tuple(
@@ -99,13 +106,23 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     items = chosen(o, work, opened, kept)
     if not dry_run:
         check_files(opened, items)
+    if items and not (dry_run or o.collect):
+        needed = needed_by(opened, work)
+        check_room(needed, home=opened[0].bench.store.home, results=asked.requests[0].options.results)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
     done = Done()
     if dry_run:
         return done
+    records = Records(asked.requests[0].options.results)  # what was doubted before has been made again
+    tracker = Sender(asked.requests[0].options.logger, opened[0].bench.store, records)
     if items:
-        done = carry_out(o, asked, opened, Graph(items), failures, jobs)
+        with marked(opened[0].bench.store.home):
+            for request in {item.request for item in items}:
+                opened[request].note_use()
+            done = carry_out(o, asked, opened, Graph(items), failures, jobs, tracker)
     done.code = finish(o, asked, opened, records, failures, done, lacking, folder, file.stem)
+    tracker.send(arm for one in opened for arm in one.arms)
+    tracker.end()
     return done
 
 
@@ -130,9 +147,10 @@ def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[s
 
 
 def carry_out(
-    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures, jobs: int
-) -> Done:
-    """Make the items, show how far it is, and keep what failed."""
+    o: SweepOptions, asked: Sweep, opened: Sequence[Opened], graph: Graph, failures: Failures, jobs: int,
+    tracker: Sender,
+) -> Done:  # fmt: skip
+    """Make the items, show how far it is, send records as they come, and keep what failed."""
     from benchmarks.sweep.failures import failure_of
     from benchmarks.sweep.graph import UNKNOWN
     from benchmarks.sweep.local import run_local
@@ -150,6 +168,8 @@ def carry_out(
                 failures.forget(item)
                 for stage, n in answer.made.items():
                     done.made[stage] = done.made.get(stage, 0) + n
+                if item.stage == "evaluate":
+                    tracker.send(opened[item.request].arms)
             elif answer.fault.kind == "skipped":
                 done.skipped.append(failure_of(item, answer))
             else:

@@ -229,9 +229,15 @@ class _Builder:
 
 def home_of(arm: Arm) -> str:
     """What an arm's images are drawn from, where that is trained: the key of the training; empty for any other arm."""
-    root = root_of(arm.spec)
-    trains = arm.draws and root.fit is not None and getattr(generators.get(root.generator), "trains", True)
-    return training_key(root) if trains else ""
+    root = trained_for(arm.spec) if arm.draws else None
+    return "" if root is None else training_key(root)
+
+
+def trained_for(spec: RunSpec) -> RunSpec | None:
+    """The arm whose generator is trained so that this one's images can be drawn; None where none is."""
+    root = root_of(spec)
+    trains = root.fit is not None and getattr(generators.get(root.generator), "trains", True)
+    return root if trains and not spec.is_real_only else None
 
 
 def homes_of(requests: Sequence[Opened]) -> dict[str, int]:

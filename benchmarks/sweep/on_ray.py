@@ -67,8 +67,7 @@ def connect(address: str) -> Any:
     UserError
         Where that cannot be.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise UserError("--executor ray needs the package ray: pip install 'synthworth[cluster]'")
+    _check_installed()
     import ray
 
     _check_reached(address)
@@ -80,6 +79,25 @@ def connect(address: str) -> Any:
             "with `ray start --head`, or use --executor local"
         ) from error
     return ray
+
+
+def check_cluster(address: str) -> None:
+    """Refuse, before anything is prepared, a cluster that does not answer; one that is begun here is not begun yet.
+
+    Raises
+    ------
+    UserError
+        As `connect`.
+    """
+    if address == "local":
+        _check_installed()
+    else:
+        connect(address).shutdown()
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("--executor ray needs the package ray: pip install 'synthworth[cluster]'")
 
 
 def _check_reached(address: str) -> None:

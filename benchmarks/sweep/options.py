@@ -66,13 +66,17 @@ def read_options(args: Sequence[str]) -> tuple[SweepOptions, list[str]]:
 
 
 def find_sweep(config: Path) -> Path:
-    """The file, or the shipped one of that name."""
-    if config.exists() or config.suffix or len(config.parts) > 1:
+    """The file, or the shipped one of that name, with its suffix or without."""
+    if config.exists() or len(config.parts) > 1 or config.suffix not in ("", ".yaml"):
         return config
     names = sorted(file.stem for file in SHIPPED.glob("*.yaml"))
-    if config.name not in names:
+    if config.suffix and config.stem not in names:
+        raise UserError(
+            f"--config {config}: there is no such file, and no shipped sweep of that name: {', '.join(names)}"
+        )
+    if config.stem not in names:
         raise unknown_name("shipped sweep", config.name, names)
-    return SHIPPED / f"{config.name}.yaml"
+    return SHIPPED / f"{config.stem}.yaml"
 
 
 def limits_of(words: Sequence[str]) -> Mapping[str, float]:

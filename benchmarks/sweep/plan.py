@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.job.estimate import Sizes
 from benchmarks.job.opened import Opened, Shared, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import check_classes, prepared
+from benchmarks.job.room import Needed, bytes_of_arms, bytes_of_films, check_room, in_bytes, nearest
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import STAGES as WORDS
 from benchmarks.report.tables import table
 from benchmarks.request.cells import Sweep
 from benchmarks.stages.images import prepare_data
+from benchmarks.stages.twin import training_key
 from benchmarks.sweep.failures import Failure
-from benchmarks.sweep.items import STAGES, Item, Work
+from benchmarks.sweep.items import STAGES, Item, Work, trained_for
 from benchmarks.sweep.rows import Row, arms_of_cells
 from synthworth.artifacts import check_writable
 from synthworth.errors import UserError
@@ -53,8 +57,13 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
         _ = one.specs  # refused before an image is decoded
     if not dry_run:
         check_writable(begun[0].bench.store.home)
+    needed: Needed = {}
     for one in unprepared:
         check_outside_files(one.request, one.dataset)
+        key = digest([one.request.options.dataset, one.request.data])
+        needed |= bytes_of_films(Sizes.of(one.dataset, None), one.specs, key=key)
+    if not dry_run:
+        check_room(needed, home=begun[0].bench.store.home, results=asked.requests[0].options.results)
     checked = set[str]()
     for one in track(begun, "sweep: opening requests"):
         name, key = one.request.options.dataset, id(one.dataset)
@@ -69,9 +78,13 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
             checked |= {spec.run_id for spec in fresh}
         found.append(opened)
     if dry_run and missing:
+        specs = {spec.run_id: spec for one in begun for spec in one.specs}
+        trainings = {training_key(root) for spec in specs.values() if (root := trained_for(spec)) is not None}
         out.print(
-            f"{len(asked.cells)} cells in {len(asked.requests)} requests. To be prepared first: "
-            f"{', '.join(sorted(set(missing.values())))}. Everything is to do", markup=False, soft_wrap=True,
+            f"{len(asked.cells)} cells in {len(asked.requests)} requests, at most: {len(specs)} arms, "
+            f"{len(trainings)} trainings of a generator, {sum(spec.seeds for spec in specs.values())} of a classifier. "
+            f"To be prepared first: {', '.join(sorted(set(missing.values())))}; what is there already, and how "
+            "long the rest will take, is known then", markup=False, soft_wrap=True,
         )  # fmt: skip
         return None
     return found
@@ -92,7 +105,7 @@ def check_files(opened: Sequence[Opened], items: Sequence[Item]) -> None:
 
 def _check_together(asked: Sweep) -> None:
     every = {id(request.options): request.options for request in asked.requests}.values()
-    for name in ("results", "home", "device"):
+    for name in ("results", "home", "device", "logger"):
         values = {str(getattr(o, name)) for o in every}
         if len(values) > 1:
             raise UserError(f"{name} differs between cells ({', '.join(sorted(values))}); a sweep has one")
@@ -126,6 +139,17 @@ def print_sweep(
     total = sum(item.seconds or 0.0 for item in items) / jobs
     if items:
         out.print(f"expected time: {'at least' if unknown else 'about'} {in_words(total)}", markup=False)
+        home, n = opened[0].bench.store.home, sum(needed_by(opened, work).values())
+        free = in_bytes(shutil.disk_usage(nearest(home)).free)
+        out.print(f"to be written: about {in_bytes(n)}; {free} are free", markup=False)
+
+
+def needed_by(opened: Sequence[Opened], work: Work) -> Needed:
+    """What the requests lack, and its bytes."""
+    needed: Needed = {}
+    for one in opened:
+        needed |= bytes_of_arms(one.bench, one.arms, finished=work.finished)
+    return needed
 
 
 def print_end(
