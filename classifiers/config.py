@@ -56,9 +56,7 @@ class Config:
         default="light", metadata=searched(OneOf("none", "exposure", "light", "strong", "randaugment"))
     )
     """Classical augmentation: none, exposure, light, strong or randaugment; none of them flips."""
-    sampling: Literal["uniform", "balanced"] = field(
-        default="uniform", metadata=searched(OneOf("uniform", "balanced"))
-    )
+    sampling: Literal["uniform", "balanced"] = field(default="uniform", metadata=searched(OneOf("uniform", "balanced")))
     """balanced draws rare classes as often as common ones (oversampling)."""
     class_weights: bool = field(default=False, metadata=searched(OneOf(False, True)))
     """Let an image of a rare class count more in the loss, in proportion to how rare it is."""

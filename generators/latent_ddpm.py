@@ -68,18 +68,14 @@ class LatentDDPMConfig(DDPMConfig):
     """Latents are brought to mean 0 and spread 1 by channel, or by channel and position; a vector by number in both."""
     unet_widths: tuple[int, ...] = field(
         default=(64, 128),
-        metadata=searched(
-            OneOf((32, 64), (64, 128), (96, 192), (128, 256)), **{"first_stage.latent": ("spatial",)}
-        ),
+        metadata=searched(OneOf((32, 64), (64, 128), (96, 192), (128, 256)), **{"first_stage.latent": ("spatial",)}),
     )
     """Channels of the denoising UNet by resolution; each after the first halves it."""
     unet_blocks: int = 1
     """Residual blocks of the UNet at each resolution."""
     unet_attention: tuple[int, ...] = ()
     """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
-    mlp_width: int = field(
-        default=512, metadata=searched(OneOf(256, 512, 1024), **{"first_stage.latent": ("vector",)})
-    )
+    mlp_width: int = field(default=512, metadata=searched(OneOf(256, 512, 1024), **{"first_stage.latent": ("vector",)}))
     """Width of the denoising MLP."""
     mlp_blocks: int = 6
     """Residual blocks of the MLP."""

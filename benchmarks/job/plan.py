@@ -143,11 +143,15 @@ def _common(request: Request, *, fingerprint: str, precision: str) -> dict[str, 
 
 def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
     """The arm of a generator, a control or a remedy at one ratio."""
+    tuned = request.tuned
     if name in REMEDIES:
-        changed_options(name, plain(request.clf))  # refuses a classifier without the option
-        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None, "generator_precision": ""}
+        gen = plain(tuned.options) if tuned is not None and tuned.arm == name else {}
+        changed_options(name, plain(request.clf), gen)  # refuses a classifier without the option
+        drawn: dict[str, Any] = {"gen": gen, "generator_version": 1, "fit": None, "generator_precision": ""}
     else:
         drawn = _drawn(request, name)
+    if tuned is not None and tuned.arm == name:
+        drawn["tuned"] = tuned.mark()
     return normalise(
         RunSpec(**{**common, **drawn}, generator=name, clf=plain(request.clf), train=request.options.train, ratio=ratio)
     )
