@@ -48,7 +48,7 @@ def print_trial(out: Console, study: Study, trial: FrozenTrial, *, trials: int, 
         what = f"AUROC on val {trial.value:.4f}"
     elif trial.state == TrialState.PRUNED:
         last = max(trial.intermediate_values, default=0)
-        what = f"pruned after {last} %, AUROC on val {trial.intermediate_values.get(last, 0.0):.4f}"
+        what = f"pruned below the median after {last} %, with {trial.intermediate_values.get(last, 0.0):.4f} by then"
     else:
         what = f"FAILED ({trial.user_attrs.get(KIND, 'error')}): {trial.user_attrs.get(REASON, 'it was ended')}"
     complete = [one for one in finished(study) if one.state == TrialState.COMPLETE]

@@ -1,4 +1,4 @@
-"""What a study searches: the spaces that the Configs declare, less what the request says, and the requests of trials."""
+"""What a study searches: what the Configs declare, less what the request says; and the requests of its trials."""
 
 from __future__ import annotations
 

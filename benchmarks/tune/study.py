@@ -57,18 +57,11 @@ def open_study(storage: Any, side: Side, base: Mapping[str, Any]) -> Study:
     import optuna
 
     quieten()
+    how = {"pruner": make_pruner(), "sampler": sampler_of(side, 0), "storage": storage, "study_name": side.study}
     try:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=side.study,
-            direction="maximize",
-            pruner=make_pruner(),
-            sampler=sampler_of(side, 0),
-        )
+        study = optuna.create_study(direction="maximize", **how)
     except optuna.exceptions.DuplicatedStudyError:
-        study = optuna.load_study(
-            study_name=side.study, storage=storage, pruner=make_pruner(), sampler=sampler_of(side, 0)
-        )
+        study = optuna.load_study(**how)
     asked = canonical(asked_of(side, base))
     if ASKED not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(ASKED, asked)
@@ -92,8 +85,8 @@ def refuse_another(study: Study, asked: str) -> None:
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise UserError(
-            f"study {study.study_name!r} was begun with another {'; '.join(differing[:3])}{more}. Ask as before, or begin "
-            "another with --study NAME"
+            f"study {study.study_name!r} was begun with another {'; '.join(differing[:3])}{more}. Ask as before, or "
+            "begin another with --study NAME"
         )
 
 
@@ -109,9 +102,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return (
-            "-".join(map(str, value["values"])) if "values" in value else f"{value.get('low')} to {value.get('high')}"
-        )
+        return ", ".join(map(str, value.get("values") or [f"{value.get('low')} to {value.get('high')}"]))
     return str(value)
 
 
