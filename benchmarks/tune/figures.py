@@ -62,12 +62,12 @@ def draw(study: Study, out: Path) -> list[Path]:
     }
     if len({trial.value for trial in complete}) > 1:
         made["importances"] = lambda: plots.plot_param_importances(shown, target_name="AUROC on val")
-    return (
-        [_saved(plot(), out / f"{name}.png", name, shown.study_name) for name, plot in made.items()] if complete else []
-    )
+    drawn = made.items() if complete else ()
+    return [_saved(plot(), out / f"{name}.png", f"study {study.study_name}") for name, plot in drawn]
 
 
-def _saved(axes: Any, file: Path, name: str, study: str) -> Path:
+def _saved(axes: Any, file: Path, title: str) -> Path:
+    """An axes, or several, as a PNG with this title."""
     import numpy as np
     from matplotlib import pyplot
 
@@ -75,10 +75,12 @@ def _saved(axes: Any, file: Path, name: str, study: str) -> Path:
     figure = panels[0].figure
     if file.stem == "slice":
         figure.set_size_inches(max(6.0, 2.6 * len(panels)), 4.2)
+        figure.suptitle(title)
         for panel in panels:
             panel.tick_params(axis="x", labelrotation=40)
     else:
         figure.set_size_inches(8.0, 4.6)
+        panels[0].set_title(title)
     if file.stem == "intermediate":
         panels[0].set_xlabel("percent of a classifier's steps, 100 for each seed")
         panels[0].set_ylabel("AUROC on val, mean over the seeds so far")

@@ -61,8 +61,8 @@ def _one_seed(experiment: Experiment, arm: Arm, number: int, before: list[float]
     steps, looked = arm.spec.classifier_budget.steps, dict[int, float]()
 
     def look(step: int, auroc: float) -> None:
-        percent = min(99, round(100 * step / steps))
-        if percent not in looked:  # the best look so far is the classifier that would be kept
+        percent = round(100 * step / steps)
+        if percent < 100 and percent not in looked:  # the best look so far is the classifier that would be kept
             looked[percent] = max([auroc, *looked.values()])
             report(100 * number + percent, fmean([*before, looked[percent]]))
 
