@@ -46,21 +46,22 @@ def tune(o: TuneOptions, request: Request) -> int:
     """What the command does."""
     from benchmarks.report.tables import console
     from benchmarks.tune.space import sides_of
-    from benchmarks.tune.storage import open_storage, said, url_of
+    from benchmarks.tune.storage import open_storage, said, sqlite_file, url_of
     from benchmarks.tune.study import NothingFound
     from synthworth.store import Store
 
     out = console()
     sides = sides_of(o, request)
     url = url_of(o.storage, Store.open(request.options.home).home)
+    is_remote = sqlite_file(url) is None
+    storage = open_storage(url) if is_remote and not o.dry_run else None  # refused before anything is prepared
     opened = begin(o, request, sides, out, where=said(url))
     if opened is None:
         return OK
     from optuna.exceptions import StorageInternalError
 
-    storage = open_storage(url)
     try:
-        studies = search(o, sides, storage, opened, out)
+        studies = search(o, sides, storage or open_storage(url), opened, out)
     except NothingFound as nothing:
         out.print(str(nothing), style="bold red", markup=False, soft_wrap=True)
         return FAILED

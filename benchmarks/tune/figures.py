@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tune.slots import slot_of
 from benchmarks.tune.space import Side
 from benchmarks.tune.study import KIND, REASON, finished
 from synthworth.artifacts import ensure_folder, write_bytes
@@ -31,11 +30,11 @@ def as_csv(study: Study, side: Side) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", "val_auroc", "seconds", *side.space, "reason"])
-    for trial in finished(study):
+    for place, trial in enumerate(finished(study), start=1):
         seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
         fault = f"{trial.user_attrs.get(KIND)}: {trial.user_attrs[REASON]}" if REASON in trial.user_attrs else ""
         values = [trial.params.get(name, "") for name in side.space]
-        row = [slot_of(trial) + 1, trial.state.name.lower(), trial.value, seconds, *values, fault]
+        row = [place, trial.state.name.lower(), trial.value, seconds, *values, fault]
         writer.writerow(map(csv_cell, row))
     return text.getvalue()
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import table
-from benchmarks.tune.slots import SURPLUS, by_slot, slot_of
+from benchmarks.tune.slots import SURPLUS, by_slot, place_of, slot_of
 from benchmarks.tune.space import RATIO, Side
 from benchmarks.tune.study import KIND, REASON, best_of, finished
 from synthworth.search_space import label_of
@@ -43,7 +43,7 @@ def print_trial(out: Console, study: Study, trial: FrozenTrial, *, trials: int, 
     from optuna.trial import TrialState
 
     done = sum(one.state.is_finished() for one in finished(study))
-    place = f"trial {slot_of(trial) + 1}" if slot_of(trial) < trials else "trial"
+    place = f"trial {place_of(study.get_trials(deepcopy=False), slot_of(trial)) + 1}"
     if trial.state == TrialState.COMPLETE:
         what = f"AUROC on val {trial.value:.4f}"
     elif trial.state == TrialState.PRUNED:

@@ -27,12 +27,13 @@ def by_slot(trials: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
     return {slot_of(trial): trial for trial in sorted(kept, key=lambda trial: trial.number)}
 
 
-def is_too_many(study: Study, slot: int, *, trials: int) -> bool:
-    """Whether as many slots were begun before this one as there are to be.
+def place_of(trials: Sequence[FrozenTrial], slot: int) -> int:
+    """Which of the N it is, from 0: how many slots were begun before.
 
-    Numbers are given by the storage, one to a trial: of workers that begin at once only as many stay as may.
+    Numbers are given by the storage, one to a trial, so no two workers have one place: of those that begin at once only
+    as many stay as may.
     """
-    return sum(other < slot for other in by_slot(study.get_trials(deepcopy=False))) >= trials
+    return sum(other < slot for other in by_slot(trials))
 
 
 def is_left(study: Study, *, trials: int) -> bool | None:

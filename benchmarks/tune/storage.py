@@ -24,7 +24,7 @@ def url_of(asked: str, home: Path) -> str:
     Raises
     ------
     UserError
-        For what is no URL.
+        For what is no URL, or a database that nobody else could open.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -35,6 +35,8 @@ def url_of(asked: str, home: Path) -> str:
         url = make_url(asked)
     except (ArgumentError, ValueError) as error:
         raise UserError(f"--storage is no URL of a database; one is {SUPPORTED}") from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UserError("--storage: an SQLite database in memory ends with the process; name a file, sqlite:///FILE")
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)
@@ -73,8 +75,6 @@ def open_storage(url: str) -> Any:
     if file is not None:
         check_writable(file.parent)
         kwargs = {"connect_args": {"timeout": BUSY_SECONDS}}
-    elif url.startswith("sqlite"):
-        raise UserError("--storage: an SQLite database in memory ends with the process; name a file, sqlite:///FILE")
     silence = patience()
     beat = max(1, round(silence / BEATS))
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.fault import fault_of
 from benchmarks.tune.measure import measure
-from benchmarks.tune.slots import SLOT, SURPLUS, by_slot, give_back, is_left, is_too_many
+from benchmarks.tune.slots import SLOT, SURPLUS, by_slot, give_back, is_left, place_of
 from benchmarks.tune.space import Side, plain_space
 from synthworth.errors import NOT_OURS, UserError, bounded, disk_message
 from synthworth.keys import canonical, seed_from
@@ -113,14 +113,14 @@ def make_pruner() -> Any:
     return optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARM_UP)
 
 
-def sampler_of(side: Side, slot: int) -> BaseSampler:
-    """Proposes the values of one trial: TPE (Bergstra 2011), from a seed of the request's and the trial's number.
+def sampler_of(side: Side, place: int) -> BaseSampler:
+    """Proposes the values of one trial: TPE (Bergstra 2011), from a seed of the request's and the trial's place.
 
     So a study that was stopped goes on as if it had not been, and no two workers try the same values by chance.
     """
     import optuna
 
-    seed = seed_from(side.request.options.seed, "tune", side.study, slot) % 2**32
+    seed = seed_from(side.request.options.seed, "tune", side.study, place) % 2**32
     return optuna.samplers.TPESampler(seed=seed)
 
 
@@ -194,11 +194,12 @@ class Objective:
 
         slot = int(trial.user_attrs.get(SLOT, trial.number))
         self.number = None
-        if is_too_many(trial.study, slot, trials=self.trials):
+        place = place_of(trial.study.get_trials(deepcopy=False), slot)
+        if place >= self.trials:
             trial.set_user_attr(SURPLUS, True)
             raise TooMany
         self.number = trial.number
-        trial.study.sampler = sampler_of(self.side, slot)
+        trial.study.sampler = sampler_of(self.side, place)
 
         def report(step: int, value: float) -> None:
             trial.report(value, step)
