@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_tune import share_a_study
+from tune_worker import share_a_study
 
 from benchmarks.tune.storage import open_storage, url_of
 from synthworth.errors import UserError
