@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from tune_worker import share_a_study
+from tune_worker import begin_at_once, share_a_study
 
 from benchmarks.request.options import parse
 from benchmarks.tune.__main__ import main
@@ -28,6 +28,10 @@ def side_of(*flags: str) -> Side:
 
 def test_workers_share_a_study_and_take_over_what_a_killed_one_left(tmp_path: Path) -> None:
     share_a_study(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path)
+
+
+def test_workers_may_begin_at_once(tmp_path: Path) -> None:
+    begin_at_once(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path, n=4)
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tune_worker import share_a_study
+from tune_worker import begin_at_once, share_a_study
 
 from benchmarks.tune.storage import open_storage, url_of
 from synthworth.errors import UserError
 
-pytest.importorskip("psycopg", reason="psycopg is not installed (extra postgres)")
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (extra postgres)")
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 pytestmark = [
     pytest.mark.slow,
@@ -56,8 +56,14 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def test_workers_may_begin_at_once(server: str, tmp_path: Path) -> None:
+    begin_at_once(f"postgresql://{USER}:{PASSWORD}@{server}", tmp_path, n=4)
+
+
 def test_workers_share_a_study_and_take_over_what_a_killed_one_left(server: str, tmp_path: Path) -> None:
-    share_a_study(f"postgresql://{USER}:{PASSWORD}@{server}", tmp_path)
+    with psycopg.connect(f"postgresql://{USER}:{PASSWORD}@{server}", autocommit=True) as connection:
+        connection.execute("create database shared")
+    share_a_study(f"postgresql://{USER}:{PASSWORD}@{server}".replace("/postgres", "/shared"), tmp_path)
 
 
 def test_a_wrong_password_is_told_without_it(server: str) -> None:

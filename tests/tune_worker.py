@@ -67,6 +67,15 @@ def wait_for(done: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to it within a minute")
 
 
+def begin_at_once(url: str, folder: Path, *, n: int) -> None:
+    """Workers that begin together on a database that is not there yet: none fails, and there are N trials in all."""
+    workers = [begin(url, folder, trials=n, seconds=0.0) for _ in range(n)]
+    for worker in workers:
+        ended(worker)
+    study = optuna.load_study(study_name="s", storage=url_of(url, folder))
+    assert len(lines(folder)) == n == sum(t.state == TrialState.COMPLETE for t in study.trials)
+
+
 def share_a_study(url: str, folder: Path) -> None:
     """Two workers, of which one is killed at work: N trials in all, its own made again with the same values."""
     waits = {"SYNTHWORTH_LEASE_SECONDS": "3"}

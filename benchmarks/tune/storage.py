@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ BEATS = 4
 """Signs of life in the time after which a worker counts as gone (SYNTHWORTH_LEASE_SECONDS)."""
 BUSY_SECONDS = 120
 """How long a worker waits for another one's writing to an SQLite file."""
+TRIES, MOMENT = 5, 0.5
+"""How often a database is opened whose tables another worker is making, and seconds between."""
 SUPPORTED = "sqlite:///FILE, or postgresql://USER@HOST/DATABASE (pip install 'synthworth[postgres]')"
 
 
@@ -75,16 +78,34 @@ def open_storage(url: str) -> Any:
     if file is not None:
         check_writable(file.parent)
         kwargs = {"connect_args": {"timeout": BUSY_SECONDS}}
+    for tries in range(TRIES):
+        try:
+            return _open(url, kwargs)
+        except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
+            if tries < TRIES - 1 and _is_being_made(error):
+                time.sleep(MOMENT)
+                continue
+            why = reason(error, url)
+            raise UserError(f"--storage {said(url)} cannot be used: {why}. There is {SUPPORTED}") from error
+    raise AssertionError("the last try returns or raises")
+
+
+def _open(url: str, kwargs: dict[str, Any]) -> Any:
+    import optuna
+
     silence = patience()
     beat = max(1, round(silence / BEATS))
-    try:
-        storage = optuna.storages.RDBStorage(
-            url, engine_kwargs=kwargs, heartbeat_interval=beat, grace_period=max(beat + 1, round(silence)),
-            heartbeat_stale_trial_callback=give_back,
-        )  # fmt: skip
-    except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        raise UserError(f"--storage {said(url)} cannot be used: {reason(error, url)}. There is {SUPPORTED}") from error
-    return storage
+    return optuna.storages.RDBStorage(
+        url, engine_kwargs=kwargs, heartbeat_interval=beat, grace_period=max(beat + 1, round(silence)),
+        heartbeat_stale_trial_callback=give_back,
+    )  # fmt: skip
+
+
+def _is_being_made(error: Exception) -> bool:
+    """Whether another worker makes the tables just now: Optuna looks first, and of two that begin at once both do."""
+    from sqlalchemy.exc import IntegrityError
+
+    return isinstance(error, IntegrityError) or "already exists" in str(error)
 
 
 def reason(error: BaseException, url: str) -> str:
