@@ -285,3 +285,18 @@ def test_where_every_trial_fails_the_command_says_so(
     said = capsys.readouterr().out.replace("\n", " ")
     assert "none of its trials came to an end, so nothing is run on test. The last one: the loss is nan" in said
     assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_an_interrupted_trial_is_given_back_as_it_was(worked: Any) -> None:
+    def value(request: Any, report: Any) -> float:
+        seen.append(request.gen.lr)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    seen: list[float] = []
+    with pytest.raises(KeyboardInterrupt):
+        worked(value, trials=3)
+    slots = by_slot(worked(value, trials=3).trials)
+    assert len(slots) == 3 and {t.state for t in slots.values()} == {TrialState.COMPLETE}
+    assert seen[2] == seen[1] and len(set(seen)) == 3

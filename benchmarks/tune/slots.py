@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SLOT, SURPLUS, TRIES = "slot", "surplus", "tries"
-"""User attributes of a trial: the number of the one that it takes the place of; that it was one too many; how often it
-was begun before."""
+"""User attributes of a trial: the number of the one that it takes the place of; that it was one too many; how
+often it ended with its worker."""
 MOST_TRIES = 10
 """How often a trial is begun: what kills every worker is given up."""
 
@@ -47,14 +47,18 @@ def is_left(study: Study, *, trials: int) -> bool | None:
     return None if TrialState.RUNNING in states else False
 
 
-def give_back(study: Study, trial: FrozenTrial) -> None:
+def give_back(study: Study, trial: FrozenTrial, *, killed: bool = True) -> None:
     """Put a trial that its worker did not finish back into the queue, with the values that it had.
 
     Optuna's own `RetryHeartbeatStaleTrialCallback` does the same; this one keeps the slot.
+
+    Parameters
+    ----------
+    killed : whether the trial may have been what ended its worker; an interrupt is none of its doing.
     """
     import optuna
 
-    tries = int(trial.user_attrs.get(TRIES, 0)) + 1
+    tries = int(trial.user_attrs.get(TRIES, 0)) + killed
     if tries >= MOST_TRIES:
         return
     attrs: dict[str, Any] = {**trial.user_attrs, SLOT: slot_of(trial), TRIES: tries}

@@ -171,7 +171,7 @@ def _hand_over(study: Study, objective: Objective) -> None:
         return
     trial = study.get_trials(deepcopy=False)[objective.number]
     if trial.state == TrialState.FAIL:
-        give_back(study, trial)
+        give_back(study, trial, killed=False)
 
 
 class Objective:
