@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
     "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),
+    "tune": ("benchmarks.tune.__main__", "options searched on val, the best run on test once"),
     "reproduce": ("benchmarks.reproduce", "a record's run carried out again, and what differs"),
     "artifacts": ("benchmarks.artifacts", "what is stored, whether it is whole, and what may go"),
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),

@@ -28,6 +28,7 @@ from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
 from benchmarks.verdicts.recheck import recheck
+from benchmarks.verdicts.sentences import tuned_sentence
 from synthworth.commands import OK, guarded
 from synthworth.cost import cost_in_words
 from synthworth.registry import load_plugin_file
@@ -82,6 +83,8 @@ def main(args: Sequence[str]) -> int:
             out.print(line, markup=False, soft_wrap=True)
         return OK
     record = complete(Entry(record, records.path(record["run_id"])), plugins=options.plugin)
+    if tuned := record["spec"].get("tuned"):
+        out.print(f"TUNED    {tuned_sentence(tuned)}", markup=False, soft_wrap=True)
     _print_metrics(out, record)
     _print_by_class(out, record)
     _print_comparisons(out, record)

@@ -11,6 +11,7 @@ from classifiers.stems import Stem
 from data.augment import find_augmentation
 from synthworth.errors import UserError, unknown_name
 from synthworth.keys import NOT_IDENTITY
+from synthworth.search_space import Between, OneOf, searched
 from synthworth.training.options import checked_sha256, require_ranges
 
 
@@ -39,25 +40,31 @@ class Config:
     """Of the weights file: filled in from it, checked against it where given, and in the key in its place."""
     batch_size: int = 64
     """Images a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = field(default=1e-3, metadata=searched(Between(1e-4, 1e-2, log=True)))
     """Peak of the schedule, for AdamW."""
-    weight_decay: float = 0.05
+    weight_decay: float = field(default=0.05, metadata=searched(Between(1e-3, 0.3, log=True)))
     """For AdamW; biases and norms are left out."""
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine"] = field(
+        default="one_cycle", metadata=searched(OneOf("one_cycle", "cosine"))
+    )
     """Learning rate over the step budget: one_cycle (30 % up, 70 % down) or cosine (5 % up, then down)."""
-    label_smoothing: float = 0.0
+    label_smoothing: float = field(default=0.0, metadata=searched(Between(0.0, 0.2, step=0.02)))
     """Share of the target that is spread over the classes."""
-    dropout: float = 0.0
+    dropout: float = field(default=0.0, metadata=searched(Between(0.0, 0.5, step=0.1)))
     """Before the last layer."""
-    augment: str = "light"
+    augment: str = field(
+        default="light", metadata=searched(OneOf("none", "exposure", "light", "strong", "randaugment"))
+    )
     """Classical augmentation: none, exposure, light, strong or randaugment; none of them flips."""
-    sampling: Literal["uniform", "balanced"] = "uniform"
+    sampling: Literal["uniform", "balanced"] = field(default="uniform", metadata=searched(OneOf("uniform", "balanced")))
     """balanced draws rare classes as often as common ones (oversampling)."""
-    class_weights: bool = False
+    class_weights: bool = field(default=False, metadata=searched(OneOf(False, True)))
     """Let an image of a rare class count more in the loss, in proportion to how rare it is."""
-    blend: Literal["none", "mixup", "cutmix"] = "none"
+    blend: Literal["none", "mixup", "cutmix"] = field(
+        default="none", metadata=searched(OneOf("none", "mixup", "cutmix"))
+    )
     """Blend each batch with itself in another order: mixup (Zhang 2018) or cutmix (Yun 2019)."""
-    blend_alpha: float = 0.2
+    blend_alpha: float = field(default=0.2, metadata=searched(Between(0.1, 1.0), blend=("mixup", "cutmix")))
     """Of the Beta distribution that the share of a blend is drawn from."""
     n_evaluations: int = 5
     """How often val is looked at to choose the checkpoint: evenly over the steps, the last included."""

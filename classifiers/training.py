@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from synthworth.work import Work
 
 PHASE = "classifier"
+VAL_AUROC = f"{PHASE}/val_auroc"
+"""In the log of a training: the macro AUROC of a look at val."""
 
 
 def learning_rate(t: int, n_steps: int, *, peak: float, schedule: Schedule) -> float:
@@ -114,7 +116,7 @@ class Training:
         flops: Callable[[], int] | None = None,
     ) -> None:  # fmt: skip
         self.eye, self.mix, self.val, self.config = eye, mix, val, config
-        self.device, self.n_steps = work.device, work.budget.steps
+        self.device, self.n_steps, self.log = work.device, work.budget.steps, work.log
         place(model, self.device).train()
         self.course = Course(model, make_optimiser(model, config, self.device))
         limit = half_of_free(self.device)
@@ -231,6 +233,7 @@ class Training:
             raise Diverged(f"{PHASE}: logits of val are not finite after step {step} of {self.n_steps}")
         auroc = macro_auroc(to_probabilities(logits, multilabel=self.val.multilabel), truth.numpy())
         course.best.offer(course.model, step=step, auroc=auroc, loss=float(row_losses(logits, truth)))
+        self.log(step, **{VAL_AUROC: auroc})
 
     def finish(self, report: PhaseReport) -> Best:
         """Leave the best weights in the model, and give back the memory of a GPU."""

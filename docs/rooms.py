@@ -32,10 +32,11 @@ CAPTIONS = {
     "benchmarks.run": "the main job",
     "benchmarks.list": "what there is",
     "benchmarks.show": "one record",
-    "benchmarks.compare": "two runs, paired",
+    "benchmarks.compare": "two, paired",
     "benchmarks.reanalyse": "old ones anew",
     "benchmarks.reproduce": "a run again",
     "benchmarks.sweep": "many runs",
+    "benchmarks.tune": "options tried",
     "benchmarks.artifacts": "what is stored",
     "benchmarks.job": "a request from end to end",
     "benchmarks.check": "is the contract kept?",
@@ -99,6 +100,7 @@ CAPTIONS = {
     "synthworth.errors": "what errors say",
     "synthworth.escape": "safe pages",
     "synthworth.printable": "safe text",
+    "synthworth.search_space": "what to try",
     "synthworth.threads": "cores; threads of a step; how they wait",
 }
 """What each room is for, in a few words."""

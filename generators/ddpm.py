@@ -15,6 +15,7 @@ from generators.options import N_STEPS, AdamWConfig, SamplingPrecision
 from generators.saving import Shape
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING, SINCE_DEFAULT, seed_from
+from synthworth.search_space import Between, OneOf, searched
 from synthworth.work import Work
 
 if TYPE_CHECKING:
@@ -35,25 +36,25 @@ FEW_STEPS: Mapping[Schedule, int] = {"linear": 4, "squaredcos_cap_v2": 32}
 class DDPMConfig(AdamWConfig):
     """Options that `pixel_ddpm` and `latent_ddpm` share."""
 
-    prediction: Prediction = "epsilon"
+    prediction: Prediction = field(default="epsilon", metadata=searched(OneOf("epsilon", "v_prediction")))
     """What the denoiser predicts: the noise (Ho 2020) or the velocity (Salimans & Ho 2022), which learns faster."""
-    schedule: Schedule = "linear"
+    schedule: Schedule = field(default="linear", metadata=searched(OneOf("linear", "squaredcos_cap_v2")))
     """Noise schedule over 1,000 steps: linear (Ho 2020) or cosine (Nichol & Dhariwal 2021)."""
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     """What the denoiser is told of an image."""
-    ema: float = 0.999
+    ema: float = field(default=0.999, metadata=searched(OneOf(0.99, 0.995, 0.999, 0.9995)))
     """Decay of the average of the denoiser's weights that is exported and drawn with."""
     ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
     """Steps between two looks of that average at the weights; each then counts for as many steps."""
-    drop: float = 0.1
+    drop: float = field(default=0.1, metadata=searched(OneOf(0.05, 0.1, 0.2)))
     """Share of training conditions that are hidden, so that guidance has a prediction without one."""
-    guidance: float = field(default=1.0, metadata=DRAWING)
+    guidance: float = field(default=1.0, metadata=DRAWING | searched(Between(1.0, 4.0, step=0.25)))
     """Classifier-free guidance scale in sampling (Ho & Salimans 2022): 1 follows the denoiser, above 1 stresses the
     condition, which a short training under-reads, and costs a second pass."""
     sampler: SamplerKind = field(default="ddim", metadata=DRAWING)
     """How images or latents are drawn: ancestral (Ho 2020), deterministic (Song 2021), or second-order multistep (Lu
     2022)."""
-    sampling_steps: int = field(default=50, metadata=DRAWING)
+    sampling_steps: int = field(default=50, metadata=DRAWING | searched(OneOf(10, 15, 25, 50, 100)))
     """Steps of the sampler; 1,000 are all that `ddpm` was made for, 25 to 50 do for `ddim`, 15 for `dpmsolver++`."""
     sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT | DRAWING)
     """Arithmetic of the denoiser in drawing; bf16 is faster and moves images a little, so it names its own numbers. In

@@ -16,6 +16,7 @@ from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.keys import SINCE_DEFAULT, seed_from
+from synthworth.search_space import Between, OneOf, searched
 from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
@@ -43,29 +44,33 @@ class GANConfig(BatchConfig):
 
     noise: int = 100
     """Length of the noise vector."""
-    width: int = 64
+    width: int = field(default=64, metadata=searched(OneOf(32, 64, 96)))
     """Channels next to the image in both networks; doubled at each halving of the resolution."""
     max_width: int = 512
     """Most channels anywhere."""
     conditioning: Literal["input", "norms", "both"] = "both"
     """Where the label enters the generator: as a vector beside the noise, as scale and shift of every batch norm
     (conditional batch norm, de Vries 2017), or both."""
-    auxiliary: float = 1.0
+    auxiliary: float = field(default=1.0, metadata=searched(OneOf(0.0, 0.2, 0.5, 1.0, 2.0)))
     """Weight of the auxiliary classifier's loss (Odena 2017): the discriminator also learns to name the class of real
     images, and the generator to be named rightly. 0 for none."""
     spread: bool = True
     """Show the discriminator how far a batch spreads (minibatch standard deviation, Karras 2018), without which a
     conditional generator of a thousand images soon draws one image a class."""
-    spectral: Literal["none", "discriminator", "both"] = "none"
+    spectral: Literal["none", "discriminator", "both"] = field(
+        default="none", metadata=searched(OneOf("none", "discriminator", "both"))
+    )
     """Networks whose convolutions are spectrally normalised (Miyato 2018); the discriminator then has no batch norm."""
-    augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
+    augment: tuple[Literal["color", "translation", "cutout"], ...] = field(
+        default=(), metadata=searched(OneOf((), ("color", "translation"), ("color", "translation", "cutout")))
+    )
     """DiffAugment (Zhao 2020) for small sets: what real and drawn images go through before the discriminator sees
     them. color is brightness and contrast (and saturation in RGB); nothing flips."""
-    lr: float = 2e-4
+    lr: float = field(default=2e-4, metadata=searched(Between(5e-5, 1e-3, log=True)))
     """Learning rate of the generator (Adam)."""
-    critic_lr: float = 2e-4
+    critic_lr: float = field(default=2e-4, metadata=searched(Between(5e-5, 1e-3, log=True)))
     """Learning rate of the discriminator (Adam)."""
-    beta1: float = 0.5
+    beta1: float = field(default=0.5, metadata=searched(OneOf(0.0, 0.5)))
     """Adam's first decay, in both networks."""
     ema: float | None = 0.995
     """Decay of the average of the generator's weights that is exported and drawn with; None exports the last ones."""

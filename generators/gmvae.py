@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from generators.vae_base import VAEFamily
 from generators.vae_options import MixtureConfig
 from synthworth.errors import UserError
+from synthworth.search_space import OneOf, searched
 
 if TYPE_CHECKING:
     from generators.nets.priors import Prior
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class GMVAEConfig(MixtureConfig):
     """Options of `gmvae`. The defaults suit 28 to 64 px and two cores; the presets widen them."""
 
-    components: int = 10
+    components: int = field(default=10, metadata=searched(OneOf(5, 10, 20, 40)))
     """Gaussians of the prior, K."""
     context: int = 0
     """Numbers of w ~ N(0, I) from which a network makes the Gaussians (the source's second latent); 0 leaves w away:

@@ -18,6 +18,7 @@ from generators.vae import VAE
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING, NOT_IDENTITY, seed_from
+from synthworth.search_space import Between, OneOf, searched, searched_inside
 from synthworth.training.options import require_ranges
 from synthworth.work import Budget, FitReport, Work
 
@@ -51,10 +52,12 @@ class LatentDDPMConfig(DDPMConfig):
     guidance: float = field(default=1.5, metadata=DRAWING)
     sampler: SamplerKind = field(default="dpmsolver++", metadata=DRAWING)
     sampling_steps: int = field(default=15, metadata=DRAWING)
-    first_stage: FirstStageConfig = field(default_factory=FirstStageConfig)
+    first_stage: FirstStageConfig = field(
+        default_factory=FirstStageConfig, metadata=searched_inside("beta", "latent_channels", autoencoder=("",))
+    )
     """The autoencoder that is trained first. Its `latent` decides between the two denoisers: a UNet for a spatial
     latent, a residual MLP for a vector."""
-    first_stage_share: float = 0.5
+    first_stage_share: float = field(default=0.5, metadata=searched(Between(0.2, 0.7, step=0.1), autoencoder=("",)))
     """Share of the budget (steps, and seconds where they are limited) that trains the autoencoder."""
     autoencoder: str = field(default="", metadata=NOT_IDENTITY)
     """A trained AutoencoderKL in the autoencoder's place: a diffusers folder or hub id, as safetensors. All of the
@@ -63,13 +66,16 @@ class LatentDDPMConfig(DDPMConfig):
     """sha256 of that folder's files, or "hub:" and the id; filled in, in the key in its place."""
     standardise: Literal["channel", "dimension"] = "channel"
     """Latents are brought to mean 0 and spread 1 by channel, or by channel and position; a vector by number in both."""
-    unet_widths: tuple[int, ...] = (64, 128)
+    unet_widths: tuple[int, ...] = field(
+        default=(64, 128),
+        metadata=searched(OneOf((32, 64), (64, 128), (96, 192), (128, 256)), **{"first_stage.latent": ("spatial",)}),
+    )
     """Channels of the denoising UNet by resolution; each after the first halves it."""
     unet_blocks: int = 1
     """Residual blocks of the UNet at each resolution."""
     unet_attention: tuple[int, ...] = ()
     """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
-    mlp_width: int = 512
+    mlp_width: int = field(default=512, metadata=searched(OneOf(256, 512, 1024), **{"first_stage.latent": ("vector",)}))
     """Width of the denoising MLP."""
     mlp_blocks: int = 6
     """Residual blocks of the MLP."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from synthworth.keys import NOT_IDENTITY
+from synthworth.search_space import Between, searched
 
 N_STEPS = 1000
 """Steps of the forward process of diffusion, but for a pretrained network's."""
@@ -29,7 +30,7 @@ class BatchConfig:
 class AdamWConfig(BatchConfig):
     """How AdamW moves: warm-up, then half a cosine to zero."""
 
-    lr: float = 1e-3
+    lr: float = field(default=1e-3, metadata=searched(Between(3e-5, 5e-3, log=True)))
     """Highest learning rate (AdamW, warm-up, then half a cosine to zero)."""
     warmup: int = 50
     """Steps of linear warm-up; at most a tenth of the training."""

@@ -15,6 +15,7 @@ from synthworth.artifacts import read_json, write_json
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
+from synthworth.search_space import OneOf, searched
 from synthworth.training.options import require_ranges
 from synthworth.work import FitReport, Work
 
@@ -34,7 +35,10 @@ class PixelDDPMConfig(DDPMConfig):
     # the base has these options' docstrings
     lr: float = 1e-4
     sample_batch: int = field(default=128, metadata=NOT_IDENTITY)
-    widths: tuple[int, ...] = (64, 128, 128)
+    widths: tuple[int, ...] = field(
+        default=(64, 128, 128),
+        metadata=searched(OneOf((32, 64, 64), (64, 96, 128), (64, 128, 128), (128, 256, 256)), pretrained=("",)),
+    )
     """Channels of the UNet by resolution; each after the first halves it."""
     blocks: int = 1
     """Residual blocks of the UNet at each resolution."""

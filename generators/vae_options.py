@@ -9,6 +9,7 @@ from typing import Literal, Self
 from generators.options import AdamWConfig, SamplingPrecision
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
+from synthworth.search_space import Between, OneOf, searched
 from synthworth.training.options import checked_sha256, require_ranges
 
 
@@ -29,13 +30,15 @@ class FamilyConfig(AdamWConfig):
     latent: Literal["vector", "spatial"] = "spatial"
     """Shape of a latent: `latent_size` numbers, or an image of `latent_channels` at 1 / factor of the resolution,
     factor = patch * 2 ^ (levels - 1)."""
-    latent_size: int = 256
+    latent_size: int = field(default=256, metadata=searched(OneOf(16, 32, 64, 128, 256), latent=("vector",)))
     """Numbers of a vector latent."""
-    latent_channels: int = 8
+    latent_channels: int = field(default=8, metadata=searched(OneOf(2, 4, 8, 16), latent=("spatial",)))
     """Channels of a spatial latent."""
     patch: int = 2
     """Pixels a side that are folded into channels at the image; 1 keeps full resolution. A power of 2."""
-    widths: tuple[int, ...] = (48, 96)
+    widths: tuple[int, ...] = field(
+        default=(48, 96), metadata=searched(OneOf((32, 64), (48, 96), (64, 128), (96, 192)))
+    )
     """Channels by resolution, from the image inwards; each after the first halves it."""
     blocks: int = 1
     """Residual blocks at each resolution, in the encoder and in the decoder `upsample`."""
@@ -60,7 +63,7 @@ class FamilyConfig(AdamWConfig):
     """Encoder and decoder are told the label."""
     label_width: int = 64
     """Length of the label's vector in a conditional network."""
-    beta: float = 0.001
+    beta: float = field(default=0.001, metadata=searched(Between(1e-4, 0.3, log=True)))
     """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
     variance of the decoder's Gaussian."""
     perceptual: float = 0.0
@@ -70,7 +73,7 @@ class FamilyConfig(AdamWConfig):
     SYNTHWORTH_WEIGHTS and in torch's cache, then downloaded."""
     perceptual_sha256: str = ""
     """Of that file: filled in from it, checked against it where given, and in the key in its place."""
-    ema: float = 0.0
+    ema: float = field(default=0.0, metadata=searched(OneOf(0.0, 0.99, 0.999)))
     """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
     ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
     """Steps between two looks of that average at the weights; each then counts for as many steps."""

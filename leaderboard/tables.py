@@ -14,6 +14,7 @@ from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.over_trainings import pooled_sentences
+from benchmarks.verdicts.sentences import tuned_sentence
 from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
@@ -21,7 +22,7 @@ from synthworth.keys import digest
 
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
-    "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision",
+    "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision", "tuned",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal. Not every spec
 has one that came later."""
@@ -216,6 +217,9 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
     }
     if machines:
         lines.append(f"measured on {'; '.join(sorted(machines))}")
+    for record in records:
+        if tuned := record["spec"].get("tuned"):
+            lines.append(f"{record['name']} was {tuned_sentence(tuned)}; an arm without the mark had one trial")
     if reason := too_few_seeds(setting["seeds"]):
         lines.append(f"Screening: {reason}")
     return tuple(lines)

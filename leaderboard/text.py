@@ -46,6 +46,7 @@ HOW_TO_READ = """## How to read this
   over real images alone, signed so that +1 means the number tells what images are worth. Few arms give wide intervals.
 - The CSV also holds the worst-group gap of each attribute (`gap_sex` and so on): AUROC of the best group of test images
   minus that of the worst. Its interval allows for the choice of the two; one that holds 0 shows no gap.
+- (tuned) marks an arm whose options a search on val chose; the line above the table says among how many trials.
 - (control) marks the fixed points that generators are read against. `null` is a missing number; the note says why.
 """
 

@@ -53,6 +53,11 @@ WHERE = {
     "draw_chunks": "generators.noise",
     "isolated_randomness": "synthworth.devices",
     "seed_from": "synthworth.keys",
+    # what a search may try of an option
+    "Between": "synthworth.search_space",
+    "OneOf": "synthworth.search_space",
+    "searched": "synthworth.search_space",
+    "searched_inside": "synthworth.search_space",
     # files
     "read_array": "synthworth.artifacts",
     "read_json": "synthworth.artifacts",

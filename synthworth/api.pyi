@@ -40,6 +40,10 @@ from synthworth.images import to_signed as to_signed
 from synthworth.images import to_unit as to_unit
 from synthworth.keys import NOT_IDENTITY as NOT_IDENTITY
 from synthworth.keys import seed_from as seed_from
+from synthworth.search_space import Between as Between
+from synthworth.search_space import OneOf as OneOf
+from synthworth.search_space import searched as searched
+from synthworth.search_space import searched_inside as searched_inside
 from synthworth.training.loop import run_steps as run_steps
 from synthworth.training.near import Resident as Resident
 from synthworth.training.networks import count_parameters as count_parameters

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compare import compare_runs, sentences
 from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.store import Records
+from benchmarks.verdicts.two_runs import compare_runs, sentences
 from synthworth.errors import UserError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compare import compare_runs
 from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.store import Records
+from benchmarks.verdicts.two_runs import compare_runs
 from leaderboard.rank import stand
 
 

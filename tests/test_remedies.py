@@ -156,8 +156,8 @@ def test_a_remedy_is_an_arm_of_real_images_alone(name: str, make_spec: Callable[
     assert spec.is_real_only and not spec.is_zero_line
     assert spec.generator == name and spec.ratio == (0.5 if REMEDIES[name].trains_longer else 0)
     assert spec.controls == (NONE,)
-    options = changed_options(name, plain(Config()))
-    assert options == plain(changed_config(name, Config()))
+    options = changed_options(name, plain(Config()), {})
+    assert options == plain(changed_config(name, Config(), {}))
     assert (options != plain(Config())) is not REMEDIES[name].trains_longer
 
 
@@ -169,13 +169,13 @@ def test_only_the_remedy_that_says_so_trains_longer() -> None:
 
 def test_a_remedy_a_classifier_has_no_option_for_is_refused() -> None:
     with pytest.raises(UserError, match="and this classifier has none"):
-        changed_options("mixup", {"arch": "mine"})
+        changed_options("mixup", {"arch": "mine"}, {})
 
 
 @pytest.mark.parametrize("name", [n for n in REMEDIES if not REMEDIES[n].trains_longer])
 @pytest.mark.usefixtures("one_thread")
 def test_every_remedy_trains_for_exactly_the_same_steps(name: str, make_images: Images, tmp_path) -> None:
-    tiny = changed_config(name, Config(batch_size=4, n_evaluations=1, augment="none"))
+    tiny = changed_config(name, Config(batch_size=4, n_evaluations=1, augment="none"), {})
     train, val = make_images(), make_images(split=Split.val)
     mixed = mix(train, None, keep_real=len(train), seed=0)
     report = TimmClassifier(tiny).fit(mixed, val, seed=1, work=Work(tmp_path, budget=Budget(3)))

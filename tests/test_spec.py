@@ -57,6 +57,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "margin": (0.02, MEASURED),
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),
+    "tuned": ({"study": "s", "trials": 3, "space": "d" * 64}, MEASURED),
 }
 """For every field another value, and the keys that must change with it (and no others)."""
 
@@ -124,6 +125,7 @@ def test_the_model_of_the_zero_lines_first_classifier_alone_is_kept(make_spec: M
 
 def test_what_is_only_measured_on_an_arm_is_named() -> None:
     counted = {"seeds", "n_bootstrap", "analysis"}  # they decide how surely, and so which record is read
+    counted |= {"tuned"}  # how the arm was chosen: a lucky one is not the one that was asked for
     assert {field for field, (_, keys) in TABLE.items() if keys == MEASURED} - counted == set(NOT_THE_ARM)
 
 

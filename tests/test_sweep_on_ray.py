@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from test_sweep import BROKEN, SHORT, records, same, write
 
+from benchmarks.job.fault import OutOfTime
 from benchmarks.sweep.__main__ import main
 from benchmarks.sweep.on_ray import resources_of, within
-from benchmarks.sweep.perform import OutOfTime
 from synthworth.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -113,7 +113,7 @@ def _controls(request: Request, common: Mapping[str, Any], known: Known) -> list
     o = request.options
     classes = [generators.get(name) for name in o.controls if name not in REMEDIES]
     of_generator = o.generator in o.controls or any(getattr(cls, "needs_generator", False) for cls in classes)
-    used = (o, request.data, request.clf, *([request.gen] if of_generator else []))
+    used = (o, request.data, request.clf, request.tuned, *([request.gen] if of_generator else []))
     names = ("fingerprint", "precision", "generator_precision", "data_version", "classifier_version")
     key = (*map(id, used), *(common[name] for name in names))
     if key not in known:
@@ -182,11 +182,15 @@ def _common(request: Request, known: Known, *, fingerprint: str, precision: str)
 
 def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -> RunSpec:
     """The arm of a generator, a control or a remedy at one ratio."""
+    tuned = request.tuned
     if name in REMEDIES:
-        changed_options(name, common["clf"])  # refuses a classifier without the option
-        drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None, "generator_precision": ""}
+        gen = plain(tuned.options) if tuned is not None and tuned.arm == name else {}
+        changed_options(name, common["clf"], gen)  # refuses a classifier without the option
+        drawn: dict[str, Any] = {"gen": gen, "generator_version": 1, "fit": None, "generator_precision": ""}
     else:
         drawn = _drawn(request, name)
+    if tuned is not None and tuned.arm == name:
+        drawn["tuned"] = tuned.mark()
     return normalise(RunSpec(**{**common, **drawn}, generator=name, train=request.options.train, ratio=ratio))
 
 

@@ -91,7 +91,7 @@ def _training(spec: RunSpec) -> dict[str, Any]:
     """What of the identity of its classifiers a spec tells."""
     found: dict[str, Any] = plain({
         "data": spec.data_identity(), "classifier": spec.classifier,
-        "config": changed_options(spec.generator, spec.clf), "version": spec.classifier_version,
+        "config": changed_options(spec.generator, spec.clf, spec.found), "version": spec.classifier_version,
         "budget": spec.classifier_budget, "precision": spec.precision, "portion": spec.portion,
     })  # fmt: skip
     return {**found, "draws": not spec.is_real_only}

@@ -189,7 +189,7 @@ SPEC = fields(
         "controls": several(text), "curve": several(real), "margin": share, "n_bootstrap": whole(1, MOST_RESAMPLES),
         "analysis": count,
     },
-    {"generator_precision": text},
+    {"generator_precision": text, "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text}))},
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
 RECORD_SHAPE = fields(

@@ -10,6 +10,7 @@ from benchmarks.request.configs import build_config
 from benchmarks.request.options import Options, Request, read_choice, read_flags
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE
+from benchmarks.request.tuned import Tuned
 from classifiers.registry import classifiers
 from data.registry import datasets
 from generators.registry import generators
@@ -56,7 +57,11 @@ def request_again(
     for part, (registry, name, row) in parts.items():
         default[part] = build_config(config_of(registry.get(name), name), row, where=where, prefix=f"{part}.")
     request = read_flags(flags, default, prog=prog)
-    return dataclasses.replace(request, precisions=(spec["precision"], shown.get("generator_precision", "")))
+    tuned, options = None, spec["gen"] if spec["generator"] in REMEDIES else {}
+    if mark := spec.get("tuned"):
+        tuned = Tuned(spec["generator"], mark["study"], mark["trials"], mark["space"], options)
+    precisions = spec["precision"], shown.get("generator_precision", "")
+    return dataclasses.replace(request, precisions=precisions, tuned=tuned)
 
 
 def _shown(spec: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks.request.configs import layered
 from benchmarks.request.loggers import LoggerName
+from benchmarks.request.tuned import Tuned
 from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
@@ -149,6 +150,8 @@ class Request:
     """Options that the command line or the file names; the others are the preset's or defaults."""
     precisions: tuple[str, str] | None = None
     """Arithmetic of classifier and generator where a record says it; else `--precision` decides."""
+    tuned: Tuned | None = None
+    """Of what was chosen by a search."""
 
 
 Read = Callable[[Mapping[str, Any]], Request]

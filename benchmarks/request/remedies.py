@@ -18,31 +18,41 @@ class Remedy:
     summary: str
     options: Mapping[str, Any] = field(default_factory=dict)
     trains_longer: bool = False
+    strength: tuple[str, ...] = ()
+    """Options of the classifier that say how strong the remedy is."""
 
 
 REMEDIES: Mapping[str, Remedy] = {
     "oversample": Remedy("rare classes drawn as often as common ones", {"sampling": "balanced"}),
     "class_weights": Remedy("rare classes count more in the loss", {"class_weights": True}),
     "randaugment": Remedy("RandAugment (Cubuk 2020)", {"augment": "randaugment"}),
-    "mixup": Remedy("blends of two images (Zhang 2018)", {"blend": "mixup"}),
-    "cutmix": Remedy("a rectangle of another image (Yun 2019)", {"blend": "cutmix", "blend_alpha": 1.0}),
+    "mixup": Remedy("blends of two images (Zhang 2018)", {"blend": "mixup"}, strength=("blend_alpha",)),
+    "cutmix": Remedy(
+        "a rectangle of another image (Yun 2019)", {"blend": "cutmix", "blend_alpha": 1.0}, strength=("blend_alpha",)
+    ),
     "longer": Remedy("more steps, by as much as the synthetic images are more", trains_longer=True),
 }
 
 
-def changed_options(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def changes_of(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the classifier that an arm changes: those of its remedy, and those that a search found for it."""
+    return {**REMEDIES[name].options, **found} if name in REMEDIES else {}
+
+
+def changed_options(name: str, known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """The classifier's options under a remedy.
 
     Parameters
     ----------
     known : the options without it.
+    found : what a search found for the remedy (`RunSpec.found`).
 
     Raises
     ------
     UserError
         When the classifier has no such option.
     """
-    changes = REMEDIES[name].options if name in REMEDIES else {}
+    changes = changes_of(name, found)
     missing = sorted(set(changes) - set(known))
     if missing:
         raise UserError(
@@ -51,9 +61,14 @@ def changed_options(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **changes}
 
 
-def changed_config(name: str, config: Any) -> Any:
-    """The classifier's Config under a remedy; the same object for every other name."""
-    changes = REMEDIES[name].options if name in REMEDIES else {}
+def changed_config(name: str, config: Any, found: Mapping[str, Any]) -> Any:
+    """The classifier's Config under a remedy; the same object for every other name.
+
+    Parameters
+    ----------
+    found : what a search found for the remedy (`RunSpec.found`).
+    """
+    changes = changes_of(name, found)
     return dataclasses.replace(config, **changes) if changes else config
 
 

@@ -14,6 +14,8 @@ from synthworth.keys import SINCE_DEFAULT, digest, plain, seed_from
 from synthworth.work import Budget
 
 NONE = "none"
+TUNED = " (tuned)"
+"""Ends the name of an arm that was chosen by a search."""
 N_BOOTSTRAP = 2000
 NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
 """Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
@@ -31,7 +33,8 @@ ANALYSIS = 3
 class RunSpec:
     """One arm: a dataset, a generator at a ratio, a classifier at some seeds, and the controls it is read against.
 
-    `gen`, `data` and `clf` are plain forms of the plugins' Configs, without the fields that are not identity.
+    `gen`, `data` and `clf` are plain forms of the plugins' Configs, without the fields that are not identity. `gen` of
+    a tuned remedy holds what a search found for it: options of the classifier.
     """
 
     dataset: str
@@ -80,6 +83,9 @@ class RunSpec:
     """Difference of AUROC below which two arms count as equivalent."""
     n_bootstrap: int = N_BOOTSTRAP
     analysis: int = field(default=ANALYSIS)
+    tuned: Mapping[str, Any] | None = field(default=None, metadata=SINCE_DEFAULT)
+    """Where a search on val chose the arm: its `study`, how many `trials` it had, and the digest of its `space`. In no
+    stage's key: an arm is trained alike, however it was found."""
 
     def __post_init__(self) -> None:
         check_ratio(self.ratio, self.mode)
@@ -117,12 +123,18 @@ class RunSpec:
         """What arms are called together that differ in their ratio and training alone."""
         if self.is_real_only:
             return self.name
-        return f"{self.generator} {self.mode}" + (f" [{'+'.join(self.filters)}]" if self.filters else "")
+        passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
+        return f"{self.generator} {self.mode}{passed}{TUNED if self.tuned else ''}"
 
     @property
     def name(self) -> str:
         """How tables call the arm."""
         return name_of(vars(self))
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Options of the classifier that a search found for a remedy; none for every other arm."""
+        return self.gen if self.tuned and self.generator in REMEDIES else {}
 
     @property
     def is_real_only(self) -> bool:
@@ -253,7 +265,7 @@ class RunSpec:
             "pretraining": demanded.pretraining,
             "mix_seed": self.mix_seed,
             "classifier": self.classifier,
-            "config": changed_options(self.generator, self.clf),
+            "config": changed_options(self.generator, self.clf, self.found),
             "version": self.classifier_version,
             "budget": self.classifier_budget,
             "precision": self.precision,
@@ -281,6 +293,8 @@ def n_shards(n: int, size: int) -> int:
 def name_of(spec: Mapping[str, Any]) -> str:
     """How tables call the arm with this spec; any form of it."""
     generator, ratio, portion = spec["generator"], spec["ratio"], spec["portion"]
+    if spec.get("tuned"):
+        return name_of({**spec, "tuned": None}) + TUNED
     if not is_real_only(spec):
         passed = f" [{'+'.join(spec['filters'])}]" if spec["filters"] else ""
         training = f" (generator seed {spec['generator_seed']})" if spec["generator_seed"] else ""
@@ -300,7 +314,7 @@ def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     return replace(
         spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
         shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(), margin=0.01,
-        generator_precision="",
+        generator_precision="", tuned=None,
     )  # fmt: skip
 
 
@@ -316,7 +330,7 @@ def normalise(spec: RunSpec) -> RunSpec:
         raise UserError("--ratio 0 with --mode only leaves no image to train on; raise the ratio")
     if spec.generator in REMEDIES:
         ratio = spec.ratio if REMEDIES[spec.generator].trains_longer else 0.0
-        return replace(real_only(spec, generator=spec.generator), ratio=ratio)
+        return replace(real_only(spec, generator=spec.generator), ratio=ratio, gen=spec.found, tuned=spec.tuned)
     if spec.ratio == 0 or spec.generator == NONE:
         return real_only(spec)
     return replace(spec, controls=tuple(c for c in spec.controls if c != spec.generator))

@@ -15,7 +15,7 @@ from synthworth.artifacts import ensure_folder, write_array, write_json
 from synthworth.cost import describe_cost
 from synthworth.store import Made
 from synthworth.training.compiling import PAYS_STEPS_OF_MANY, decide
-from synthworth.work import FitReport
+from synthworth.work import FitReport, ignore_scalars
 
 
 def describe_fit(report: FitReport) -> dict[str, Any]:
@@ -40,24 +40,30 @@ def fit_alone(model: Any, *given: Any, **named: Any) -> FitReport:
     return report
 
 
-def train_classifier(experiment: Experiment, arm: Arm, number: int, *, fit: Fit | None = None) -> Made:
+def train_classifier(
+    experiment: Experiment, arm: Arm, number: int, *, fit: Fit | None = None, log: Callable[..., None] = ignore_scalars
+) -> Made:
     """Train one classifier of an arm and keep its predictions on val and test.
 
     Parameters
     ----------
     fit : trains the model that it is given first, with the arguments of its method `fit`; that method itself unless
         something else is given.
+    log : told what the training tells of itself (`log(step, **scalars)`); what it raises ends the training.
     """
     bench, spec, images = experiment.bench, arm.spec, experiment.images
     identity = spec.classify_identity(arm.demanded, number)
 
     def make(out: Path, scratch: Path) -> None:
-        model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf")))
+        model = classifiers.get(spec.classifier)(changed_config(spec.generator, bench.configs.get("clf"), spec.found))
         budget, asked, device = spec.classifier_budget, bench.fitting.compile, bench.device
         pays = {"budget": spec.train, "pays": PAYS_STEPS_OF_MANY}  # of `longer` too: all arms compute the same way
         compiled = device.startswith("cuda") and decide(asked, device=device, **pays)
         work = replace(
-            bench.work(scratch, precision=spec.precision, budget=budget), compile=compiled, capture=asked != "no"
+            bench.work(scratch, precision=spec.precision, budget=budget),
+            compile=compiled,
+            capture=asked != "no",
+            log=log,
         )
         report = (fit or fit_alone)(model, arm.mixture, images.val, seed=identity["seed"], work=work)
         write_array(out / "val.npy", model.predict(images.val.images))

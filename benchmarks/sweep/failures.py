@@ -8,11 +8,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.job.fault import Fault
 from benchmarks.job.opened import Opened
 from benchmarks.job.record import write_failure
 from benchmarks.records.store import Records
 from benchmarks.sweep.items import Item
-from benchmarks.sweep.perform import Answer, Fault
+from benchmarks.sweep.perform import Answer
 from synthworth.artifacts import ensure_folder, write_bytes
 
 FOLDER = "failed"

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from benchmarks.job.fault import Fault, fault_of
 from benchmarks.request.options import Request
 from benchmarks.sweep.ends import Ends, Settled
 from benchmarks.sweep.graph import Graph
 from benchmarks.sweep.items import Item
-from benchmarks.sweep.perform import Answer, Fault, fault_of, perform
+from benchmarks.sweep.perform import Answer, perform
 from synthworth.errors import UserError
 from synthworth.interrupts import held
 from synthworth.processes import Helper, begin_helper, pack

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks.job.fault import Fault, OutOfTime
 from benchmarks.request.options import Request
 from benchmarks.sweep.ends import Ends, Settled
 from benchmarks.sweep.graph import Graph
 from benchmarks.sweep.items import Item
-from benchmarks.sweep.perform import Answer, Fault, OutOfTime, perform
+from benchmarks.sweep.perform import Answer, perform
 from synthworth.errors import UserError, bounded
 from synthworth.processes import call_packed, pack
 

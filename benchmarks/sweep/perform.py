@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from benchmarks.job.fault import Fault, Kind, fault_of
 from benchmarks.job.opened import Opened, open_request
 from benchmarks.job.plan import optional_arms
 from benchmarks.request.options import Request
 from benchmarks.stages.filters import Starved
 from benchmarks.stages.images import Images
 from benchmarks.sweep.items import Item
-from synthworth.errors import Diverged, UserError, bounded
+from synthworth.errors import bounded
 
-Kind = Literal["error", "diverged", "refused", "skipped", "out of memory", "timeout", "killed"]
-"""`skipped`: an arm that was added by itself (`--without-copies`) found too few images; no failure."""
-TRACEBACK_LINES = 20
 KEPT = 2
 """Requests that a process keeps open: its items come request by request, mostly."""
-
-
-class OutOfTime(Exception):
-    """An item took longer than it may."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why an item was not done.
-
-    Parameters
-    ----------
-    kind : what happened, in a word.
-    error : the message, in one line.
-    traceback : its last lines; empty where there is none.
-    """
-
-    kind: Kind
-    error: str
-    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,21 +57,6 @@ def perform(request: Request, item: Item) -> Answer:
     except Exception as error:  # told in the answer: the items beside it are worth having all the same
         return Answer(time.perf_counter() - began, fault=fault_of(error))
     return Answer(time.perf_counter() - began, made)
-
-
-def fault_of(error: Exception) -> Fault:
-    """An exception in words."""
-    last = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
-    said = bounded(str(error) or type(error).__name__)
-    if isinstance(error, OutOfTime):
-        return Fault("timeout", said)
-    if isinstance(error, Diverged):
-        return Fault("diverged", said)
-    if isinstance(error, UserError):
-        return Fault("refused", said)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Fault("out of memory", f"{type(error).__name__}: {said}", "\n".join(last))
-    return Fault("error", f"{type(error).__name__}: {said}", "\n".join(last))
 
 
 _open: dict[int, tuple[Request, Opened]] = {}

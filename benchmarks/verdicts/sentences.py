@@ -93,3 +93,8 @@ def worth_sentence(record: Mapping[str, Any]) -> str:
         f"{record['name']}: {asked} did what {worth['n_equivalent']:.0f} real images do: each was worth "
         f"{worth['worth']:.2f} [{low}, {high}] real images{advice}"
     )
+
+
+def tuned_sentence(tuned: Mapping[str, Any]) -> str:
+    """What a spec's mark means: an arm that was chosen had as many chances as its study had trials."""
+    return f"chosen on val among {tuned['trials']} trials of study {tuned['study']} (space {tuned['space'][:12]})"

@@ -1,0 +1,1 @@
+"""Options searched on val, by Optuna; the best is run on test once."""
