@@ -187,9 +187,7 @@ def _arm(request: Request, common: Mapping[str, Any], name: str, ratio: float) -
         drawn: dict[str, Any] = {"gen": {}, "generator_version": 1, "fit": None, "generator_precision": ""}
     else:
         drawn = _drawn(request, name)
-    return normalise(
-        RunSpec(**{**common, **drawn}, generator=name, train=request.options.train, ratio=ratio)
-    )
+    return normalise(RunSpec(**{**common, **drawn}, generator=name, train=request.options.train, ratio=ratio))
 
 
 def _drawn(request: Request, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 KINDS = ("options", "ratios")
 GENERATOR, DRAWN, CONTROLS = "latent_ddpm", "noise", ("none", "duplicate")
-"""What the cells are about; what the one run draws in its place, for it is drawn at once; what both are compared with."""
+"""What the cells are about; what the one run draws in its place, at once; what both are compared with."""
 BASE: dict[str, Any] = {
     "preset": "smoke", "device": "cpu", "generator": GENERATOR, "controls": list(CONTROLS), "extractors": [],
     "seeds": 2, "train": {"steps": 1}, "fit": {"steps": 2}, "data": {"n_train": 60, "n_val": 60, "n_test": 90},
@@ -64,9 +65,9 @@ def varied(kind: str, n: int) -> dict[str, list[float]]:
 
 @cache
 def _template() -> tuple[Path, dict[str, Path]]:
-    """A home with a prepared dataset, and the folders of one run's records by generator; kept until the process ends."""
+    """A home with a prepared dataset, and the folders of one run's records by generator; kept to the process's end."""
     from benchmarks.job.carry_out import carry_out
-    from benchmarks.request.options import read_choice, parse_mapping
+    from benchmarks.request.options import parse_mapping, read_choice
     from synthworth.artifacts import read_json
 
     place = tempfile.TemporaryDirectory(prefix="growth-")
@@ -155,7 +156,7 @@ def _sweep(folder: Path, kind: str, flag: str, *, runs: str = "runs", looked_at:
 
 
 def _board(folder: Path, kind: str) -> Work:
-    from leaderboard.build import main
+    main = import_module("leaderboard.build").main  # by its name, as the installed command has it: a floor above
 
     words = ["--results", str(folder / kind / "runs"), "--out", str(folder / kind / "site")]
     return lambda: _silent(main, words)
