@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
     TypeError
         For a type that has no canonical form.
     """
-    kind = type(value)
+    kind: type = type(value)
     if kind in _AS_IT_IS:  # what most of a setting is, before anything is asked of it
         return value
     if kind is dict:

@@ -17,7 +17,17 @@ import pytest
 from pages import ROOT
 from torch import nn
 
-from benchmarks.speed import classifier, diffusion, growth_arms, growth_films, growth_seeds, peers, rows
+from benchmarks.speed import (
+    classifier,
+    diffusion,
+    growth,
+    growth_arms,
+    growth_films,
+    growth_seeds,
+    growth_sweep,
+    peers,
+    rows,
+)
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.denoising_peer import WITHIN, network_of_size
 from benchmarks.speed.films import _peak, films
@@ -164,6 +174,32 @@ def test_every_stage_of_arms_and_seeds_runs(module: ModuleType, tmp_path: Path) 
     for k, stage in enumerate(module.STAGES):
         (tmp_path / str(k)).mkdir()
         assert measure_here(module.__name__, stage, str(tmp_path / str(k)), 3)[0] > 0
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cells")
+    growth_sweep.lay_out(folder, 4)
+    return folder
+
+
+def test_every_stage_of_cells_runs_on_as_many_as_there_should_be(cells: Path) -> None:
+    import pandas as pd
+
+    for stage in growth_sweep.STAGES:
+        assert measure_here(growth_sweep.__name__, stage, str(cells), 4)[0] > 0
+    for kind in growth_sweep.KINDS:
+        table = pd.read_csv(cells / kind / "out" / "table.csv")
+        assert list(table["state"]) == ["done"] * 4 and table["vs_duplicate"].notna().all()
+        board = pd.read_csv(cells / kind / "site" / "leaderboard.csv")
+        assert board["auroc"].notna().all() and set(table["run_id"]) < set(board["run_id"])
+
+
+def test_memory_that_is_given_back_is_no_memory_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The kernel counts pages in batches: the peak may read a few pages lower after the work than before."""
+    readings = iter([5000, 4944])
+    monkeypatch.setattr(growth, "peak_kib", lambda: next(readings))
+    assert measure_here(growth_arms.__name__, "records written", str(tmp_path), 1).mebibytes == 0
 
 
 def test_records_that_are_grown_are_read_back(tmp_path: Path) -> None:

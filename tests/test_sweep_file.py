@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.request import cells, same_flags
 from benchmarks.request.cells import Sweep, cells_of, read_sweep
 from benchmarks.sweep.__main__ import main
 from benchmarks.sweep.options import SHIPPED
@@ -144,3 +146,40 @@ def test_the_preset_of_the_environment_is_that_of_a_sweep(tmp_path: Path, monkey
 def test_shipped_sweeps_are_read(file: Path) -> None:
     found = read_sweep(file, [], prog="t")
     assert found.cells and found.requests
+
+
+VARIED = """
+generator: latent_ddpm
+gen: {batch: 8}
+sweep:
+  - product: {gen.guidance: [1, 2.5, 1.75, 3], train.steps: [3, 4], clf.learning-rate: [0.001, 0.01]}
+  - product: {generator: [vae, dcgan], classifier: [resnet18, densenet121], controls: [[none], [none, mixup]]}
+"""
+FLAGS = ["--seeds", "3", "--home", "h", "--clf.batch-size", "12", "--data.n-train", "90", "--without-copies"]
+
+
+def test_flags_are_read_once_for_each_kind_of_cell_and_say_the_same_as_for_each_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = same_flags.read_flags
+    calls: list[Any] = []
+    monkeypatch.setattr(same_flags, "read_flags", lambda *args, **more: calls.append(args) or read(*args, **more))
+    found = read_sweep_of(tmp_path, VARIED)
+    assert len(found.requests) == 24 and len(calls) == 3  # a generator's Config, and that of the classifiers
+    monkeypatch.setattr(cells, "SameFlags", lambda flags, prog: lambda default: read(flags, default, prog=prog))
+    assert read_sweep_of(tmp_path, VARIED) == found
+
+
+def read_sweep_of(tmp_path: Path, text: str) -> Sweep:
+    return read(tmp_path, text, *FLAGS)
+
+
+def test_what_a_cell_refuses_is_said_as_of_a_cell_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The flag is of the first cells and not of the last, whose generator has no such option."""
+    with pytest.raises(SystemExit) as ended:
+        read(tmp_path, "sweep:\n  product: {generator: [vae, dcgan]}\n", "--gen.beta", "2")
+    assert ended.value.code == 2 and "gen.beta" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no option gen\.guidanc\. Did you mean gen\.guidance"):
+        read(tmp_path, "generator: latent_ddpm\nsweep:\n  list: [{gen.guidance: 1}, {gen.guidanc: 2}]\n")
+    with pytest.raises(UserError, match=r"gen\.guidance cannot be 'much'"):
+        read(tmp_path, "generator: latent_ddpm\nsweep:\n  product: {gen.guidance: [1, much]}\n")

@@ -45,7 +45,7 @@ class Brief(NamedTuple):
 
 
 class Briefs:
-    """Finished records of a folder in short, by run id; what `Records.find` finds, and `doubt_what_changed` does not doubt.
+    """Finished records of a folder in short, by run id: what `Records.find` finds and `doubt_what_changed` believes.
 
     A record is read and checked whole, with the files beside it, unless the index says that it was, by the code that
     is running now, when each file in its folder had the size, the times of change, and the place on disk that it has

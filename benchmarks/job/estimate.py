@@ -137,14 +137,7 @@ class Estimate:
     """Seconds of each stage of what is to be made."""
 
     def __init__(
-        self,
-        bench: Bench,
-        request: Request,
-        sizes: Sizes,
-        todo: Todo,
-        dataset: Any,
-        *,
-        before: MadeBefore | None = None,
+        self, bench: Bench, request: Request, sizes: Sizes, todo: Todo, dataset: Any, before: MadeBefore | None = None
     ) -> None:
         self.bench, self.request, self.sizes, self.todo, self.dataset = bench, request, sizes, todo, dataset
         self.before = before or MadeBefore(bench)

@@ -12,9 +12,11 @@ import io
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from benchmarks.request.spec import RunSpec
 
 KINDS = ("options", "ratios")
-GENERATOR, CONTROLS = "latent_ddpm", ("none", "duplicate")
+GENERATOR, DRAWN, CONTROLS = "latent_ddpm", "noise", ("none", "duplicate")
+"""What the cells are about; what the one run draws in its place, at once; what both are compared with."""
 BASE: dict[str, Any] = {
     "preset": "smoke", "device": "cpu", "generator": GENERATOR, "controls": list(CONTROLS), "extractors": [],
     "seeds": 2, "train": {"steps": 1}, "fit": {"steps": 2}, "data": {"n_train": 60, "n_val": 60, "n_test": 90},
 }  # fmt: skip
+MOST_RANKED = 1000
+"""Most records that a leaderboard is measured with: it makes each one's intervals again, a minute for each thousand."""
 Work = Callable[[], object]
 
 
@@ -43,7 +48,7 @@ def cells_rows(sizes: Sequence[int] = ()) -> list[Growth]:
 def lay_out(folder: Path, n: int) -> None:
     """Sweeps of n cells of each kind with all their records, and what they share: a prepared dataset."""
     home, templates = _template()
-    os.symlink(home, folder / "home", target_is_directory=True)
+    shutil.copytree(home, folder / "home")
     for kind in KINDS:
         (folder / kind).mkdir()
         (folder / kind / "sweep.yaml").write_text(json.dumps(BASE | {"sweep": {"product": varied(kind, n)}}))
@@ -60,7 +65,7 @@ def varied(kind: str, n: int) -> dict[str, list[float]]:
 
 @cache
 def _template() -> tuple[Path, dict[str, Path]]:
-    """A home with a prepared dataset, and the folders of one run's records by generator; kept until the process ends."""
+    """A home with a prepared dataset, and the folders of one run's records by generator; kept to the process's end."""
     from benchmarks.job.carry_out import carry_out
     from benchmarks.request.options import parse_mapping, read_choice
     from synthworth.artifacts import read_json
@@ -69,10 +74,10 @@ def _template() -> tuple[Path, dict[str, Path]]:
     _kept.append(place)
     root = Path(place.name)
     flags = ["--home", str(root / "home"), "--results", str(root / "runs"), "--workers", "1"]
-    request = parse_mapping(BASE, flags, first=read_choice(flags, prog="growth"), where="growth", prog="growth")
-    carry_out(request)
-    records = {folder: read_json(folder / "record.json") for folder in (root / "runs").iterdir()}
-    return root / "home", {record["spec"]["generator"]: folder for folder, record in records.items()}
+    asked, first = BASE | {"generator": DRAWN}, read_choice(flags, prog="growth")
+    carry_out(parse_mapping(asked, flags, first=first, where="growth", prog="growth"))
+    made = {read_json(folder / "record.json")["spec"]["generator"]: folder for folder in (root / "runs").iterdir()}
+    return root / "home", {GENERATOR: made.pop(DRAWN), **made}
 
 
 _kept: list[tempfile.TemporaryDirectory[str]] = []
@@ -116,7 +121,8 @@ def shelve(runs: Path, arms: Sequence[RunSpec], templates: Mapping[str, Path]) -
             if (found := controls[name].of(form)) is not None
         }
         record = read[spec.generator] | {
-            "run_id": spec.run_id, "name": spec.name, "spec": form, "comparisons": compared
+            "run_id": spec.run_id, "name": spec.name, "spec": form, "comparisons": compared,
+            "is_control": spec.generator in CONTROLS,
         }  # fmt: skip
         made = runs / spec.run_id[:16]
         made.mkdir(parents=True)
@@ -130,15 +136,27 @@ def shelve(runs: Path, arms: Sequence[RunSpec], templates: Mapping[str, Path]) -
 # -- the stages -------------------------------------------------------------------------------------------------------
 
 
-def _sweep(folder: Path, kind: str, runs: str, *flags: str) -> Work:
+def _sweep(folder: Path, kind: str, flag: str, *, runs: str = "runs", looked_at: bool = True) -> Work:
+    """A command of a sweep.
+
+    Parameters
+    ----------
+    looked_at : whether a command before it has looked at the records, or it is the first to.
+    """
+    from benchmarks.job.briefs import INDEX
     from benchmarks.sweep.__main__ import main
 
     words = ["--config", str(folder / kind / "sweep.yaml"), "--out", str(folder / kind / "out"), "--jobs", "1"]
-    return lambda: _silent(main, [*words, *flags_of(folder, kind, runs), *flags])
+    words += [*flags_of(folder, kind, runs)]
+    if looked_at and runs == "runs":
+        _silent(main, [*words, "--dry-run"])
+    else:
+        (folder / kind / runs / INDEX).unlink(missing_ok=True)
+    return lambda: _silent(main, [*words, flag])
 
 
 def _board(folder: Path, kind: str) -> Work:
-    from leaderboard.build import main
+    main = import_module("leaderboard.build").main  # by its name, as the installed command has it: a floor above
 
     words = ["--results", str(folder / kind / "runs"), "--out", str(folder / kind / "site")]
     return lambda: _silent(main, words)
@@ -153,11 +171,13 @@ def _silent(main: Callable[[Sequence[str]], int], words: Sequence[str]) -> None:
 
 def _stages(kind: str) -> dict[str, Stage]:
     said = {"options": "a request a cell", "ratios": "one request"}[kind]
+    first = "the first look at the records, which are read and hashed whole"
     return {
-        f"plan of nothing, {said}": Stage(lambda folder, n: _sweep(folder, kind, "none", "--dry-run")),
-        f"plan of what is done, {said}": Stage(lambda folder, n: _sweep(folder, kind, "runs", "--dry-run")),
-        f"collect, {said}": Stage(lambda folder, n: _sweep(folder, kind, "runs", "--collect")),
-        f"leaderboard, {said}": Stage(lambda folder, n: _board(folder, kind)),
+        f"plan of nothing, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--dry-run", runs="none")),
+        f"plan at first, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--dry-run", looked_at=False), first),
+        f"plan again, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--dry-run")),
+        f"collect, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--collect")),
+        f"leaderboard, {said}": Stage(lambda folder, n: _board(folder, kind), "every interval again", most=MOST_RANKED),
     }
 
 

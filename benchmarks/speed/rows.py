@@ -12,13 +12,16 @@ from benchmarks.speed.films import cache_row, epoch_row, memory_row
 from benchmarks.speed.growth_arms import arms_rows
 from benchmarks.speed.growth_films import films_rows
 from benchmarks.speed.growth_seeds import seeds_rows
+from benchmarks.speed.growth_sweep import cells_rows
 from benchmarks.speed.inception import inception
 from benchmarks.speed.neighbours import neighbours_memory_row, neighbours_row
 from benchmarks.speed.numbers import bootstrap_row, prdc_row
 from benchmarks.speed.sampling import sampling_rows
 from benchmarks.speed.sweeps import sweep_row
 
-GROWTH = {"growth-films": films_rows, "growth-arms": arms_rows, "growth-seeds": seeds_rows}
+GROWTH = {
+    "growth-films": films_rows, "growth-arms": arms_rows, "growth-seeds": seeds_rows, "growth-cells": cells_rows,
+}  # fmt: skip
 """`rows(sizes)`: each gives what time and memory grow by; without sizes its own."""
 ROWS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "cpu": {

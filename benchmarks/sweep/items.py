@@ -285,7 +285,7 @@ class _Seconds:
             self.before, self.has = MadeBefore(opened.bench), cache(_look_once(opened.bench.store))
         sizes = Sizes.of(opened.dataset, opened.index)
         todo = Todo(draws=Todo.draws_of(opened.arms, self.has), judged=opened.specs)
-        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset, before=self.before)
+        self.estimate = Estimate(opened.bench, opened.request, sizes, todo, opened.dataset, self.before)
         self.now = self.estimate.now = self.now or self.estimate.now
         self._draws = {spec.run_id: (spec, n) for spec, n in todo.draws}
         self._specs = {arm.spec.run_id: arm.spec for arm in opened.arms}
