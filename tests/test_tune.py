@@ -22,6 +22,7 @@ from benchmarks.tune import study as studies
 from benchmarks.tune.__main__ import main
 from benchmarks.tune.measure import measure
 from benchmarks.tune.options import read_options
+from benchmarks.tune.slots import by_slot
 from benchmarks.tune.space import Side, sides_of
 from benchmarks.tune.storage import open_storage
 from synthworth.artifacts import read_array
