@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ BATCH = 2
 """Images of a step that is counted: as few as batch norm takes."""
 
 
-_counted: dict[tuple[type, str, str], list[float]] = {}
+_counted: dict[tuple[Any, ...], list[float]] = {}
 
 
 def counted_once(model: Any, count: Callable[[], list[float]]) -> list[float]:
@@ -30,14 +31,21 @@ def counted_once(model: Any, count: Callable[[], list[float]]) -> list[float]:
     ----------
     model : whose `config` and `shape` say what its networks are.
     """
-    config = model.config
-    kept = {field.name: getattr(config, field.name) for field in fields(config)}
-    for name in drawing_options(type(config)):
-        del kept[name]
-    key = type(model), repr(kept), repr(model.shape)
+    kind = type(model.config)
+    key: tuple[Any, ...] = tuple(getattr(model.config, name) for name in _of_networks(kind))
+    if not all(isinstance(value, Hashable) for value in key):
+        key = (repr(key),)
+    key = type(model), kind, model.shape, *key
     if key not in _counted:
         _counted[key] = count()
     return _counted[key]
+
+
+@cache
+def _of_networks(config: type) -> tuple[str, ...]:
+    """Options of a Config that are not those of drawing alone."""
+    left_out = drawing_options(config)
+    return tuple(field.name for field in fields(config) if field.name not in left_out)
 
 
 def _labels(shape: Shape) -> Tensor:

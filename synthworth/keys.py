@@ -53,14 +53,15 @@ def plain(value: Any) -> Any:
     if kind in _AS_IT_IS:  # what most of a setting is, before anything is asked of it
         return value
     if kind is dict:
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): v if type(v) in _AS_IT_IS else plain(v) for k, v in value.items()}
     if kind is list or kind is tuple:
-        return [plain(v) for v in value]
+        return [v if type(v) in _AS_IT_IS else plain(v) for v in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = ((name, getattr(value, name), default) for name, default in _identity(kind))
         return {
-            name: plain(getattr(value, name))
-            for name, default in _identity(kind)
-            if default is _ANY or getattr(value, name) != default
+            name: found if type(found) in _AS_IT_IS else plain(found)
+            for name, found, default in held
+            if default is _ANY or found != default
         }
     if isinstance(value, enum.Enum):
         return plain(value.value)

@@ -84,6 +84,7 @@ class Registry:
         self._entries: dict[str, _Entry] = {}
         self._clashes: dict[str, str] = {}
         self._scanned = False
+        self._imported: set[str] = set()
         for name, row in builtins.items():
             self._add(_Entry(name, "built in", row.summary, _importer(row.target), row.implies, lazy=True))
 
@@ -161,8 +162,12 @@ class Registry:
         self.require(name)
         entry = self._entries[name]
         try:
-            with no_exit():
+            if name in self._imported:  # what is asked for thousands of times is not guarded each time
                 found = entry.load()
+            else:
+                with no_exit():
+                    found = entry.load()
+                self._imported.add(name)
         except Exception as error:
             raise UserError(
                 f"{self.kind} {name!r} ({entry.source}) cannot be imported: {type(error).__name__}: {error}"
