@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import logging
 import os
 import signal
 import subprocess
@@ -30,6 +32,7 @@ from benchmarks.statistics.utility import sample_utility
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
 from generators.registry import CONTROLS
+from synthworth.commands import guarded
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 
@@ -317,5 +320,37 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             timeout=120,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `run_python` with `-m MODULE ARGS`, in this process: nothing is imported anew, which takes seconds each time.
+
+    For what a command does. How it starts, ends, is interrupted and shares work with others is `run_python`'s.
+    """
+
+    def run(minus_m: str, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        assert minus_m == "-m"
+        monkeypatch.chdir(tmp_path)
+        for name, value in {"SYNTHWORTH_HOME": str(tmp_path / "home"), **env}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # `guarded` sets its own
+        found = importlib.import_module(module)
+        main = found.main if hasattr(found, "main") else importlib.import_module(f"{module}.__main__").main
+        capsys.readouterr()
+        warnings = logging.StreamHandler(sys.stderr)
+        warnings.setLevel(logging.WARNING)
+        logging.getLogger().addHandler(warnings)
+        try:
+            code = guarded(main, list(args))
+        except SystemExit as left:
+            code = left.code
+        finally:
+            logging.getLogger().removeHandler(warnings)
+        return subprocess.CompletedProcess([module, *args], code, *capsys.readouterr())
 
     return run
