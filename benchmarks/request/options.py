@@ -390,9 +390,8 @@ def given_flags(args: Sequence[str]) -> set[str]:
 
 
 def _by_name(preset: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
-    rows = preset.get(kind, {})
-    merged: dict[str, Any] = {**rows.get("*", {}), **rows.get(name, {})}
-    return merged
+    rows: Mapping[str, Mapping[str, Any]] = preset.get(kind, {})
+    return {**rows.get("*", {}), **rows.get(name, {})}
 
 
 def _known(config: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
