@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import logging
 import os
 import signal
 import subprocess
@@ -30,6 +32,7 @@ from benchmarks.statistics.utility import sample_utility
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
 from generators.registry import CONTROLS
+from synthworth.commands import guarded
 from synthworth.keys import seed_from
 from synthworth.work import Budget
 
@@ -317,5 +320,50 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             timeout=120,
             check=False,
         )
+
+    return run
+
+
+Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def call_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> Here:
+    """`call(folder, module, *args, **env)`: what `python -m MODULE ARGS` does in a folder, in this process.
+
+    Nothing is imported anew, which takes seconds each time. For what a command does: how it starts, is interrupted
+    and shares work with others is `run_python`'s.
+    """
+
+    def call(folder: Path, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.syspath_prepend(str(folder))
+        for name, value in {"SYNTHWORTH_HOME": str(folder / "home"), **env}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # `guarded` sets its own
+        found = importlib.import_module(module)
+        main = found.main if hasattr(found, "main") else importlib.import_module(f"{module}.__main__").main
+        capsys.readouterr()
+        warnings = logging.StreamHandler(sys.stderr)
+        warnings.setLevel(logging.WARNING)
+        logging.getLogger().addHandler(warnings)
+        try:
+            code = guarded(main, list(args))
+        except SystemExit as left:
+            code = left.code
+        finally:
+            logging.getLogger().removeHandler(warnings)
+        return subprocess.CompletedProcess([module, *args], code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def run_here(call_here: Here, tmp_path: Path) -> Here:
+    """As `run_python` with `-m MODULE ARGS`, by `call_here`."""
+
+    def run(minus_m: str, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        assert minus_m == "-m"
+        return call_here(tmp_path, module, *args, **env)
 
     return run

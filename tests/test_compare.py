@@ -85,18 +85,18 @@ def test_missing_predictions_are_named(lab: Any) -> None:
         compared(lab, first, second)
 
 
-def test_the_command_prints_lines_or_json(lab: Any, run_python: Run) -> None:
+def test_the_command_prints_lines_or_json(lab: Any, run_here: Run) -> None:
     none, arm = lab.run("none", 1.0), lab.run("latent_ddpm", 2.5)
     ids = arm["run_id"][:12], none["run_id"][:12]
-    done = run_python("-m", "benchmarks.compare", *ids, "--results", str(lab.folder))
+    done = run_here("-m", "benchmarks.compare", *ids, "--results", str(lab.folder))
     assert done.returncode == 0, done.stderr
     assert "latent_ddpm add 0.5 minus none, seed by seed" in done.stdout
-    printed = run_python("-m", "benchmarks.compare", *ids, "--results", str(lab.folder), "--json")
+    printed = run_here("-m", "benchmarks.compare", *ids, "--results", str(lab.folder), "--json")
     assert json.loads(printed.stdout)["difference"] == arm["comparisons"]["none"]["difference"]
 
 
-def test_a_run_that_failed_is_refused_by_the_command(lab: Any, run_python: Run) -> None:
+def test_a_run_that_failed_is_refused_by_the_command(lab: Any, run_here: Run) -> None:
     none, lost = lab.run("none", 1.0), lab.fail("the loss is nan", generator="vae")
-    done = run_python("-m", "benchmarks.compare", none["run_id"], lost["run_id"], "--results", str(lab.folder))
+    done = run_here("-m", "benchmarks.compare", none["run_id"], lost["run_id"], "--results", str(lab.folder))
     assert done.returncode == 2
     assert "has not finished: the loss is nan" in done.stderr

@@ -88,12 +88,12 @@ def test_a_classifier_that_does_not_tell_its_rates_has_null_with_the_reason(othe
     assert found["learning_rate_note"] == "the classifier's history has no learning_rate"
 
 
-def test_arms_that_train_for_epochs_get_no_verdict(run_python: Callable[..., Any], tmp_path: Path) -> None:
+def test_arms_that_train_for_epochs_get_no_verdict(run_here: Callable[..., Any], tmp_path: Path) -> None:
     plugin = tmp_path / "epochs.py"
     plugin.write_text(EPOCHS)
-    done = run_python(
+    done = run_here(
         "-m", "benchmarks.run", "--preset", "smoke", "--generator", "noise", "--ratio", "1", "--classifier", "epochs",
-        "--plugin", str(plugin), "--extractors", "--controls", "none",
+        "--plugin", str(plugin), "--extractors", "--controls", "none", "--workers", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "VERDICT  UNEQUAL COMPUTE, 30 optimiser steps against 15" in done.stdout

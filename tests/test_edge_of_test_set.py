@@ -16,6 +16,7 @@ REASON = "1 positive patient: 2 are needed"
 OPTIONS = [
     "--dataset", "folder", "--data.path", "films", "--data.size", "32", "--data.table", "films/labels.csv",
     "--data.split-column", "split", "--preset", "smoke", "--generator", "noise", "--ratio", "0.5", "--extractors",
+    "--workers", "1",
 ]  # fmt: skip
 
 
@@ -38,9 +39,9 @@ def lonely(tmp_path: Path) -> Path:
 
 
 def test_one_positive_patient_gives_nulls_with_the_reason_in_every_command(
-    lonely: Path, run_python: Callable[..., Any]
+    lonely: Path, run_here: Callable[..., Any]
 ) -> None:
-    done = run_python("-m", "benchmarks.run", *OPTIONS)
+    done = run_here("-m", "benchmarks.run", *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert REASON in done.stdout and "VERDICT  noise add 0.5: not compared with real images alone" in done.stdout
     files = sorted((lonely / "results" / "runs").glob("*/record.json"))
@@ -52,10 +53,10 @@ def test_one_positive_patient_gives_nulls_with_the_reason_in_every_command(
         assert record["comparisons"] == {} and record["collapsed"] == [] and record["positive_control"] is None
     noise = records["noise add 0.5"]
     assert set(noise["not_compared"]) == {"none", "duplicate"} and noise["verdict"].endswith("on both sides")
-    shown = run_python("-m", "benchmarks.show", noise["run_id"], "--explain")
+    shown = run_here("-m", "benchmarks.show", noise["run_id"], "--explain")
     assert REASON in shown.stdout and "compared with nothing" in shown.stdout
-    assert run_python("-m", "benchmarks.show", noise["run_id"]).returncode == 0
-    built = run_python("-m", "leaderboard.build", "--out", "site")
+    assert run_here("-m", "benchmarks.show", noise["run_id"]).returncode == 0
+    built = run_here("-m", "leaderboard.build", "--out", "site")
     assert built.returncode == 0 and "not compared" in built.stdout
     assert REASON in (lonely / "site" / "leaderboard.md").read_text()
 
@@ -77,10 +78,10 @@ def dominated(lonely: Path) -> Path:
 
 
 def test_one_patient_who_is_nearly_all_of_test_is_named_and_nothing_is_claimed(
-    dominated: Path, run_python: Callable[..., Any]
+    dominated: Path, run_here: Callable[..., Any]
 ) -> None:
     more = ["--curve", "0.5", "--data.attributes", "site"]
-    done = run_python("-m", "benchmarks.run", *OPTIONS, *more)
+    done = run_here("-m", "benchmarks.run", *OPTIONS, *more)
     assert done.returncode == 0, done.stderr
     files = sorted((dominated / "results" / "runs").glob("*/record.json"))
     records = {r["name"]: r for r in (json.loads(f.read_text()) for f in files)}
@@ -90,11 +91,11 @@ def test_one_patient_who_is_nearly_all_of_test_is_named_and_nothing_is_claimed(
         assert value["value"] is not None and value["low"] is None and "one patient brings 75 %" in value["note"]
     assert "count as" in noise["not_compared"]["none"] and noise["comparisons"] == {} and noise["worth"] is None
     for extra in ([], ["--explain"]):
-        shown = run_python("-m", "benchmarks.show", noise["run_id"], *extra)
+        shown = run_here("-m", "benchmarks.show", noise["run_id"], *extra)
         assert shown.returncode == 0, shown.stderr
-    built = run_python("-m", "leaderboard.build", "--out", "site")
+    built = run_here("-m", "leaderboard.build", "--out", "site")
     assert built.returncode == 0 and "Traceback" not in built.stderr, built.stderr
-    pair = run_python("-m", "benchmarks.compare", noise["run_id"], records["none"]["run_id"])
+    pair = run_here("-m", "benchmarks.compare", noise["run_id"], records["none"]["run_id"])
     assert pair.returncode == 2 and "cannot be compared" in pair.stderr and "Traceback" not in pair.stderr
-    again = run_python("-m", "benchmarks.reanalyse", "--out", "again")
+    again = run_here("-m", "benchmarks.reanalyse", "--out", "again")
     assert again.returncode == 0, again.stderr

@@ -16,22 +16,22 @@ from benchmarks.request.options import parse
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",
-         "--ratio", "0.2")  # fmt: skip
+         "--ratio", "0.2", "--workers", "1")  # fmt: skip
 COPIED = (*SMALL[:6], "--extractors", "efficientnet_lite0", *SMALL[7:])
 
 
 @pytest.mark.parametrize(("generator", "name"), [("duplicate", "no_copies"), ("noise", "near")])
-def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_python: Run, tmp_path: Path) -> None:
+def test_images_that_do_not_pass_are_not_used(generator: str, name: str, run_here: Run, tmp_path: Path) -> None:
     films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
-    done = run_python(*SMALL, *films, "--generator", generator, "--filters", name)
+    done = run_here(*SMALL, *films, "--generator", generator, "--filters", name)
     assert done.returncode == 2, done.stderr
     assert f"--filters {name}: " in done.stderr and f"that {generator} drew pass" in done.stderr
     assert not list(tmp_path.glob("results/runs/*/record.json"))
 
 
-def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(run_python: Run, tmp_path: Path) -> None:
+def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(run_here: Run, tmp_path: Path) -> None:
     films = ("--data.n-val", "150")
-    done = run_python(*SMALL, *films, "--generator", "holdout_real", "--filters", "no_copies", "near")
+    done = run_here(*SMALL, *films, "--generator", "holdout_real", "--filters", "no_copies", "near")
     assert done.returncode == 0, done.stderr
     (record,) = (
         r for p in tmp_path.glob("results/runs/*/record.json")
@@ -42,15 +42,15 @@ def test_real_films_of_other_patients_pass_every_filter_and_the_record_says_so(r
     assert sum(record["counts"]["synthetic"].values()) == 24
 
 
-def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_python: Run, tmp_path: Path) -> None:
-    done = run_python(*SMALL, "--data.n-val", "18", "--generator", "holdout_real", "--filters", "no_copies")
+def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_here: Run, tmp_path: Path) -> None:
+    done = run_here(*SMALL, "--data.n-val", "18", "--generator", "holdout_real", "--filters", "no_copies")
     assert done.returncode == 2, done.stderr
     assert "--filters no_copies: needs 20 held-out real images; there are 18 in val. Use a larger" in done.stderr
     assert not list(tmp_path.glob("results/runs/*/record.json"))
 
 
-def test_an_unknown_filter_is_refused_with_the_nearest_name(run_python: Run) -> None:
-    done = run_python(*SMALL, "--filters", "copies")
+def test_an_unknown_filter_is_refused_with_the_nearest_name(run_here: Run) -> None:
+    done = run_here(*SMALL, "--filters", "copies")
     assert done.returncode == 2
     assert "no filter named 'copies'. Did you mean 'no_copies' or 'confident'?" in done.stderr
 
@@ -71,10 +71,10 @@ def test_an_arm_without_copies_joins_each_ratio_of_the_generator_and_no_control(
 
 
 def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_says_why_it_is_missing(
-    run_python: Run, tmp_path: Path
+    run_here: Run, tmp_path: Path
 ) -> None:
     films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
-    done = run_python(*COPIED, *films, "--generator", "duplicate", "--without-copies")
+    done = run_here(*COPIED, *films, "--generator", "duplicate", "--without-copies")
     assert done.returncode == 0, done.stderr
     assert "SKIPPED duplicate add 0.2 [no_copies]: --filters no_copies: 0 of " in done.stdout
     assert "without near-copies: 0 of 60 images are left; train on others in their place" in done.stdout

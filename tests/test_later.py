@@ -248,9 +248,9 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-def test_show_computes_what_it_can_and_says_what_it_cannot(lab: Any, run_python: Any, plugin: Path) -> None:
+def test_show_computes_what_it_can_and_says_what_it_cannot(lab: Any, run_here: Any, plugin: Path) -> None:
     one = entry(lab, lab.run("vae", 1.0))
-    done = run_python("-m", "benchmarks.show", one.run_id[:8], "--results", str(lab.folder), "--plugin", str(plugin))
+    done = run_here("-m", "benchmarks.show", one.run_id[:8], "--results", str(lab.folder), "--plugin", str(plugin))
     assert done.returncode == 0, done.stderr
     (row,) = (line for line in done.stdout.splitlines() if " mcc " in line)
     assert f"{np.mean(by_hand(one)):.4f}" in row
@@ -259,12 +259,10 @@ def test_show_computes_what_it_can_and_says_what_it_cannot(lab: Any, run_python:
     assert "(a) needs val_truth, val_scores, which records do not keep; computed by: python -m" in done.stdout
 
 
-def test_the_command_of_the_leaderboard_takes_the_plugin(
-    lab: Any, run_python: Any, plugin: Path, tmp_path: Path
-) -> None:
+def test_the_command_of_the_leaderboard_takes_the_plugin(lab: Any, run_here: Any, plugin: Path, tmp_path: Path) -> None:
     one = entry(lab, lab.run("vae", 1.0))
     folders = ("--results", str(lab.folder), "--out", str(tmp_path / "site"))
-    done = run_python("-m", "leaderboard.build", *folders, "--plugin", str(plugin))
+    done = run_here("-m", "leaderboard.build", *folders, "--plugin", str(plugin))
     assert done.returncode == 0, done.stderr
     (row,) = csv.DictReader(io.StringIO((tmp_path / "site" / "leaderboard.csv").read_text()))
     assert float(row["mcc"]) == pytest.approx(np.mean(by_hand(one)))
@@ -278,14 +276,14 @@ def test_show_without_the_plugin_says_nothing_of_it(lab: Any, capsys: pytest.Cap
 
 
 def test_the_same_command_with_the_plugin_completes_the_record_and_trains_nothing(
-    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, plugin: Path
+    run_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, plugin: Path
 ) -> None:
     args = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",
             "--generator", "none", "--workers", "1")  # fmt: skip
-    assert run_python(*args).returncode == 0
+    assert run_here(*args).returncode == 0
     (file,) = tmp_path.glob("results/runs/*/record.json")
     before = json.loads(file.read_text())
-    done = run_python(*args, "--plugin", str(plugin))
+    done = run_here(*args, "--plugin", str(plugin))
     assert done.returncode == 0, done.stderr
     after = json.loads(file.read_text())
     assert {"mcc", "val_accuracy"} <= after["utility"].keys() - before["utility"].keys()

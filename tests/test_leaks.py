@@ -21,11 +21,11 @@ from synthworth.work import Budget, Work
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Images = Callable[..., ImageSet]
 TINY = ("-m", "benchmarks.run", "--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none",
-        "--generator", "noise")  # fmt: skip
+        "--generator", "noise", "--workers", "1")  # fmt: skip
 
 
-def test_a_stored_generator_of_another_split_is_refused_and_nothing_is_written(run_python: Run, tmp_path: Path) -> None:
-    first = run_python(*TINY, "--ratio", "0.1")
+def test_a_stored_generator_of_another_split_is_refused_and_nothing_is_written(run_here: Run, tmp_path: Path) -> None:
+    first = run_here(*TINY, "--ratio", "0.1")
     assert first.returncode == 0, first.stderr
     reports = [f for f in tmp_path.glob("home/artifacts/fit/*/fit.json") if "train_fingerprint" in f.read_text()]
     for file in reports:
@@ -33,7 +33,7 @@ def test_a_stored_generator_of_another_split_is_refused_and_nothing_is_written(r
         said = json.loads((file.parent / MANIFEST).read_text())
         write_manifest(file.parent, {k: v for k, v in said.items() if k not in ("files", "sha256")})
     before = sorted(tmp_path.glob("results/runs/*"))
-    second = run_python(*TINY, "--ratio", "0.2")
+    second = run_here(*TINY, "--ratio", "0.2")
     assert second.returncode == 2
     assert "noise was fitted on another train split (000000000000) than this run's" in second.stderr
     assert "Delete " in second.stderr

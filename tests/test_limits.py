@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import call
 
 from benchmarks.check.candidate import make_images
 from benchmarks.request.limits import limit_train, share_devices
@@ -17,7 +16,8 @@ from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.work import Work
 
-RUN = "python -m benchmarks.run --preset smoke --seeds 1 --extractors --controls none"
+SMALL = ["--preset", "smoke", "--seeds", "1", "--extractors", "--controls", "none", "--workers", "1"]
+RUN = ["-m", "benchmarks.run", *SMALL]
 NEEDS_WEIGHTS = {"cxr_diffusion_elixr", "cxr_diffusion_text", "cxr_diffusion_vision", "ddpm_cifar10_finetuned"}
 
 
@@ -49,7 +49,7 @@ def test_the_fraction_of_a_huge_set_is_not_nothing() -> None:
     assert limit_train(smoke(), n_train=10**8).options.real_fraction == 240 / 10**8
 
 
-def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(tmp_path: Path) -> None:
+def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(run_here: Any, tmp_path: Path) -> None:
     n, rng = 1000, np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val", "test"):
@@ -58,7 +58,7 @@ def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(tmp_pa
         n = 40
     np.savez(tmp_path / "pneumoniamnist.npz", **arrays)
     medmnist = "--dataset medmnist --data.name pneumoniamnist --data.file pneumoniamnist.npz"
-    done = call(f"{RUN} {medmnist} --generator noise", tmp_path)
+    done = run_here(*RUN, *medmnist.split(), "--generator", "noise")
     assert done.returncode == 0, done.stderr
     (record,) = (
         r for p in tmp_path.glob("results/runs/*/record.json")
@@ -135,9 +135,9 @@ def test_two_devices_cut_a_batch_in_two_unless_told_otherwise(caplog: pytest.Log
 
 @pytest.mark.slow
 def test_one_flag_shares_the_default_generator_and_flags_of_a_stored_training_say_that_they_change_nothing(
-    tmp_path: Path,
+    run_here: Any, tmp_path: Path
 ) -> None:
-    done = call(f"{RUN} --devices 2", tmp_path)
+    done = run_here(*RUN, "--devices", "2")
     assert done.returncode == 0, done.stderr
     assert "--devices 2: a step's batch is cut into 2 parts" in done.stderr
     (fit,) = (
@@ -145,10 +145,10 @@ def test_one_flag_shares_the_default_generator_and_flags_of_a_stored_training_sa
         if (m := json.loads(p.read_text()))["identity"]["generator"] == "latent_ddpm"
     )  # fmt: skip
     assert fit["identity"]["config"]["accumulate"] == 2
-    again = call(f"{RUN} --devices 2 --compile --snapshot-epochs 1", tmp_path)
+    again = run_here(*RUN, *["--devices", "2", "--compile", "--snapshot-epochs", "1"])
     assert again.returncode == 0, again.stderr
     assert "--snapshot-epochs and --compile change nothing: this training of latent_ddpm is stored" in again.stderr
-    plain = call(f"{RUN} --devices 2", tmp_path)
+    plain = run_here(*RUN, "--devices", "2")
     assert "change nothing" not in plain.stderr and "changes nothing" not in plain.stderr
-    fresh = call(f"{RUN} --devices 2 --compile --dry-run --seed 7", tmp_path)
+    fresh = run_here(*RUN, *["--devices", "2", "--compile", "--dry-run", "--seed", "7"])
     assert "nothing" not in fresh.stderr

@@ -121,12 +121,12 @@ def test_noise_of_a_spread_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_arm_that_draws_nan_fails_and_the_others_go_on(
-    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    run_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "nan.py").write_text(PLUGIN)
-    done = run_python(
+    done = run_here(
         "-m", "benchmarks.run", "--preset", "smoke", "--plugin", "nan.py", "--generator", "all_but_numbers",
-        "--extractors", "--controls", "none", "--seeds", "1", "--shard", "64",
+        "--extractors", "--controls", "none", "--seeds", "1", "--shard", "64", "--workers", "1",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "FAILED all_but_numbers add 0.5: 32 of 64 images hold NaN" in " ".join(done.stdout.split())

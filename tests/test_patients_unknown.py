@@ -152,10 +152,11 @@ def test_the_audit_and_the_preparation_say_it_at_every_call(films: Path, tmp_pat
 
 
 def test_a_run_says_it_in_its_record_its_verdict_and_its_explanation(
-    films: Path, run_python: Callable[..., Any], tmp_path: Path
+    films: Path, run_here: Callable[..., Any], tmp_path: Path
 ) -> None:
-    done = run_python("-m", "benchmarks.run", "--dataset", "folder", "--data.path", str(films), "--preset", "smoke",
-                      "--seeds", "1", "--extractors", "--controls", "none", "--generator", "duplicate")  # fmt: skip
+    done = run_here("-m", "benchmarks.run", "--dataset", "folder", "--data.path", str(films), "--preset", "smoke",
+                      "--seeds", "1", "--extractors", "--controls", "none", "--generator", "duplicate",
+                      "--workers", "1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert SENTENCE in " ".join(done.stdout.split())
     assert WARNING in done.stderr
@@ -163,6 +164,6 @@ def test_a_run_says_it_in_its_record_its_verdict_and_its_explanation(
     arm = next(record for record in records if record["name"].startswith("duplicate"))
     assert arm["audit"]["patients_known"] == {"n_without": 56, "n_images": 56}
     assert arm["verdict"].endswith(SENTENCE)
-    told = run_python("-m", "benchmarks.show", arm["run_id"], "--explain").stdout
+    told = run_here("-m", "benchmarks.show", arm["run_id"], "--explain").stdout
     assert SENTENCE in told
     assert f"  - {WARNING}" in told

@@ -330,10 +330,10 @@ def test_a_request_trains_the_generator_several_times_and_draws_controls_once() 
     assert len({s.run_id for s in specs}) == 4
 
 
-def test_the_command_judges_the_method_last(run_python: Callable[..., Any], tmp_path: Path) -> None:
-    done = run_python(
+def test_the_command_judges_the_method_last(run_here: Callable[..., Any], tmp_path: Path) -> None:
+    done = run_here(
         "-m", "benchmarks.run", "--preset", "smoke", "--extractors", "--controls", "none", "--generator", "vae",
-        "--generator-seed", "0", "1",
+        "--generator-seed", "0", "1", "--workers", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "VERDICT  SCREENING ONLY, 2 seeds cannot reach p < 0.05. vae add 0.5 (generator seed 1): " in done.stdout

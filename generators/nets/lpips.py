@@ -22,8 +22,8 @@ class LPIPS(nn.Module):
     d(x, x') = sum_l mean_hw sum_c w_lc (f_lc(x) - f_lc(x'))^2, f_l AlexNet's features at layer l, normalised to
     unit length over channels.
 
-    The package `lpips` computes the same; its constructor draws and warns, and it takes the target's features once
-    more than is needed.
+    It has no numbers before `load`. The package `lpips` computes the same; its constructor draws and warns, and takes
+    the target's features once more than is needed.
     """
 
     shift: Tensor
@@ -31,7 +31,9 @@ class LPIPS(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = alexnet(weights=None).features[: TAPS[-1] + 1]
+        with torch.device("meta"):  # nothing is drawn: the head of 58 M weights is dropped, and the rest is loaded
+            layers = alexnet(weights=None).features[: TAPS[-1] + 1]
+        self.layers = layers.to_empty(device="cpu")
         for layer in self.layers:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
