@@ -324,19 +324,21 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     return run
 
 
-@pytest.fixture
-def run_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """As `run_python` with `-m MODULE ARGS`, in this process: nothing is imported anew, which takes seconds each time.
+Here = Callable[..., subprocess.CompletedProcess[str]]
 
-    For what a command does. How it starts, ends, is interrupted and shares work with others is `run_python`'s.
+
+@pytest.fixture
+def call_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> Here:
+    """`call(folder, module, *args, **env)`: what `python -m MODULE ARGS` does in a folder, in this process.
+
+    Nothing is imported anew, which takes seconds each time. For what a command does: how it starts, is interrupted
+    and shares work with others is `run_python`'s.
     """
 
-    def run(minus_m: str, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        assert minus_m == "-m"
-        monkeypatch.chdir(tmp_path)
-        for name, value in {"SYNTHWORTH_HOME": str(tmp_path / "home"), **env}.items():
+    def call(folder: Path, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.syspath_prepend(str(folder))
+        for name, value in {"SYNTHWORTH_HOME": str(folder / "home"), **env}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # `guarded` sets its own
         found = importlib.import_module(module)
@@ -352,5 +354,16 @@ def run_here(
         finally:
             logging.getLogger().removeHandler(warnings)
         return subprocess.CompletedProcess([module, *args], code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def run_here(call_here: Here, tmp_path: Path) -> Here:
+    """As `run_python` with `-m MODULE ARGS`, by `call_here`."""
+
+    def run(minus_m: str, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        assert minus_m == "-m"
+        return call_here(tmp_path, module, *args, **env)
 
     return run
