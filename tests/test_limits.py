@@ -29,8 +29,8 @@ def smoke(*args: str) -> Any:
 
 
 def test_of_a_large_set_so_many_images_are_used_as_the_preset_takes(caplog: pytest.LogCaptureFixture) -> None:
-    limited = limit_train(smoke(), n_train=4708)
-    assert limited.options.real_fraction == 0.0509
+    limited = limit_train(smoke().options, n_train=4708)
+    assert limited.real_fraction == 0.0509
     assert "240 of the 4708 training images are used (--real-fraction 0.0509)" in caplog.text
 
 
@@ -42,11 +42,11 @@ def test_a_small_set_a_smaller_fraction_and_patients_that_were_asked_for_stay() 
         (smoke("--max-train", "0"), 10**6),
         (parse(["--preset", "quick"], prog="test"), 10**6),
     ]:
-        assert limit_train(request, n_train=n_train) == request
+        assert limit_train(request.options, n_train=n_train) == request.options
 
 
 def test_the_fraction_of_a_huge_set_is_not_nothing() -> None:
-    assert limit_train(smoke(), n_train=10**8).options.real_fraction == 240 / 10**8
+    assert limit_train(smoke().options, n_train=10**8).real_fraction == 240 / 10**8
 
 
 def test_a_record_of_a_large_set_holds_the_fraction_and_its_pool_is_small(run_here: Any, tmp_path: Path) -> None:
