@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pages import OURS, PAGES, README, ROOT, SMOKE, blocks, call, commands, make_workplace, marked, split_commands
@@ -64,16 +62,11 @@ def filled(command: str, folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [pytest.param(c, id=f"{p}: {c[:90]}") for c, p in DISTINCT.items()])
-def test_every_command_does_what_the_page_says_as_it_is_written(command: str, workplace: Path, call_here: Any) -> None:
+def test_every_command_does_what_the_page_says_as_it_is_written(command: str, workplace: Path) -> None:
     if why := why_not(command):
         pytest.skip(why)
     assert OURS.match(command), "neither a command of this project nor in NOT_RUN"
-    as_written = filled(command, workplace)
-    words = shlex.split(as_written)
-    if DISTINCT[command] == README.name or words[0] == "synthworth":
-        done = call(as_written, workplace, **SMOKE)
-    else:
-        done = call_here(workplace, words[2], *words[3:], **SMOKE)
+    done = call(filled(command, workplace), workplace, **SMOKE)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
 
