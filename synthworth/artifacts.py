@@ -53,13 +53,19 @@ def check_writable(folder: Path) -> None:
     UserError
         When the nearest ancestor that exists is no folder, or may not be written to; the message names it.
     """
-    nearest = folder.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
+    nearest = nearest_folder(folder)
     if not nearest.is_dir():
         raise UserError(f"cannot write to {folder}: {nearest} is not a folder. Choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {folder}: permission denied at {nearest}. Choose another folder")
+
+
+def nearest_folder(folder: Path) -> Path:
+    """The folder, or the nearest path above it that exists."""
+    found = folder.absolute()
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    return found
 
 
 def ensure_folder(folder: Path) -> Path:

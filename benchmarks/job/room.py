@@ -13,6 +13,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from classifiers.registry import classifiers
 from generators.registry import generators
+from synthworth.artifacts import nearest_folder
 from synthworth.cost import ask_operations
 from synthworth.errors import UserError
 from synthworth.keys import digest, plain
@@ -97,7 +98,7 @@ def check_room(needed: Mapping[tuple[str, str], int], *, home: Path, results: Pa
     together = _disk(home) == _disk(results)
     wanted = {home: artifacts + records} if together else {home: artifacts, results: records}
     for folder, n in wanted.items():
-        free = shutil.disk_usage(nearest(folder)).free
+        free = shutil.disk_usage(nearest_folder(folder)).free
         if free < n:
             flag = "--home" if folder == home else "--results"
             raise UserError(
@@ -114,13 +115,5 @@ def in_bytes(n: int) -> str:
     return f"{n} bytes"
 
 
-def nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
-    found = folder.absolute()
-    while not found.exists() and found != found.parent:
-        found = found.parent
-    return found
-
-
 def _disk(folder: Path) -> int:
-    return nearest(folder).stat().st_dev
+    return nearest_folder(folder).stat().st_dev

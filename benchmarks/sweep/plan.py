@@ -14,7 +14,7 @@ from benchmarks.job.estimate import Sizes
 from benchmarks.job.opened import Opened, Shared, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import check_classes, prepared
-from benchmarks.job.room import Needed, bytes_of_arms, bytes_of_films, check_room, in_bytes, nearest
+from benchmarks.job.room import Needed, bytes_of_arms, bytes_of_films, check_room, in_bytes
 from benchmarks.report.plan import in_words
 from benchmarks.report.tables import STAGES as WORDS
 from benchmarks.report.tables import table
@@ -24,7 +24,7 @@ from benchmarks.stages.twin import training_key
 from benchmarks.sweep.failures import Failure
 from benchmarks.sweep.items import STAGES, Item, Work, trained_for
 from benchmarks.sweep.rows import Row, arms_of_cells
-from synthworth.artifacts import check_writable
+from synthworth.artifacts import check_writable, nearest_folder
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.progress import track
@@ -140,7 +140,7 @@ def print_sweep(
     if items:
         out.print(f"expected time: {'at least' if unknown else 'about'} {in_words(total)}", markup=False)
         home, n = opened[0].bench.store.home, sum(needed_by(opened, work).values())
-        free = in_bytes(shutil.disk_usage(nearest(home)).free)
+        free = in_bytes(shutil.disk_usage(nearest_folder(home)).free)
         out.print(f"to be written: about {in_bytes(n)}; {free} are free", markup=False)
 
 
