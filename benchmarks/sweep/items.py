@@ -184,7 +184,7 @@ class _Builder:
         return [self._put(Item(
             "features", digest(keys), number, f"features of the images of {arm.spec.name}", arm.spec.run_id,
             needs=frozenset(before), seconds=self._seconds.features(arm.demanded.total),
-            home=home_of(arm) or arm.spec.run_id,
+            home=self._homes[arm.spec.run_id] or arm.spec.run_id,
         )).id]  # fmt: skip
 
     def _fidelity(self, opened: Opened) -> Fidelity:

@@ -89,19 +89,21 @@ def _make(opened: Opened, item: Item) -> None:
 
     experiment = opened.experiment
     arm = next((arm for arm in opened.arms if arm.spec.run_id == item.run_id), None)
-    with repeatable(device=opened.bench.device):
-        if item.stage == "features":
-            if arm is not None:
+    if item.stage == "features":
+        with repeatable(device=opened.bench.device):
+            if arm is not None:  # else of the real images
                 arm.pool = draw_pool(experiment, arm)
             extract_all(fidelity_of(opened.bench, experiment.images, opened.arms), arm)
-            return
-        assert arm is not None
-        if item.stage == "fit":
-            fit_generator(experiment, root_of(arm.spec))
-        elif item.stage == "pool":
-            draw_pool(experiment, arm)
+        return
+    assert arm is not None
     if item.stage == "classify":
         train_numbers(experiment, arm.spec, item.numbers)
+        return
+    with repeatable(device=opened.bench.device):
+        if item.stage == "fit":
+            fit_generator(experiment, root_of(arm.spec))
+        else:
+            draw_pool(experiment, arm)
 
 
 def _evaluate(request: Request) -> dict[str, int]:
