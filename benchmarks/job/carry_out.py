@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import groups_beside
 from benchmarks.job.estimate import Estimate, Sizes, Todo
-from benchmarks.job.opened import begin_request, open_prepared
+from benchmarks.job.opened import Begun, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
 from benchmarks.job.plan import check_classes, expected_rows, optional_arms, prepared, rows_of
 from benchmarks.job.precision import Precisions
@@ -90,16 +90,10 @@ def carry_out(
     outcome = Outcome(workers=bench.workers, device=bench.device, precisions=begun.precisions)
     folder = prepared(bench, o.dataset, dataset)
     if folder is None:
-        expected = begun.specs
-        _check_folders(bench, request)
-        check_outside_files(request, dataset)
-        sizes = Sizes.of(dataset, None)
-        if not o.dry_run:
-            check_room(bytes_of_films(sizes, expected, key=o.dataset), home=bench.store.home, results=o.results)
-        outcome.expected = Estimate(bench, request, sizes, Todo.of_specs(expected, sizes), dataset).lines()
+        outcome.expected = _foretell(begun)
         begin(outcome)
         if o.dry_run:
-            outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, expected)
+            outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, begun.specs)
             return outcome
     was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
@@ -138,6 +132,23 @@ def carry_out(
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _foretell(begun: Begun) -> list[Expected]:
+    """How long a request will take whose images are not prepared, as far as their options foretell.
+
+    Raises
+    ------
+    UserError
+        For folders, outside files and disks that could not serve it.
+    """
+    request, bench, dataset, o = begun.request, begun.bench, begun.dataset, begun.request.options
+    _check_folders(bench, request)
+    check_outside_files(request, dataset)
+    sizes = Sizes.of(dataset, None)
+    if not o.dry_run:
+        check_room(bytes_of_films(sizes, begun.specs, key=o.dataset), home=bench.store.home, results=o.results)
+    return Estimate(bench, request, sizes, Todo.of_specs(begun.specs, sizes), dataset).lines()
 
 
 def _judgeable(bench: Bench, request: Request, arms: Sequence[Arm]) -> list[Arm]:

@@ -238,7 +238,7 @@ def best_of(study: Study) -> FrozenTrial:
 
     Raises
     ------
-    UserError
+    NothingFound
         When none came to its end.
     """
     from optuna.trial import TrialState
