@@ -49,8 +49,18 @@ class VAEFamily(BaseGenerator):
     net: VAENet
     shape: Shape
     device: str
-    padded: int
-    latent_shape: tuple[int, ...]
+
+    @property
+    def padded(self) -> int:
+        """Pixels on a side of what the network sees: those of an image, up to a multiple of the encoder's factor."""
+        factor: int = self.config.factor
+        return -(-self.shape.size // factor) * factor
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Of one latent, without the batch: (D,) or (C, H, W)."""
+        c, side = self.config, self.padded // self.config.factor
+        return (c.latent_size,) if c.latent == "vector" else (c.latent_channels, side, side)
 
     def _prior(self) -> Prior:
         """The prior with fresh weights, for `self.latent_shape` and `self.shape`."""
@@ -63,9 +73,7 @@ class VAEFamily(BaseGenerator):
         from generators.nets.vae import VAENet
 
         c, shape = self.config, self.shape
-        self.padded = -(-shape.size // c.factor) * c.factor
         side = self.padded // c.factor
-        self.latent_shape = (c.latent_size,) if c.latent == "vector" else (c.latent_channels, side, side)
         encoder: Any
         if c.encoder == "resnet":
             encoder = ResNetEncoder(channels=shape.channels, widths=c.widths, n_blocks=c.blocks, patch=c.patch)

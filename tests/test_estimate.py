@@ -42,6 +42,9 @@ def films(n: int, split: Split = Split.train, *, size: int = 32) -> ImageSet:
     return ImageSet(torch.from_numpy(pixels), torch.arange(n) % 2, ids, ids, split, ("a", "b"))
 
 
+COUNTED = [
+    "dcgan", "dcgan_per_class", "fs_gmvae", "gmvae", "latent_ddpm", "lsgan", "lsgan_per_class", "pixel_ddpm", "vae",
+]  # fmt: skip
 SHAPE = {"channels": 1, "size": 32, "n_classes": 2, "multilabel": False}
 
 
@@ -53,6 +56,15 @@ def test_a_generator_says_beforehand_what_its_fit_then_counts(name: str, tmp_pat
     foretold = sum(phase.steps * phase.batch * phase.flops for phase in known.phases)
     assert report.cost.gflop == pytest.approx(foretold / 1e9, rel=1e-3)  # but for gradients of a few inputs
     assert known.use > 0
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_generator_that_is_asked_again_says_the_same(name: str) -> None:
+    """Threads of a fit follow from it, and with them its bits: asked once more, a run must not train otherwise."""
+    cls = generators.get(name)
+    said = [cls(cls.tiny_config()).operations(**SHAPE, n_steps=4) for _ in range(3)]
+    assert said[0] is not None and said == [said[0]] * 3
+    assert fit_threads(cls(cls.tiny_config()), films(8), 4, device="cpu") == 1
 
 
 def test_a_classifier_says_beforehand_what_its_fit_then_counts(tmp_path: Path) -> None:
