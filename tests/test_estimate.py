@@ -21,6 +21,7 @@ from benchmarks.report.plan import in_words
 from benchmarks.request.options import Request, parse
 from benchmarks.run import main
 from benchmarks.stages.bench import Bench
+from benchmarks.stages.generator import fit_threads
 from classifiers.factory import TimmClassifier
 from data.images import ImageSet, Split
 from data.mixing import mix
