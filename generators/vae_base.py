@@ -320,7 +320,6 @@ class VAEFamily(BaseGenerator):
         UserError
             When a conditional network is not given labels.
         """
-
         from synthworth.training.networks import evaluating
 
         told, shape = self._told(labels), self.shape
@@ -355,7 +354,6 @@ class VAEFamily(BaseGenerator):
         -------
         uint8 (N, C, S, S), row i shows `labels[i]`.
         """
-
         from synthworth.training.networks import evaluating
 
         c, shape = self.config, self.shape
