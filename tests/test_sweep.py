@@ -96,7 +96,10 @@ def same(place: Path, other: Path, *, n: int) -> None:
     a, b = records(place), records(other)
     assert a.keys() <= b.keys() and len(a) == n
     for run_id in a:
-        for part in ("status", "utility", "counts", "comparisons", "validation", "verdict"):
+        assert a[run_id]["status"] == b[run_id]["status"], a[run_id]["name"]
+        if a[run_id]["status"] != "ok":
+            continue
+        for part in ("utility", "counts", "comparisons", "validation", "verdict"):
             assert a[run_id].get(part) == b[run_id].get(part), (a[run_id]["name"], part)
         files = [folder / "runs" / run_id[:16] / PREDICTIONS for folder in (place, other)]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -338,6 +341,29 @@ def test_a_control_that_fails_holds_its_request_back_and_says_so(tmp_path: Path)
     assert {record["status"] for record in of.values()} == {"failed"} and len(of) == 3
     assert all("divided by zero" in record["error"] for record in of.values())
     assert "divided by zero" in (tmp_path / "out" / "table.csv").read_text()
+
+
+def test_a_control_that_diverges_is_left_out_as_a_run_leaves_it_out(tmp_path: Path) -> None:
+    control = BROKEN.replace("from generators.vae import VAE", "from generators.controls import Noise as VAE")
+    control = control.replace("class Broken(VAE):", "class Broken(VAE):\n    is_control = True\n")
+    control = control.replace("ZeroDivisionError(", "Diverged(").replace(
+        "import os", "from synthworth.errors import Diverged\nimport os"
+    )
+    (tmp_path / "broken.py").write_text(control)
+    text = (
+        f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [duplicate], controls: [[none, breaks]]}}\n"
+    )
+    args = [*write(tmp_path, text), "--seeds", "1"]
+    for more in (["--jobs", "1", "--retry", "3"], ["--collect"]):
+        assert main([*args, *more]) == 1
+        found = {record["name"]: record["status"] for record in records(tmp_path).values()}
+        assert found == {"none": "ok", "duplicate add 0.5": "ok", "breaks add 0.5": "failed"}
+    (told,) = [json.loads(file.read_text()) for file in (tmp_path / "out" / "failed").glob("*.json")]
+    assert told["kind"] == "diverged" and told["tries"] == 1  # it would diverge again
+    words = ["--generator", "duplicate", "--plugin", str(tmp_path / "broken.py"), "--controls", "none", "breaks"]
+    words += ["--home", str(tmp_path / "own/home"), "--results", str(tmp_path / "own/runs"), "--seeds", "1"]
+    carry_out(parse([*FLAGS[:6], *FLAGS[FLAGS.index("--train.steps") :], *words], prog="test"))
+    same(tmp_path, tmp_path / "own", n=3)
 
 
 def test_an_evaluation_that_takes_too_long_is_a_record_of_every_arm(tmp_path: Path) -> None:

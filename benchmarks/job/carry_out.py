@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ def carry_out(
     begin: Callable[[Outcome], None] = lambda outcome: None,
     check: Callable[[Sequence[RunSpec]], None] = lambda specs: None,
     only_there: bool = False,
+    without: Collection[str] = (),
 ) -> Outcome:
     """Do what was asked, or with `dry_run` only say what would be done.
 
@@ -79,6 +80,7 @@ def carry_out(
     begin : called once, before anything is made, with what is known then: device, workers, expected time.
     check : called with the arms once the images are known, before anything is trained; what it raises ends the run.
     only_there : train nothing; judge the arms of which everything is stored, if it is of all controls.
+    without : run ids of controls that diverged, which nothing waits for any more.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def carry_out(
     doubt_what_changed(records, [records.find(spec.run_id) for spec in specs])
     found = {spec.run_id: find_complete(records, spec) for spec in specs}
     if only_there:
-        arms = _judgeable(bench, request, arms)
+        arms = _judgeable(bench, request, arms, without=without)
         specs = [arm.spec for arm in arms]
     check_classes(experiment.images, specs)
     if not all(found.values()):
@@ -151,11 +153,11 @@ def _foretell(begun: Begun) -> list[Expected]:
     return Estimate(bench, request, sizes, Todo.of_specs(begun.specs, sizes), dataset).lines()
 
 
-def _judgeable(bench: Bench, request: Request, arms: Sequence[Arm]) -> list[Arm]:
+def _judgeable(bench: Bench, request: Request, arms: Sequence[Arm], *, without: Collection[str]) -> list[Arm]:
     """Arms that need no training any more; none where a control does, which they would be compared with."""
     there = [arm for arm in arms if all(bench.store.has("classify", key) for key in arm.classify_keys)]
     controls = {arm.spec.run_id for arm in arms if arm.spec.generator != request.options.generator}
-    return there if controls <= {arm.spec.run_id for arm in there} else []
+    return there if controls - set(without) <= {arm.spec.run_id for arm in there} else []
 
 
 def _check_folders(bench: Bench, request: Request) -> None:

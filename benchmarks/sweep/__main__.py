@@ -103,7 +103,7 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     lacking = {item.id: item for item in work.items}
     kept = failures.read() if dry_run else failures.tidy(lacking)
     reasons = reasons_of(opened, lacking, kept.values(), work.finished)
-    items = chosen(o, work, opened, kept)
+    items = chosen(o, work, opened, kept, reasons)
     if not dry_run:
         check_files(opened, items)
     if items and not (dry_run or o.collect):
@@ -126,15 +126,23 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
     return done
 
 
-def chosen(o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[str, Failure]) -> list[Item]:
-    """The items that this call is about."""
+def chosen(
+    o: SweepOptions, work: Work, opened: Sequence[Opened], failed: dict[str, Failure], reasons: dict[str, Failure]
+) -> list[Item]:
+    """The items that this call is about.
+
+    Parameters
+    ----------
+    failed : what failed before, by the item's id; `reasons` by the run id of the arm that has no record for it.
+    """
     from benchmarks.sweep.graph import share
     from benchmarks.sweep.items import homes_of
 
     items = list(work.items)
     ids = {item.id for item in items}
-    if o.collect:
-        return [item for item in items if item.stage == "evaluate"]  # each judges what is there
+    if o.collect:  # each judges what is there
+        diverged = frozenset(run_id for run_id, why in reasons.items() if why.kind == "diverged")
+        return [replace(item, without=diverged) for item in items if item.stage == "evaluate"]
     if o.only_failed:
         wanted = {one for one in failed if one in ids}
         for item in items:  # each stands after what it needs
@@ -210,7 +218,8 @@ def finish(
     briefs.keep()
     files = write_tables(rows, asked.axes, folder, title=title)
     print_end(console(), rows, done.made, done.seconds, done.failed, files)
-    return FAILED if done.failed or (o.collect and any(row.state == "failed" for row in rows)) else OK
+    known = o.collect and any(why.kind != "skipped" for why in reasons.values())
+    return FAILED if done.failed or known else OK
 
 
 if __name__ == "__main__":

@@ -27,10 +27,11 @@ class Ends:
         self._tries = Counter[str]()
 
     def take(self, item: Item, answer: Answer) -> None:
-        """Put a failed item back while it may be tried again; else settle it."""
+        """Put a failed item back while it may be tried again; else settle it. What diverged would diverge again."""
         self._tries[item.id] += 1
-        if answer.fault is not None and self._tries[item.id] <= self.retries:
+        diverged = answer.fault is not None and answer.fault.kind == "diverged"
+        if answer.fault is not None and not diverged and self._tries[item.id] <= self.retries:
             self.graph.again(item)
             return
-        lost = self.graph.settle(item, done=answer.fault is None)
+        lost = self.graph.settle(item, done=answer.fault is None, diverged=diverged)
         self.settled(item, replace(answer, tries=self._tries[item.id]), lost)

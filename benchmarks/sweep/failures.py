@@ -118,6 +118,8 @@ def reasons_of(
         for item in items.values():
             if item.id != cause and cause not in set(_all_needs(item, items)):
                 continue
+            if item.stage == "evaluate" and failure.kind == "diverged":
+                continue  # the others are judged without the arms that diverged
             of = [arm.spec.run_id for arm in requests[item.request].arms] if item.stage == "evaluate" else [item.run_id]
             for run_id in of:
                 reasons.setdefault(run_id, failure)

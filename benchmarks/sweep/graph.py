@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from benchmarks.sweep.items import STAGES, Item
@@ -37,7 +38,7 @@ class Graph:
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.items: Mapping[str, Item] = {item.id: item for item in items}
+        self.items = {item.id: item for item in items}
         self.states = dict.fromkeys(self.items, State.waiting)
         self._way = _ways(items)
         self._before = {item.id: {*item.needs, *item.waits} & self.items.keys() for item in items}
@@ -66,10 +67,15 @@ class Graph:
         self.states[item.id] = State.waiting
         self._ready.add(item.id)
 
-    def settle(self, item: Item, *, done: bool) -> list[Item]:
-        """Say how a running item ended; the items that are lost with it."""
+    def settle(self, item: Item, *, done: bool, diverged: bool = False) -> list[Item]:
+        """Say how a running item ended; the items that are lost with it.
+
+        Parameters
+        ----------
+        diverged : it failed, and would whenever it is tried: what judges the arms it was for goes on without them.
+        """
         self._settle(item.id, State.done if done else State.failed)
-        return [] if done else self._lose(item.id)
+        return [] if done else self._lose(item.id, diverged=diverged)
 
     def _settle(self, one: str, state: State) -> None:
         self.states[one] = state
@@ -80,13 +86,16 @@ class Graph:
             if not before and self.states[other] is State.waiting:
                 self._ready.add(other)
 
-    def _lose(self, one: str) -> list[Item]:
+    def _lose(self, one: str, *, diverged: bool) -> list[Item]:
         lost: list[Item] = []
         front = [one]
         while front:
             gone = front.pop()
             for other in self._after[gone]:
-                if gone in self.items[other].needs and self.states[other] is State.waiting:
+                if diverged and self.items[other].stage == "evaluate":
+                    judge, without = self.items[other], {self.items[gone].run_id}
+                    self.items[other] = replace(judge, without=judge.without | without)
+                elif gone in self.items[other].needs and self.states[other] is State.waiting:
                     self._settle(other, State.lost)
                     lost.append(self.items[other])
                     front.append(other)

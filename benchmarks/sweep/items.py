@@ -46,6 +46,7 @@ class Item:
     waits : ids of those that must be done or have failed.
     seconds : that it is expected to take; None where nobody knows.
     home : what is made on one machine where several share a sweep (`homes_of`); empty where `run_id` is.
+    without : run ids of arms that a training of diverged for, in evaluate: the others are judged without them.
     """
 
     stage: StageName
@@ -58,6 +59,7 @@ class Item:
     waits: frozenset[str] = frozenset()
     seconds: float | None = None
     home: str = ""
+    without: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ def perform(request: Request, item: Item) -> Answer:
     opened: Opened | None = None
     try:
         if item.stage == "evaluate":
-            made = _evaluate(request)
+            made = _evaluate(request, without=item.without)
         else:
             opened = _opened(request)
             bench, before = opened.bench, dict(opened.bench.made)
@@ -106,9 +106,9 @@ def _make(opened: Opened, item: Item) -> None:
             draw_pool(experiment, arm)
 
 
-def _evaluate(request: Request) -> dict[str, int]:
+def _evaluate(request: Request, *, without: Collection[str]) -> dict[str, int]:
     """Judge what is there, as `benchmarks.run` does it, and write the records."""
     from benchmarks.job.carry_out import carry_out
 
-    outcome: Any = carry_out(request, only_there=True)
+    outcome: Any = carry_out(request, only_there=True, without=without)
     return {"records": outcome.made.get("judge", 0), "features": outcome.made.get("features", 0)}
