@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SWEEP = """
 preset: smoke
 device: cpu
-seeds: 2
+seeds: SEEDS
 controls: [none, duplicate]
 extractors: EXTRACTORS
 checkpoint_seconds: 0.5
@@ -49,8 +49,8 @@ data: {n_train: 120, n_val: 40, n_test: 40}
 sweep:
   product: {generator: [vae, dcgan], ratio: RATIOS}
 """
-SMALL = {"FIT": "40", "TRAIN": "5", "RATIOS": "[0.5]", "EXTRACTORS": "[]"}
-LARGE = {"FIT": "400", "TRAIN": "60", "RATIOS": "[0.5, 1]", "EXTRACTORS": "[efficientnet_lite0]"}
+SMALL = {"SEEDS": "1", "FIT": "16", "TRAIN": "5", "RATIOS": "[0.5]", "EXTRACTORS": "[]"}
+LARGE = {"SEEDS": "2", "FIT": "400", "TRAIN": "60", "RATIOS": "[0.5, 1]", "EXTRACTORS": "[efficientnet_lite0]"}
 LEAVE = 20.0
 """Seconds in which the workers of a driver that was killed must be gone."""
 Row = tuple[str, bool, str]
