@@ -28,9 +28,12 @@ class Generator(Protocol):
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
     is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called). Optional methods:
-    `check_files`, `version_of` and `operations` of `BaseGenerator`; and the class method
-    `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it.
+    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called),
+    `one_training = False` (True where another `--generator-seed` would change nothing). Optional methods:
+    `check_files`, `version_of` and `operations` of `BaseGenerator`; the class method
+    `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it; and for images of which
+    there are only so many `check_demand(train, streams)` and, in the place of `sample`, `sample_next(labels,
+    earlier=)`, as `generators.pool.Pool` has them.
     """
 
     Config: ClassVar[type]

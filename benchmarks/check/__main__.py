@@ -118,6 +118,11 @@ def parse(args: Sequence[str]) -> tuple[CheckOptions, Any, str, Any]:
 def main(args: Sequence[str]) -> int:
     """Check one plugin and print a table of what was found."""
     options, plugin, kind, config = parse(args)
+    if kind == "generator" and hasattr(plugin, "check_demand"):
+        raise UserError(
+            f"{options.name} draws from images of your own, which the small set made here knows nothing of: "
+            "python -m benchmarks.run looks at them before anything is made"
+        )
     tasks = getattr(plugin, "tasks", ("single", "multi"))
     multilabel = options.multi or "single" not in tasks
     results = check_plugin(

@@ -65,9 +65,21 @@ def _check_measures(extractors: Sequence[str], filters: Sequence[str]) -> None:
 
 
 def check_what_is_to_be_trained(bench: Bench, request: Request, dataset: Any, arms: Sequence[Arm]) -> None:
-    """`check_outside_files` for what is not stored yet."""
+    """`check_outside_files` for what is not stored yet; and demands that a generator cannot meet.
+
+    Raises
+    ------
+    UserError
+        As `check_outside_files`, and from `check_demand` of a generator that has only so many images.
+    """
     fits = [arm.fit_key for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
     check_outside_files(
         request, dataset, generator=not all(bench.store.has("fit", key) for key in fits),
         classifier=not all(bench.store.has("classify", key) for arm in arms for key in arm.classify_keys),
     )  # fmt: skip
+    plugin = generators.get(request.options.generator)
+    if hasattr(plugin, "check_demand"):
+        drawn = [arm for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
+        for arm in drawn:
+            if not all(bench.store.has("pool", key) for key in arm.shard_keys):
+                plugin(request.gen).check_demand(arm.images.train, arm.demanded.streams)

@@ -77,6 +77,8 @@ def specs_of(
     for flag, given in (("ratio", o.ratio), ("generator-seed", o.generator_seed)):
         if not given:
             raise UserError(f"--{flag} needs at least one number")
+    if getattr(generators.get(o.generator), "one_training", False) and tuple(o.generator_seed) != (0,):
+        raise UserError(f"--generator-seed {' '.join(map(str, o.generator_seed))}: {o.generator} has one training, 0")
     for extractor in o.extractors:
         EXTRACTORS.require(extractor)
     check_filters(o.filters)

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
 from benchmarks.stages.loggers import live_log
 from benchmarks.stages.twin import make_from_twin
-from data.mixing import SyntheticSet, stream_labels
+from data.mixing import VECTORS, SyntheticSet, stream_labels
 from generators.registry import generators
 from synthworth.artifacts import read_array, read_json, write_array, write_bytes, write_json
 from synthworth.cost import ask_operations
@@ -150,6 +150,8 @@ def draw_pool(experiment: Experiment, arm: Arm) -> SyntheticSet | None:
                     refuse_starved(spec, stream, passed=taken, drawn=number * spec.shard, wanted=n)
                 shard = _draw_shard(experiment, spec, fitted.folder, loaded, stream, number)
                 drawn = read_array(shard / "images.npy")
+                if len(drawn) < spec.shard and taken + len(drawn) < n:
+                    refuse_exhausted(spec, stream, there=number * spec.shard + len(drawn), wanted=n)
                 passing = np.arange(len(drawn))
                 if sieve is not None:
                     passing = np.flatnonzero(sieve.passes(shard, spec.shard_identity(stream, number)))
@@ -163,6 +165,26 @@ def draw_pool(experiment: Experiment, arm: Arm) -> SyntheticSet | None:
     )
 
 
+def refuse_exhausted(spec: RunSpec, stream: str, *, there: int, wanted: int) -> NoReturn:
+    """Say how many images there are, where there are only so many.
+
+    Raises
+    ------
+    UserError
+        Always.
+    """
+    what = "label vectors, in the order in which they are asked for," if stream == VECTORS else f"images of {stream}"
+    raise UserError(
+        f"{spec.name} needs {wanted:,} images, and {there:,} {what} are all that {spec.generator} can answer without "
+        "an image coming twice. Lower --ratio, or let images come again: --gen.repeat"
+    )
+
+
+def _labels_of(train: ImageSet, spec: RunSpec, stream: str, number: int) -> Tensor:
+    """What a shard is asked for."""
+    return stream_labels(train, stream, spec.shard, seed=seed_from(spec.shard_seed(stream, number), "labels"))
+
+
 def _draw_shard(experiment: Experiment, spec: RunSpec, fit: Path, loaded: list[Any], stream: str, number: int) -> Path:
     import torch
 
@@ -172,8 +194,14 @@ def _draw_shard(experiment: Experiment, spec: RunSpec, fit: Path, loaded: list[A
         if not loaded:
             loaded.append(generators.get(spec.generator).load(fit, device=bench.device))
         seed = spec.shard_seed(stream, number)
-        labels = stream_labels(images.train, stream, spec.shard, seed=seed_from(seed, "labels"))
-        drawn: Tensor = loaded[0].sample(labels, seed=seed)
+        labels = _labels_of(images.train, spec, stream, number)
+        drawn: Tensor
+        if hasattr(loaded[0], "sample_next"):
+            before = [_labels_of(images.train, spec, stream, k) for k in range(number)]
+            drawn = loaded[0].sample_next(labels, earlier=torch.cat([labels[:0], *before]))
+            labels = labels[: len(drawn)]
+        else:
+            drawn = loaded[0].sample(labels, seed=seed)
         if not isinstance(drawn, torch.Tensor):
             raise UserError(
                 f"{spec.generator} drew a {type(drawn).__name__}; the contract asks for a tensor{from_array(drawn)}"

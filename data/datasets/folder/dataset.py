@@ -162,22 +162,13 @@ class Folder(FilmDataset):
         UserError
             For anything in table, labels, splits or files that is not as it should be; one line names it.
         """
-        check_sizes(self.config)
-        listed = self._rows()
-        found = self._labels(listed)
-        refuse_lookalikes(found.classes, declared=self.config.classes or self.config.label_columns)
-        kept = left(listed, found.dropped)
-        if not len(kept):
-            raise UserError(f"none of the {len(listed.ids)} images is left: {found.notes}")
-        rows, found = listed.take(kept), found.take(kept)
+        listed, rows, found = self._labelled()
         patients, attributes = self._patients(rows), self._attributes(rows)
         of_row: dict[str, Any] = {"patient": patients, **({"split": rows.splits} if rows.splits else {}), **attributes}
-        first, marks = join_rows(rows, found, of_row, union=self.config.repeats == "any")
+        first, marks = self._joined(rows, found, of_row)
         repeats = {"rows of an image named before": len(rows.ids) - len(first)} if len(first) < len(rows.ids) else {}
         rows, patients = rows.take(first), [patients[i] for i in first]
-        if not found.multi:
-            refuse_several(marks, where=rows.where)
-        labels = marks if found.multi else marks.argmax(1).astype(np.int64)
+        labels = _as_labels(marks, rows, found)
         parts, said = self._parts(rows, patients, labels)
         _refuse_shared_patients(parts, patients)
         _refuse_untrained(found.classes, labels[parts[Split.train]])
@@ -201,6 +192,39 @@ class Folder(FilmDataset):
                 **self._other_files(rows),
             },
         )
+
+    def undivided(self) -> tuple[Rows, np.ndarray, Labels]:
+        """All images, once each, in the order in which they are listed; patients and splits are not looked at.
+
+        Returns
+        -------
+        rows : the images.
+        labels : int64 (N,), one class an image, or uint8 (N, K).
+        found : the classes, and what is to be said of the labels.
+
+        Raises
+        ------
+        UserError
+            As `films`, of labels and files.
+        """
+        _, rows, found = self._labelled()
+        first, marks = self._joined(rows, found, {})
+        rows = rows.take(first)
+        return rows, _as_labels(marks, rows, found), found
+
+    def _labelled(self) -> tuple[Rows, Rows, Labels]:
+        """All rows, and those that are left with their labels."""
+        check_sizes(self.config)
+        listed = self._rows()
+        found = self._labels(listed)
+        refuse_lookalikes(found.classes, declared=self.config.classes or self.config.label_columns)
+        kept = left(listed, found.dropped)
+        if not len(kept):
+            raise UserError(f"none of the {len(listed.ids)} images is left: {found.notes}")
+        return listed, listed.take(kept), found.take(kept)
+
+    def _joined(self, rows: Rows, found: Labels, said: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        return join_rows(rows, found, said, union=self.config.repeats == "any")
 
     def _root(self) -> Path:
         """The folder that image names are relative to."""
@@ -349,6 +373,14 @@ class Folder(FilmDataset):
             return {}
         cells = {name: rows.column(name, flag="--data.attributes") for name in self.config.attributes}
         return {name: to_numbers(["" if is_blank(cell) else cell for cell in of]) for name, of in cells.items()}
+
+
+def _as_labels(marks: np.ndarray, rows: Rows, found: Labels) -> np.ndarray:
+    """int64 (N,) where each image has one class, uint8 (N, K) otherwise."""
+    if not found.multi:
+        refuse_several(marks, where=rows.where)
+    labels: np.ndarray = marks if found.multi else marks.argmax(1).astype(np.int64)
+    return labels
 
 
 def _refuse_shared_patients(parts: Mapping[Split, np.ndarray], patients: Sequence[str]) -> None:
