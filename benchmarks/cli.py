@@ -17,6 +17,7 @@ COMMANDS = {
     "list": ("benchmarks.list", "generators, datasets, classifiers, metrics"),
     "check": ("benchmarks.check.__main__", "prove that a plugin keeps its contract"),
     "show": ("benchmarks.show", "one record, in full"),
+    "reader": ("benchmarks.reader.__main__", "a blinded page of real and synthetic films, and the answers to it"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
     "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),

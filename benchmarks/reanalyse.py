@@ -7,7 +7,6 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
     hear()
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.records.seal import SEAL
-from benchmarks.records.store import RECORD, WORTH, Records
+from benchmarks.records.store import WORTH, Records, copies_of
 from benchmarks.report.tables import console
 from benchmarks.request.spec import ANALYSIS
 from benchmarks.verdicts.again import Finished, judge_again
@@ -81,11 +79,7 @@ def _companions(folder: Path, record: Any) -> dict[str, Any]:
     """What stands beside a record, copied; the picture of the worth is drawn again."""
     from benchmarks.report.figures.worth import draw_worth
 
-    files: dict[str, Any] = {
-        file.name: lambda to, file=file: shutil.copyfile(file, to)
-        for file in sorted(folder.iterdir())
-        if file.is_file() and file.name not in (RECORD, SEAL, WORTH)
-    }
+    files: dict[str, Any] = copies_of(folder, but=(WORTH,))
     if record["worth"]:
         auroc, name = record["utility"]["auroc"], record["name"]
         files[WORTH] = lambda to: draw_worth(to, record["worth"], auroc, name=name)

@@ -28,7 +28,7 @@ from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
 from benchmarks.verdicts.recheck import recheck
-from benchmarks.verdicts.sentences import tuned_sentence
+from benchmarks.verdicts.sentences import reader_sentence, tuned_sentence
 from synthworth.commands import OK, guarded
 from synthworth.cost import cost_in_words
 from synthworth.registry import load_plugin_file
@@ -102,6 +102,8 @@ def main(args: Sequence[str]) -> int:
     if again := record.get("reanalysed"):
         kept = ", ".join(again["kept"])
         out.print(f"judged again; as analysis {again['from_analysis']} had them: {kept}", markup=False, soft_wrap=True)
+    for found in record.get("readers", ()):
+        out.print(f"READER   {reader_sentence(found)}", markup=False, soft_wrap=True)
     for line in record["audit"]["warnings"]:
         out.print(f"audit: {line}", markup=False)
     print_verdicts(out, [record])

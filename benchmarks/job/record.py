@@ -17,7 +17,7 @@ from benchmarks.judging.utility import compare_arms, sample, utility, validation
 from benchmarks.metrics.registry import EXTRACTORS, Value
 from benchmarks.records.predictions import PREDICTIONS, write_predictions
 from benchmarks.records.provenance import provenance
-from benchmarks.records.store import GRID, SCHEMA, WORTH, Records
+from benchmarks.records.store import ANSWERS, GRID, SCHEMA, WORTH, Records
 from benchmarks.request.controls import is_control_of
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE, RunSpec
@@ -255,5 +255,10 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     files[RELIABILITY] = lambda f: draw_reliability(f, record, alone=alone)
     if record["worth"]:
         files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
+    before = records.find(record["run_id"])
+    if before is not None and before.get("readers"):  # the films that were read are those of the run, to the byte
+        record["readers"] = before["readers"]
+        said = records.beside_it(record["run_id"])
+        files |= {name: copy for name, copy in said.items() if name.startswith(ANSWERS)}
     records.write(record, files)
     logger.debug("record %s written in %.2f s", record["run_id"][:12], time.perf_counter() - began)

@@ -167,6 +167,18 @@ CALIBRATION = fields(
     {"of": text, "temperature": maybe(several(real, least=1)), "as_given": maybe(BINS), "calibrated": maybe(BINS),
      "note": note}
 )  # fmt: skip
+REMARK = fields({"film": whole(1), "is": one_of("real", "synthetic"), "remark": text})
+READER = both(
+    fields(
+        {
+            "sheet": said, "reader": text, "n_films": whole(1), "n": whole(1), "n_right": count, "accuracy": share,
+            "low": share, "high": share, "p_value": share,
+            "called_synthetic": fields({"real": maybe(share), "synthetic": maybe(share)}),
+            "by_class": by_name(fields({"n": count, "n_right": count, "remarks": several(REMARK)})),
+        }
+    ),
+    _both_ends_or_none,
+)  # fmt: skip
 SPLITS = ("train", "val", "test")
 AUDIT = fields(
     {
@@ -219,6 +231,7 @@ RECORD_SHAPE = fields(
         "worth": maybe(WORTH),
         "calibration": CALIBRATION,
         "subgroups": SUBGROUPS,
+        "readers": several(READER),
         "reanalysed": maybe(fields({"from_analysis": count, "kept": several(text)})),
     },
 )

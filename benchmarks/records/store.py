@@ -6,8 +6,9 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.records.attempt import abandoned, new_attempt
 from benchmarks.records.kinds import DIGEST
 from benchmarks.records.load import ID_DIGITS, RECORD, Unreadable, load_record
 from benchmarks.records.predictions import Entry
-from benchmarks.records.seal import write_seal
+from benchmarks.records.seal import SEAL, write_seal
 from benchmarks.records.shape import FINISHED
 from benchmarks.records.upgrade import SCHEMA as SCHEMA
 from benchmarks.request.spec import is_zero_line
@@ -25,7 +26,7 @@ from synthworth.keys import digest
 from synthworth.printable import one_line
 
 logger = logging.getLogger(__name__)
-GRID, WORTH = "grid.png", "worth.png"
+GRID, WORTH, ANSWERS = "grid.png", "worth.png", "answers-"
 OLD, DAMAGED = ".old", ".damaged"
 """How a folder is called that a new record takes the place of, until the new one is there; and one that could not be
 read, and is kept."""
@@ -111,6 +112,10 @@ class Records:
     def _entry(self, run_id: str) -> Entry | None:
         record, _ = _read_or_why(self.path(run_id))
         return Entry(record, self.path(run_id)) if record is not None and record["status"] == FINISHED else None
+
+    def beside_it(self, run_id: str) -> dict[str, Callable[[Path], Any]]:
+        """The files beside a record, as `write` takes them: each is copied."""
+        return copies_of(self.path(run_id))
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
         """Publish a record, its companions and their seal by one rename.
@@ -232,6 +237,15 @@ class Records:
         if record is None:
             raise UserError(f"{prefix!r} cannot be shown: {place / RECORD} {reason}. {_advice(reason)}")
         return record
+
+
+def copies_of(folder: Path, *, but: Container[str] = ()) -> dict[str, Callable[[Path], Any]]:
+    """Name -> function that copies it, for every file in the folder of a record but the record, its seal and `but`."""
+    return {
+        file.name: partial(shutil.copyfile, file)
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name not in (RECORD, SEAL) and file.name not in but
+    }
 
 
 def _advice(reason: str) -> str:

@@ -98,3 +98,15 @@ def worth_sentence(record: Mapping[str, Any]) -> str:
 def tuned_sentence(tuned: Mapping[str, Any]) -> str:
     """What a spec's mark means: an arm that was chosen had as many chances as its study had trials."""
     return f"chosen on val among {tuned['trials']} trials of study {tuned['study']} (space {tuned['space'][:12]})"
+
+
+def reader_sentence(found: Mapping[str, Any]) -> str:
+    """One line: `41 of 60 told right (0.68 [0.55, 0.80], guessing is 0.50), p = 0.006; ...`."""
+    called = found["called_synthetic"]
+    said = [f"{called[word]:.2f} of the {word} ones" for word in called if called[word] is not None]
+    left = f"; {found['n_films'] - found['n']} left out" if found["n"] < found["n_films"] else ""
+    return (
+        f"{found['reader'] or 'a reader'}: {found['n_right']} of {found['n']} told right ({found['accuracy']:.2f} "
+        f"[{found['low']:.2f}, {found['high']:.2f}], guessing is 0.50), p = {found['p_value']:.3f}; called synthetic: "
+        f"{' and '.join(said)}{left}"
+    )
