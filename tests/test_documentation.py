@@ -18,7 +18,15 @@ from benchmarks.cli import COMMANDS
 from benchmarks.request.spec import RunSpec
 
 TOP = {path.name for path in ROOT.iterdir()}
-MADE_BY_RUNS = ("results/runs", "results/sweeps", "results/tune", "results/again", "leaderboard/site", ".synthworth")
+MADE_BY_RUNS = (
+    "results/runs",
+    "results/reader",
+    "results/sweeps",
+    "results/tune",
+    "results/again",
+    "leaderboard/site",
+    ".synthworth",
+)
 
 
 # -- every page ---------------------------------------------------------------------------------------------------
