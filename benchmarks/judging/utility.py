@@ -23,6 +23,7 @@ def sample(experiment: Experiment, arm: Arm) -> dict[str, Sampled]:
     A metric that the test set does not define for every seed has no entry.
     """
     from benchmarks.statistics.auroc import sample_auroc
+    from benchmarks.statistics.fixed_rates import sample_fixed
     from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
 
     test, val = experiment.images.test, experiment.images.val
@@ -35,6 +36,7 @@ def sample(experiment: Experiment, arm: Arm) -> dict[str, Sampled]:
     return (
         ranked
         | sample_utility(*evidence, thresholds=val_thresholds(val_truth, val_scores), classes=test.classes)
+        | sample_fixed(*evidence, val_truth=val_truth, val_scores=val_scores, classes=test.classes)
         | sample_calibrated(*evidence, val_truth=val_truth, val_scores=val_scores, classes=test.classes)
     )
 

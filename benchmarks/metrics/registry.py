@@ -21,6 +21,10 @@ METRICS = Registry(
             "benchmarks.metrics.utility:operating_point",
             "balanced accuracy, precision, recall, F1, specificity at the threshold chosen on val",
         ),
+        "fixed_rates": BuiltIn(
+            "benchmarks.metrics.fixed_rates:fixed_rates",
+            "sensitivity at 90 and 95 % specificity and the reverse, at thresholds chosen on val",
+        ),
         "brier": BuiltIn("benchmarks.metrics.calibration:brier", "mean squared error of the probabilities"),
         "ece": BuiltIn("benchmarks.metrics.calibration:ece", "expected calibration error, 15 equal bins"),
         "after_temperature": BuiltIn(

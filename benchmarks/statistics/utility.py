@@ -87,16 +87,16 @@ def sample_utility(
     yes, names = problems[0].truth, problems[0].names
     all_names = tuple(classes) if classes is not None else tuple(str(c) for c in range(stack.shape[2]))
     every = marks_of(labels, n_classes=stack.shape[2]).astype(bool)
-    judged = {sides: _judged(yes, resamples, sides) for sides in {SIDES, *NEEDED.values()}}
-    chosen = _judged(every, resamples, NEEDED["recall"])
+    judged = {sides: judged_classes(yes, resamples, sides) for sides in {SIDES, *NEEDED.values()}}
+    chosen = judged_classes(every, resamples, NEEDED["recall"])
 
     def measure(s: int) -> dict[Label, Column]:
         found = _ranked(problems[s].scores, yes, names, resamples, judged[SIDES])
         found |= _probable(labels, stack[s], all_names, resamples)
         if labels.ndim == 1:
             label = ("balanced_accuracy_argmax", None)
-            recalls = _only(recalls_of_first_choice(labels, stack[s], resamples), chosen)
-            found[label] = _with_macro(label[0], all_names, recalls)[label]
+            recalls = only(recalls_of_first_choice(labels, stack[s], resamples), chosen)
+            found[label] = with_macro(label[0], all_names, recalls)[label]
         if thresholds is not None:
             found |= _decided(problems[s].scores, yes, thresholds[s], names, resamples, judged)
         return found
@@ -111,7 +111,7 @@ def sample_utility(
         rows = [q for q in np.flatnonzero(usable) if label in (None, said[q])]
         return Support.of(resamples.patient, told[:, rows], [said[q] for q in rows], kinds)
 
-    return _by_name(measure, len(problems), resamples, resamples.design(yes, names), support)
+    return by_name(measure, len(problems), resamples, resamples.design(yes, names), support)
 
 
 def sample_calibrated(
@@ -145,24 +145,24 @@ def sample_calibrated(
         found: dict[Label, Column] = {}
         for metric, table in _of_probabilities(labels, tempered[s], resamples).items():
             name = f"{metric}_calibrated"
-            found |= _with_macro(name, classes if labels.ndim == 2 else (), table)
+            found |= with_macro(name, classes if labels.ndim == 2 else (), table)
         return found
 
     design = resamples.design(yes, tuple(classes))
-    return _by_name(measure, len(tempered), resamples, design, lambda metric, label: Support.of(resamples.patient))
+    return by_name(measure, len(tempered), resamples, design, lambda metric, label: Support.of(resamples.patient))
 
 
-def _judged(yes: NDArray[np.bool_], resamples: Resamples, sides: Sequence[str]) -> NDArray[np.bool_]:
+def judged_classes(yes: NDArray[np.bool_], resamples: Resamples, sides: Sequence[str]) -> NDArray[np.bool_]:
     """(Q,): which classes have patients enough on these sides."""
     return np.array([too_few(one, resamples.patient, sides) is None for one in yes.T])
 
 
-def _only(table: Column, classes: NDArray[np.bool_]) -> Column:
+def only(table: Column, classes: NDArray[np.bool_]) -> Column:
     """The rows (Q, 1 + B) of these classes; the others are not defined."""
     return Column(table.draws, table.valid & classes[:, None])
 
 
-def _by_name(
+def by_name(
     measure: Callable[[int], Mapping[Label, Column]],
     n_seeds: int,
     resamples: Resamples,
@@ -186,7 +186,7 @@ def _by_name(
     return table
 
 
-def _with_macro(metric: str, names: Sequence[str], table: Column) -> dict[Label, Column]:
+def with_macro(metric: str, names: Sequence[str], table: Column) -> dict[Label, Column]:
     """Each row of (Q, 1 + B) under its class's name, and their mean over the classes that are defined.
 
     Parameters
@@ -208,7 +208,7 @@ def _ranked(
 ) -> dict[Label, Column]:
     columns = [average_precision(scores[:, q], yes[:, q], resamples) for q in range(len(names))]
     table = Column(np.stack([c.draws for c in columns]), np.stack([c.valid for c in columns]))
-    return _with_macro("auprc", names, _only(table, judged))
+    return with_macro("auprc", names, only(table, judged))
 
 
 def _of_probabilities(truth: NDArray[Any], scores: NDArray[np.float64], resamples: Resamples) -> dict[str, Column]:
@@ -228,7 +228,7 @@ def _probable(
         return {}
     found: dict[Label, Column] = {}
     for metric, table in _of_probabilities(truth, scores, resamples).items():
-        found |= _with_macro(metric, names if multilabel else (), table)
+        found |= with_macro(metric, names if multilabel else (), table)
     return found
 
 
@@ -247,5 +247,5 @@ def _decided(
     chosen = np.isfinite(thresholds)
     found: dict[Label, Column] = {}
     for rate, table in rates(yes, scores >= np.where(chosen, thresholds, np.inf), resamples).items():
-        found |= _with_macro(rate, names, _only(table, judged[NEEDED[rate]] & chosen))
+        found |= with_macro(rate, names, only(table, judged[NEEDED[rate]] & chosen))
     return found
