@@ -111,14 +111,15 @@ def reasons_of(
     finished : run ids with a record.
     """
     reasons: dict[str, Failure] = {}
+    needed_by: dict[str, list[str]] = {}
+    for item in items.values():
+        for need in item.needs:
+            needed_by.setdefault(need, []).append(item.id)
     for failure in failures:
-        cause = f"{failure.stage}-{failure.key}"
         if failure.run_id:
             reasons.setdefault(failure.run_id, failure)
-        for item in items.values():
-            if item.id != cause and cause not in set(_all_needs(item, items)):
-                continue
-            if item.stage == "evaluate" and failure.kind == "diverged":
+        for one in _and_after(f"{failure.stage}-{failure.key}", needed_by):
+            if (item := items.get(one)) is None or (item.stage == "evaluate" and failure.kind == "diverged"):
                 continue  # the others are judged without the arms that diverged
             of = [arm.spec.run_id for arm in requests[item.request].arms] if item.stage == "evaluate" else [item.run_id]
             for run_id in of:
@@ -136,11 +137,11 @@ def record_failures(records: Records, requests: Sequence[Opened], reasons: Mappi
             write_failure(records, arms[run_id], failure.sentence(), status=status, more=more)
 
 
-def _all_needs(item: Item, items: Mapping[str, Item]) -> Iterator[str]:
-    front, seen = list(item.needs), set[str]()
+def _and_after(one: str, needed_by: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """An item, and all that need it or what needs it, each once."""
+    front, seen = [one], {one}
     while front:
-        one = front.pop()
-        if one not in seen:
-            seen.add(one)
-            yield one
-            front += items[one].needs if one in items else ()
+        yield (now := front.pop())
+        further = [other for other in needed_by.get(now, ()) if other not in seen]
+        seen.update(further)
+        front += further

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from heapq import heappop, heappush
 
 from benchmarks.sweep.items import STAGES, Item
 from synthworth.keys import digest
@@ -46,16 +47,24 @@ class Graph:
         for item in items:
             for other in self._before[item.id]:
                 self._after[other].append(item.id)
-        self._ready = {item.id for item in items if not self._before[item.id]}
+        self._ready: list[tuple[float, int, str, str]] = []
+        """A heap of what may begin, the longest way first; what was lost meanwhile stands in it still."""
+        for item in items:
+            if not self._before[item.id]:
+                self._offer(item.id)
 
     def next(self) -> Item | None:
         """The item to begin now, which is running from here on; None where none may begin."""
-        if not self._ready:
-            return None
-        best = min(self._ready, key=lambda one: (-self._way[one], STAGES.index(self.items[one].stage), self._lot(one)))
-        self._ready.remove(best)
-        self.states[best] = State.running
-        return self.items[best]
+        while self._ready:
+            best = heappop(self._ready)[-1]
+            if self.states[best] is State.waiting:
+                self.states[best] = State.running
+                return self.items[best]
+        return None
+
+    def _offer(self, one: str) -> None:
+        """Let an item begin."""
+        heappush(self._ready, (-self._way[one], STAGES.index(self.items[one].stage), self._lot(one), one))
 
     @staticmethod
     def _lot(one: str) -> str:
@@ -65,7 +74,7 @@ class Graph:
     def again(self, item: Item) -> None:
         """Put a running item back: it is to be tried again."""
         self.states[item.id] = State.waiting
-        self._ready.add(item.id)
+        self._offer(item.id)
 
     def settle(self, item: Item, *, done: bool, diverged: bool = False) -> list[Item]:
         """Say how a running item ended; the items that are lost with it.
@@ -79,12 +88,11 @@ class Graph:
 
     def _settle(self, one: str, state: State) -> None:
         self.states[one] = state
-        self._ready.discard(one)
         for other in self._after[one]:
             before = self._before[other]
             before.discard(one)
             if not before and self.states[other] is State.waiting:
-                self._ready.add(other)
+                self._offer(other)
 
     def _lose(self, one: str, *, diverged: bool) -> list[Item]:
         lost: list[Item] = []
