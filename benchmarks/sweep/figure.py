@@ -20,6 +20,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#3
 MARKS = ("o", "s", "D", "^", "v", "P", "X", "*")
 MOST_NAMED = 60
 """Most values that are named below the axis; of more, some at even distances."""
+COPIES = "as many copies of real images"
+SAME = 1e-9
+"""Difference of AUROC within which two numbers are one."""
 REPEATED = "generator_seed"
 """Trainings of one method are points of one line."""
 
@@ -53,6 +56,10 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
         # a line says that there is something between: not between names
         style = {"linewidth": 1.5} if numeric else {"linestyle": "", "marker": mark, "markersize": 5}
         ax.plot(*zip(*middles, strict=True), color=colour, label=_said(name, 60) or _said(along), **style)
+    copies = _copies(shown, along)
+    if copies:
+        ends = sorted((places[value], gain) for value, gain in copies.items())
+        ax.plot(*zip(*ends, strict=True), color="#6b7280", linestyle="--", marker="_", linewidth=1.5, label=COPIES)
     ax.margins(x=0.12)
     named = list(places.items())
     named = named[:: -(-len(named) // MOST_NAMED)]
@@ -62,7 +69,7 @@ def draw_sweep(file: Path, rows: Sequence[Row], axes: Sequence[str], *, title: s
     ax.set_title(_said(title, 80), loc="left", fontsize=11)
     ax.grid(axis="y", alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    if len(lines) > 1:
+    if len(lines) > 1 or copies:
         more = len(lines) - len(COLOURS)
         ax.legend(frameon=False, fontsize=8, title=f"{more} more lines stand in the table" if more > 0 else None)
     buffer = io.BytesIO()
@@ -81,6 +88,20 @@ def _draw_points(ax: Axes, by_place: Mapping[float, Sequence[Row]], colour: str,
                 yerr=[[_reach(row, "low") for _, row in shown], [_reach(row, "high") for _, row in shown]],
                 fmt=mark, color=colour, markersize=markersize, capsize=2, linewidth=1, alpha=alpha,
             )  # fmt: skip
+
+
+def _copies(rows: Sequence[Row], along: str) -> dict[Any, float]:
+    """What as many copies of real images gain, by the value of the axis; none where lines have other copies.
+
+    The control is no cell. A cell's difference to real images alone less its difference to copies is theirs.
+    """
+    found: dict[Any, list[float]] = {}
+    for row in rows:
+        if (against := row.numbers["vs_duplicate"]) is not None:
+            found.setdefault(row.axes[along], []).append(_gain(row) - against)
+    if any(max(same) - min(same) > SAME for same in found.values()):
+        return {}
+    return {value: fmean(same) for value, same in found.items()}
 
 
 def _gain(row: Row) -> float:
