@@ -175,3 +175,18 @@ def test_every_command_of_synthworth_is_on_its_page() -> None:
 def test_every_command_of_synthworth_is_a_module() -> None:
     for module, _ in COMMANDS.values():
         assert callable(importlib.import_module(module).main)
+
+
+def test_the_table_of_ratios_is_that_of_its_sweep() -> None:
+    import csv
+
+    page = (ROOT / "docs/ratios.md").read_text(encoding="utf-8")
+    with (ROOT / "results/reference/ratio_ablation/table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["state"] for row in rows} == {"done"} and len(rows) == 18
+    for row in (row for row in rows if float(row["ratio"])):
+        said = f"| `{row['generator']}` | {float(row['ratio']):g} | {float(row['auroc']):.3f} "
+        (line,) = [line for line in page.splitlines() if line.startswith(said)]
+        for name in ("vs_none", "vs_duplicate"):
+            value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+            assert f"{value:+.4f} [{low:+.4f}, {high:+.4f}]" in line
