@@ -158,7 +158,10 @@ def verify(store: Store, found: Sequence[Found], o: ArtifactOptions) -> int:
 
     damaged = []
     for one in track(found, "verify"):
-        fault = store.fault(one.kind, one.folder.name, deep=True)
+        try:
+            fault = store.fault(one.kind, one.folder.name, deep=True)
+        except UserError as error:  # what lies there is none of its files
+            fault = str(error)
         if fault not in (None, ABSENT):
             damaged.append(f"{one.folder}: {fault}")
     out = console()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +59,11 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {nearest} is not a folder. Choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {folder}: permission denied at {nearest}. Choose another folder")
+    try:  # root may write anywhere, says access, and yet no file system that is read-only takes a file
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror} at {nearest}. Choose another folder") from error
 
 
 def nearest_folder(folder: Path) -> Path:

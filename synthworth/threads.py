@@ -15,8 +15,17 @@ def n_cores() -> int:
 
 
 def share_of_cores(processes: int) -> int:
-    """Threads of each of so many processes side by side, whatever is left for them to do."""
-    return max(1, n_cores() // processes)
+    """Threads of each of so many processes side by side, whatever is left for them to do.
+
+    Not more than `OMP_NUM_THREADS` where that is set: as many as torch takes in a process that nobody told.
+    """
+    return max(1, min(n_cores() // processes, _asked_for()))
+
+
+def _asked_for() -> int:
+    """The threads that the environment allows, the first of several levels; as many as there are cores by default."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isascii() and first.isdecimal() and int(first) > 0 else n_cores()
 
 
 FLOPS_A_THREAD = 6e9

@@ -221,6 +221,12 @@ def test_checking_a_folder_does_not_make_it(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+def test_a_file_system_that_takes_no_file_is_refused_even_for_the_superuser() -> None:
+    with pytest.raises(UserError, match=r"cannot write to /proc/x: .* at /proc\. Choose another folder"):
+        check_writable(Path("/proc/x"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

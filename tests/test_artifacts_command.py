@@ -117,6 +117,13 @@ def test_verify_names_a_changed_byte_and_du_and_ls_count(place: Path, capsys: py
     assert call(place, "verify") == 1
     said = capsys.readouterr().out
     assert f"DAMAGED {victim.parent}" in said and "images.npy holds other bytes" in said
+    stray = next((place / "home" / "artifacts" / "fit").iterdir()) / "extra.bin"
+    stray.touch()
+    manifest._verified.clear()
+    assert call(place, "verify") == 1  # each is named, whichever comes first
+    said = capsys.readouterr().out
+    assert "images.npy holds other bytes" in said and "extra.bin is no part of" in said and "2 damaged" in said
+    stray.unlink()
     assert call(place, "du") == 0 and "together" in capsys.readouterr().out
     assert call(place, "ls", "--kind", "fit") == 0
     said = capsys.readouterr().out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_sweep import FLAGS, same, write
+from small_sweeps import FLAGS, same, write
 
 from benchmarks.artifacts import main as artifacts_main
 from benchmarks.job.carry_out import carry_out

@@ -6,7 +6,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from test_sweep import FLAGS, SHORT, write
+from small_sweeps import FLAGS, SHORT, write
 
 from benchmarks.artifacts import size_of
 from benchmarks.job.carry_out import carry_out

@@ -7,106 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from small_sweeps import FLAGS, LEAST, SHORT, SMALL, VARIED, artifacts, records, same, write
 
 from benchmarks.job.carry_out import carry_out
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.request.options import parse
-from benchmarks.sweep import local
 from benchmarks.sweep.__main__ import main
 from synthworth.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = """
-preset: smoke
-device: cpu
-seeds: 2
-controls: [none, duplicate]
-train: {steps: 2}
-fit: {steps: 2}
-clf: {arch: resnet10t}
-extractors: []
-data: {n_train: 120, n_val: 40, n_test: 40}
-"""
-FLAGS = [
-    *("--preset", "smoke", "--device", "cpu", "--seeds", "2", "--controls", "none", "duplicate"),
-    *("--train.steps", "2", "--fit.steps", "2", "--clf.arch", "resnet10t", "--extractors"),
-    *("--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
-]
-LEAST = ["--controls", "none", "--seeds", "1"]
-"""Of what a test does not look at, as little as there can be."""
-SHORT = "sweep:\n  product: {generator: [vae, dcgan], ratio: [0.5]}\n"
-VARIED = """sweep:
-  - product: {generator: [vae], ratio: [0, 0.5, 1], generator_seed: [0, 1]}
-  - product: {generator: [dcgan], ratio: [0.5]}
-"""
-BROKEN = """
-import os, signal, time
-from generators.vae import VAE
-from synthworth.api import register
-
-class Broken(VAE):
-    def fit(self, train, *, seed, work):
-        self.go_wrong()
-
-@register.generator("breaks")
-class Breaks(Broken):
-    def go_wrong(self):
-        raise ZeroDivisionError("the plugin divided by zero")
-
-@register.generator("eats")
-class Eats(Broken):
-    def go_wrong(self):
-        raise MemoryError("no more")
-
-@register.generator("dies")
-class Dies(Broken):
-    def go_wrong(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-@register.generator("sleeps")
-class Sleeps(Broken):
-    def go_wrong(self):
-        time.sleep(600)
-"""
-
-
-def write(place: Path, text: str) -> list[str]:
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "ablation.yaml").write_text(SMALL + text)
-    folders = {"home": "home", "results": "runs", "out": "out"}
-    flags = [word for name, folder in folders.items() for word in (f"--{name}", str(place / folder))]
-    return ["--config", str(place / "ablation.yaml"), *flags]
-
-
-def records(place: Path) -> dict[str, dict[str, Any]]:
-    found = {}
-    for file in sorted((place / "runs").glob("*/record.json")):
-        record = json.loads(file.read_text())
-        found[record["run_id"]] = record
-    return found
-
-
-def same(place: Path, other: Path, *, n: int) -> None:
-    """So many arms, with the numbers of the other place, and the same predictions to the byte."""
-    a, b = records(place), records(other)
-    assert a.keys() <= b.keys() and len(a) == n
-    for run_id in a:
-        assert a[run_id]["status"] == b[run_id]["status"], a[run_id]["name"]
-        if a[run_id]["status"] != "ok":
-            continue
-        for part in ("utility", "counts", "comparisons", "validation", "verdict"):
-            assert a[run_id].get(part) == b[run_id].get(part), (a[run_id]["name"], part)
-        files = [folder / "runs" / run_id[:16] / PREDICTIONS for folder in (place, other)]
-        assert files[0].read_bytes() == files[1].read_bytes()
-
-
-def artifacts(place: Path) -> dict[str, int]:
-    return {kind.name: len(list(kind.iterdir())) for kind in sorted((place / "home" / "artifacts").iterdir())}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +76,7 @@ def test_the_table_has_a_row_a_cell_with_the_numbers_of_its_record(swept: tuple[
             assert record["spec"]["generator"] == row["generator"] and record["spec"]["ratio"] == row["ratio"]
             assert row["vs_none"] == pytest.approx(record["comparisons"]["none"]["difference"])
     page = (place / "out" / "table.md").read_text()
-    assert "7 of 7 cells are done" in page and "figure.png" in page
+    assert "7 of 7 rows are done" in page and "figure.png" in page
     assert (place / "out" / "figure.png").stat().st_size > 10_000
 
 
@@ -175,58 +87,6 @@ def test_a_dry_run_writes_nothing_and_says_what_is_to_do(tmp_path: Path, capsys:
     assert "7 cells in 2 requests, at most: 8 arms, 3 trainings of a generator, 16 of a classifier" in said
     assert "To be prepared first: phantom" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.yaml"]
-
-
-FAULTS = {
-    "breaks": ("error", "ZeroDivisionError: the plugin divided by zero"),
-    "eats": ("out of memory", "MemoryError: no more"),
-    "dies": ("killed", "killed by SIGKILL"),
-    "sleeps": ("timeout", "longer than 0.004 h"),
-}
-
-
-def test_what_fails_is_a_record_with_its_phase_and_the_others_finish(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "broken.py").write_text(BROKEN)
-    names = ", ".join([*FAULTS, "vae"])
-    args = write(tmp_path, f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [{names}]}}\n")
-    assert main([*args, "--jobs", "2", "--max-hours", "fit=0.004", "--seeds", "1"]) == 1
-    of = {record["name"]: record for record in records(tmp_path).values()}
-    assert {arm: record["status"] for arm, record in of.items()} == {
-        "none": "ok", "duplicate add 0.5": "ok", "vae add 0.5": "ok", **{f"{name} add 0.5": "failed" for name in FAULTS}
-    }  # fmt: skip
-    told = [json.loads(file.read_text()) for file in (tmp_path / "out" / "failed").glob("*.json")]
-    said, table = capsys.readouterr().out, (tmp_path / "out" / "table.csv").read_text()
-    assert table.count("failed") >= 4 and len(told) == 4
-    for name, (kind, error) in FAULTS.items():
-        failed = of[f"{name} add 0.5"]
-        assert error in failed["error"] and failed["failure"]["phase"] == "fit" and failed["failure"]["seconds"] >= 0
-        assert ("go_wrong" in failed["failure"]["traceback"]) is (kind in ("error", "out of memory"))
-        assert any(one["kind"] == kind and name in one["name"] for one in told)
-        assert f"FAILED fit {kind}" in said
-
-
-def test_what_failed_is_tried_again_alone_and_forgotten_once_it_is_done(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = '        if not os.path.exists("MARK"):\n            raise OSError("not yet")\n        super().fit('
-    plugin = "import os\nfrom generators.vae import VAE\nfrom synthworth.api import register\n\n"
-    plugin += '@register.generator("later")\nclass Later(VAE):\n    def fit(self, train, *, seed, work):\n'
-    plugin += code.replace("MARK", str(tmp_path / "mark")).replace("super().fit(", "return ") + (
-        "super().fit(train, seed=seed, work=work)\n"
-    )
-    (tmp_path / "later.py").write_text(plugin)
-    args = write(tmp_path, f"plugin: {tmp_path / 'later.py'}\nsweep:\n  product: {{generator: [later]}}\n") + LEAST
-    assert main([*args, "--jobs", "1", "--retry", "2"]) == 1
-    (file,) = (tmp_path / "out" / "failed").glob("*.json")
-    assert json.loads(file.read_text())["tries"] == 3
-    (tmp_path / "mark").touch()
-    capsys.readouterr()
-    assert main([*args, "--jobs", "1", "--only-failed"]) == 0
-    assert "1 failed before" in capsys.readouterr().out
-    assert not list((tmp_path / "out" / "failed").glob("*.json"))
-    assert {record["status"] for record in records(tmp_path).values()} == {"ok"}
 
 
 def test_machines_that_share_a_sweep_by_items_make_it_whole(by_runs: Path, tmp_path: Path) -> None:
@@ -313,7 +173,32 @@ def test_blocks_that_vary_other_options_and_arms_without_a_row_of_their_own(
     assert main(["--config", str(tmp_path / "two.yaml"), *folders, "--jobs", "2"]) == 0
     table = pd.read_csv(tmp_path / "out" / "table.csv")
     assert list(table["state"]) == ["done"] * 3 and (tmp_path / "out" / "figure.png").is_file()
-    assert table["note"].iloc[2] == "the same run as another cell"
+    assert table["note"].iloc[2] == "the same run as the cell ratio 0.5"
+
+
+def test_ratios_that_the_file_asks_for_together_are_told_apart(
+    swept: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over what is stored: nothing is trained."""
+    place, _ = swept
+    text = "generator: vae\nratio: [0.5, 1]\ngenerator_seed: [0, 1]\nsweep:\n  product: {margin: [0.01]}\n"
+    (tmp_path / "one.yaml").write_text(SMALL + text)
+    folders = ["--home", str(place / "home"), "--results", str(place / "runs"), "--out", str(tmp_path / "out")]
+    assert main(["--config", str(tmp_path / "one.yaml"), *folders, "--jobs", "2"]) == 0
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "| margin | ratio | generator_seed | state |" in page.replace("\\", "") and "4 of 4 rows are done" in page
+    assert "| 0.01 | 0.5 | 0 | done |" in page and "| 0.01 | 1 | 1 | done |" in page
+    head = next(line for line in capsys.readouterr().out.splitlines() if "margin" in line and "state" in line)
+    assert "ratio" in head and "generator_seed" in head
+    rows = [(row.split(",")[:3]) for row in (tmp_path / "out" / "table.csv").read_text().splitlines()]
+    assert rows == [["margin", "ratio", "generator_seed"],
+                    *(["0.01", ratio, seed] for seed in "01" for ratio in ("0.5", "1.0"))]  # fmt: skip
+
+
+def test_nothing_failed_is_said(swept: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    _, args = swept
+    assert main([*args, "--only-failed"]) == 0
+    assert "nothing failed before" in capsys.readouterr().out
 
 
 def test_a_record_whose_predictions_have_changed_is_made_again(
@@ -327,67 +212,3 @@ def test_a_record_whose_predictions_have_changed_is_made_again(
     assert main([*args, "--jobs", "2"]) == 0
     assert "1 records" in capsys.readouterr().out.replace("\n", " ")
     assert victim.read_bytes() == content and records(place).keys() == before.keys()
-
-
-def test_a_control_that_fails_holds_its_request_back_and_says_so(tmp_path: Path) -> None:
-    control = BROKEN.replace("from generators.vae import VAE", "from generators.controls import Noise as VAE")
-    control = control.replace("class Broken(VAE):", "class Broken(VAE):\n    is_control = True\n")
-    (tmp_path / "broken.py").write_text(control)
-    text = (
-        f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [duplicate], controls: [[none, breaks]]}}\n"
-    )
-    assert main([*write(tmp_path, text), "--jobs", "1", "--seeds", "1"]) == 1
-    of = {record["name"]: record for record in records(tmp_path).values()}
-    assert {record["status"] for record in of.values()} == {"failed"} and len(of) == 3
-    assert all("divided by zero" in record["error"] for record in of.values())
-    assert "divided by zero" in (tmp_path / "out" / "table.csv").read_text()
-
-
-def test_a_control_that_diverges_is_left_out_as_a_run_leaves_it_out(tmp_path: Path) -> None:
-    control = BROKEN.replace("from generators.vae import VAE", "from generators.controls import Noise as VAE")
-    control = control.replace("class Broken(VAE):", "class Broken(VAE):\n    is_control = True\n")
-    control = control.replace("ZeroDivisionError(", "Diverged(").replace(
-        "import os", "from synthworth.errors import Diverged\nimport os"
-    )
-    (tmp_path / "broken.py").write_text(control)
-    text = (
-        f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [duplicate], controls: [[none, breaks]]}}\n"
-    )
-    args = [*write(tmp_path, text), "--seeds", "1"]
-    for more in (["--jobs", "1", "--retry", "3"], ["--collect"]):
-        assert main([*args, *more]) == 1
-        found = {record["name"]: record["status"] for record in records(tmp_path).values()}
-        assert found == {"none": "ok", "duplicate add 0.5": "ok", "breaks add 0.5": "failed"}
-    (told,) = [json.loads(file.read_text()) for file in (tmp_path / "out" / "failed").glob("*.json")]
-    assert told["kind"] == "diverged" and told["tries"] == 1  # it would diverge again
-    words = ["--generator", "duplicate", "--plugin", str(tmp_path / "broken.py"), "--controls", "none", "breaks"]
-    words += ["--home", str(tmp_path / "own/home"), "--results", str(tmp_path / "own/runs"), "--seeds", "1"]
-    carry_out(parse([*FLAGS[:6], *FLAGS[FLAGS.index("--train.steps") :], *words], prog="test"))
-    same(tmp_path, tmp_path / "own", n=3)
-
-
-def test_an_evaluation_that_takes_too_long_is_a_record_of_every_arm(tmp_path: Path) -> None:
-    args = [*write(tmp_path, "sweep:\n  product: {generator: [duplicate], ratio: [0.5]}\n"), *LEAST]
-    assert main([*args, "--jobs", "1", "--max-hours", "evaluate=0.00001"]) == 1
-    assert {record["failure"]["phase"] for record in records(tmp_path).values()} == {"evaluate"}
-    assert main([*args, "--jobs", "1"]) == 0
-    assert {record["status"] for record in records(tmp_path).values()} == {"ok"}
-    assert main([*args, "--collect"]) == 0
-
-
-def test_a_process_that_died_while_it_had_nothing_to_do_costs_no_item(tmp_path: Path) -> None:
-    worker = local.Worker({}, threads=1)
-    request = parse([*FLAGS, "--home", str(tmp_path / "home"), "--results", str(tmp_path / "runs")], prog="test")
-    strange: Any = SimpleNamespace(stage="strange", run_id="", id="x")
-    worker.give(request, strange)
-    assert worker.answer() is None and worker.spent() < 5  # the process has started
-    first = worker.answer()
-    assert first is not None and first.fault is not None and first.fault.kind == "error"
-    assert worker.helper is not None
-    worker.helper.process.kill()
-    worker.helper.process.join()
-    worker.give(request, strange)
-    assert worker.answer() is None
-    second = worker.answer()
-    assert second is not None and second.fault is not None and second.fault.kind == "error"
-    worker.end()

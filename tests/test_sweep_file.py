@@ -74,7 +74,11 @@ def test_flags_beat_the_file_in_every_cell(tmp_path: Path) -> None:
         ("sweep:\n  product: {ratio: []}\n", "product.ratio is empty, so the sweep has no cell"),
         ("sweep:\n  list: []\n", "list is empty, so the sweep has no cell"),
         ("sweep:\n  product: {ratio: 1}\n", "product.ratio is a list of values, not 1"),
-        ("generator: vae\nsweep:\n  product: {gen.guidance: [1]}\n", "no option gen.guidance"),
+        ("generator: vae\nsweep:\n  product: {gen.guidance: [1]}\n", "no option gen.guidance of vae"),
+        (
+            "sweep:\n  product: {generator: [noise, vae], gen.guidance: [1]}\n",
+            "no option gen.guidance of noise. noise has no options",
+        ),
         ("sweep:\n  product: {gem.guidance: [1]}\n", "gem"),
         ("sweep:\n  prodcut: {ratio: [1]}\n", "did you mean .product"),
         ("sweep:\n  - 3\n", "neither product: nor list:"),

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_sweep import BROKEN, SHORT, records, same, write
+from small_sweeps import BROKEN, SHORT, records, same, write
 
 from benchmarks.job.fault import OutOfTime
 from benchmarks.sweep.__main__ import main

@@ -43,6 +43,21 @@ def test_what_the_user_says_of_waiting_stands(monkeypatch: pytest.MonkeyPatch, n
     assert {other: os.environ.get(other) for other in OF_THE_USER} == {**dict.fromkeys(OF_THE_USER), name: value}
 
 
+@pytest.mark.parametrize(
+    ("asked", "shares"), [(None, [4, 2, 1]), ("1", [1, 1, 1]), ("3,2", [3, 2, 1]), ("9", [4, 2, 1]), ("x", [4, 2, 1])]
+)
+def test_a_share_of_the_cores_is_no_more_than_the_environment_allows(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, shares: list[int]
+) -> None:
+    from synthworth import threads
+
+    monkeypatch.setattr(threads, "n_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert [threads.share_of_cores(n) for n in (1, 2, 5)] == shares
+
+
 def test_it_is_said_before_torch_is_there_by_whatever_is_imported_first(run_python: Any) -> None:
     modules = sorted({module for module, _ in COMMANDS.values()} | {"synthworth.api", "generators.base", "data.base"})
     code = (

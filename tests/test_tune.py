@@ -104,6 +104,15 @@ def test_equal_artifacts_are_made_once(tuned: SimpleNamespace) -> None:
     assert len(optuna.load_study(study_name="small", storage=tuned.study._storage).trials) == 3
 
 
+def test_the_mark_has_the_trials_that_there_were_however_few_are_asked_for(tuned: SimpleNamespace) -> None:
+    fewer = [*tuned.args]
+    fewer[fewer.index("--trials") + 1] = "1"
+    assert main(fewer) == 0
+    assert len(list((tuned.place / "runs").glob("*/record.json"))) == len(tuned.records)
+    told = json.loads((tuned.place / "out" / "tuned.json").read_text())["runs"]
+    assert {told[name]["spec"]["tuned"]["trials"] for name in ("tuned", "remedy")} == {3}
+
+
 def test_the_mark_is_shown_wherever_the_record_is(tuned: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     from leaderboard.build import main as build
 
@@ -223,7 +232,7 @@ def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., opt
     def work(value: Callable[..., float], *, trials: int, name: str = "db") -> optuna.Study:
         monkeypatch.setattr(studies, "measure", lambda request, report, images: value(request, report))
         side = side_of(*ONLY)
-        study = studies.open_study(open_storage(f"sqlite:///{tmp_path / name}"), side, {})
+        study = studies.open_study(open_storage(f"sqlite:///{tmp_path / name}"), side, {}, trials=trials)
         studies.work_at(study, side, trials=trials, told=lambda trial: None, images={})
         return study
 

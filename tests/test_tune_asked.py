@@ -112,6 +112,19 @@ def test_an_option_that_is_given_a_value_is_not_searched() -> None:
     assert "ratio" not in side_of("--ratio", "1").space
 
 
+def test_each_remedy_is_tried_as_it_stands_first() -> None:
+    o, rest = read_options(["--study", "s", "--fair"])
+    side, remedies = sides_of(o, parse(["--generator", "vae", *FLAGS, *rest], prog="tune"))
+    (first,) = side.as_asked()
+    assert first["gen.lr"] == 2e-3 and first["ratio"] == 0.5
+    asked = remedies.as_asked()
+    assert [values["remedy"] for values in asked] == list(remedies.space["remedy"].space.values)
+    for values in asked:
+        assert values["clf.dropout"] == values["clf.label_smoothing"] == 0
+        assert ("ratio" in values) == (values["remedy"] == "longer")
+        assert ("clf.blend_alpha" in values) == (values["remedy"] in ("mixup", "cutmix"))
+
+
 def test_an_option_that_would_change_nothing_is_not_drawn() -> None:
     side = side_of("--tune", "clf")
     assert list(side.space).index("clf.blend") < list(side.space).index("clf.blend_alpha")

@@ -40,7 +40,7 @@ def main(url: str, folder: str, trials: int, seconds: float) -> None:
     flags = ["--trials", str(trials), "--study", "s", "--only", "gen.lr", "ratio"]
     o, _ = read_options(flags)
     (side,) = sides_of(o, parse(FLAGS, prog="tune"))
-    study = studies.open_study(open_storage(url_of(url, Path(folder))), side, {})
+    study = studies.open_study(open_storage(url_of(url, Path(folder))), side, {}, trials=trials)
     studies.work_at(study, side, trials=trials, told=lambda trial: None, images={})
 
 

@@ -17,14 +17,14 @@ import tyro
 from synthworth.errors import UserError
 
 
-def layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
+def layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str, owner: str = "") -> Any:
     """Build a Config from its defaults and mappings on top of them, later ones winning.
 
     The same layers give the same object again, so that the cells of a sweep share what none of them varies.
     """
-    key = config, repr(layers), where, prefix
+    key = config, repr(layers), where, prefix, owner
     if key not in _built:
-        made = _layered(config, layers, where, prefix)
+        made = _layered(config, layers, where, prefix, owner)
         if len(_built) >= BUILT:
             del _built[next(iter(_built))]
         _built[key] = made
@@ -36,7 +36,7 @@ BUILT = 64
 """Configs that are kept, the latest; the requests of a sweep come in the order of its axes."""
 
 
-def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str) -> Any:
+def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, prefix: str, owner: str) -> Any:
     merged: dict[str, Any] = {}
     for layer in layers:
         if not isinstance(layer, Mapping):
@@ -44,14 +44,18 @@ def _layered(config: type, layers: Sequence[Mapping[str, Any]], where: str, pref
         for name, value in layer.items():
             old = merged.get(name)
             merged[name] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return build_config(config, merged, where=where, prefix=prefix)
+    return build_config(config, merged, where=where, prefix=prefix, owner=owner)
 
 
-def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "") -> Any:
+def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix: str = "", owner: str = "") -> Any:
     """A Config from plain values, each brought to its field's type as a flag would be.
 
     It holds what was asked for. What it fills in by itself (the id of a hub's weights, the sha256 of a file) is taken
     out again: a flag may yet name other weights, and tyro builds the Config anew once the flags are read.
+
+    Parameters
+    ----------
+    owner : the plugin whose Config it is, for the error.
 
     Raises
     ------
@@ -66,7 +70,9 @@ def build_config(config: type, values: Mapping[str, Any], *, where: str, prefix:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {prefix}{near[0]}?" if near else ""
-            raise UserError(f"{where}: no option {prefix}{name}.{hint} There are: {', '.join(sorted(known))}")
+            of = f" of {owner}" if owner else ""
+            there = f"There are: {', '.join(sorted(known))}" if known else f"{owner or 'It'} has no options"
+            raise UserError(f"{where}: no option {prefix}{name}{of}.{hint} {there}")
         ready[name] = _typed(hints[name], value, where, prefix + name)
     try:
         made = config(**ready)
@@ -103,7 +109,9 @@ def _typed(hint: Any, value: Any, where: str, name: str) -> Any:
     try:
         return _as_flag(hint, words)
     except SystemExit as error:
-        raise UserError(f"{where}: {name} cannot be {value!r}") from error
+        allowed = [str(one) for one in typing.get_args(hint)] if typing.get_origin(hint) is typing.Literal else []
+        there = f"; there are {', '.join(allowed)}" if allowed else ""
+        raise UserError(f"{where}: {name} cannot be {value!r}{there}") from error
 
 
 _read: dict[tuple[Any, ...], Any] = {}

@@ -371,7 +371,7 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     for part, (registry, name, row, last) in parts.items():
         layers = [registry.implied(name), row, file.get(part, {}), last]
         config = config_of(registry.get(name), name)
-        found[part] = layered(config, layers, where, f"{part}.")
+        found[part] = layered(config, layers, where, f"{part}.", name)
     rest = {k: v for k, v in file.items() if k not in names and k not in parts}
     budgets = [preset.get("options", {}), {"fit": of_gen.get("fit", {})}]
     layers = [*budgets, names, rest, *([*budgets, over.get("options", {})] if over else [])]

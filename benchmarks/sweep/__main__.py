@@ -110,6 +110,8 @@ def sweep(o: SweepOptions, asked: Sweep, file: Path) -> Done:
         needed = needed_by(opened, work)
         check_room(needed, home=opened[0].bench.store.home, results=asked.requests[0].options.results)
     print_sweep(out, asked, opened, work, items, failures=kept, reasons=reasons, jobs=jobs)
+    if o.only_failed and not items:
+        out.print(f"nothing failed before, by {failures.folder}: without --only-failed the rest is made", markup=False)
     done = Done()
     if dry_run:
         return done
@@ -206,7 +208,7 @@ def finish(
     from benchmarks.sweep.collect import write_tables
     from benchmarks.sweep.failures import reasons_of, record_failures
     from benchmarks.sweep.plan import print_end
-    from benchmarks.sweep.rows import numbers_of, rows_of
+    from benchmarks.sweep.rows import axes_of, numbers_of, rows_of
 
     briefs = Briefs(Records(records.folder), numbers_of)  # what was doubted may have been made again
     every = dict.fromkeys(arm.spec.run_id for one in opened for arm in one.arms)
@@ -216,7 +218,7 @@ def finish(
     record_failures(records, opened, reasons)
     rows = rows_of(asked, opened, records=briefs, reasons=reasons)
     briefs.keep()
-    files = write_tables(rows, asked.axes, folder, title=title)
+    files = write_tables(rows, axes_of(rows, asked.axes), folder, title=title)
     print_end(console(), rows, done.made, done.seconds, done.failed, files)
     known = o.collect and any(why.kind != "skipped" for why in reasons.values())
     return FAILED if done.failed or known else OK

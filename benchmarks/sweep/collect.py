@@ -53,7 +53,7 @@ def as_csv(rows: Sequence[Row], axes: Sequence[str]) -> str:
 def as_markdown(rows: Sequence[Row], axes: Sequence[str], *, title: str, figure: bool) -> str:
     """What people read first: the axes, and the numbers with their intervals."""
     done = sum(row.state == "done" for row in rows)
-    lines = [f"# {markdown_text(title)}", "", f"{done} of {len(rows)} cells are done.", ""]
+    lines = [f"# {markdown_text(title)}", "", f"{done} of {len(rows)} rows are done.", ""]
     if figure:
         lines += [f"![What each cell gains over real images alone]({FIGURE})", ""]
     heads = [*map(markdown_text, axes), "state", *SHOWN.values()]
@@ -62,8 +62,9 @@ def as_markdown(rows: Sequence[Row], axes: Sequence[str], *, title: str, figure:
         cells = [said(row.axes.get(name)) for name in axes]
         cells += [row.state, *(interval(row.numbers, name, signed=name.startswith("vs_")) for name in SHOWN)]
         lines.append(f"| {' | '.join(cells)} |")
-    if notes := sorted({row.note for row in rows if row.note}):
-        lines += ["", "What failed:", "", *(f"- {markdown_text(note)}" for note in notes)]
+    for head, failed in (("What failed:", True), ("Notes:", False)):
+        if notes := sorted({row.note for row in rows if row.note and (row.state == "failed") is failed}):
+            lines += ["", head, "", *(f"- {markdown_text(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,8 @@ from benchmarks.sweep.items import STAGES
 from synthworth.errors import UserError, unknown_name
 
 PROG = "python -m benchmarks.sweep"
+MOST = 1024
+"""Processes, and tries again."""
 SHIPPED = Path(__file__).with_name("configs")
 
 
@@ -58,8 +60,16 @@ def read_options(args: Sequence[str]) -> tuple[SweepOptions, list[str]]:
         For numbers that cannot be, and a file that is not there.
     """
     options, rest = tyro.cli(SweepOptions, args=list(args), return_unknown_args=True, prog=PROG)
-    if options.jobs < 0 or options.retry < 0:
-        raise UserError(f"--jobs {options.jobs} --retry {options.retry}: 0 or more")
+    for name in ("jobs", "retry"):
+        if not 0 <= getattr(options, name) <= MOST:
+            raise UserError(f"--{name} {getattr(options, name)} was asked for; it is 0 to {MOST:,}")
+    if "--max-hours" in args and not options.max_hours:
+        raise UserError("--max-hours names nothing; say how many, 4 or fit=4, or leave it out")
+    if options.collect and (options.only_failed or options.item):
+        other = "--only-failed" if options.only_failed else "--item"
+        raise UserError(
+            f"--collect makes nothing but table and figure, so {other} says nothing beside it; leave one out"
+        )
     limits_of(options.max_hours)
     share_of(options.item)
     return options, list(rest)

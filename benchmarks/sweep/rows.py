@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.job.briefs import Briefs
@@ -40,12 +40,14 @@ class Row:
     note: str = ""
 
 
+SEVERAL = ("ratio", "generator_seed", "filters")
+"""Of what one request may have several arms."""
 OF_THE_SPEC = ("ratio", "mode", "generator_seed", "shard")
 """Axes that an arm of real images alone does not have."""
 
 
 def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Briefs, reasons: Mapping[str, Failure]) -> list[Row]:
-    """One a cell; a cell of several ratios, trainings or filters has one for each.
+    """One a cell; a cell of several ratios, trainings or filters has one for each, which stand among its axes then.
 
     What an axis is in a row is what its run has: an option may have been lowered to what there is.
 
@@ -66,13 +68,33 @@ def rows_of(sweep: Sweep, requests: Sequence[Opened], *, records: Briefs, reason
             if "ratio" in axes and spec.is_real_only:
                 axes["ratio"] = 0.0
             if not spec.is_real_only and first.setdefault(spec.run_id, cell) is not cell:
-                note = "the same run as another cell"
+                note = f"the same run as the cell {_cell_in_words(first[spec.run_id])}"
             state = "done"
             if record is None:
                 state = "failed" if spec.run_id in reasons else "to do"
                 note = reasons[spec.run_id].sentence() if spec.run_id in reasons else note
             made.append(Row(axes, spec, state, dict(record.numbers) if record else dict.fromkeys(NUMBERS), note))
-    return made
+    return _told_apart(made, sweep.axes)
+
+
+def _told_apart(rows: list[Row], axes: Sequence[str]) -> list[Row]:
+    """The rows with what tells those of one cell apart, where a request asks for several values of it by itself."""
+    for name in (one for one in SEVERAL if one not in axes):
+        if len({getattr(row.spec, name) for row in rows if not row.spec.is_real_only}) > 1:
+            rows = [replace(row, axes={**row.axes, **_value_of(row.spec, name)}) for row in rows]
+    return rows
+
+
+def _value_of(spec: RunSpec, name: str) -> dict[str, Any]:
+    """Of an arm of real images alone only the ratio, which is 0."""
+    if spec.is_real_only:
+        return {"ratio": 0.0} if name == "ratio" else {}
+    return {name: one_cell(getattr(spec, name))}
+
+
+def axes_of(rows: Sequence[Row], axes: Sequence[str]) -> tuple[str, ...]:
+    """What is varied, and what else tells rows apart."""
+    return (*axes, *(name for name in SEVERAL if name not in axes and any(name in row.axes for row in rows)))
 
 
 def arms_of_cells(sweep: Sweep, requests: Sequence[Opened]) -> Iterator[tuple[Mapping[str, Any], list[RunSpec]]]:
@@ -107,6 +129,10 @@ class _Arms:
         if not found:
             raise ValueError(f"a cell without an arm: {dict(cell)}")
         return list({spec.run_id: spec for _, spec in sorted(found, key=lambda one: one[0])}.values())
+
+
+def _cell_in_words(cell: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {one_cell(value)}" for name, value in cell.items())
 
 
 def one_cell(value: Any) -> Any:

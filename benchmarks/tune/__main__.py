@@ -129,7 +129,7 @@ def search(o: TuneOptions, sides: Sequence[Side], storage: Any, opened: Opened, 
     from benchmarks.tune.study import best_of, open_study, work_at
 
     base = base_of(opened)
-    studies = [open_study(storage, side, base) for side in sides]
+    studies = [open_study(storage, side, base, trials=o.trials) for side in sides]
     images: dict[str, Images] = {}
     for side, study in zip(sides, studies, strict=True):
         out.print(f"study {side.study}: {counts(study)} of {o.trials}", markup=False)
@@ -159,7 +159,7 @@ def finish(o: TuneOptions, request: Request, sides: Sequence[Side], studies: Seq
     files: list[Path] = []
     for side, study in zip(sides, studies, strict=True):
         files += write_study(study, side, folder if side is sides[0] else folder / "remedies")
-    final = run_on_test(request, sides, studies, trials=o.trials)
+    final = run_on_test(request, sides, studies)
     files += files_of(final, folder)
     report.print_arms(out, final.records)
     report.print_comparisons(out, [r for r in final.records if r["spec"].get("tuned")])

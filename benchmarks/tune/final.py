@@ -12,6 +12,7 @@ from benchmarks.job.carry_out import carry_out
 from benchmarks.records.predictions import Entry
 from benchmarks.records.store import Records
 from benchmarks.request.options import Request
+from benchmarks.tune.slots import by_slot
 from benchmarks.tune.space import Side
 from benchmarks.tune.study import best_of
 from benchmarks.verdicts.two_runs import compare_runs, sentences
@@ -48,17 +49,18 @@ def untuned_of(request: Request) -> Request:
     return dataclasses.replace(request, options=options)
 
 
-def tuned_of(side: Side, study: Study, *, trials: int) -> Request:
-    """The request of the best trial: all its trainings, controls and measures."""
+def tuned_of(side: Side, study: Study) -> Request:
+    """The request of the best trial: all its trainings, controls and measures; it was chosen among all of the study."""
+    trials = len(by_slot(study.get_trials(deepcopy=False)))
     return side.asked(side.values_of(best_of(study).params), trials=trials)
 
 
-def run_on_test(request: Request, sides: Sequence[Side], studies: Sequence[Study], *, trials: int) -> Final:
+def run_on_test(request: Request, sides: Sequence[Side], studies: Sequence[Study]) -> Final:
     """Run the untuned generator, the tuned one and the best remedy, and compare them on test."""
     final = Final()
     final.untuned = _carried_out(untuned_of(request), final, tuned=False)
     for side, study in zip(sides, studies, strict=True):
-        record = _carried_out(tuned_of(side, study, trials=trials), final, tuned=True)
+        record = _carried_out(tuned_of(side, study), final, tuned=True)
         if side.arm:
             final.tuned = record
         else:

@@ -54,6 +54,8 @@ def read_options(args: Sequence[str]) -> tuple[TuneOptions, list[str]]:
     options, rest = tyro.cli(TuneOptions, args=list(args), return_unknown_args=True, prog=PROG)
     if not 1 <= options.trials <= MOST_TRIALS:
         raise UserError(f"--trials {options.trials} was asked for; it is 1 to {MOST_TRIALS:,}")
+    if "--only" in args and not options.only:
+        raise UserError("--only names nothing; name the options that are searched, gen.lr say, or leave it out")
     if not options.tune:
         raise UserError("--tune names nothing; say what is searched: gen, clf, ratio")
     if options.study and ("/" in options.study or options.study.startswith(".")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +74,26 @@ class Side:
         part, _, inner = name.partition(".")
         return values[name] if name in values else value_at(getattr(self.request, part), inner) if inner else None
 
-    def as_asked(self) -> dict[str, Plain] | None:
-        """The trial that changes nothing, where the space holds it: no tuned generator is worse on val than it."""
+    def as_asked(self) -> list[dict[str, Plain]]:
+        """The trials that change nothing, where the space holds them: no tuned arm is worse on val than these.
+
+        Of the generator it is one; of the remedies one for each.
+        """
+        begun: list[dict[str, Any]] = [{}]
         if not self.arm:
-            return None
+            remedies = self.space[REMEDY].space
+            assert isinstance(remedies, OneOf)
+            begun = [{REMEDY: remedy} for remedy in remedies.values]
+        found = (self._as_asked(values) for values in begun)
+        return [values for values in found if values is not None]
+
+    def _as_asked(self, begun: Values) -> dict[str, Plain] | None:
         values: dict[str, Any] = {}
         for name, one in self.space.items():
-            value = self.request.options.ratio[0] if name == RATIO else self.now(name, {})
+            if name in begun:
+                value = begun[name]
+            else:
+                value = self.request.options.ratio[0] if name == RATIO else self.now(name, {})
             if not one.space.holds(value):
                 return None
             if self.matters(name, values):
@@ -121,7 +134,7 @@ def sides_of(o: TuneOptions, request: Request) -> tuple[Side, ...]:
         For a part that declares nothing, and a name that is not declared.
     """
     name = o.study or f"{request.options.generator}-{request.options.dataset}"
-    space = narrowed(space_of(o, request), o.only)
+    space = narrowed(space_of(o, request), o.only, given=request.given)
     found = [Side(name, space, request.options.generator, request)]
     if o.fair:
         found.append(remedies_of(f"{name}-remedies", o, request))
@@ -194,8 +207,12 @@ def _at(request: Request, name: str) -> Any:
     return value_at(getattr(request, part), inner)
 
 
-def narrowed(space: Space, only: Sequence[str]) -> dict[str, Searched]:
+def narrowed(space: Space, only: Sequence[str], *, given: Container[str] = ()) -> dict[str, Searched]:
     """The options that --only names.
+
+    Parameters
+    ----------
+    given : options that are given a value, which are not searched.
 
     Raises
     ------
@@ -204,6 +221,8 @@ def narrowed(space: Space, only: Sequence[str]) -> dict[str, Searched]:
     """
     names = [name.replace("-", "_") for name in only]
     for name in names:
+        if name in given:
+            raise UserError(f"--only {name}: it is given a value, so it is not searched; leave one of the two out")
         if name not in space:
             raise unknown_name("searched option", name, space)
     return {name: one for name, one in space.items() if not names or name in names}

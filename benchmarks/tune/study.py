@@ -42,12 +42,13 @@ def quieten() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def open_study(storage: Any, side: Side, base: Mapping[str, Any]) -> Study:
-    """The study, begun where there is none of its name.
+def open_study(storage: Any, side: Side, base: Mapping[str, Any], *, trials: int) -> Study:
+    """The study, begun where there is none of its name; its first trials are what was asked for, up to half of all.
 
     Parameters
     ----------
     base : the spec that its trials change, as JSON.
+    trials : how many there will be, as far as this call goes.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def open_study(storage: Any, side: Side, base: Mapping[str, Any]) -> Study:
     asked = canonical(asked_of(side, base))
     if ASKED not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(ASKED, asked)
-        if (first := side.as_asked()) is not None:
+        for first in side.as_asked()[: max(1, trials // 2)]:
             study.enqueue_trial(dict(first), skip_if_exists=True)
     refuse_another(study, asked)
     return study
