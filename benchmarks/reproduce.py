@@ -142,7 +142,10 @@ def why_another(record: Mapping[str, Any], specs: Sequence[Mapping[str, Any]]) -
         return f"{name} is {here} here and {there} in the record"
 
     wrong = "; ".join(told(name) for name in differing(nearest))
-    return f"{record['name']} cannot be run again as it was: {wrong}. Use the images and the version that it names"
+    return (
+        f"{record['name']} cannot be run again as it was: {wrong}. Take out flags that ask for another, and use the "
+        "images and the version that it names"
+    )
 
 
 def say(record: Mapping[str, Any], made: Mapping[str, Any], *, every: bool) -> int:

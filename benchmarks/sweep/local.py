@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
@@ -116,10 +117,15 @@ class Worker:
 
 
 def start() -> None:
-    """What a process does before its first item: it imports what items need, and says that it is there."""
+    """What a process does before its first item: it imports what items need, and says that it is there.
+
+    What is to be said of how large a request may be was said when the sweep was planned, and is not said for each item.
+    """
     import torch  # noqa: F401
 
     import benchmarks.job.carry_out  # noqa: F401
+
+    logging.getLogger("benchmarks.request.limits").setLevel(logging.ERROR)
 
 
 def run_local(
