@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,8 @@ def test_two_sweeps_at_once_share_the_work(by_runs: Path, tmp_path: Path) -> Non
     assert [process.returncode for process in both] == [0, 0], said
     same(tmp_path, by_runs, n=4)
     assert artifacts(tmp_path) == {"classify": 8, "data": 1, "fit": 3, "pool": 18}
+    written = [int(n) for out, _ in said for n in re.findall(r"(\d+) records", out)]
+    assert sum(written) == 4 and not (tmp_path / "home" / "work" / "evaluate").exists()
 
 
 def test_folders_that_differ_between_cells_are_refused(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def finish(
     from benchmarks.job.briefs import Briefs
     from benchmarks.records.store import Records
     from benchmarks.report.tables import console
+    from benchmarks.sweep.alone import sweep_up
     from benchmarks.sweep.collect import write_tables
     from benchmarks.sweep.failures import reasons_of, record_failures
     from benchmarks.sweep.plan import print_end
@@ -218,6 +219,7 @@ def finish(
     record_failures(records, opened, reasons)
     rows = rows_of(asked, opened, records=briefs, reasons=reasons)
     briefs.keep()
+    sweep_up(opened[0].bench.store.home)
     files = write_tables(rows, axes_of(rows, asked.axes), folder, title=title)
     print_end(console(), rows, done.made, done.seconds, done.failed, files)
     known = o.collect and any(why.kind != "skipped" for why in reasons.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ from benchmarks.job.plan import optional_arms
 from benchmarks.request.options import Request
 from benchmarks.stages.filters import Starved
 from benchmarks.stages.images import Images
+from benchmarks.sweep.alone import one_at_a_time
 from benchmarks.sweep.items import Item
 from synthworth.errors import bounded
+from synthworth.store import Store
 
 KEPT = 2
 """Requests that a process keeps open: its items come request by request, mostly."""
@@ -44,7 +46,7 @@ def perform(request: Request, item: Item) -> Answer:
     opened: Opened | None = None
     try:
         if item.stage == "evaluate":
-            made = _evaluate(request, without=item.without)
+            made = _evaluate(request, item)
         else:
             opened = _opened(request)
             bench, before = opened.bench, dict(opened.bench.made)
@@ -106,9 +108,10 @@ def _make(opened: Opened, item: Item) -> None:
             draw_pool(experiment, arm)
 
 
-def _evaluate(request: Request, *, without: Collection[str]) -> dict[str, int]:
+def _evaluate(request: Request, item: Item) -> dict[str, int]:
     """Judge what is there, as `benchmarks.run` does it, and write the records."""
     from benchmarks.job.carry_out import carry_out
 
-    outcome: Any = carry_out(request, only_there=True, without=without)
+    with one_at_a_time(Store.open(request.options.home).home, item.key, what=item.name):
+        outcome: Any = carry_out(request, only_there=True, without=item.without)
     return {"records": outcome.made.get("judge", 0), "features": outcome.made.get("features", 0)}
