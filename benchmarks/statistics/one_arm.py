@@ -115,9 +115,8 @@ def variance_model(metric: str, support: Support) -> Model:
 
 def _shared(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """c(t) of `variance_model`, never below 0: by Owen's T, P(X < z, Y < z) = t - 2 T(z, sqrt(1 / 3))."""
-    from scipy.special import owens_t
-    from scipy.stats import norm
+    from scipy.special import ndtri, owens_t  # ndtri is norm.ppf, without what it asks of its arguments
 
-    z = norm.ppf(np.clip(t, 1e-12, 1 - 1e-12))
+    z = ndtri(np.clip(t, 1e-12, 1 - 1e-12))
     found: NDArray[np.float64] = np.maximum(t - 2 * owens_t(z, np.sqrt(1 / 3)) - t**2, 0.0)
     return found
