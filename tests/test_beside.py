@@ -78,6 +78,7 @@ def test_a_fit_that_diverges_in_a_worker_fails_its_arms_and_no_other(tmp_path: P
 
 def test_a_worker_fits_only_what_is_worth_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads_module, "n_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     bench = open_bench(parse([*SMALL, "--workers", "2"], prog="test"))
     assert [goes_beside(bench, threads) for threads in (1, 2, 3, None)] == [True, True, False, False]
     bench.workers = 1

@@ -20,6 +20,7 @@ KEYS = {
     "lsgan": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "lsgan_per_class": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "pixel_ddpm": ("3c89fafea526b0a8", "2bbca4970035fe8a"),
+    "pool": ("4376689650006f0e", ""),
     "reconstruct": ("382aa2e51496482c", ""),
     "vae": ("020f880366637fed", "39f05145bcf07d5c"),
 }

@@ -183,7 +183,7 @@ def test_what_a_cell_refuses_is_said_as_of_a_cell_alone(tmp_path: Path, capsys: 
     with pytest.raises(SystemExit) as ended:
         read(tmp_path, "sweep:\n  product: {generator: [vae, dcgan]}\n", "--gen.beta", "2")
     assert ended.value.code == 2 and "gen.beta" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"no option gen\.guidanc\. Did you mean gen\.guidance"):
+    with pytest.raises(UserError, match=r"no option gen\.guidanc of latent_ddpm\. Did you mean gen\.guidance"):
         read(tmp_path, "generator: latent_ddpm\nsweep:\n  list: [{gen.guidance: 1}, {gen.guidanc: 2}]\n")
     with pytest.raises(UserError, match=r"gen\.guidance cannot be 'much'"):
         read(tmp_path, "generator: latent_ddpm\nsweep:\n  product: {gen.guidance: [1, much]}\n")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import re
 import signal
@@ -89,7 +90,8 @@ def _is_there(run: Run, moment: str) -> bool:
     if moment == "workers":
         return len(run.others()) >= 2
     if moment in FILES:
-        return any(_written(file) > run.at for file in run.folder.glob(FILES[moment]))
+        there = glob.iglob(str(run.folder / FILES[moment]))  # Path.glob fails where a folder goes meanwhile
+        return any(_written(Path(file)) > run.at for file in there)
     return time.monotonic() - run.began >= float(moment) and _hears(run)
 
 

@@ -9,6 +9,7 @@ records of a run alone, and nothing half.
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import signal
 import subprocess
@@ -66,7 +67,7 @@ def play(folder: Path, *, seconds: float = 6.0, paused: float = 10.0) -> list[tu
     where = folder / "shared"
     nodes = {"a": 0.0, "b": 600.0, "c": -600.0}
     runs = {name: start(folder, name, shift, where, seconds) for name, shift in nodes.items()}
-    while runs["a"].poll() is None and not list(where.glob("home/work/fit/*/*/a-*/scratch/*.ckpt")):
+    while runs["a"].poll() is None and not glob.glob(str(where / "home/work/fit/*/*/a-*/scratch/*.ckpt")):
         time.sleep(0.02)
         if list(where.glob("home/artifacts/fit/*")):
             break

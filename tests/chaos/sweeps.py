@@ -13,6 +13,7 @@ are ten minutes apart; the first is stopped in the middle for longer than the ot
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import random
@@ -203,6 +204,11 @@ def _outlive(group: int) -> int:
     return len(left)
 
 
+def in_the_hands_of_a(play: Play) -> list[str]:
+    """Attempts of node a, now: folders come and go meanwhile, at which `Path.glob` fails."""
+    return glob.glob(str(play.folder / "home/work/*/*/*/a-*"))
+
+
 def on_two_nodes(play: Play, *, patience: float) -> list[Row]:
     """The sweep at once on two nodes; the first is stopped in a fit for longer than the other's patience."""
     (play.folder / "node").mkdir()
@@ -212,9 +218,9 @@ def on_two_nodes(play: Play, *, patience: float) -> list[Row]:
     for name, shift in (("a", 0.0), ("b", 600.0)):
         environment = {"PYTHONPATH": path, "NODE": name, "SHIFT": str(shift), PATIENCE: str(patience)}
         runs[name] = play.begin(environment=environment, out=f"out-{name}")
-    while runs["a"].poll() is None and not list(play.folder.glob("home/work/*/*/*/a-*")):
+    while runs["a"].poll() is None and not in_the_hands_of_a(play):
         time.sleep(0.02)
-    held = [p.name for p in play.folder.glob("home/work/*/*/*/a-*")]
+    held = in_the_hands_of_a(play)
     os.killpg(runs["a"].pid, signal.SIGSTOP)
     time.sleep(1.7 * patience)
     os.killpg(runs["a"].pid, signal.SIGCONT)
