@@ -128,11 +128,11 @@ def test_options_of_drawing_share_one_training_and_draw_what_a_training_of_their
     options = "generator: latent_ddpm\ngen: {drop: 0.2}\n"
     least = [*LEAST, "--gen.sampling-steps", "2"]
     args = write(tmp_path / "shared", options + "sweep:\n  product: {gen.guidance: [1, 3]}\n")
-    assert main([*args, "--jobs", "2", *least]) == 0
+    assert main([*args, "--jobs", "1", *least]) == 0
     fits = [json.loads(file.read_text()) for file in (tmp_path / "shared/home/artifacts/fit").glob("*/fit.json")]
     assert sum("trained_as" in report for report in fits) == 1
     (twin,) = [report for report in fits if "trained_as" in report]
-    words = ["--generator", "latent_ddpm", "--gen.drop", "0.2", "--workers", "2"]
+    words = ["--generator", "latent_ddpm", "--gen.drop", "0.2", "--workers", "1"]
     words += ["--results", str(tmp_path / "own/runs")]
     for guidance in ("1", "3"):  # each in a home of its own, and so with a training of its own
         more = ["--gen.guidance", guidance, "--home", str(tmp_path / f"home {guidance}")]
@@ -145,9 +145,9 @@ def test_options_of_drawing_share_one_training_and_draw_what_a_training_of_their
 
 def test_a_point_of_the_curve_is_that_of_its_own_seed(tmp_path: Path) -> None:
     args = write(tmp_path, "curve: [0.5]\nsweep:\n  product: {seed: [0, 1], generator: [duplicate], ratio: [0.5]}\n")
-    assert main([*args, "--jobs", "2", *LEAST]) == 0
+    assert main([*args, "--jobs", "1", *LEAST]) == 0
     for seed in ("0", "1"):
-        words = ["--generator", "duplicate", "--ratio", "0.5", "--curve", "0.5", "--seed", seed, "--workers", "2"]
+        words = ["--generator", "duplicate", "--ratio", "0.5", "--curve", "0.5", "--seed", seed, "--workers", "1"]
         words += ["--home", str(tmp_path / "own" / "home"), "--results", str(tmp_path / "own" / "runs")]
         carry_out(parse([*FLAGS, *words, *LEAST], prog="test"))
     same(tmp_path, tmp_path / "own", n=6)
