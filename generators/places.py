@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from synthworth.errors import UserError
-from synthworth.keys import file_sha256, sha256_of
+from synthworth.keys import sha256_of, unchanged_sha256
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -41,17 +40,7 @@ def identify(where: str | Path, *, what: str) -> str:
         return f"hub:{where}"
     else:
         raise UserError(f"{what} {str(where)!r}: there is no such file or folder, nor can it be a hub id (owner/name)")
-    stats = [(file, file.stat()) for file in files]
-    return sha256_of(
-        f"{file.relative_to(path).as_posix()}\0{_sha256(file, stat.st_size, stat.st_mtime_ns)}\n"
-        for file, stat in stats
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _sha256(file: Path, size: int, changed: int) -> str:
-    """sha256 of a file, read once while size and time of change stay."""
-    return file_sha256(file)
+    return sha256_of(f"{file.relative_to(path).as_posix()}\0{unchanged_sha256(file)}\n" for file in files)
 
 
 def require_identity(where: str | Path, wanted: str, *, what: str) -> None:

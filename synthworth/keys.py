@@ -117,6 +117,17 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def unchanged_sha256(file: Path) -> str:
+    """`file_sha256`, read once in a process while size and times of change stay."""
+    told = file.stat()
+    return _sha256_as_of(file, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _sha256_as_of(file: Path, size: int, modified: int, changed: int) -> str:
+    return file_sha256(file)
+
+
 def digest(value: Any) -> str:
     """sha256 of the canonical JSON, as 64 hexadecimal digits."""
     return sha256_of([canonical(value)])

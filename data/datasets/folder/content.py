@@ -7,9 +7,7 @@ from pathlib import Path
 from data.datasets.folder.rows import TABLE_NAMES, is_image
 from data.datasets.folder.tree import walk
 from data.films.given_path import find_file, find_folder
-from synthworth.keys import file_sha256, sha256_of
-
-_known: dict[tuple[Path, int, int, int], str] = {}
+from synthworth.keys import sha256_of, unchanged_sha256
 
 
 def content_sha256(path: Path | None, table: Path | None, *, flag: str) -> str:
@@ -30,14 +28,7 @@ def content_sha256(path: Path | None, table: Path | None, *, flag: str) -> str:
     root = find_folder(path, flag=flag) if path is not None or file is None else file.parent
     if file is None:
         file = next((root / name for name in TABLE_NAMES if (root / name).is_file()), None)
-    told = [f"{image.relative_to(root).as_posix()}\0{_sha256(image)}\n" for image in walk(root, is_image).files]
-    return sha256_of([*told, _sha256(file) if file is not None else ""])
-
-
-def _sha256(file: Path) -> str:
-    """Of a file, read once in a process while it does not change."""
-    told = file.stat()
-    key = file, told.st_size, told.st_mtime_ns, told.st_ctime_ns
-    if key not in _known:
-        _known[key] = file_sha256(file)
-    return _known[key]
+    told = [
+        f"{image.relative_to(root).as_posix()}\0{unchanged_sha256(image)}\n" for image in walk(root, is_image).files
+    ]
+    return sha256_of([*told, unchanged_sha256(file) if file is not None else ""])
