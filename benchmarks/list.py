@@ -18,7 +18,7 @@ import tyro
 
 from benchmarks.metrics.registry import EXTRACTORS, METRICS
 from benchmarks.request.filters import FILTERS
-from benchmarks.request.options import systems
+from benchmarks.request.named import systems
 from benchmarks.request.remedies import REMEDIES
 from classifiers.registry import classifiers
 from data.registry import datasets

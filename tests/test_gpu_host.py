@@ -15,7 +15,7 @@ from test_leaks import TINY as LEAKING
 from test_loop import Bench
 from test_run import TINY
 
-from benchmarks.request import options
+from benchmarks.request import named
 from benchmarks.request.options import Request, parse
 from synthworth.devices import resolve_device
 from synthworth.errors import Diverged
@@ -37,7 +37,7 @@ PINNED = {
 def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file that tells of a loaded NVIDIA driver; not there yet."""
     file = tmp_path / "version"
-    monkeypatch.setattr(options, "DRIVER_FILES", (file, tmp_path / "nowhere"))
+    monkeypatch.setattr(named, "DRIVER_FILES", (file, tmp_path / "nowhere"))
     return file
 
 

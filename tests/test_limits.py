@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.check.candidate import make_images
 from benchmarks.request.limits import limit_train, share_devices
-from benchmarks.request.options import parse, systems
+from benchmarks.request.named import systems
+from benchmarks.request.options import parse
 from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.work import Work

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.request import options
-from benchmarks.request.options import Request, parse, resolve_preset, systems
+from benchmarks.request import named
+from benchmarks.request.named import resolve_preset, systems
+from benchmarks.request.options import Request, parse
 from classifiers.registry import classifiers
 from generators.registry import generators
 from synthworth.commands import guarded
@@ -130,7 +131,7 @@ def test_an_empty_file_changes_nothing(config: Callable[[str], str]) -> None:
     assert (with_file.options.seeds, with_file.options.ratio) == (plain.options.seeds, plain.options.ratio)
 
 
-@pytest.mark.parametrize("preset", sorted(p.stem for p in options.PRESET_FOLDER.glob("*.yaml")))
+@pytest.mark.parametrize("preset", sorted(p.stem for p in named.PRESET_FOLDER.glob("*.yaml")))
 def test_every_preset_can_be_read_with_every_built_in_plugin(preset: str) -> None:
     for name in generators.names():
         parse(["--preset", preset, "--generator", name], prog="test")
@@ -140,9 +141,9 @@ def test_every_preset_can_be_read_with_every_built_in_plugin(preset: str) -> Non
 
 def test_the_machine_chooses_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(options, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(named, "has_nvidia_gpu", lambda: False)
     assert resolve_preset("auto") == "quick"
-    monkeypatch.setattr(options, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(named, "has_nvidia_gpu", lambda: True)
     assert resolve_preset("auto") == "standard"
     assert resolve_preset("smoke") == "smoke"
     assert resolve_preset("auto", device="cpu") == resolve_preset("auto", device="mps") == "quick"
@@ -152,20 +153,20 @@ def test_the_machine_chooses_the_preset(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert resolve_preset("auto") == "standard"
     assert resolve_preset("auto", device="cuda:1") == "standard"
-    monkeypatch.setattr(options.importlib.metadata, "version", lambda name: "2.8.0+cpu")
+    monkeypatch.setattr(named.importlib.metadata, "version", lambda name: "2.8.0+cpu")
     assert resolve_preset("auto") == "quick"
 
 
 def test_a_preset_that_is_chosen_is_named_and_said_to_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(options.PRESET_VARIABLE, raising=False)
-    monkeypatch.setattr(options, "has_nvidia_gpu", lambda: True)
+    monkeypatch.delenv(named.PRESET_VARIABLE, raising=False)
+    monkeypatch.setattr(named, "has_nvidia_gpu", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for flags in ([], ["--preset", "auto"]):
         asked = parse(flags, prog="test")
         assert asked.options.preset == "standard" and "preset" not in asked.given
     on_cpu = parse(["--device", "cpu"], prog="test")
     assert (on_cpu.options.preset, on_cpu.options.classifier) == ("quick", "resnet10t")
-    monkeypatch.setenv(options.PRESET_VARIABLE, "smoke")
+    monkeypatch.setenv(named.PRESET_VARIABLE, "smoke")
     for flags in ([], ["--preset", "auto"], ["--preset=auto"]):
         assert parse(flags, prog="test").options.preset == "smoke"
     assert parse(["--preset", "quick"], prog="test").options.preset == "quick"
@@ -295,7 +296,7 @@ def test_one_plugin_in_the_file_needs_no_list(plugin: Callable[[str, str], str],
 
 def test_a_classifier_from_elsewhere_works_with_every_preset(plugin: Callable[[str, str], str]) -> None:
     file = plugin("classifiers", "far")
-    for preset in sorted(p.stem for p in options.PRESET_FOLDER.glob("*.yaml")):
+    for preset in sorted(p.stem for p in named.PRESET_FOLDER.glob("*.yaml")):
         request = parse(["--preset", preset, "--plugin", file, "--classifier", "far"], prog="test")
         assert request.clf.depth == 3
 

@@ -82,6 +82,6 @@ def test_a_shipped_sweep_is_found_with_its_suffix_and_without(tmp_path: Path, mo
     assert find_sweep(Path("ratio_ablation.yaml")) == Path("ratio_ablation.yaml")
     with pytest.raises(UserError, match=r"--config other.yaml: there is no such file, and no shipped sweep"):
         find_sweep(Path("other.yaml"))
-    from benchmarks.request.options import find_config
+    from benchmarks.request.named import find_config
 
     assert find_config(Path("cxr_diffusion_text.yaml")).is_file()

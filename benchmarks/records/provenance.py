@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.options import PRESET_VARIABLE
+from benchmarks.request.named import PRESET_VARIABLE
 from synthworth import __version__
 
 LIBRARIES = (

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.options import Request, complete_flags, find_config, given_flags, parse_mapping, read_choice
+from benchmarks.request.named import find_config
+from benchmarks.request.options import Request, complete_flags, given_flags, parse_mapping, read_choice
 from benchmarks.request.same_flags import SameFlags
 from benchmarks.request.yaml_file import read_yaml
 from synthworth.errors import UserError, unknown_name

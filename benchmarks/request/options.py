@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,23 +14,25 @@ import tyro
 
 from benchmarks.request.configs import layered
 from benchmarks.request.loggers import LoggerName
+from benchmarks.request.named import (
+    PRESET_VARIABLE,
+    PRESETS,
+    by_name,
+    find_config,
+    is_system,
+    known_fields,
+    read_preset,
+    resolve_preset,
+)
 from benchmarks.request.tuned import Tuned
 from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
 from generators.registry import generators
-from synthworth.errors import UserError, unknown_name
+from synthworth.errors import UserError
 from synthworth.registry import config_of, load_plugin_file
 from synthworth.work import Budget, Compile
-
-PRESETS = ("auto", "smoke", "quick", "standard", "full")
-PRESET_VARIABLE = "SYNTHWORTH_PRESET"
-"""Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
-PRESET_FOLDER = Path(__file__).with_name("presets")
-SYSTEM_FOLDER = Path(__file__).with_name("systems")
-DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
-"""One of these is there where the NVIDIA driver is loaded."""
 
 
 @dataclass(frozen=True)
@@ -158,54 +158,6 @@ Read = Callable[[Mapping[str, Any]], Request]
 """From what stands already (`options` and the Configs) to the request, with the flags laid over it."""
 
 
-def has_nvidia_gpu() -> bool:
-    """Whether the NVIDIA driver is loaded; asks the system, not torch, which takes seconds to import."""
-    return any(file.exists() for file in DRIVER_FILES)
-
-
-def resolve_preset(name: str, *, device: str = "auto") -> str:
-    """`auto` becomes `standard` where the request will run on an NVIDIA GPU, and `quick` elsewhere.
-
-    Parameters
-    ----------
-    device : that was asked for.
-    """
-    if name != "auto":
-        return name
-    if device.startswith("cuda"):
-        return "standard"
-    return "standard" if device == "auto" and has_nvidia_gpu() and not _is_hidden() else "quick"
-
-
-def _is_hidden() -> bool:
-    """Whether torch will see no GPU though there is one: the environment hides all, or it is built for CPUs alone."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
-    return not first or first.startswith("-") or first == "NoDevFiles" or "+cpu" in importlib.metadata.version("torch")
-
-
-def systems() -> dict[str, str]:
-    """Published systems that `--config` knows by name, with a line on each."""
-    files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
-    return {f.stem: f.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for f in files}
-
-
-def find_config(config: Path) -> Path:
-    """The file of that path, or that of the published system of that name, with its suffix or without.
-
-    Raises
-    ------
-    UserError
-        For a bare name that is neither.
-    """
-    if config.exists() or len(config.parts) > 1 or config.suffix not in ("", ".yaml"):
-        return config
-    if config.stem not in systems():
-        if config.suffix:
-            return config
-        raise unknown_name("published system", config.name, systems())
-    return SYSTEM_FOLDER / f"{config.stem}.yaml"
-
-
 def parse(args: Sequence[str], *, prog: str) -> Request:
     """Read flags (which beat the YAML file, which beats the preset) into a request.
 
@@ -238,8 +190,8 @@ def parse_mapping(
     """
     flags = given_flags(args)
     chosen = _choose(first, file, flags=flags)
-    is_system = "preset" in flags and _is_system(chosen.config)
-    default = _defaults(chosen, file, where=where, beats_system=is_system)
+    of_system = "preset" in flags and is_system(chosen.config)
+    default = _defaults(chosen, file, where=where, beats_system=of_system)
     request = read(default) if read is not None else read_flags(args, default, prog=prog)
     named = {str(name).replace("-", "_") for name in file}
     if request.options.preset == "auto":  # asked for by name: what it came to, and that it was chosen
@@ -314,11 +266,6 @@ def _with_preset(args: Sequence[str]) -> Sequence[str]:
     return [*args, "--preset", name]
 
 
-def _is_system(config: Path | None) -> bool:
-    """Whether a file is that of a published system."""
-    return config is not None and find_config(config).parent == SYSTEM_FOLDER
-
-
 def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choice:
     """Names of plugins and preset: from the flags, else the file, else the preset; plugin files are imported."""
     names = [f.name for f in dataclasses.fields(Choice) if f.name != "config"]
@@ -351,20 +298,20 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
         `over_systems`, are then laid over the system's.
     """
     preset_name = resolve_preset(chosen.preset, device=chosen.device)
-    preset = _preset(preset_name)
+    preset = read_preset(preset_name)
     over = preset.get("over_systems", {}) if beats_system else {}
     generator, dataset = chosen.generator, chosen.dataset
     classifier = chosen.classifier or preset.get("classifier") or "resnet18"
-    of_gen = _by_name(preset, "generators", generator)
-    of_clf = _known(
+    of_gen = by_name(preset, "generators", generator)
+    of_clf = known_fields(
         config_of(classifiers.get(classifier), classifier),
-        _by_name(preset, "classifiers", classifier),
+        by_name(preset, "classifiers", classifier),
     )
     names = {"generator": generator, "dataset": dataset, "classifier": classifier, "preset": preset_name}
     where = where if file else f"preset {preset_name}"
     parts = {
-        "gen": (generators, generator, of_gen.get("gen", {}), _by_name(over, "generators", generator)),
-        "data": (datasets, dataset, _by_name(preset, "datasets", dataset), _by_name(over, "datasets", dataset)),
+        "gen": (generators, generator, of_gen.get("gen", {}), by_name(over, "generators", generator)),
+        "data": (datasets, dataset, by_name(preset, "datasets", dataset), by_name(over, "datasets", dataset)),
         "clf": (classifiers, classifier, of_clf, of_clf if over else {}),
     }
     found = {}
@@ -378,23 +325,6 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
     return {"options": layered(Options, layers, where, ""), **found}
 
 
-@cache
-def _preset(name: str) -> dict[str, Any]:
-    """What a preset says; it is only read."""
-    return read_yaml(PRESET_FOLDER / f"{name}.yaml")
-
-
 def given_flags(args: Sequence[str]) -> set[str]:
     """Names of the flags on the command line, with dashes as underscores."""
     return {a[2:].partition("=")[0].replace("-", "_") for a in args if a.startswith("--")}
-
-
-def _by_name(preset: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
-    rows: Mapping[str, Mapping[str, Any]] = preset.get(kind, {})
-    return {**rows.get("*", {}), **rows.get(name, {})}
-
-
-def _known(config: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What of a preset a stranger's Config has a field for: presets speak of every classifier alike."""
-    fields = {f.name for f in dataclasses.fields(config)}
-    return {name: value for name, value in values.items() if name in fields}
