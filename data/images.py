@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 
 class Split(str, enum.Enum):
-    """Which part of a dataset images belong to; code that learns refuses anything but `train`."""
+    """Which part of a dataset images belong to; code that learns refuses anything but `train` (and `donor`)."""
 
     train = "train"
     val = "val"
     test = "test"
     reserve = "reserve"
     """Real images that no arm trains on: the positive control draws from them."""
+    donor = "donor"
+    """Training images of another hospital: a generator may learn from them, a classifier only in an arm that shares
+    them (`data.splits.sharing`)."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class ImageSet:
         return int(self.images.shape[-1])
 
     def subset(self, rows: Sequence[int] | np.ndarray, *, split: Split | None = None) -> Self:
-        """The images at `rows`, in that order; `split` re-labels the part (only ever to `reserve`)."""
+        """The images at `rows`, in that order; `split` re-labels the part (only ever to `reserve` or `donor`)."""
         index = np.asarray(rows, dtype=np.int64)
         return replace(
             self,
@@ -232,15 +235,21 @@ def count_labels(labels: Tensor | np.ndarray, classes: Sequence[str]) -> dict[st
     return dict(zip(classes, counts.tolist(), strict=True))
 
 
-def require_train(images: ImageSet, *, what: str) -> None:
-    """Refuse to learn from anything but the train split.
+def require_train(images: ImageSet, *, what: str, from_donor: bool = True) -> None:
+    """Refuse to learn from anything but training images.
+
+    Parameters
+    ----------
+    from_donor : whether they may be those of a donor: a generator may learn from another hospital's films, and nothing
+        that is mixed with the recipient's own may be one.
 
     Raises
     ------
     UserError
         When the split is another one.
     """
-    if not isinstance(images, ImageSet) or images.split is not Split.train:
+    allowed = (Split.train, Split.donor) if from_donor else (Split.train,)
+    if not isinstance(images, ImageSet) or images.split not in allowed:
         found = images.split.value if isinstance(images, ImageSet) else type(images).__name__
         raise UserError(f"{what} learns from the train split only, and was given {found!r}")
 

@@ -33,7 +33,8 @@ class SyntheticSet:
     fit_key
         Digest of the fit that drew them.
     train_fingerprint
-        Of the images that fit learned from.
+        Of the images that they may be mixed with: those that fit learned from, or, where it learned from a donor's, the
+        recipient's.
     """
 
     images: Tensor
@@ -240,11 +241,12 @@ def mix(
     Raises
     ------
     UserError
-        When the synthetic images were learned from another train split than this one.
+        When the synthetic images were made for another train split than this one, or the real ones are no train split
+        (a donor's, say).
     """
     import torch
 
-    require_train(train, what="a mixture")
+    require_train(train, what="a mixture", from_donor=False)
     if synthetic is not None and synthetic.train_fingerprint != train.fingerprint():
         raise UserError(
             "these synthetic images were learned from another train split than the one they are to be mixed with "

@@ -27,9 +27,10 @@ class Generator(Protocol):
     -----
     Optional class attributes, with what is assumed where they are missing (`BaseGenerator` has them):
     `draws = True` (False only for the control that draws nothing), `needs_reserve = False` (True for a control that
-    is given `work.reserve`), `is_control = False`, `trains = True` (False where a budget changes nothing),
-    `tasks = ("single", "multi")`, `adds = "synthetic"` (what the images that it draws are called),
-    `one_training = False` (True where another `--generator-seed` would change nothing). Optional methods:
+    is given `work.reserve`), `from_donor = False` (True for a control that draws a donor's films),
+    `is_control = False`, `trains = True` (False where a budget changes nothing), `tasks = ("single", "multi")`,
+    `adds = "synthetic"` (what the images that it draws are called), `one_training = False` (True where another
+    `--generator-seed` would change nothing). Optional methods:
     `check_files`, `version_of` and `operations` of `BaseGenerator`; the class method
     `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it; and for images of which
     there are only so many `check_demand(train, streams)` and, in the place of `sample`, `sample_next(labels,
@@ -78,6 +79,7 @@ class BaseGenerator:
     needs_reserve: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
     trains: ClassVar[bool] = True
+    from_donor: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single", "multi")
     adds: ClassVar[str] = "synthetic"
 

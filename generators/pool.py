@@ -15,6 +15,7 @@ from data.datasets.folder.content import content_sha256
 from data.images import ImageSet, count_labels
 from data.mixing import VECTORS
 from generators.base import BaseGenerator
+from generators.in_turn import rows_in_turn
 from generators.matching import require_alike
 from synthworth.artifacts import read_array, read_json, write_array, write_json
 from synthworth.errors import UserError, bounded
@@ -215,18 +216,12 @@ class Pool(BaseGenerator):
         """
         asked = labels.cpu().numpy()
         require_alike(asked, self.labels.numpy())
-        taken: dict[bytes, int] = {}
-        for label in earlier.cpu().numpy():
-            taken[label.tobytes()] = taken.get(label.tobytes(), 0) + 1
-        drawn: list[int] = []
-        for label in asked:
-            key = label.tobytes()
-            rows, k = self._rows.get(key, np.empty(0, dtype=np.int64)), taken.get(key, 0)
-            if not len(rows) or (k >= len(rows) and not self.config.repeat):
-                break
-            drawn.append(int(rows[k % len(rows)]))
-            taken[key] = k + 1
-        return self.images[np.array(drawn, dtype=np.int64)]
+        none = np.empty(0, dtype=np.int64)
+        rows = rows_in_turn(
+            asked, earlier.cpu().numpy(), lambda label: self._rows.get(label.tobytes(), none),
+            repeat=self.config.repeat,
+        )  # fmt: skip
+        return self.images[rows]
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """The first images with these labels: uint8 (N, C, H, W); `seed` changes nothing.

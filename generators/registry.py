@@ -35,6 +35,12 @@ BUILT_IN = {
         "generators.controls:HoldoutReal",
         "control: real images no arm trains on, the upper bound of worth",
     ),
+    "shared_real": BuiltIn(
+        "generators.shared:SharedReal", "control: the films of a donor (--donor) themselves, the upper bound of sharing"
+    ),
+    "shared_pretrained": BuiltIn(
+        "generators.shared:SharedPretrained", "control: a classifier first trained on the films of a donor (--donor)"
+    ),
 }
 generators = Registry("generator", "synthworth.generators", BUILT_IN)
 register = generators.register

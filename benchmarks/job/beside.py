@@ -62,5 +62,5 @@ def _fits_in_a_worker(experiment: Experiment, spec: RunSpec) -> bool:
     if spec.fit is None or not getattr(cls, "trains", True):
         return False
     model = cls(bench.configs.get(spec.generator))
-    threads = fit_threads(model, experiment.images.train, spec.fit.steps, device=bench.device)
+    threads = fit_threads(model, experiment.images.learned_from(spec).train, spec.fit.steps, device=bench.device)
     return goes_beside(bench, threads)

@@ -176,7 +176,10 @@ def _check_folders(bench: Bench, request: Request) -> None:
 def _run_arms(experiment: Experiment, arms: list[Arm], records: Records, request: Request, outcome: Outcome) -> None:
     optional, images = optional_arms(request, [arm.spec for arm in arms]), experiment.images
     notes = read_index(images.folder).get("notes")
-    audited = audit({Split.train: images.train, Split.val: images.val, Split.test: images.test}, notes=notes)
+    sets = {Split.train: images.train, Split.val: images.val, Split.test: images.test}
+    if experiment.spec.donor:
+        sets[Split.donor] = images.donor
+    audited = audit(sets, notes=notes)
     for line in audited.warnings():
         logger.warning("%s", line)
     ready, beside = [], groups_beside(experiment, arms)

@@ -14,7 +14,7 @@ from benchmarks.report.plan import Row
 from benchmarks.request.filters import COPIES, check_filters, without_copies
 from benchmarks.request.options import Options, Request
 from benchmarks.request.remedies import REMEDIES, changed_options
-from benchmarks.request.spec import RunSpec, n_shards, normalise, real_only
+from benchmarks.request.spec import DONOR, RunSpec, n_shards, normalise, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.images import Images
@@ -46,6 +46,7 @@ def check_plugins(o: Options) -> None:
     for registry, name, needs in chosen:
         config_of(registry.get(name), name, needs=needs)
     _check_controls(o)
+    _check_sharing(o)
 
 
 def _check_controls(o: Options) -> None:
@@ -55,6 +56,29 @@ def _check_controls(o: Options) -> None:
         if not getattr(generators.get(control), "is_control", False):
             raise UserError(f"--controls {control}: it is a generator, not a control; give it as --generator")
         config_of(generators.get(control), control, needs=GENERATOR_NEEDS)
+
+
+def _check_sharing(o: Options) -> None:
+    """Refuse what does not go together between two hospitals, before an image is looked at.
+
+    Raises
+    ------
+    UserError
+        For a control of the donor's films without a donor, and for images that would be learned from the wrong ones.
+    """
+    used = {name: generators.get(name) for name in (o.generator, *o.controls) if name not in REMEDIES}
+    for name, cls in used.items():
+        if getattr(cls, "from_donor", False) and not o.donor:
+            raise UserError(f"{name} draws the films of a donor: say which they are, --donor 0.5 or --donor site=B")
+        if o.learn_from == DONOR and getattr(cls, "needs_generator", False):
+            raise UserError(
+                f"--controls {name} shows the recipient's films through the generator's autoencoder, and with "
+                "--learn-from donor that has learned from the donor's; leave one of the two out"
+            )
+    cls = used.get(o.generator)
+    own = getattr(cls, "is_control", False) and not getattr(cls, "from_donor", False)
+    if o.learn_from == DONOR and own:
+        raise UserError(f"--learn-from donor: {o.generator} is a control of the recipient's own films; leave one out")
 
 
 def specs_of(
@@ -83,6 +107,7 @@ def specs_of(
         EXTRACTORS.require(extractor)
     check_filters(o.filters)
     _check_controls(o)
+    _check_sharing(o)
     known = known if known is not None else {}
     common = _common(request, known, fingerprint=fingerprint, precision=precision)
     common["generator_precision"] = generator_precision
@@ -170,6 +195,7 @@ def _common(request: Request, known: Known, *, fingerprint: str, precision: str)
         "mode": o.mode,
         "real_fraction": o.real_fraction,
         "patients_per_class": o.patients_per_class,
+        "donor": o.donor,
         "seed": o.seed,
         "seeds": o.seeds,
         "shard": o.shard,
@@ -211,7 +237,11 @@ def _drawn(request: Request, name: str) -> dict[str, Any]:
     config = request.gen if name == o.generator else cls.Config()
     budget = o.fit if getattr(cls, "trains", True) else None
     same = {} if budget is not None else {"generator_precision": ""}  # a copy of an image is the same in any arithmetic
-    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget, **same}
+    if mode := getattr(cls, "mode", None):
+        same["mode"] = mode
+    shared = getattr(cls, "from_donor", False) or (name == o.generator and o.learn_from == DONOR)
+    whose = {"learn_from": DONOR} if shared else {}
+    return {"gen": plain(config), "generator_version": version_of(cls, config), "fit": budget, **same, **whose}
 
 
 def version_of(plugin: Any, config: Any) -> int:
@@ -231,9 +261,15 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
+        fewer = "Choose another --donor, raise --real-fraction" if specs[0].donor else "Raise --real-fraction"
         raise UserError(
             f"no training image shows {', '.join(empty)} (dataset {specs[0].dataset}, {len(images.train)} training "
-            "images). Raise --real-fraction, or leave the class out"
+            f"images). {fewer}, or leave the class out"
+        )
+    if any(spec.learn_from for spec in specs) and (lacks := [c for c, n in images.donor.counts().items() if n == 0]):
+        raise UserError(
+            f"no film of the donor (--donor {specs[0].donor}, {len(images.donor)} films) shows {', '.join(lacks)}: "
+            "nothing of it can be shared. Choose another donor, or leave the class out"
         )
     n = len(images.train)
     for spec in specs:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.judging.extraction import fidelity_of
+from benchmarks.judging.extraction import measures_of
 from benchmarks.judging.fidelity import class_consistency
 from benchmarks.judging.later import lacks_a_metric
 from benchmarks.judging.positive_control import positive_control
 from benchmarks.judging.privacy import Privacy
+from benchmarks.judging.sharing import sharing_of
 from benchmarks.judging.subgroups import Subgroups
 from benchmarks.judging.utility import compare_arms, sample, utility, validation
 from benchmarks.metrics.registry import EXTRACTORS, Value
@@ -81,8 +82,8 @@ class Panel:
 
     def __init__(self, experiment: Experiment, arms: Sequence[Arm]) -> None:
         self.experiment, self.arms = experiment, arms
-        self.fidelity = fidelity_of(experiment.bench, experiment.images, arms)
-        self.privacy = Privacy(self.fidelity)
+        self.measures = measures_of(experiment.bench, experiment.images, arms)
+        self._privacy = {whose: Privacy(fidelity) for whose, fidelity in self.measures.items()}
         self.judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
         self.samples = {arm.spec.run_id: sample(experiment, arm) for arm in arms}
         self.training = {arm.spec.run_id: describe_training([s.report for s in arm.scores]) for arm in arms}
@@ -101,7 +102,8 @@ class Panel:
         from benchmarks.verdicts.verdict import verdict
 
         spec, images, bench = arm.spec, self.experiment.images, self.experiment.bench
-        fidelity = self.fidelity.of(arm) | class_consistency(bench, arm, self.judge)
+        measured = self.measures[spec.learn_from]
+        fidelity = measured.of(arm) | class_consistency(bench, arm, self.judge)
         comparisons, not_compared = self.comparisons(arm)
         positive = positive_control(vars(spec), map(_described, self.arms), self.samples)
         return {
@@ -117,14 +119,15 @@ class Panel:
             "utility": _plain(utility(self.experiment, arm, self.samples[spec.run_id])),
             "validation": _plain(validation(self.experiment, arm)),
             "fidelity": _plain(fidelity),
-            "fidelity_by_class": self.fidelity.by_class(arm),
-            "privacy": _plain(self.privacy.of(arm)),
-            "unavailable": {} if spec.is_real_only else self.fidelity.unavailable,
+            "fidelity_by_class": measured.by_class(arm),
+            "privacy": _plain(self.privacy(arm).of(arm)),
+            "unavailable": {} if spec.is_real_only else measured.unavailable,
             "comparisons": comparisons,
             "not_compared": not_compared,
             "positive_control": positive,
             "collapsed": list(self.collapsed(arm)),
             "worth": self.worth(arm),
+            **({"sharing": self.sharing(arm, comparisons)} if spec.donor else {}),
             "verdict": verdict(
                 spec.name, comparisons, positive=positive, missing=not_compared.get(NONE), audited=audited
             ),
@@ -140,6 +143,10 @@ class Panel:
             "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
             "audit": dict(audited),
         }
+
+    def privacy(self, arm: Arm) -> Privacy:
+        """What measures whether an arm's images are copies of what they were learned from."""
+        return self._privacy[arm.spec.learn_from]
 
     def comparisons(self, arm: Arm) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """The arm against each of its controls, by the control's name; and why it is not compared with others."""
@@ -178,6 +185,18 @@ class Panel:
         except Unavailable:
             return None  # `not_compared` of the arm says why
         return found.to_json()
+
+    def sharing(self, arm: Arm, comparisons: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """The two hospitals, and what the arm keeps of the gain of sharing films (`sharing_of`)."""
+        images = self.experiment.images
+        return {
+            "donor": arm.spec.donor,
+            "n_recipient": len(images.train),
+            "n_recipient_patients": len(set(images.train.groups)),
+            "n_donor": len(images.donor),
+            "n_donor_patients": len(set(images.donor.groups)),
+            "kept": sharing_of(vars(arm.spec), comparisons, self.samples[arm.spec.run_id], self.samples),
+        }
 
 
 def _plain(values: Mapping[str, Value]) -> dict[str, Any]:
@@ -236,14 +255,19 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     from benchmarks.report.figures.reliability import RELIABILITY, draw_reliability
     from benchmarks.report.figures.worth import draw_worth
 
-    images, privacy = panel.experiment.images, panel.privacy
+    images, privacy = panel.experiment.images, panel.privacy(arm)
+    learned = images.learned_from(arm.spec).train
     alone = records.find(panel.judge.spec.run_id) if panel.judge else None
     began = time.perf_counter()
     pool = arm.pool
     files: dict[str, Any] = {PREDICTIONS: lambda f: write_predictions(f, images.test, arm.test_scores)}
     if pool is not None:
         files[GRID] = lambda f: draw_grid(
-            f, real=images.train, fake=pool, title=arm.spec.name, seed=seed_from(arm.spec.seed, "grid")
+            f,
+            real=learned,
+            fake=pool,
+            title=arm.spec.name,
+            seed=seed_from(arm.spec.seed, "grid"),
         )
     if pairs := privacy.pairs(arm):
         files[NEAREST] = lambda f: draw_pairs(f, pairs, space=privacy.spaces[0])

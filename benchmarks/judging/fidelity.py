@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
 from benchmarks.stages.features import Features, extract_features
-from benchmarks.stages.images import Images
+from benchmarks.stages.images import Source
 from data.images import showing
 from synthworth.errors import Unavailable
 from synthworth.keys import digest, seed_from
@@ -39,7 +40,13 @@ class Fidelity:
     of the arm's images (`at_floor_n`): that number is the one to compare with the floor.
     """
 
-    def __init__(self, bench: Bench, images: Images, spec: RunSpec) -> None:
+    def __init__(self, bench: Bench, images: Source, spec: RunSpec) -> None:
+        """Load the extractors.
+
+        Parameters
+        ----------
+        images : the real ones that synthetic images are compared with: what their generator learned from.
+        """
         self.bench, self.images, self.seed, self.precision = bench, images, spec.seed, spec.extractor_precision
         self.extractors: dict[str, Any] = {}
         self.unavailable: dict[str, str] = {}
@@ -50,8 +57,18 @@ class Fidelity:
                 self.unavailable[name] = str(reason)
             else:
                 self.extractors[name] = made
+        self._forget()
+
+    def _forget(self) -> None:
         self._floor, self._pixel_floor = cache(self._measure_floor), cache(self._measure_pixel_floor)
         self._class_floor = cache(self._measure_class_floor)
+
+    def against(self, images: Source) -> Fidelity:
+        """The same extractors, and other real images to compare with."""
+        other = copy(self)
+        other.images = images
+        other._forget()
+        return other
 
     def features(self, extractor: str, split: str) -> Features:
         """Features of a real split."""

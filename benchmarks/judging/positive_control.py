@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.judging.sharing import SHARED
 from benchmarks.request.controls import is_control_of
 from benchmarks.request.spec import is_zero_line
 from benchmarks.statistics.word import too_few_seeds
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
 POSITIVE = "holdout_real"
 """The control that has to help, where an experiment can show help at all."""
+POSITIVES = (POSITIVE, SHARED)
+"""It, and where it was not run what does the same: the films of a donor."""
 KEPT = ("difference", "low", "high", "p_interval", "n_seeds", "detectable")
 
 
 def positive_control(
     spec: Mapping[str, Any], others: Iterable[Mapping[str, Any]], samples: Mapping[str, Mapping[str, Sampled]]
 ) -> dict[str, Any] | None:
-    """What `POSITIVE` gained over real images alone beside an arm, as plain JSON values.
+    """What the first of `POSITIVES` that was run gained over real images alone beside an arm, as plain JSON values.
 
     Parameters
     ----------
@@ -40,9 +43,10 @@ def positive_control(
     from benchmarks.statistics.compare import compare
 
     arms = list(others)
-    control = next((a for a in arms if a["spec"]["generator"] == POSITIVE and is_control_of(a["spec"], spec)), None)
+    beside = [a for a in arms if is_control_of(a["spec"], spec)]
+    control = next((a for name in POSITIVES for a in beside if a["spec"]["generator"] == name), None)
     zero = next((a for a in arms if is_zero_line(a["spec"])), None)
-    if control is None or zero is None or spec["generator"] == POSITIVE or is_zero_line(spec):
+    if control is None or zero is None or spec["generator"] in POSITIVES or is_zero_line(spec):
         return None
     mine, its = (samples[one["run_id"]].get("auroc") for one in (control, zero))
     if mine is None or its is None:

@@ -53,6 +53,14 @@ def _null_has_a_note(value: Mapping[str, Any]) -> None:
         raise Wrong("is null without a note that says why")
 
 
+def _kept_or_a_note(value: Mapping[str, Any]) -> None:
+    if value["kept"] is None and not value["note"]:
+        raise Wrong("is null without a note that says why")
+    ends = value["low"], value["kept"], value["high"]
+    if None not in ends and not in_order(*ends):
+        raise Wrong(f"has a share of {value['kept']:g} outside its interval")
+
+
 def _floor_has_its_n(value: Mapping[str, Any]) -> None:
     extra = value["extra"]
     if extra.get("floor") is not None and extra.get("floor_n") is None:
@@ -121,6 +129,21 @@ WORTH = fields(
         "n_synthetic": count, "n_equivalent": real_or_null, "curve": several(POINT),
     },
     {"n_low": real_or_null, "n_high": real_or_null, "advice": note},
+)  # fmt: skip
+KEPT = both(
+    fields(
+        {
+            "kept": real_or_null, "low": real_or_null, "high": real_or_null, "gain": gain, "full": gain,
+            "full_low": end, "full_high": end, "note": text, "of": text, "of_run_id": digest_of,
+        }
+    ),
+    _kept_or_a_note,
+)  # fmt: skip
+SHARING = fields(
+    {
+        "donor": said, "n_recipient": count, "n_recipient_patients": count, "n_donor": count,
+        "n_donor_patients": count, "kept": maybe(KEPT),
+    }
 )  # fmt: skip
 TRAINING = fields(
     {
@@ -201,7 +224,10 @@ SPEC = fields(
         "controls": several(text), "curve": several(real), "margin": share, "n_bootstrap": whole(1, MOST_RESAMPLES),
         "analysis": count,
     },
-    {"generator_precision": text, "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text}))},
+    {
+        "generator_precision": text, "donor": text, "learn_from": one_of("", "donor"),
+        "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text})),
+    },
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
 RECORD_SHAPE = fields(
@@ -229,6 +255,7 @@ RECORD_SHAPE = fields(
         "positive_control": maybe(POSITIVE),
         "collapsed": several(count),
         "worth": maybe(WORTH),
+        "sharing": SHARING,
         "calibration": CALIBRATION,
         "subgroups": SUBGROUPS,
         "readers": several(READER),

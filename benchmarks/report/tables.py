@@ -13,7 +13,7 @@ from benchmarks.metrics.declare import PIXELS
 from benchmarks.metrics.near_copies import COPY
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
-from benchmarks.verdicts.sentences import worth_sentence
+from benchmarks.verdicts.sentences import sharing_sentence, worth_sentence
 from synthworth.printable import console as console
 
 if TYPE_CHECKING:
@@ -151,8 +151,9 @@ def privacy_sentence(record: Mapping[str, Any]) -> str:
         return number(value) + (f" ({', '.join(said)})" if said else "")
 
     exact = privacy["exact_copy_rate"]["value"]
+    whose = record["name"] + (" (the donor's patients)" if record["spec"].get("learn_from") else "")
     return (
-        f"privacy of {record['name']}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
+        f"privacy of {whose}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
         f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}; in {space}"
     )
 
@@ -217,6 +218,8 @@ def print_verdicts(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
         out.print(escape(f"VERDICT  {record['verdict']}"), style="bold")
         if sentence := worth_sentence(record):
             out.print(escape(f"WORTH    {sentence}"), style="bold")
+        if sentence := sharing_sentence(record):
+            out.print(escape(f"SHARING  {sentence}"), style="bold")
 
 
 def print_timings(out: Console, seconds: Mapping[str, float], made: Mapping[str, int], *, wall: float) -> None:

@@ -50,6 +50,7 @@ def request_again(
     values = {
         **plain, "generator": drawn, "ratio": [spec["ratio"]], "generator_seed": [spec["generator_seed"]],
         "controls": controls, "curve": _curve(spec), "fit": shown["fit"] or {}, "preset": "smoke",
+        "donor": spec.get("donor", ""), "learn_from": shown.get("learn_from") or "own",
     }  # fmt: skip
     parts = {"gen": (generators, drawn, gen), "data": (datasets, spec["dataset"], spec["data"]),
              "clf": (classifiers, spec["classifier"], spec["clf"])}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from benchmarks.request.spec import is_real_only
+from benchmarks.request.spec import PRETRAINED, is_real_only
 
 Arm = TypeVar("Arm")
 DRAWN_ALIKE = ("ratio", "mode", "shard")
@@ -18,7 +18,8 @@ def is_control_of(control: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
     A control learns from all training images, so a point of the learning curve is none, and its images pass no
     filter. Real images alone and most remedies have ratio 0 and are the control of every arm; the remedy that trains
     longer has the ratio of the arms it is a control of. A control that draws images is its first draw, at the same
-    ratio, mode and shard size. The first draw is its own control: callers leave an arm out of its own controls.
+    ratio, mode and shard size; `shared_pretrained` has a mode of its own beside arms of every mode. The first draw is
+    its own control: callers leave an arm out of its own controls.
 
     Parameters
     ----------
@@ -30,7 +31,9 @@ def is_control_of(control: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
         return False
     if is_real_only(control):
         return control["ratio"] in (0, spec["ratio"])
-    return control["generator_seed"] == 0 and all(control[name] == spec[name] for name in DRAWN_ALIKE)
+    own_mode = ("mode",) if control["generator"] == PRETRAINED else ()
+    alike = all(control[name] == spec[name] for name in DRAWN_ALIKE if name not in own_mode)
+    return control["generator_seed"] == 0 and alike
 
 
 class Controls(Generic[Arm]):
@@ -53,7 +56,8 @@ class Controls(Generic[Arm]):
 
     def of(self, spec: Mapping[str, Any]) -> Arm | None:
         """The first one that is the control of an arm with this spec, or None."""
-        keys = {(0,), (spec["ratio"],), tuple(spec[name] for name in DRAWN_ALIKE)}
+        drawn = [tuple({**spec, "mode": mode}[name] for name in DRAWN_ALIKE) for mode in (spec["mode"], "pretrain")]
+        keys = {(0,), (spec["ratio"],), *drawn}
         found = [self._alike[key] for key in keys if key in self._alike]
         fitting = [(place, arm) for place, arm in found if is_control_of(self._spec_of(arm), spec)]
         return min(fitting, key=lambda one: one[0])[1] if fitting else None

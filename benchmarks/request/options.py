@@ -29,10 +29,14 @@ from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
+from data.splits.sharing import Donor
 from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.registry import config_of, load_plugin_file
 from synthworth.work import Budget, Compile
+
+SHARING = ("shared_real", "shared_pretrained")
+"""Controls of a donor's films: the films themselves, and a classifier that has seen them."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,9 @@ class Options:
     """What is trained on the mixture; `python -m benchmarks.list classifiers` names all."""
     controls: tuple[str, ...] = ("none", "duplicate")
     """Arms that the generator's is read against, on the same seeds: controls (none, duplicate, jitter, holdout_real,
-    reconstruct, noise, label_shuffle) and classical remedies (oversample, class_weights, randaugment, mixup, cutmix,
-    longer)."""
+    reconstruct, noise, label_shuffle; with a donor shared_real, shared_pretrained) and classical remedies (oversample,
+    class_weights, randaugment, mixup, cutmix, longer). With --learn-from donor the two of sharing join by themselves
+    where none are named."""
     curve: tuple[float, ...] = ()
     """Shares of the real training images to learn from alone, for the worth in real images (0.125 0.25 0.5 2, say);
     above 1 further real images join, where there are some."""
@@ -84,6 +89,11 @@ class Options:
     """Training patients of each class that anything may learn from, taken likewise; 0 for all."""
     max_train: int = 0
     """Training images at most: of a larger set, --real-fraction is lowered to about so many (smoke: 240); 0 for all."""
+    donor: str = ""
+    """Which training patients are another hospital's: a share of them (0.8), or the value of an attribute (site=B). The
+    classifiers' own real images are the others'; taken after the real fraction."""
+    learn_from: Literal["own", "donor"] = "own"
+    """donor: the generator learns from the donor's images alone, and its images join the recipient's real ones."""
     preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
     """Budgets: smoke (seconds), quick (two cores, minutes), standard (one GPU), full (published settings).
     auto is SYNTHWORTH_PRESET where that is set, else quick, or standard where there is an NVIDIA GPU. smoke beats the
@@ -194,10 +204,30 @@ def parse_mapping(
     default = _defaults(chosen, file, where=where, beats_system=of_system)
     request = read(default) if read is not None else read_flags(args, default, prog=prog)
     named = {str(name).replace("-", "_") for name in file}
-    if request.options.preset == "auto":  # asked for by name: what it came to, and that it was chosen
-        resolved = dataclasses.replace(request.options, preset=resolve_preset("auto", device=chosen.device))
-        return dataclasses.replace(request, options=resolved, given=frozenset((flags | named) - {"preset"}))
-    return dataclasses.replace(request, given=frozenset(flags | named))
+    given = flags | named
+    options = with_donor(request.options, controls_given="controls" in given)
+    if options.preset == "auto":  # asked for by name: what it came to, and that it was chosen
+        options = dataclasses.replace(options, preset=resolve_preset("auto", device=chosen.device))
+        given = given - {"preset"}
+    return dataclasses.replace(request, options=options, given=frozenset(given))
+
+
+def with_donor(o: Options, *, controls_given: bool) -> Options:
+    """The options with the donor in one form (0.80 is 0.8), and with the controls of sharing where none are named.
+
+    Raises
+    ------
+    UserError
+        For a donor that is neither a share nor the value of an attribute, and for what needs one without one.
+    """
+    if not o.donor:
+        if o.learn_from == "donor":
+            raise UserError("--learn-from donor needs a donor: --donor 0.5 (a share of patients), or --donor site=B")
+        return o
+    controls = o.controls
+    if o.learn_from == "donor" and not controls_given:
+        controls = (*controls, *(name for name in SHARING if name not in controls))
+    return dataclasses.replace(o, donor=str(Donor.read(o.donor)), controls=controls)
 
 
 def read_choice(args: Sequence[str], *, prog: str) -> Choice:

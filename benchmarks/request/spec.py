@@ -21,10 +21,14 @@ NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin
 """Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
 SETTING = (
     "dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
-    "classifier_version", "train", "precision",
+    "classifier_version", "train", "precision", "donor",
 )  # fmt: skip
 """Fields of a RunSpec in which two arms of one experiment agree: where they do not, a difference is not the images'
 doing alone."""
+DONOR = "donor"
+"""What `learn_from` says of an arm whose images were learned from, or are, a donor's films."""
+PRETRAINED = "shared_pretrained"
+"""The control that goes by mode `pretrain` beside arms of every mode."""
 ANALYSIS = 3
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 
@@ -83,6 +87,10 @@ class RunSpec:
     """Difference of AUROC below which two arms count as equivalent."""
     n_bootstrap: int = N_BOOTSTRAP
     analysis: int = field(default=ANALYSIS)
+    donor: str = field(default="", metadata=SINCE_DEFAULT)
+    """Which training films are a donor hospital's (`0.8`, `site=B`), and not the recipient's own; empty for none."""
+    learn_from: str = field(default="", metadata=SINCE_DEFAULT)
+    """`donor` where what the arm adds was learned from, or is, the donor's films."""
     tuned: Mapping[str, Any] | None = field(default=None, metadata=SINCE_DEFAULT)
     """Where a search on val chose the arm: its `study`, how many `trials` it had, and the digest of its `space`. In no
     stage's key: an arm is trained alike, however it was found."""
@@ -103,6 +111,8 @@ class RunSpec:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:
             raise UserError(f"--shard {self.shard} was asked for; a shard holds at least 1 image")
+        if self.learn_from and not self.donor:
+            raise UserError("--learn-from donor was asked for without a donor; say which films are its: --donor 0.5")
         if self.generator_precision == self.precision:  # one form for one meaning
             object.__setattr__(self, "generator_precision", "")
 
@@ -124,7 +134,7 @@ class RunSpec:
         if self.is_real_only:
             return self.name
         passed = f" [{'+'.join(self.filters)}]" if self.filters else ""
-        return f"{self.generator} {self.mode}{passed}{TUNED if self.tuned else ''}"
+        return f"{self.generator}{_whose(vars(self))} {self.mode}{passed}{TUNED if self.tuned else ''}"
 
     @property
     def name(self) -> str:
@@ -165,7 +175,14 @@ class RunSpec:
         }
         if self.real_fraction < 1 or self.patients_per_class:
             identity["seed"] = seed_from(self.seed, "real fraction")
+        if self.donor:
+            identity |= {"donor": self.donor, "donor_seed": self.donor_seed}
         return identity
+
+    @property
+    def donor_seed(self) -> int:
+        """Seed of the choice of the donor's patients, where a share decides."""
+        return seed_from(self.seed, "donor")
 
     @property
     def fit_seed(self) -> int:
@@ -179,7 +196,7 @@ class RunSpec:
 
     def fit_identity(self) -> dict[str, Any]:
         """One training of the generator; no ratio, mode or classifier in it."""
-        return {
+        identity = {
             "data": self.data_identity(),
             "generator": self.generator,
             "config": self.gen,
@@ -188,6 +205,7 @@ class RunSpec:
             "seed": self.fit_seed,
             "precision": self.fit_precision,
         }
+        return {**identity, "learn_from": self.learn_from} if self.learn_from else identity
 
     @cached_property
     def fit_key(self) -> str:
@@ -298,10 +316,20 @@ def name_of(spec: Mapping[str, Any]) -> str:
     if not is_real_only(spec):
         passed = f" [{'+'.join(spec['filters'])}]" if spec["filters"] else ""
         training = f" (generator seed {spec['generator_seed']})" if spec["generator_seed"] else ""
-        return f"{generator} {spec['mode']} {ratio:g}{passed}{training}"
+        return f"{generator}{_whose(spec)} {spec['mode']} {ratio:g}{passed}{training}"
     if portion != 1:
         return f"{generator} x {portion:g}"
     return f"{generator} x {1 + ratio:g}" if ratio else str(generator)
+
+
+def _whose(spec: Mapping[str, Any]) -> str:
+    """That a generator learned from a donor's films; a control that draws them says so by its name."""
+    return " from donor" if spec.get("learn_from") and not spec["generator"].startswith("shared_") else ""
+
+
+def common_setting(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What an arm, as its record holds it, shares with the arms of its experiment."""
+    return {name: spec.get(name, "") for name in SETTING}
 
 
 def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
@@ -314,7 +342,7 @@ def real_only(spec: RunSpec, *, generator: str = NONE) -> RunSpec:
     return replace(
         spec, generator=generator, gen={}, generator_version=1, fit=None, ratio=0.0, mode="add", generator_seed=0,
         shard=256, controls=() if generator == NONE else (NONE,), filters=(), curve=(), margin=0.01,
-        generator_precision="", tuned=None,
+        generator_precision="", learn_from="", tuned=None,
     )  # fmt: skip
 
 

@@ -119,12 +119,12 @@ class Sieve:
 
     Distances are Euclidean, between features of `efficientnet_lite0`; both bounds come from the distances of the real
     val images to their nearest training image (less those that are in train too), so that they mean the same in every
-    dataset. Test is not touched.
+    dataset. Test is not touched. Where the images were learned from a donor's films, both are the donor's.
     """
 
     def __init__(self, experiment: Experiment, spec: RunSpec) -> None:
         self.experiment, self.spec = experiment, spec
-        self.bench, self.images = experiment.bench, experiment.images
+        self.bench, self.images = experiment.bench, experiment.images.learned_from(spec)
 
     def passes(self, shard: Path, identity: Mapping[str, Any]) -> np.ndarray:  # -> bool (n,)
         """Which images of a shard pass every filter."""
@@ -155,6 +155,8 @@ class Sieve:
             "weights": self._extractor.weights_sha256, "judge": self._judge_identity if judged else None,
             "data": self.spec.data_identity(),
         }  # fmt: skip
+        if self.spec.learn_from:
+            key["learn_from"] = self.spec.learn_from
         return read_array(self.bench.keep("filter", key, make).folder / "passes.npy")
 
     def _evidence(self, pictures: Tensor, labels: Tensor, key: str) -> dict[str, Callable[[], Any]]:
@@ -207,7 +209,7 @@ class Sieve:
     @cached_property
     def _judge_arm(self) -> Arm:
         """Real images alone, whose first classifier is the judge."""
-        return Arm(real_only(self.spec), self.images)
+        return Arm(real_only(self.spec), self.experiment.images)
 
     @property
     def _judge_identity(self) -> dict[str, Any]:

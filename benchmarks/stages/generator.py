@@ -58,7 +58,8 @@ def fit_generator(experiment: Experiment, spec: RunSpec) -> Made:
         else:
             job = (experiment, spec, out, scratch)
             report = run_together(_fit_in_process, *job, n=n, what=f"fitting {spec.generator}")
-        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": experiment.images.train_fingerprint})
+        learned = experiment.images.learned_from(spec).train.fingerprint()
+        write_json(out / "fit.json", {**describe_fit(report), "train_fingerprint": learned})
         write_history(out / "history.csv", report.history)
         keep_snapshots(scratch, out)
 
@@ -76,6 +77,7 @@ def _fit(
 ) -> FitReport:
     """Fit in this process; the first of several saves."""
     bench, images = experiment.bench, experiment.images
+    train = images.learned_from(spec).train
     from synthworth.training.compiling import decide as decide_compile
 
     cls, how = generators.get(spec.generator), bench.fitting
@@ -89,10 +91,10 @@ def _fit(
         capture=how.compile != "no",
     )  # fmt: skip
     config = bench.configs.get(spec.generator)
-    model, threads = cls(config), fit_threads(cls(config), images.train, budget.steps, device=bench.device)
+    model, threads = cls(config), fit_threads(cls(config), train, budget.steps, device=bench.device)
     shown = live_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
     with shown as log, repeatable(threads, device=bench.device):
-        report: FitReport = model.fit(images.train, seed=spec.fit_seed, work=dataclasses.replace(work, log=log))
+        report: FitReport = model.fit(train, seed=spec.fit_seed, work=dataclasses.replace(work, log=log))
     if rank == 0:
         model.save(out)
     return report
@@ -134,10 +136,11 @@ def draw_pool(experiment: Experiment, arm: Arm) -> SyntheticSet | None:
 
     fitted = fit_generator(experiment, spec)
     found = read_json(fitted.folder / "fit.json")["train_fingerprint"]
-    if found != images.train_fingerprint:
+    learned = images.learned_from(spec).train.fingerprint()
+    if found != learned:
         raise UserError(
             f"{spec.generator} was fitted on another train split ({found[:12]}) than this run's "
-            f"({images.train_fingerprint[:12]}). Delete {fitted.folder}"
+            f"({learned[:12]}). Delete {fitted.folder}"
         )
     loaded: list[Any] = []
     pictures, labels = [], []

@@ -1,17 +1,18 @@
-"""The real images of an experiment: prepared once, then train, val, test and the reserve."""
+"""The real images of an experiment: prepared once, then train, val, test, a donor's and the reserve."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.request.spec import RunSpec
+from benchmarks.request.spec import DONOR, RunSpec
 from benchmarks.stages.bench import Bench
 from data.images import ImageSet, Split
 from data.mixing import Demand, Mode, demand
 from data.prepared import data_preparation, preparer, read_index
 from data.splits.low_data import join_train, subsample_patients, take_patients
+from data.splits.sharing import Donor, part_held_out, part_train
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 
@@ -32,8 +33,22 @@ def prepare_data(bench: Bench, name: str, dataset: Any) -> tuple[Path, dict[str,
     return made.folder, read_index(made.folder)
 
 
+class Source(NamedTuple):
+    """Real films that a generator learned from, and films of the same hospital that nothing learned from.
+
+    Parameters
+    ----------
+    train : of the recipient, or of the donor.
+    val, test : films like them.
+    """
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+
 class Images:
-    """The real images of an experiment: train (after the real fraction), val, test, and the reserve."""
+    """The real images of an experiment: train (after the real fraction), val, test, a donor's, the reserve."""
 
     def __init__(self, folder: Path, dataset: Any, spec: RunSpec) -> None:
         self.folder, self.dataset, self.spec = folder, dataset, spec
@@ -48,22 +63,59 @@ class Images:
             return whole, None
         return subsample_patients(whole, spec.real_fraction, seed=spec.data_identity()["seed"])
 
+    @cached_property
+    def _hospitals(self) -> tuple[ImageSet, ImageSet | None]:
+        whole = self._parts[0]
+        if not self.spec.donor:
+            return whole, None
+        return part_train(whole, Donor.read(self.spec.donor), seed=self.spec.donor_seed)
+
     @property
     def train(self) -> ImageSet:
-        """What every arm learns from."""
-        return self._parts[0]
+        """What every arm learns from: without the donor's films, where there is a donor."""
+        return self._hospitals[0]
+
+    @property
+    def donor(self) -> ImageSet:
+        """The donor's training films.
+
+        Raises
+        ------
+        UserError
+            Where the experiment has no donor.
+        """
+        if self._hospitals[1] is None:
+            raise UserError("there is no donor: say which films are its, --donor 0.5 or --donor site=B")
+        return self._hospitals[1]
+
+    def _held_out(self, split: Split) -> tuple[ImageSet, ImageSet]:
+        """The recipient's and the donor's films of val or test."""
+        images: ImageSet = self.dataset.load(self.folder, split)
+        return part_held_out(images, Donor.read(self.spec.donor)) if self.spec.donor else (images, images)
 
     @cached_property
+    def _val(self) -> tuple[ImageSet, ImageSet]:
+        return self._held_out(Split.val)
+
+    @cached_property
+    def _test(self) -> tuple[ImageSet, ImageSet]:
+        return self._held_out(Split.test)
+
+    @property
     def val(self) -> ImageSet:
         """Real images for the choice of checkpoints and thresholds."""
-        images: ImageSet = self.dataset.load(self.folder, Split.val)
-        return images
+        return self._val[0]
 
-    @cached_property
+    @property
     def test(self) -> ImageSet:
         """Real images, read once, at the end."""
-        images: ImageSet = self.dataset.load(self.folder, Split.test)
-        return images
+        return self._test[0]
+
+    def learned_from(self, spec: RunSpec) -> Source:
+        """The films that an arm's synthetic images were learned from, and such as nothing learned from."""
+        if spec.learn_from == DONOR:
+            return Source(self.donor, self._val[1], self._test[1])
+        return Source(self.train, self.val, self.test)
 
     @cached_property
     def reserve(self) -> ImageSet:
@@ -87,17 +139,17 @@ class Images:
     def portion(self, share: float) -> ImageSet:
         """The training images of a point of the learning curve: whole patients, each point among the next.
 
-        Above 1 further real images join, of patients from the reserve.
+        Above 1 further real images join, of patients from the reserve, or of the donor's where there is a donor.
 
         Raises
         ------
         UserError
-            Above 1, when the reserve holds too few images.
+            Above 1, when there are too few of them.
         """
         seed = seed_from(self.spec.seed, "learning curve")
         if share <= 1:
             return subsample_patients(self.train, share, seed=seed)[0]
-        wanted, reserve = (share - 1) * len(self.train), self.reserve
+        wanted, reserve = (share - 1) * len(self.train), self.donor if self.spec.donor else self.reserve
         if wanted > len(reserve):
             raise UserError(
                 f"--curve {share:g} needs {wanted:.0f} real images that no other arm trains on, and there are "

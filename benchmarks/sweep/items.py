@@ -13,8 +13,7 @@ from benchmarks.job.briefs import Briefs
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.made_before import MadeBefore
 from benchmarks.job.opened import Opened
-from benchmarks.judging.extraction import feature_keys, fidelity_of
-from benchmarks.judging.fidelity import Fidelity
+from benchmarks.judging.extraction import Measures, feature_keys, measures_of
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.twin import training_key
@@ -110,7 +109,7 @@ class _Builder:
         self._judged_by: dict[str, str] = {}
         self._pools: dict[str, str] = {}
         self._trained: dict[str, str] = {}
-        self._measures: dict[tuple[int, tuple[str, ...], str], Fidelity] = {}
+        self._measures: dict[tuple[Any, ...], Measures] = {}
         self._seconds = _Seconds()
         self._lacking: dict[str, list[str]] = {}
         self._homes: dict[str, str] = {}
@@ -189,12 +188,12 @@ class _Builder:
             home=self._homes[arm.spec.run_id] or arm.spec.run_id,
         )).id]  # fmt: skip
 
-    def _fidelity(self, opened: Opened) -> Fidelity:
+    def _fidelity(self, opened: Opened) -> Measures:
         """What measures the arms of a request; one for all that have the same real images and extractors."""
         o, images = opened.request.options, opened.experiment.images
-        known = id(images), tuple(o.extractors), o.extractor_precision
+        known = id(images), tuple(o.extractors), o.extractor_precision, frozenset(s.learn_from for s in opened.specs)
         if known not in self._measures:
-            self._measures[known] = fidelity_of(opened.bench, images, opened.arms, fetch=False)
+            self._measures[known] = measures_of(opened.bench, images, opened.arms, fetch=False)
         return self._measures[known]
 
     def _real_features(self, number: int, opened: Opened) -> frozenset[str]:

@@ -85,7 +85,7 @@ def _make(opened: Opened, item: Item) -> None:
     """Fit, draw, extract or train, as `benchmarks.run` does it."""
     from benchmarks.job.beside import root_of
     from benchmarks.job.train_arms import train_numbers
-    from benchmarks.judging.extraction import extract_all, fidelity_of
+    from benchmarks.judging.extraction import extract_all, measures_of
     from benchmarks.stages.generator import draw_pool, fit_generator
     from synthworth.devices import repeatable
 
@@ -95,7 +95,7 @@ def _make(opened: Opened, item: Item) -> None:
         with repeatable(device=opened.bench.device):
             if arm is not None:  # else of the real images
                 arm.pool = draw_pool(experiment, arm)
-            extract_all(fidelity_of(opened.bench, experiment.images, opened.arms), arm)
+            extract_all(measures_of(opened.bench, experiment.images, opened.arms), arm)
         return
     assert arm is not None
     if item.stage == "classify":

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.judging.positive_control import positive_control
+from benchmarks.judging.sharing import sharing_of
 from benchmarks.judging.utility import Judged, compare_sampled, mean_over_seeds, with_interval
 from benchmarks.metrics.registry import measure, metrics_on
 from benchmarks.records.predictions import PREDICTIONS, Entry, read_predictions
 from benchmarks.request.controls import is_control_of
-from benchmarks.request.spec import ANALYSIS, NONE, SETTING, is_zero_line
+from benchmarks.request.spec import ANALYSIS, NONE, common_setting, is_zero_line
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.collapsed import collapsed
 from benchmarks.statistics.resamples import Resamples
@@ -78,7 +79,8 @@ class Finished:
 
     def beside(self, other: Finished) -> bool:
         """Whether the two are arms of one experiment, on the same test patients."""
-        same = all(self.spec[name] == other.spec[name] for name in (*SETTING, "seed", "seeds"))
+        alone = all(self.spec[name] == other.spec[name] for name in ("seed", "seeds"))
+        same = alone and common_setting(self.spec) == common_setting(other.spec)
         alike = list(self.patients) == list(other.patients) and np.array_equal(self.truth, other.truth)
         return same and alike and self.scores.shape == other.scores.shape
 
@@ -111,6 +113,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "positive_control": positive,
         "collapsed": [] if auroc is None else list(collapsed(auroc.values.tolist())),
         "worth": _worth(one, near),
+        **_sharing(one, near, comparisons),
         "verdict": verdict(
             record["name"], comparisons, positive=positive, missing=missing.get(NONE), audited=record.get("audit")
         ),
@@ -161,6 +164,14 @@ def _comparisons(one: Finished, near: Sequence[Finished]) -> tuple[dict[str, Any
         training = unequal(one.record["training"], control.record["training"])
         found[name] = {"run_id": control.run_id, **row, "unequal": training}
     return found, missing
+
+
+def _sharing(one: Finished, near: Sequence[Finished], comparisons: Mapping[str, Any]) -> dict[str, Any]:
+    """The two hospitals of a record, with the share of the sharing gain that the arm keeps measured again."""
+    if not one.record.get("sharing"):
+        return {}
+    kept = sharing_of(one.spec, comparisons, one.sampled, {other.run_id: other.sampled for other in near})
+    return {"sharing": {**one.record["sharing"], "kept": kept}}
 
 
 def _worth(one: Finished, near: Sequence[Finished]) -> dict[str, Any] | None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.judging.positive_control import POSITIVES
 from benchmarks.request.spec import NONE
 from benchmarks.statistics.word import MIN_SEEDS, Verdict, side_of_zero, too_few_seeds, word_of_interval
-from benchmarks.verdicts.sentences import control_sentence, doubts, p_text, power_sentence, worth_sentence
+from benchmarks.verdicts.sentences import (
+    control_sentence,
+    doubts,
+    p_text,
+    power_sentence,
+    sharing_sentence,
+    worth_sentence,
+)
 from benchmarks.verdicts.verdict import Kind, word_of_arm
 
 Record = Mapping[str, Any]
@@ -139,12 +147,14 @@ def _the_word(record: Record) -> Iterator[str]:
         yield f"  {sentence}"
     if sentence := worth_sentence(record):
         yield f"WORTH    {sentence}"
+    if sentence := sharing_sentence(record):
+        yield f"SHARING  {sentence}"
 
 
 def _what_to_doubt(record: Record) -> Iterator[str]:
     doubts = []
-    tried = "holdout_real" in record["comparisons"] or record.get("positive_control")
-    if not tried and record["spec"]["generator"] != "holdout_real":
+    tried = set(POSITIVES) & record["comparisons"].keys() or record.get("positive_control")
+    if not tried and record["spec"]["generator"] not in POSITIVES:
         doubts.append("holdout_real was not run: nothing shows that real images would have helped at this budget")
     compared = {**record["comparisons"], **record.get("not_compared", {})}
     if "duplicate" not in compared and record["spec"]["generator"] not in ("none", "duplicate"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.records.store import Records
-from benchmarks.request.spec import NOT_THE_ARM, SETTING, is_zero_line
+from benchmarks.request.spec import NOT_THE_ARM, common_setting, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.sentences import control_sentence, doubts, p_text, power_sentence
 from benchmarks.verdicts.verdict import Kind, word_of
@@ -47,7 +47,7 @@ def pooled_sentences(entries: Sequence[Entry], known: Mapping[str, Sampled] | No
 
 def _experiment(entry: Entry) -> str:
     """What real images alone share with the arms they are compared with: records of several may lie in one folder."""
-    return digest({k: entry.spec[k] for k in (*SETTING, "seed", "seeds")})
+    return digest({**common_setting(entry.spec), **{name: entry.spec[name] for name in ("seed", "seeds")}})
 
 
 def _reader(known: Mapping[str, Sampled], zeros: Set[str]) -> Callable[[Entry], Sampled]:

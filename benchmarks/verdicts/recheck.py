@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.judging.positive_control import KEPT, POSITIVE
+from benchmarks.judging.positive_control import KEPT, POSITIVE, POSITIVES
 from benchmarks.records.predictions import AGREEMENT, Contradicted, Entry, ranked, read_auroc, read_evidence
 from benchmarks.request.spec import ANALYSIS, NONE
 from benchmarks.statistics.word import too_few_seeds, word_of_interval
@@ -74,9 +74,11 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
     lines += differing(
         {name: made[name] for name in ("collapsed", "worth") if name == "collapsed" or made[name]}, record
     )
+    if (shared := made.get("sharing")) and shared["kept"]:
+        lines += differing(shared["kept"], record["sharing"]["kept"], "sharing.kept")
     lines += _of_positive(made, record, sound)
     lines += _of_verdict(record)
-    said = {**record, **{name: in_words_of(made[name], record.get(name)) for name in PARTS if made[name]}}
+    said = {**record, **{name: in_words_of(made[name], record.get(name)) for name in PARTS if made.get(name)}}
     return Rechecked({**said, "verdict": _verdict(said)}, tuple(lines))
 
 
@@ -123,7 +125,7 @@ def _of_positive(made: Mapping[str, Any], record: Mapping[str, Any], sound: Mapp
     stored, again = record.get("positive_control"), made["positive_control"]
     if stored is not None and (again is None or stored["run_id"] not in sound):
         return []
-    if stored is None and POSITIVE not in record["comparisons"]:
+    if stored is None and not set(POSITIVES) & record["comparisons"].keys():
         return []
     return [f"positive control: {line}" for line in differing(again, stored)]
 

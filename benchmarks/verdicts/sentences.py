@@ -95,6 +95,23 @@ def worth_sentence(record: Mapping[str, Any]) -> str:
     )
 
 
+def sharing_sentence(record: Mapping[str, Any]) -> str:
+    """What an arm keeps of the gain of sharing films, in a line; empty for an arm that shares nothing of a donor's."""
+    sharing = record.get("sharing") or {}
+    kept = sharing.get("kept")
+    if not kept:
+        return ""
+    donor = f"{sharing['n_donor']:,} films of {sharing['n_donor_patients']:,} patients"
+    whose = f"the donor ({donor}) beside the recipient's {sharing['n_recipient']:,}"
+    if kept["kept"] is None:
+        return f"{record['name']}: what is kept of sharing is not to be said: {kept['note']}, from {whose}"
+    low, high = (("..." if x is None else f"{x:.2f}") for x in (kept["low"], kept["high"]))
+    return (
+        f"{record['name']}: keeps {kept['kept']:.2f} [{low}, {high}] of what as many films of the donor gain "
+        f"({kept['full']:+.4f} [{kept['full_low']:+.4f}, {kept['full_high']:+.4f}], {kept['of']}), from {whose}"
+    )
+
+
 def tuned_sentence(tuned: Mapping[str, Any]) -> str:
     """What a spec's mark means: an arm that was chosen had as many chances as its study had trials."""
     return f"chosen on val among {tuned['trials']} trials of study {tuned['study']} (space {tuned['space'][:12]})"

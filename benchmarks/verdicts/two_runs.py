@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.records.predictions import Entry, read_auroc
-from benchmarks.request.spec import SETTING
+from benchmarks.request.spec import common_setting
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.explain import explain_difference
 from benchmarks.verdicts.verdict import Kind, word_of
@@ -44,10 +44,15 @@ def compare_runs(a: Entry, b: Entry, *, margin: float) -> dict[str, Any]:
         **found,
         "run_a": a.run_id,
         "run_b": b.run_id,
-        "differing": [name for name in SETTING if a.spec[name] != b.spec[name]],
+        "differing": _differing(a.spec, b.spec),
         "unequal": unequal(a.record["training"], b.record["training"]),
         "equivalence": equal,
     }
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    mine, other = common_setting(a), common_setting(b)
+    return [name for name in mine if mine[name] != other[name]]
 
 
 def sentences(row: Mapping[str, Any]) -> list[str]:

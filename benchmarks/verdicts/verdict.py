@@ -13,8 +13,10 @@ from benchmarks.verdicts.sentences import control_sentence, difference_sentence,
 
 Comparison = Mapping[str, Any]
 """A paired difference as a record's `comparisons` hold it."""
-SPELT_OUT = ("duplicate",)
+SPELT_OUT = ("duplicate", "shared_real")
 """Controls beside real images alone whose difference is written in the sentence; the others' are in the table."""
+UPPER_BOUNDS = ("shared_real",)
+"""Controls that an arm is not meant to beat: no verdict holds against it that it does not."""
 ALPHA = 0.05
 """Holm's p from which a finding is none."""
 MIN_TRAININGS = 3
@@ -129,7 +131,7 @@ def word_of_arm(
     ----------
     adjusted, positive : as for `word_of`.
     """
-    others = {name: row for name, row in comparisons.items() if name != NONE}
+    others = {name: row for name, row in comparisons.items() if name not in (NONE, *UPPER_BOUNDS)}
     return word_of(comparisons.get(NONE), others, adjusted=adjusted, positive=positive)
 
 

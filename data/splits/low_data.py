@@ -50,24 +50,24 @@ def take_patients(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, Ima
 
 
 def join_train(train: ImageSet, further: ImageSet) -> ImageSet:
-    """The training images and further real ones from the reserve, as one training set.
+    """The training images and further real ones, from the reserve or a donor, as one training set.
 
     This is what an arm of real images alone would learn from if there were more of them.
 
     Raises
     ------
     UserError
-        When the further images are not from the reserve, or share an image or a patient with the training images.
+        When the further images are from elsewhere, or share an image or a patient with the training images.
     """
     import torch
 
-    require_train(train, what="a learning curve")
-    if not isinstance(further, ImageSet) or further.split is not Split.reserve:
+    require_train(train, what="a learning curve", from_donor=False)
+    if not isinstance(further, ImageSet) or further.split not in (Split.reserve, Split.donor):
         found = further.split.value if isinstance(further, ImageSet) else type(further).__name__
-        raise UserError(f"a learning curve goes on with images from the reserve, and was given {found!r}")
+        raise UserError(f"a learning curve goes on with images from the reserve or a donor, and was given {found!r}")
     shared = set(train.ids) & set(further.ids) or set(train.groups) & set(further.groups)
     if shared:
-        raise UserError(f"{min(shared)!r} is both in train and in the reserve")
+        raise UserError(f"{min(shared)!r} is both in train and in the {further.split.value}")
     return replace(
         train,
         images=torch.cat([train.images, further.images]),
