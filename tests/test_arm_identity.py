@@ -61,7 +61,7 @@ def test_what_is_not_asked_for_is_as_the_pages_say() -> None:
         "seed": 0, "generator_seed": 0, "seeds": 6, "shard": 256, "precision": "fp32", "generator_precision": "",
         "extractors": ("inception", "efficientnet_lite0", "vgg16_random"), "extractor_precision": "fp32",
         "controls": ("none", "duplicate"), "curve": (), "margin": 0.01, "n_bootstrap": 2000, "analysis": ANALYSIS,
-        "tuned": None,
+        "donor": "", "learn_from": "", "tuned": None,
     }  # fmt: skip
 
 
@@ -72,6 +72,8 @@ def test_what_is_not_asked_for_is_as_the_pages_say() -> None:
         ({"mode": "only", "ratio": 2.0}, "latent_ddpm only 2"),
         ({"filters": ("no_copies", "confident")}, "latent_ddpm add 0.5 [no_copies+confident]"),
         ({"generator_seed": 2}, "latent_ddpm add 0.5 (generator seed 2)"),
+        ({"donor": "0.5"}, "latent_ddpm add 0.5"),
+        ({"donor": "0.5", "learn_from": "donor"}, "latent_ddpm from donor add 0.5"),
         ({"ratio": 0.0}, "none"),
         ({"ratio": 0.0, "portion": 0.25}, "none x 0.25"),
         ({"generator": "longer", "ratio": 0.5}, "longer x 1.5"),

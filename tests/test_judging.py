@@ -70,7 +70,7 @@ def test_a_record_of_duplicates_says_so_in_both_spaces(privacy):
         assert found[f"membership_auroc/{space}"].extra["floor_split"] == "test"
     assert found["exact_copy_rate"].value == 1 and found["exact_copy_rate"].extra["floor"] == 0
     assert found["n_without_copies"].value == 0
-    record = {"name": "x", "privacy": {name: value.to_json() for name, value in found.items()}}
+    record = {"name": "x", "spec": {}, "privacy": {name: value.to_json() for name, value in found.items()}}
     assert re.search(r"copy rate 1.000 \[0.97., 1.000\] \(real 0.022\), exact", privacy_sentence(record))
     assert "corners@4" in privacy_sentence(record)
 

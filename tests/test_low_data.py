@@ -217,7 +217,7 @@ def test_further_images_that_are_trained_on_already_are_refused(ids: tuple, grou
 @pytest.mark.parametrize("split", [Split.train, Split.val, Split.test])
 def test_a_curve_goes_on_with_the_reserve_alone(split: Split) -> None:
     train, other = (image_set([name], np.array([0])) for name in ("p", "q"))
-    with pytest.raises(UserError, match=f"from the reserve, and was given '{split.value}'"):
+    with pytest.raises(UserError, match=f"from the reserve or a donor, and was given '{split.value}'"):
         join_train(train, other.subset([0], split=split))
     drawn = SyntheticSet(train.images, train.labels, train.classes, "a fit", train.fingerprint())
     with pytest.raises(UserError, match="and was given 'SyntheticSet'"):

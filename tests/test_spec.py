@@ -32,6 +32,8 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "fingerprint": ("e" * 64, ALL),
     "real_fraction": (0.5, ALL),
     "patients_per_class": (3, ALL),
+    "donor": ("0.5", ALL),
+    "learn_from": ("donor", GENERATOR),
     "filters": (("no_copies",), CLASSIFIER),
     "portion": (0.5, CLASSIFIER),
     "generator": ("dcgan", GENERATOR),

@@ -111,8 +111,6 @@ class RunSpec:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:
             raise UserError(f"--shard {self.shard} was asked for; a shard holds at least 1 image")
-        if self.learn_from and not self.donor:
-            raise UserError("--learn-from donor was asked for without a donor; say which films are its: --donor 0.5")
         if self.generator_precision == self.precision:  # one form for one meaning
             object.__setattr__(self, "generator_precision", "")
 
