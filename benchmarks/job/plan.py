@@ -257,7 +257,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
     ------
     UserError
         For a class without a training image; for an arm whose ratio comes to no synthetic image at all: it would train
-        on real images alone under the generator's name; and for one that needs too many shards.
+        on real images alone under the generator's name; for one that needs too many shards; and for a point of the
+        learning curve that needs more images than there are.
     """
     empty = [c for c, n in images.train.counts().items() if n == 0]
     if empty:
@@ -273,6 +274,8 @@ def check_classes(images: Images, specs: Sequence[RunSpec]) -> None:
         )
     n = len(images.train)
     for spec in specs:
+        if spec.portion > 1:
+            images.further_for(spec.portion)
         if not spec.is_real_only:
             _refuse_shards(spec, images.demand(spec))
         if spec.is_real_only or images.demand(spec).total:

@@ -149,13 +149,25 @@ class Images:
         seed = seed_from(self.spec.seed, "learning curve")
         if share <= 1:
             return subsample_patients(self.train, share, seed=seed)[0]
-        wanted, reserve = (share - 1) * len(self.train), self.donor if self.spec.donor else self.reserve
-        if wanted > len(reserve):
+        further, wanted = self.further_for(share)
+        return join_train(self.train, subsample_patients(further, wanted / len(further), seed=seed)[0])
+
+    def further_for(self, share: float) -> tuple[ImageSet, float]:
+        """The images that a point above 1 goes on with, and how many of them it needs.
+
+        Raises
+        ------
+        UserError
+            When there are too few.
+        """
+        wanted, further = (share - 1) * len(self.train), self.donor if self.spec.donor else self.reserve
+        if wanted > len(further):
+            whose = "of the donor" if self.spec.donor else "that no other arm trains on"
             raise UserError(
-                f"--curve {share:g} needs {wanted:.0f} real images that no other arm trains on, and there are "
-                f"{len(reserve)}; the largest point is {1 + int(100 * len(reserve) / len(self.train)) / 100:g}"
+                f"--curve {share:g} needs {wanted:.0f} real images {whose}, and there are {len(further)}; the largest "
+                f"point is {1 + int(100 * len(further) / len(self.train)) / 100:g}"
             )
-        return join_train(self.train, subsample_patients(reserve, wanted / len(reserve), seed=seed)[0])
+        return further, wanted
 
     @property
     def train_fingerprint(self) -> str:
