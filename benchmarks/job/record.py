@@ -253,6 +253,8 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     from benchmarks.report.figures.grid import draw_grid
     from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
     from benchmarks.report.figures.reliability import RELIABILITY, draw_reliability
+    from benchmarks.report.figures.sharing import SHARING, draw_sharing
+    from benchmarks.report.figures.sharing import Panel as SharingPanel
     from benchmarks.report.figures.worth import draw_worth
 
     images, privacy = panel.experiment.images, panel.privacy(arm)
@@ -279,6 +281,10 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     files[RELIABILITY] = lambda f: draw_reliability(f, record, alone=alone)
     if record["worth"]:
         files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
+    if record.get("sharing", {}).get("kept"):
+        beside = [one for row in record["comparisons"].values() if (one := records.find(row["run_id"]))]
+        about = f"{len(images.train)} films of its own, {len(images.donor)} of the donor"
+        files[SHARING] = lambda f: draw_sharing(f, [SharingPanel(about, [record, *beside])])
     before = records.find(record["run_id"])
     if before is not None and before.get("readers"):  # the films that were read are those of the run, to the byte
         record["readers"] = before["readers"]
