@@ -11,15 +11,11 @@ from generators.options import BatchConfig
 from synthworth.devices import generator, isolated_randomness
 from synthworth.errors import Diverged, UserError
 from synthworth.keys import seed_from
-from synthworth.work import Work
+from synthworth.work import COPIES, COPYING, Work
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-COPIES = "copies"
-"""Why a training stopped (`FitReport.stopped`)."""
-COPYING = "copying"
-"""Names what the looks saw in the facts of a report, and their part of a checkpoint."""
 FLAG = "--gen.stop-at-copy-rate"
 
 

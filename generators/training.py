@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from generators.copy_stop import COPYING, CopyStop
+from generators.copy_stop import CopyStop
 from generators.options import BatchConfig
 from generators.snapshots import Snapshots, first_of_each
 from synthworth.devices import autocast, strict
@@ -30,7 +30,7 @@ from synthworth.training.optimisers import put_back, recordable, set_rate
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
 from synthworth.training.reports import join_reports, report_of
-from synthworth.work import FitReport, Work
+from synthworth.work import COPYING, FitReport, Work
 
 Losses = Mapping[str, Tensor]
 R = TypeVar("R")

@@ -35,6 +35,17 @@ class Budget:
             raise UserError(f"a budget of {self.seconds} seconds was asked for: it must be above 0")
 
 
+COPIES = "copies"
+"""Why a fit stopped (`FitReport.stopped`) that a look for copies ended."""
+COPYING = "copying"
+"""Names, in the facts of a fit, what its looks for copies saw."""
+
+
+def is_copying(fact: str) -> bool:
+    """Whether that is the name of what looks for copies saw: `copying`, or `copying[class]` of a model a class."""
+    return fact == COPYING or fact.startswith(f"{COPYING}[")
+
+
 @dataclass(frozen=True)
 class CopyLook:
     """What share of some drawn images are near-copies of training images, 0..1, with its 95 % interval."""
