@@ -98,9 +98,11 @@ def test_a_fit_that_copies_from_the_first_look_on_is_a_failed_arm_beside_finishe
 def test_what_chance_alone_would_stop_and_what_val_cannot_tell_is_refused_before_anything_is_trained(
     more: tuple[str, ...], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="--gen.stop-at-copy-rate") as caught:  # noqa: RUF043
-        run(tmp_path, *ASKED, "--extractors", *more)
-    assert says in str(caught.value)
+    open_request(parse(words(tmp_path, *ASKED, "--extractors", *more), prog="test"))  # prepares the films
+    for flags in (("--dry-run",), ()):
+        with pytest.raises(UserError) as caught:
+            run(tmp_path, *ASKED, "--extractors", *more, *flags)
+        assert str(caught.value).startswith("--gen.stop-at-copy-rate") and says in str(caught.value)
     assert not list(tmp_path.glob("runs/*")) and not list(tmp_path.glob("home/artifacts/[cf]*"))
 
 
