@@ -126,7 +126,7 @@ def spec_of(opened: Opened) -> RunSpec:
 
 
 def test_the_judge_tells_copies_from_fresh_films_as_the_audit_does(opened: Opened) -> None:
-    from benchmarks.judging.extraction import fidelity_of
+    from benchmarks.judging.extraction import measures_of
     from benchmarks.judging.privacy import Privacy
     from data.mixing import SyntheticSet
 
@@ -138,7 +138,7 @@ def test_the_judge_tells_copies_from_fresh_films_as_the_audit_does(opened: Opene
     mixed = torch.cat([images.train.images[:10], images.test.images[:30]])
     arm = next(arm for arm in opened.arms if arm.draws)
     arm.pool = SyntheticSet(mixed, images.test.labels, images.train.classes, "f" * 64, "t" * 64)
-    audit = Privacy(fidelity_of(opened.bench, images, [arm])).of(arm)
+    audit = Privacy(measures_of(opened.bench, images, [arm])[""]).of(arm)
     (value,) = (v for v in audit.values() if v.metric == "copy_rate" and v.features != "pixels")
     look = judge(mixed)
     assert look.rate == value.value and look.rate >= 0.25
@@ -150,7 +150,8 @@ def test_the_judge_leaves_out_val_films_that_are_in_train_as_the_filter_does(ope
     images = experiment.images = copy.copy(experiment.images)
     doubled = images.val.images.clone()
     doubled[:30] = images.train.images[:30]
-    images.__dict__["val"] = replace(images.val, images=doubled)
+    val = replace(images.val, images=doubled)
+    images.__dict__["_val"] = (val, val)
     judge = NearCopies(experiment, spec_of(opened))
     assert judge.chance == 1 / 91
     assert judge(images.train.images[:40]).rate == 1
@@ -170,7 +171,8 @@ def test_where_features_tell_no_copies_the_fit_is_refused_before_a_step(
 ) -> None:
     experiment = copy.copy(opened.experiment)
     images = experiment.images = copy.copy(experiment.images)
-    images.__dict__["val"] = replace(images.val, images=images.train.images.repeat(2, 1, 1, 1) // 2 * 2)
+    val = replace(images.val, images=images.train.images.repeat(2, 1, 1, 1) // 2 * 2)
+    images.__dict__["_val"] = (val, val)
     judge = NearCopies(experiment, spec_of(opened))
     features = {id(images.train): np.eye(60, 8), id(images.val): np.eye(60, 8).repeat(2, 0)}
     monkeypatch.setattr(
@@ -180,6 +182,17 @@ def test_where_features_tell_no_copies_the_fit_is_refused_before_a_step(
     )  # fmt: skip
     with pytest.raises(UserError, match="half of the held-out images lie exactly on a training image"):
         judge.prepare()
+
+
+def test_at_a_donor_copies_are_those_of_its_own_films(tmp_path: Path) -> None:
+    more = ("--data.n-train", "120", "--data.n-val", "120", "--learn-from", "donor", "--donor", "0.5", "--extractors")
+    opened = open_request(parse(words(tmp_path, *ASKED, *more), prog="test"))
+    spec, images = spec_of(opened), opened.experiment.images
+    assert spec.learn_from == "donor"
+    judge = near_copies(opened.experiment, spec)
+    assert judge is not None
+    assert judge(images.donor.images).rate == 1
+    assert judge(images.train.images).rate < 0.2
 
 
 # -- identity --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ class NearCopies:
 
     Members are the images that the generator learns from (a donor's, where it learns at one), outsiders those of val
     that are not among them. Distances are between features of `efficientnet_lite0` in fp32, whatever features the run
-    is judged in, for a fit's key says which judge it had. Nothing is extracted before the first use: of several processes that share a fit one looks.
+    is judged in, for a fit's key says which judge it had. Nothing is extracted before the first use: of several
+    processes that share a fit one looks.
     """
 
     def __init__(self, experiment: Experiment, spec: RunSpec) -> None:
