@@ -26,6 +26,7 @@ from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
+from benchmarks.verdicts.copying import copying_sentences
 from benchmarks.verdicts.explain import explain
 from benchmarks.verdicts.recheck import recheck
 from benchmarks.verdicts.sentences import reader_sentence, tuned_sentence
@@ -99,6 +100,8 @@ def main(args: Sequence[str]) -> int:
         out.print(title, style="bold")
         out.print_json(json.dumps(part))
     _print_fits(out, record["cost"])
+    for line in copying_sentences(record):
+        out.print(f"COPIES   {line}", markup=False, soft_wrap=True)
     if again := record.get("reanalysed"):
         kept = ", ".join(again["kept"])
         out.print(f"judged again; as analysis {again['from_analysis']} had them: {kept}", markup=False, soft_wrap=True)

@@ -84,6 +84,7 @@ class DDPM(BaseGenerator):
     conditioner: Conditioner
     noise_shape: tuple[int, ...]
     denoiser: nn.Module
+    copying: Mapping[str, Any]
 
     @classmethod
     def version_of(cls, config: Any) -> int:
@@ -168,18 +169,22 @@ class DDPM(BaseGenerator):
             labels, draw=lambda labels, picture: self._draw(learner.exported(), labels, seed=picture),
             weights=lambda: learner.exported().state_dict(),
         )  # fmt: skip
+        stop = trainer.copy_stop(
+            c, labels, n_steps=n_steps, draw=lambda y, noise: self._draw(learner.exported(), y, seed=noise),
+            exported=learner.exported,
+        )  # fmt: skip
         report = trainer.run(
             "denoiser", lambda parts: learner.update(parts, loss), n_images=len(labels), n_steps=n_steps,
-            seconds=seconds, after=snapshots,
+            seconds=seconds, after=snapshots, stop=stop,
         )  # fmt: skip
-        self.denoiser = learner.exported()
+        self.denoiser, self.copying = learner.exported(), stop.facts()
         return report
 
     def _facts(self) -> dict[str, Any]:
-        """What is worth a line in the record of denoiser and condition."""
+        """What is worth a line in the record of denoiser and condition, and what was seen of copies."""
         from synthworth.training.networks import count_parameters
 
-        return {"denoiser_parameters": count_parameters(self.denoiser), **self.conditioner.facts()}
+        return {"denoiser_parameters": count_parameters(self.denoiser), **self.conditioner.facts(), **self.copying}
 
     def _sampler(self, *, doubled: bool = False) -> Sampler:
         from generators.diffusion import Sampler

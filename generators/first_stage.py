@@ -40,6 +40,14 @@ class FirstStageConfig(VAEConfig):
     blocks: int = 2
     batch: int = 8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stop_at_copy_rate:
+            raise UserError(
+                f"first_stage.stop_at_copy_rate {self.stop_at_copy_rate:g} was asked for, and an autoencoder draws "
+                "nothing by itself; set --gen.stop-at-copy-rate, which looks at what is drawn while the denoiser learns"
+            )
+
 
 class FirstStage(Protocol):
     """A fitted autoencoder: between images and latents, vectors (D,) or images (C, h, w).

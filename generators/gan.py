@@ -80,7 +80,7 @@ class GANConfig(BatchConfig):
     """Arithmetic of the generator in drawing; bf16 is faster and moves images a little, so it names its own numbers."""
 
     def __post_init__(self) -> None:
-        in_range = {
+        in_range = super().ranges() | {
             "noise": (self.noise >= 1, "1 or more"),
             "width": (self.width >= 1, "1 or more"),
             "max_width": (self.max_width >= 1, "1 or more"),
@@ -91,7 +91,6 @@ class GANConfig(BatchConfig):
             "beta1": (0 <= self.beta1 < 1, "0 or more and below 1"),
             "ema": (self.ema is None or 0 <= self.ema < 1, "0 or more and below 1, or None"),
             "ema_every": (self.ema_every >= 1, "1 or more"),
-            "sample_batch": (self.sample_batch >= 1, "1 or more"),
             "augment": (len(set(self.augment)) == len(self.augment), "each at most once"),
         }
         require_ranges(self, in_range, prefix="--gen.")
@@ -180,15 +179,20 @@ class GAN(BaseGenerator):
         paint = trainer.learner("painter", painter, lr=c.lr, ema=c.ema, ema_every=c.ema_every, **common)  # type: ignore[arg-type]
         judge = trainer.learner("critic", critic, lr=c.critic_lr, **common)  # type: ignore[arg-type]
         statistics = seed_from(seed, "standing statistics")
+        stop = trainer.copy_stop(
+            c, train.labels, n_steps=work.budget.steps, exported=paint.exported,
+            draw=lambda y, noise: self._draw(self._at_rest(paint, train, seed=statistics), y, seed=noise),
+        )  # fmt: skip
         report = trainer.run(
             type(self).__name__.lower(), self._step(trainer, paint, judge, train), n_images=len(train),
             n_steps=work.budget.steps, seconds=work.budget.seconds,
-            after=self._snapshots(trainer, paint, train, seed=statistics),
+            after=self._snapshots(trainer, paint, train, seed=statistics), stop=stop,
         )  # fmt: skip
         self.painter = paint.exported()
         self._measure_statistics(self.painter, train.labels, seed=statistics)
         sizes = {"generator": count_parameters(painter), "discriminator": count_parameters(critic)}
-        return report_phases([report], [c.batch], facts={f"{net}_parameters": n for net, n in sizes.items()})
+        facts = {f"{net}_parameters": n for net, n in sizes.items()} | stop.facts()
+        return report_phases([report], [c.batch], facts=facts)
 
     def _step(
         self, trainer: Trainer, paint: Learner, judge: Learner, train: ImageSet
@@ -230,14 +234,19 @@ class GAN(BaseGenerator):
         copies: list[nn.Module] = []
 
         def draw(labels: Tensor, picture_seed: int) -> Tensor:
-            copies[:] = [deepcopy(paint.exported())]
-            self._measure_statistics(copies[0], train.labels, seed=seed)
+            copies[:] = [self._at_rest(paint, train, seed=seed)]
             return self._draw(copies[0], labels, seed=picture_seed)
 
         def weights() -> dict[str, Tensor]:
             return {f"painter.{name}": tensor for name, tensor in copies[0].state_dict().items()}
 
         return trainer.snapshots(train.labels, draw=draw, weights=weights)
+
+    def _at_rest(self, paint: Learner, train: ImageSet, *, seed: int) -> nn.Module:
+        """A copy of the generator as it would be exported at this moment."""
+        painter = deepcopy(paint.exported())
+        self._measure_statistics(painter, train.labels, seed=seed)
+        return painter
 
     def _measure_statistics(self, painter: nn.Module, labels: Tensor, *, seed: int) -> None:
         """Standing statistics (Brock 2019): batch norm's mean and variance under the exported weights.

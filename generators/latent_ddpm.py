@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from data.images import ImageSet
+from generators.copy_stop import require_judge
 from generators.ddpm import DDPM, DDPMConfig, Prediction, SamplerKind, Schedule
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
 from generators.places import identify, is_fetched, require_identity
@@ -199,6 +200,7 @@ class LatentDDPM(DDPM):
     def _refuse(self, work: Work) -> None:
         self._require_autoencoder()
         c = self.config
+        require_judge(c, work)
         if not c.autoencoder_id and work.budget.steps < 2:
             raise UserError("latent_ddpm trains two stages: a budget of 1 step was asked for, at least 2 are needed")
         if not 0 < c.first_stage_share < 1:

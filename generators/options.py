@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from synthworth.keys import NOT_IDENTITY
+from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
 from synthworth.search_space import Between, searched
 
 N_STEPS = 1000
@@ -16,7 +16,7 @@ SamplingPrecision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """How many images are taken at a time."""
+    """How many images are taken at a time; and whether training ends before what is drawn copies."""
 
     batch: int = 32
     """Images in a step."""
@@ -24,6 +24,24 @@ class BatchConfig:
     """Parts that a step's batch is cut into: one is computed at a time, or one on each of several devices."""
     sample_batch: int = field(default=256, metadata=NOT_IDENTITY)
     """Images drawn at a time (by a VAE also encoded, or decoded)."""
+    stop_at_copy_rate: float = field(default=0.0, metadata=SINCE_DEFAULT)
+    """Share of near-copies of training images among drawn ones above which training stops; the weights of the last look
+    at or below it are kept. 0 never looks. About 0.01 of fresh real images count as near-copies: 0.05 is a bound."""
+    copy_looks: int = field(default=10, metadata=SINCE_DEFAULT)
+    """How often stop_at_copy_rate looks: as many times, evenly spaced over the steps, the last at their end."""
+    copy_images: int = field(default=200, metadata=SINCE_DEFAULT)
+    """Images that are drawn for such a look."""
+
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each of these options is in range, and the range; for `require_ranges`."""
+        return {
+            "batch": (self.batch >= 1, "1 or more"),
+            "accumulate": (self.accumulate >= 1, "1 or more"),
+            "sample_batch": (self.sample_batch >= 1, "1 or more"),
+            "stop_at_copy_rate": (0 <= self.stop_at_copy_rate < 1, "0 or more and below 1"),
+            "copy_looks": (self.copy_looks >= 1, "1 or more"),
+            "copy_images": (self.copy_images >= 20, "20 or more"),
+        }
 
 
 @dataclass(frozen=True)
@@ -38,11 +56,8 @@ class AdamWConfig(BatchConfig):
     """Largest norm of a step's gradient."""
 
     def ranges(self) -> dict[str, tuple[bool, str]]:
-        """Whether each of these options is in range, and the range; for `require_ranges`."""
-        return {
-            "batch": (self.batch >= 1, "1 or more"),
-            "accumulate": (self.accumulate >= 1, "1 or more"),
-            "sample_batch": (self.sample_batch >= 1, "1 or more"),
+        """Whether each option that has one is in its range; for `require_ranges`."""
+        return super().ranges() | {
             "lr": (self.lr > 0, "above 0"),
             "warmup": (self.warmup >= 0, "0 or more"),
             "clip": (self.clip > 0, "above 0"),

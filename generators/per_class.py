@@ -13,7 +13,7 @@ from data.images import ImageSet
 from generators.base import BaseGenerator, Generator
 from synthworth.artifacts import ensure_folder, read_json, write_json
 from synthworth.cost import Operations
-from synthworth.errors import UserError
+from synthworth.errors import Diverged, UserError
 from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
 
@@ -105,7 +105,10 @@ class PerClass(BaseGenerator):
                 budget=replace(work.budget, steps=share, seconds=seconds),
                 log=moved(work.log, done),
             )
-            reports.append(model.fit(only(train, k, name), seed=seed_from(seed, "class", k), work=bench))
+            try:
+                reports.append(model.fit(only(train, k, name), seed=seed_from(seed, "class", k), work=bench))
+            except Diverged as error:
+                raise Diverged(f"the model of {name}: {error}") from error
             self.models.append(model)
         facts = {f"{fact}[{c}]": v for c, r in zip(train.classes, reports, strict=True) for fact, v in r.facts.items()}
         return join_reports(reports, label="class", first=0, facts=facts, counting_on=True)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
+from generators.copy_stop import CopyStop
+from generators.options import BatchConfig
 from generators.snapshots import Snapshots, first_of_each
 from synthworth.devices import autocast, strict
 from synthworth.errors import UserError
@@ -28,7 +30,7 @@ from synthworth.training.optimisers import put_back, recordable, set_rate
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
 from synthworth.training.reports import join_reports, report_of
-from synthworth.work import FitReport, Work
+from synthworth.work import COPYING, FitReport, Work
 
 Losses = Mapping[str, Tensor]
 R = TypeVar("R")
@@ -259,6 +261,21 @@ class Trainer:
             weights=weights, is_first=self.fabric.global_rank == 0,
         )  # fmt: skip
 
+    def copy_stop(
+        self, options: BatchConfig, labels: Tensor, *, n_steps: int, draw: Callable[[Tensor, int], Tensor],
+        exported: Callable[[], nn.Module],
+    ) -> CopyStop:  # fmt: skip
+        """What ends this phase before that copies which is drawn, where the options ask for it: for `run(stop=...)`.
+
+        Parameters
+        ----------
+        options, labels, draw, exported : see `CopyStop`.
+        """
+        return CopyStop(
+            options, self.work, labels=labels, n_steps=n_steps, seed=self.seed, draw=draw, exported=exported,
+            fabric=self.fabric,
+        )  # fmt: skip
+
     def learner(
         self,
         name: str,
@@ -324,12 +341,18 @@ class Trainer:
         n_steps: int,
         seconds: float | None = None,
         after: Callable[[int], None] | None = None,
+        stop: CopyStop | None = None,
     ) -> PhaseReport:
-        """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`."""
+        """Call `step(parts)` n_steps times, resuming where a checkpoint is; see `run_steps`.
+
+        Where `stop` ended it the exported network then has the weights that it kept.
+        """
         order = Near(BatchOrder(n_images, self.batch, seed=seed_from(self.seed, phase, "order")), device=self.device)
 
         lane = self.lane()
         recorder = None if lane is None else lane.record
+        looks = stop if stop is not None and stop.asked else None
+        parts = {**self.learners, **({} if looks is None else {COPYING: looks})}
 
         def flops() -> int:
             with self.recorded_by(None):
@@ -337,14 +360,16 @@ class Trainer:
 
         with self.recorded_by(recorder):
             report = run_steps(
-                phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=self.learners, seed=self.seed,
+                phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=parts, seed=self.seed,
                 work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
-                lane=lane or nullcontext, flops=flops if self.work.compile or recorder else None,
+                gate=looks, lane=lane or nullcontext, flops=flops if self.work.compile or recorder else None,
             )  # fmt: skip
         if lane is not None:
             lane.join()
             for learner in self.learners.values():
                 learner.forget_recorded()
+        if looks is not None:
+            looks.put_back()
         return report
 
     def lane(self) -> Lane | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -12,13 +11,14 @@ from generators.base import BaseGenerator
 from generators.noise import draw_chunks
 from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
+from generators.vae_networks import build_network, encoder_weights, require_weights, with_own_prior
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from generators.nets.lpips import LPIPS
     from generators.nets.priors import Prior
@@ -68,49 +68,9 @@ class VAEFamily(BaseGenerator):
 
     def _build(self, *, weights: str | Path | None = None) -> VAENet:
         """The whole network with fresh weights from torch's global generator; `weights` of a timm encoder."""
-        from generators.nets.encoders import ResNetEncoder, SpatialHead, TimmEncoder, VectorHead
-        from generators.nets.labels import LabelEmbedding
-        from generators.nets.vae import VAENet
-
-        c, shape = self.config, self.shape
-        side = self.padded // c.factor
-        encoder: Any
-        if c.encoder == "resnet":
-            encoder = ResNetEncoder(channels=shape.channels, widths=c.widths, n_blocks=c.blocks, patch=c.patch)
-        else:
-            encoder = TimmEncoder(c.encoder, factor=c.factor, frozen=c.encoder_frozen, weights=weights)
-        label_width = c.label_width if c.conditional else 0
-        known = {"transition": c.transition, "label_width": label_width}
-        head: nn.Module
-        if c.latent == "vector":
-            head = VectorHead(features=(encoder.width, side, side), size=c.latent_size, **known)
-        else:
-            head = SpatialHead(width=encoder.width, channels=c.latent_channels, **known)
-        label = LabelEmbedding(shape.n_classes, label_width, multilabel=shape.multilabel) if c.conditional else None
-        return VAENet(encoder=encoder, head=head, decoder=self._decoder(label_width), prior=self._prior(), label=label)
-
-    def _decoder(self, label_width: int) -> nn.Module:
-        from generators.nets import decoders
-
-        c = self.config
-        common: dict[str, Any] = {"channels": self.shape.channels, "size": self.padded, "label_width": label_width}
-        if c.decoder == "linear":
-            return decoders.LinearDecoder(self.latent_shape, hidden=c.hidden, **common)
-        common |= {"widths": c.widths, "patch": c.patch}
-        if c.decoder == "deconv":
-            return decoders.DeconvDecoder(self.latent_shape, **common)
-        return decoders.UpsampleDecoder(self.latent_shape, n_blocks=c.blocks, **common)
-
-    def _encoder_weights(self) -> str | Path | None:
-        """What a timm encoder begins with: nothing, a file, or the hub's."""
-        from generators.nets.encoders import TAGS
-
-        c = self.config
-        if c.encoder_weights is not None or not c.encoder_pretrained:
-            return cast("Path | None", c.encoder_weights)
-        own = os.environ.get("SYNTHWORTH_WEIGHTS")
-        local = Path(own, f"{TAGS[c.encoder]}.safetensors") if own else None
-        return local if local is not None and local.is_file() else "hub"
+        return build_network(
+            self.config, self.shape, padded=self.padded, latent=self.latent_shape, prior=self._prior, weights=weights
+        )
 
     @classmethod
     def version_of(cls, config: Any) -> int:
@@ -120,8 +80,8 @@ class VAEFamily(BaseGenerator):
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse weights of the encoder or of LPIPS that cannot be used; see `BaseGenerator`."""
         c = self.config
-        self._require_weights()
-        if c.encoder != "resnet" and isinstance(weights := self._encoder_weights(), Path):
+        require_weights(self.config)
+        if c.encoder != "resnet" and isinstance(weights := encoder_weights(c), Path):
             from generators.nets.encoders import TAGS, read_encoder
 
             read_encoder(TAGS[c.encoder], weights)
@@ -129,13 +89,6 @@ class VAEFamily(BaseGenerator):
             from generators.perceptual import read_convolutions
 
             read_convolutions(c.perceptual_weights)
-
-    def _require_weights(self) -> None:
-        """Refuse weights that the key names and nobody says the place of."""
-        for name in ("encoder", "perceptual"):
-            known = getattr(self.config, f"{name}_sha256")
-            if known and getattr(self.config, f"{name}_weights") is None:
-                raise UserError(f"{name} weights of sha256 {known} are asked for; give {name}_weights")
 
     def operations(
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
@@ -162,12 +115,12 @@ class VAEFamily(BaseGenerator):
         from synthworth.training.networks import count_parameters
 
         self.require(train)
-        self._require_weights()
+        require_weights(self.config)
         self.shape, c = Shape.of(train), self.config
         trainer = Trainer(work, seed=seed, batch=c.batch, accumulate=c.accumulate)
         self.device = str(trainer.device)
         with isolated_randomness(seed_from(seed, "initial weights")):
-            net = self._build(weights=self._encoder_weights())
+            net = self._build(weights=encoder_weights(c))
         judge = self._perceptual(trainer)
         ensure_folder(work.folder)
         steps = work.budget.steps
@@ -175,14 +128,17 @@ class VAEFamily(BaseGenerator):
             "net", net, lr=c.lr, n_steps=steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None, ema_every=c.ema_every
         )
         loss = self._loss(train, trainer, learner, judge)
+        stop = trainer.copy_stop(
+            c, train.labels, n_steps=steps, draw=self._drawn_now(train, learner), exported=learner.exported
+        )
         report = trainer.run(
             self._phase(), lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=steps,
-            seconds=work.budget.seconds, after=self._snapshots(train, trainer, learner),
+            seconds=work.budget.seconds, after=self._snapshots(train, trainer, learner), stop=stop,
         )  # fmt: skip
         self.net = cast("VAENet", learner.exported())
         sizes = {"encoder": net.encoder, "head": net.head, "decoder": net.decoder, "prior": net.prior}
         facts: dict[str, Any] = {f"{name}_parameters": count_parameters(part) for name, part in sizes.items()}
-        facts |= {"latent": list(self.latent_shape), **self._settle(train)}
+        facts |= {"latent": list(self.latent_shape), **self._settle(train), **stop.facts()}
         return report_phases([report], [c.batch], facts=facts)
 
     def _phase(self) -> str:
@@ -218,14 +174,22 @@ class VAEFamily(BaseGenerator):
         return loss
 
     def _snapshots(self, train: ImageSet, trainer: Trainer, learner: Learner) -> Snapshots:
+        draw = self._drawn_now(train, learner, most=256)
+        return trainer.snapshots(train.labels, draw=draw, weights=lambda: learner.exported().state_dict())
+
+    def _drawn_now(
+        self, train: ImageSet, learner: Learner, *, most: int | None = None
+    ) -> Callable[[Tensor, int], Tensor]:
+        """Draws with the weights of the moment, the prior measured as it would be after training (on `most` images)."""
+
         def draw(labels: Tensor, seed: int) -> Tensor:
             now = type(self)(self.config)
             now.__dict__.update({k: v for k, v in self.__dict__.items() if k != "net"})
-            now.net = copied(cast("VAENet", learner.exported()))
-            now._settle(train, most=256)
+            now.net = with_own_prior(cast("VAENet", learner.exported()))
+            now._settle(train, most=most)
             return now.sample(labels, seed=seed)
 
-        return trainer.snapshots(train.labels, draw=draw, weights=lambda: learner.exported().state_dict())
+        return draw
 
     def _settle(self, train: ImageSet, *, most: int | None = None) -> dict[str, Any]:
         """Let the prior measure training latents: all of them, or as many as fit, evenly spaced."""
@@ -389,12 +353,3 @@ class VAEFamily(BaseGenerator):
         model.shape, model.device = shape, device
         model.net = rebuild(model._build, weights["net"], device=device)
         return model
-
-
-def copied(net: VAENet) -> VAENet:
-    """The same network with a prior of its own, so that measuring it changes nothing that is being trained."""
-    import copy
-
-    shell = copy.copy(net)
-    shell._modules = {**net._modules, "prior": copy.deepcopy(net.prior)}
-    return shell

@@ -39,6 +39,7 @@ WHERE = {
     "to_signed": "synthworth.images",
     "to_unit": "synthworth.images",
     # what a fit is given and reports
+    "BatchConfig": "generators.options",
     "Budget": "synthworth.work",
     "FitReport": "synthworth.work",
     "Operations": "synthworth.cost",

@@ -18,6 +18,7 @@ from data.splits.by_patient import split_by_patient as split_by_patient
 from generators.base import BaseGenerator as BaseGenerator
 from generators.base import Generator as Generator
 from generators.noise import draw_chunks as draw_chunks
+from generators.options import BatchConfig as BatchConfig
 from generators.per_class import PerClass as PerClass
 from generators.snapshots import Snapshots as Snapshots
 from generators.training import Trainer as Trainer

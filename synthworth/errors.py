@@ -50,10 +50,11 @@ class Unavailable(Exception):
 
 
 class Diverged(Exception):
-    """A network gave numbers that are not finite.
+    """A network gave numbers that are not finite, or nothing that may be used.
 
     In training the loss was; the message names the step and the last good checkpoint. In drawing the images were; the
-    message counts them. Either way the arm is recorded as failed, and the others go on.
+    message counts them. Or what was drawn copied training images at the first look already, where that ends a fit.
+    Either way the arm is recorded as failed, and the others go on.
     """
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from synthworth.cost import Cost
 from synthworth.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Compile = Literal["auto", "yes", "no"]
 MAX_STEPS = 1_000_000_000
@@ -30,6 +33,44 @@ class Budget:
             raise UserError(f"a budget of {self.steps} steps was asked for: {MAX_STEPS:,} are the most")
         if self.seconds is not None and not self.seconds > 0:
             raise UserError(f"a budget of {self.seconds} seconds was asked for: it must be above 0")
+
+
+COPIES = "copies"
+"""Why a fit stopped (`FitReport.stopped`) that a look for copies ended."""
+COPYING = "copying"
+"""Names, in the facts of a fit, what its looks for copies saw."""
+
+
+def is_copying(fact: str) -> bool:
+    """Whether that is the name of what looks for copies saw: `copying`, or `copying[class]` of a model a class."""
+    return fact == COPYING or fact.startswith(f"{COPYING}[")
+
+
+@dataclass(frozen=True)
+class CopyLook:
+    """What share of some drawn images are near-copies of training images, 0..1, with its 95 % interval."""
+
+    rate: float
+    low: float
+    high: float
+
+
+class CopyJudge(Protocol):
+    """Tells how many of some drawn images copy.
+
+    Attributes
+    ----------
+    chance : share of fresh real images that it takes for near-copies.
+    """
+
+    @property
+    def chance(self) -> float:
+        """Share of fresh real images that it takes for near-copies, 0..1."""
+        ...
+
+    def __call__(self, images: Tensor) -> CopyLook:
+        """Judge uint8 (N, C, H, W)."""
+        ...
 
 
 def ignore_scalars(step: int, **scalars: float) -> None:
@@ -57,6 +98,8 @@ class Work:
     capture : whether steps may be recorded and replayed on a GPU (CUDA graphs); the same bits either way.
     snapshot_epochs : passes over the images between two pictures of what the generator draws, each kept with the
         weights it was drawn with; 0 for none.
+    copy_judge : tells how many of some drawn images copy training images, for a generator that is to stop before it
+        copies; None where no such thing is asked for.
     """
 
     folder: Path
@@ -71,6 +114,7 @@ class Work:
     compile: bool = False
     capture: bool = True
     snapshot_epochs: float = 0.0
+    copy_judge: CopyJudge | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +126,8 @@ class FitReport:
     steps : optimiser steps taken, over all phases.
     images_seen : training images drawn, with repetition.
     seconds : wall seconds in the training loop, over all attempts.
-    stopped : "steps" (the budget's end) or "seconds" (cut short by the wall clock).
+    stopped : "steps" (the budget's end), "seconds" (cut short by the wall clock), or "copies" (what was drawn copied:
+        the weights are those of an earlier step, which `facts` names).
     history : rows of (step, scalars) for the loss curve.
     facts : what else is worth a line in the record (parameter counts, latent scale, best step).
     cost : floating-point operations, peak of the device and energy; `run_steps` measures them.

@@ -10,6 +10,7 @@ from benchmarks.request.filters import FILTERS
 from benchmarks.request.options import Request
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
+from benchmarks.stages.copies import require_near_copies
 from classifiers.registry import classifiers
 from generators.registry import generators
 from synthworth.errors import UserError
@@ -70,13 +71,17 @@ def check_what_is_to_be_trained(bench: Bench, request: Request, dataset: Any, ar
     Raises
     ------
     UserError
-        As `check_outside_files`, and from `check_demand` of a generator that has only so many images.
+        As `check_outside_files`, from `check_demand` of a generator that has only so many images, and where val cannot
+        tell a generator that is to stop before it copies what a copy is.
     """
     fits = [arm.fit_key for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
     check_outside_files(
         request, dataset, generator=not all(bench.store.has("fit", key) for key in fits),
         classifier=not all(bench.store.has("classify", key) for arm in arms for key in arm.classify_keys),
     )  # fmt: skip
+    for key, arm in {arm.fit_key: arm for arm in arms if arm.draws}.items():
+        if not bench.store.has("fit", key):
+            require_near_copies(arm.spec, arm.images)
     plugin = generators.get(request.options.generator)
     if hasattr(plugin, "check_demand"):
         drawn = [arm for arm in arms if arm.draws and arm.spec.generator == request.options.generator]

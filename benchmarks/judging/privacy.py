@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.judging.fidelity import Fidelity
 from benchmarks.metrics.declare import Quantity
 from benchmarks.metrics.near_copies import are_copies
-from benchmarks.metrics.privacy import QUANTITIES, Near, Reference, exact_copies, pixel_vectors
+from benchmarks.metrics.privacy import QUANTITIES, Near, Reference, exact_copies, outsider_rows, pixel_vectors
 from benchmarks.metrics.value import IN_PIXELS, Value
 from benchmarks.request.filters import without_copies
 from benchmarks.stages.arm import Arm
@@ -157,7 +157,7 @@ class Privacy:
     @cached_property
     def _outsiders(self) -> NDArray[np.int64]:
         """Rows of val."""
-        return np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
+        return outsider_rows(val=self.images.val.images, train=self.images.train.images)
 
     def _real(self, space: str, split: str) -> NDArray[np.floating]:
         if space == IN_PIXELS:

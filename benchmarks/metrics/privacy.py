@@ -83,18 +83,10 @@ class Reference:
 
     def __post_init__(self) -> None:
         check_features(real=self.members, fake=self.outsiders, minimum=0)
-        counts = len(self.members), len(self.outsiders)
-        if min(counts) < MIN_N:
-            raise Unavailable(f"needs {MIN_N} training and held-out images; there are {counts[0]} and {counts[1]}")
         for vectors, groups in ((self.members, self.member_groups), (self.outsiders, self.outsider_groups)):
             if len(vectors) != len(groups):
                 raise ValueError(f"{len(vectors)} vectors but {len(groups)} patients")
-        patients = len(set(self.member_groups)), len(set(self.outsider_groups))
-        if min(patients) < MIN_PATIENTS:
-            raise Unavailable(
-                f"needs {MIN_PATIENTS} patients with training and with held-out images; there are {patients[0]} and "
-                f"{patients[1]}"
-            )
+        require_enough(self.member_groups, self.outsider_groups)
         if (self.members == self.members[:1]).all():
             raise Unavailable("all training images have the same features: distances between them say nothing")
 
@@ -147,7 +139,7 @@ class Reference:
             return {q.name: q.missing(reason, len(synthetic)) for q in QUANTITIES}
         found = near or self.nearest_member(synthetic)
         values = [
-            self._distance(found), self._copies(found, seed), self._authentic(found),
+            self._distance(found), self.copies(found, seed=seed), self._authentic(found),
             self._proximity(found, seed), *self._membership(synthetic, seed),
         ]  # fmt: skip
         return {value.name: value for value in values}
@@ -170,7 +162,7 @@ class Reference:
         low, high = float(ordered[outside - 1]), float(ordered[n - outside])
         return NN_DISTANCE.value(float(np.median(ordered)), n, low=low, high=high, extra=extra)
 
-    def _copies(self, near: Near, seed: int) -> Value:
+    def copies(self, near: Near, *, seed: int) -> Value:
         """Share of synthetic images that are near-copies: nearer to a member than the `copy_bound` of the outsiders.
 
         The share of fresh real images that are so by chance stands in `extra` as `quantile`; the interval is
@@ -351,6 +343,27 @@ def _nearest(points: Tensor, others: Tensor) -> Near:
 def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
     """Patients as 0, 1, ..."""
     return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+
+
+def require_enough(members: Sequence[str], outsiders: Sequence[str]) -> None:
+    """Refuse sets, by the patient of each image, that are too small for any of these numbers.
+
+    Raises
+    ------
+    Unavailable
+        With fewer than `MIN_N` images or `MIN_PATIENTS` patients of either.
+    """
+    for least, what, (a, b) in (
+        (MIN_N, "training and held-out images", (len(members), len(outsiders))),
+        (MIN_PATIENTS, "patients with training and with held-out images", (len(set(members)), len(set(outsiders)))),
+    ):
+        if min(a, b) < least:
+            raise Unavailable(f"needs {least} {what}; there are {a} and {b}")
+
+
+def outsider_rows(*, val: Tensor, train: Tensor) -> NDArray[np.int64]:  # uint8 (N, C, H, W) each
+    """Rows of val that are not in train too, pixel for pixel: the outsiders."""
+    return np.flatnonzero(~exact_copies(val, train))
 
 
 def pixel_vectors(images: Tensor, *, chunk: int = 4096) -> NDArray[np.float32]:

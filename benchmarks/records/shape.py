@@ -28,6 +28,7 @@ from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import name_of
 from generators.registry import BUILT_IN, CONTROLS
 from synthworth.printable import one_line
+from synthworth.work import is_copying
 
 FINISHED = "ok"
 UNFINISHED = ("failed", "skipped")
@@ -157,11 +158,31 @@ FIT_COST = fields(
         ("gflop_per_image", "images_per_second", "peak_tflops", "share_of_peak", "kwh"), maybe(number(0))
     ),
 )  # fmt: skip
+LOOK = both(fields({"step": count, "rate": share, "low": share, "high": share}), _both_ends_or_none)
+LOOKS = fields(
+    {
+        "bound": share, "chance": share, "n_images": count, "n_steps": count, "looks": several(LOOK, least=1),
+        "kept": count, "stopped": maybe(count),
+    }
+)  # fmt: skip
+
+
+def _facts(facts: Any) -> None:
+    """Facts of a generator's fit: whatever it tells, but for what looks for copies saw."""
+    mapping(facts)
+    looks = {name: found for name, found in facts.items() if is_copying(name)}
+    by_name(LOOKS)(looks)
+    for name, found in looks.items():
+        steps = {look["step"] for look in found["looks"]}
+        if not {found["kept"], found["stopped"]} - {None} <= steps:
+            raise Wrong(f"has in {name} a step at which nobody looked")
+
+
 COST = fields(
     {},
     {
         **dict.fromkeys(("classifier_seconds", "fit_seconds", "draw_seconds_per_1000"), maybe(number(0))),
-        "classifiers": several(maybe(FIT_COST)), "fit": fields({}, {"cost": FIT_COST}),
+        "classifiers": several(maybe(FIT_COST)), "fit": fields({}, {"cost": FIT_COST, "facts": _facts}),
     },
 )  # fmt: skip
 """Records of before there were costs in FLOPs have the seconds alone."""

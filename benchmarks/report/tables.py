@@ -13,6 +13,7 @@ from benchmarks.metrics.declare import PIXELS
 from benchmarks.metrics.near_copies import COPY
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
+from benchmarks.verdicts.copying import copying_sentences
 from benchmarks.verdicts.sentences import sharing_sentence, worth_sentence
 from synthworth.printable import console as console
 
@@ -129,6 +130,8 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
         if line := privacy_sentence(record):
             out.print(escape(line), soft_wrap=True)
             out.print(escape(f"  {left_sentence(record, records)}"), soft_wrap=True)
+            for line in copying_sentences(record):
+                out.print(escape(f"  {line}"), soft_wrap=True)
 
 
 def privacy_sentence(record: Mapping[str, Any]) -> str:

@@ -29,6 +29,9 @@ DONOR = "donor"
 """What `learn_from` says of an arm whose images were learned from, or are, a donor's films."""
 PRETRAINED = "shared_pretrained"
 """The control that goes by mode `pretrain` beside arms of every mode."""
+COPY_JUDGE = 1
+"""Raised when a fit that stops before it copies would be told other copy rates of the same images: part of its key, and
+of no other fit's."""
 ANALYSIS = 3
 """Raised when the same predictions would be analysed otherwise; part of a run's identity, of no stage's."""
 
@@ -194,6 +197,7 @@ class RunSpec:
 
     def fit_identity(self) -> dict[str, Any]:
         """One training of the generator; no ratio, mode or classifier in it."""
+        judged = {"copy_judge": COPY_JUDGE} if self.copy_bound else {}
         identity = {
             "data": self.data_identity(),
             "generator": self.generator,
@@ -202,8 +206,15 @@ class RunSpec:
             "budget": self.fit,
             "seed": self.fit_seed,
             "precision": self.fit_precision,
+            **judged,
         }
         return {**identity, "learn_from": self.learn_from} if self.learn_from else identity
+
+    @property
+    def copy_bound(self) -> float:
+        """Share of near-copies at which the generator's training stops; 0 where it never looks."""
+        of = self.gen["config"] if "of_generator" in self.gen else self.gen
+        return float(of.get("stop_at_copy_rate", 0.0)) if self.fit is not None else 0.0
 
     @cached_property
     def fit_key(self) -> str:

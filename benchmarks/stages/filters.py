@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.near_copies import are_copies, copy_bound
-from benchmarks.metrics.privacy import exact_copies
+from benchmarks.metrics.privacy import outsider_rows
 from benchmarks.request.filters import FILTERS
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.stages.arm import Arm
@@ -186,7 +186,7 @@ class Sieve:
 
     @cached_property
     def _val_distances(self) -> np.ndarray:
-        fresh = np.flatnonzero(~exact_copies(self.images.val.images, self.images.train.images))
+        fresh = outsider_rows(val=self.images.val.images, train=self.images.train.images)
         return self._to_train(self._features("val")[fresh])
 
     def _features(self, split: str) -> np.ndarray:

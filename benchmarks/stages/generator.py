@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.request.spec import RunSpec, n_shards
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import describe_fit
+from benchmarks.stages.copies import near_copies, require_near_copies
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.filters import MOST_SHARDS, Sieve, refuse_starved
 from benchmarks.stages.loggers import live_log
@@ -29,7 +30,7 @@ from synthworth.processes import run_together
 from synthworth.progress import Progress
 from synthworth.store import Made
 from synthworth.threads import threads_for
-from synthworth.work import FitReport, Work
+from synthworth.work import FitReport, Work, is_copying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,10 @@ def _fit(
     """Fit in this process; the first of several saves."""
     bench, images = experiment.bench, experiment.images
     train = images.learned_from(spec).train
+    judge = near_copies(experiment, spec)
+    if judge is not None and rank == 0:
+        require_near_copies(spec, images)
+        judge.prepare()
     from synthworth.training.compiling import decide as decide_compile
 
     cls, how = generators.get(spec.generator), bench.fitting
@@ -88,13 +93,15 @@ def _fit(
         bench.work(scratch, precision=spec.fit_precision, budget=budget, reserve=reserve),
         fitted=fitted, devices=how.devices if trains else 1, snapshot_epochs=how.snapshot_epochs,
         compile=trains and decide_compile(how.compile, device=bench.device, budget=budget),
-        capture=how.compile != "no",
+        capture=how.compile != "no", copy_judge=judge,
     )  # fmt: skip
     config = bench.configs.get(spec.generator)
     model, threads = cls(config), fit_threads(cls(config), train, budget.steps, device=bench.device)
     shown = live_log(how.logger if rank == 0 else "none", folder=bench.store.home / "logs", run=name)
     with shown as log, repeatable(threads, device=bench.device):
         report: FitReport = model.fit(train, seed=spec.fit_seed, work=dataclasses.replace(work, log=log))
+    if judge is not None and not any(map(is_copying, report.facts)):
+        raise UserError(f"{spec.generator} has the option stop_at_copy_rate, and its fit does not look: see CopyStop")
     if rank == 0:
         model.save(out)
     return report

@@ -68,5 +68,8 @@ def _trained(identity: Mapping[str, Any], names: frozenset[str]) -> dict[str, An
 
 
 def _drawing(spec: RunSpec) -> frozenset[str]:
+    """Options of drawing that training does not read; none where training looks at what is drawn."""
+    if spec.copy_bound:
+        return frozenset()
     config = generators.get(spec.generator).Config
     return drawing_options(config) if dataclasses.is_dataclass(config) and spec.fit is not None else frozenset()

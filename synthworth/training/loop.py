@@ -39,8 +39,8 @@ take turns have it together."""
 class PhaseReport:
     """What one phase of training did.
 
-    Optimiser steps, wall seconds over all attempts, why it stopped ("steps" or "seconds"), the loss curve, and what the
-    steps cost.
+    Optimiser steps, wall seconds over all attempts, why it stopped ("steps", "seconds", or what its `gate` said), the
+    loss curve, and what the steps cost.
     """
 
     steps: int
@@ -66,7 +66,11 @@ class Phase:
     seconds : stop once this much wall time (over all attempts) is spent; None for no limit.
     fabric : where several processes share the steps: they stop together, and only the first writes and logs.
     after : called with the number of finished steps after each of them, outside the step's random state.
-    lane : gives the context that everything of this phase is done in, `after` too: a stream of its own on a GPU.
+    gate : `gate(t, last)` is asked after t finished steps, before the next one and at the end (`last`), whether the
+        phase ends here: it gives a word that says why, or None. A resumed phase asks it again about the step that it
+        goes on from. It leaves all that the steps read as it is.
+    lane : gives the context that everything of this phase is done in, `after` and `gate` too: a stream of its own on a
+        GPU.
     flops : gives the floating-point operations of a step of this process where the first step cannot be counted while
         it runs, as those of compiled networks and captured graphs cannot (see `synthworth.training.flops`).
 
@@ -89,6 +93,7 @@ class Phase:
         images_per_step: int = 1,
         fabric: Any = None,
         after: Callable[[int], None] | None = None,
+        gate: Callable[[int, bool], str | None] | None = None,
         lane: Callable[[], AbstractContextManager[Any]] = nullcontext,
         flops: Callable[[], int] | None = None,
     ) -> None:
@@ -96,7 +101,7 @@ class Phase:
         self.meter = Meter(lambda t: self.step(t), work=work, flops=flops)
         self.parts = {**parts, METER: self.meter}
         self.seconds, self.images_per_step, self.fabric = seconds, images_per_step, fabric
-        self.after, self.lane = after, lane
+        self.after, self.gate, self.lane = after, gate, lane
         self.file = work.folder / f"{name}.ckpt"
         self.writes = fabric is None or fabric.global_rank == 0
         self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
@@ -127,10 +132,10 @@ class Phase:
             When a loss is not finite or leaves all bounds; names the step and the last good checkpoint.
         """
         t = self.t
-        if t == self.n_steps:
-            return False
-        if self.seconds is not None and _agreed(self.fabric, self.spent > self.seconds):
+        if t < self.n_steps and self.seconds is not None and _agreed(self.fabric, self.spent > self.seconds):
             self.stopped, self.n_steps = "seconds", t
+        self._ask(t)
+        if t == self.n_steps:
             return False
         torch.manual_seed(seed_from(self.seed, self.name, t))
         shown = {}
@@ -145,6 +150,18 @@ class Phase:
             with self.lane():
                 self.after(self.t)
         return True
+
+    def _ask(self, t: int) -> None:
+        """End the phase here where the gate says so."""
+        if self.gate is None:
+            return
+        began = time.perf_counter()
+        with self.lane():
+            why = self.gate(t, t == self.n_steps)
+        if why is not None:
+            self.stopped, self.n_steps = (why if self.stopped == "steps" else self.stopped), t
+        if t == self.n_steps:  # no step follows, whose time this would be part of
+            self.spent += time.perf_counter() - began
 
     def _watch(self, scalars: Mapping[str, Tensor], loss: float) -> None:
         """Look at the loss, log it now and then, and keep a checkpoint where one is due."""

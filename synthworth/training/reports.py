@@ -19,13 +19,16 @@ def report_of(phase: PhaseReport, *, batch: int, facts: Mapping[str, Any] | None
 def join_reports(
     reports: Sequence[FitReport], *, label: str, first: int, facts: Mapping[str, Any], counting_on: bool = False
 ) -> FitReport:
-    """One report of fits that followed each other: sums, "seconds" where any was cut short, and all loss curves.
+    """One report of fits that followed each other: sums and all loss curves.
+
+    It was stopped by "seconds" where any was cut short, else by the first other reason than "steps" that there is.
 
     Parameters
     ----------
     label, first : each row of a curve says under `label` which fit it is of, counted from `first`.
     counting_on : a fit's steps are counted on from those of the fits before it, instead of from 1 again.
     """
+    reasons = [report.stopped for report in reports if report.stopped != "steps"] or ["steps"]
     history: list[Mapping[str, float]] = []
     done = 0
     for number, report in enumerate(reports, start=first):
@@ -36,7 +39,7 @@ def join_reports(
         steps=done,
         images_seen=sum(report.images_seen for report in reports),
         seconds=sum(report.seconds for report in reports),
-        stopped="seconds" if any(report.stopped == "seconds" for report in reports) else "steps",
+        stopped="seconds" if "seconds" in reasons else reasons[0],
         history=tuple(history),
         facts=facts,
         cost=join_costs([report.cost for report in reports if report.steps]),
