@@ -91,7 +91,8 @@ def test_few_patients_there_decide_the_freedom() -> None:
 def test_what_cannot_be_compared_is_refused_with_its_reason() -> None:
     here, there = simulated(np.random.default_rng(6), here=20, there=20, seeds=3, by_seed=0.1)
     with pytest.raises(Unavailable, match=r"over other classes: without rare .1 patient. here and without none there"):
-        apart(replace(here, left_out=("rare (1 patient)",)), there)
+        common = replace(here.support, names=("common",))
+        apart(replace(here, support=common, left_out=("rare (1 patient)",)), there)
     with pytest.raises(Unavailable, match="two patients or more"):
         apart(here, replace(there, support=Support.equal(1)))
     with pytest.raises(Unavailable, match="only 0 of 200 resamples define it on both"):
@@ -102,6 +103,6 @@ def test_what_cannot_be_compared_is_refused_with_its_reason() -> None:
 
 def test_one_seed_and_few_patients_are_said() -> None:
     here, there = simulated(np.random.default_rng(7), here=20, there=20, seeds=1, by_seed=0.1)
-    few = Support.of(np.arange(20), np.arange(20)[:, None] < 3, ["effusion"])
-    note = apart(here, replace(there, support=few)).note
+    few, many = (Support.of(np.arange(20), np.arange(20)[:, None] < n, ["effusion"]) for n in (3, 10))
+    note = apart(replace(here, support=many), replace(there, support=few)).note
     assert note is not None and "not of seeds" in note and "there: few patients: 3 with effusion" in note

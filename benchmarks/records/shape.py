@@ -123,6 +123,30 @@ POSITIVE = both(
     _holds_its_difference,
 )  # fmt: skip
 POINT = fields({"n": whole(1), "auroc": share, "low": end, "high": end, "fitted": end})
+APART = fields({"difference": real_or_null, "low": real_or_null, "high": real_or_null, "note": note})
+NUMBER = both(
+    fields({"value": maybe(share), "low": end_or_null, "high": end_or_null, "note": note}), _both_ends_or_none
+)
+KNOWN = fields({"n_without": count, "n_images": count})
+ELSEWHERE = fields(
+    {
+        "dataset": text, "counts": by_name(count), "n_patients": count, "left_out": by_name(count),
+        "shared": by_name(count), "patients_known": KNOWN, "utility": both(fields({"auroc": AUROC}), VALUES),
+        "comparisons": by_name(both(COMPARISON, fields({"apart": APART}))), "not_compared": by_name(text),
+        "positive_control": maybe(POSITIVE), "apart": APART, "verdict": text,
+    }
+)  # fmt: skip
+ROBUSTNESS = fields(
+    {
+        "version": count,
+        "auroc": by_name(several(NUMBER, least=1)),
+        "auroc_corrupted": NUMBER,
+        "lost": APART,
+        "comparisons": by_name(COMPARISON),
+        "not_compared": by_name(text),
+        "verdict": text,
+    }
+)
 WORTH = fields(
     {
         "worth": real_or_null, "low": real_or_null, "high": real_or_null, "where": said, "note": note, "n_real": count,
@@ -208,11 +232,17 @@ AUDIT = fields(
         "n_images": fields(dict.fromkeys(SPLITS, count)), "n_patients": fields(dict.fromkeys(SPLITS, maybe(count))),
         "warnings": several(text),
     },
-    {"patients_known": maybe(fields({"n_without": count, "n_images": count}))},
+    {"patients_known": maybe(KNOWN)},
 )  # fmt: skip
 PROVENANCE = fields({"command": text}, {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count)})
 MACHINE = fields({"gpu": note, "device": text, "processor": note, "n_cores": maybe(count)})
 BUDGET = fields({"steps": count}, {"seconds": real_or_null})
+TEST_ON = fields(
+    {
+        "name": said, "dataset": text, "data": mapping, "version": count, "fingerprint": text,
+        "classes": by_name(maybe(text)),
+    }
+)  # fmt: skip
 SPEC = fields(
     {
         "dataset": text, "data": mapping, "data_version": count, "fingerprint": text, "generator": text, "gen": mapping,
@@ -227,6 +257,7 @@ SPEC = fields(
     {
         "generator_precision": text, "donor": text, "learn_from": one_of("", "donor"),
         "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text})),
+        "test_on": several(TEST_ON), "robustness": flag,
     },
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
@@ -259,6 +290,8 @@ RECORD_SHAPE = fields(
         "calibration": CALIBRATION,
         "subgroups": SUBGROUPS,
         "readers": several(READER),
+        "elsewhere": by_name(ELSEWHERE),
+        "robustness": ROBUSTNESS,
         "reanalysed": maybe(fields({"from_analysis": count, "kept": several(text)})),
     },
 )

@@ -81,6 +81,11 @@ class Options:
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     without_copies: bool = False
     """Also train on as many synthetic images that are no near-copies of training images: the use that is left."""
+    test_on: tuple[str, ...] = ()
+    """Further datasets of the same classes to predict on: a name (nih), NAME:PATH (folder:kermany), or a YAML file with
+    dataset, data (its options), classes (its class: ours, or null to leave its films out) and name."""
+    robustness: bool = False
+    """Also predict on the test images under noise, blur, contrast, JPEG and gamma, each at five strengths."""
     seeds: int = 6
     """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
     real_fraction: float = 1.0

@@ -69,7 +69,7 @@ def apart(here: Sampled, there: Sampled) -> Apart:
     """
     if here.draws.shape != there.draws.shape or here.metric != there.metric:
         raise ValueError(f"{here.name} {here.draws.shape} and {there.name} {there.draws.shape} are not of one arm")
-    if here.left_out != there.left_out:
+    if here.support.names != there.support.names:
         raise Unavailable(
             f"the macro is over other classes: without {_named(here.left_out)} here and without "
             f"{_named(there.left_out)} there"

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.job.elsewhere import check_externals
 from benchmarks.job.estimate import Sizes
 from benchmarks.job.opened import Opened, Shared, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
@@ -75,6 +76,7 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
         opened = open_prepared(one.request, one.bench, one.dataset, *ready[key], shared=shared)
         if fresh := [arm.spec for arm in opened.arms if arm.spec.run_id not in checked]:
             check_classes(opened.experiment.images, fresh)
+            check_externals(opened.experiment)
             checked |= {spec.run_id for spec in fresh}
         found.append(opened)
     if dry_run and missing:
