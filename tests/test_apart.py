@@ -90,9 +90,9 @@ def test_few_patients_there_decide_the_freedom() -> None:
 
 def test_what_cannot_be_compared_is_refused_with_its_reason() -> None:
     here, there = simulated(np.random.default_rng(6), here=20, there=20, seeds=3, by_seed=0.1)
+    common = replace(here, support=replace(here.support, names=("common",)), left_out=("rare (1 patient)",))
     with pytest.raises(Unavailable, match=r"over other classes: without rare .1 patient. here and without none there"):
-        common = replace(here.support, names=("common",))
-        apart(replace(here, support=common, left_out=("rare (1 patient)",)), there)
+        apart(common, there)
     with pytest.raises(Unavailable, match="two patients or more"):
         apart(here, replace(there, support=Support.equal(1)))
     with pytest.raises(Unavailable, match="only 0 of 200 resamples define it on both"):
