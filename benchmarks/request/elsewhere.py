@@ -65,7 +65,10 @@ class Elsewhere:
 
 
 def read_elsewhere(words: Sequence[str]) -> tuple[Elsewhere, ...]:
-    """What each word names: a dataset, `NAME:PATH`, a YAML file, or such a file's content as JSON.
+    """What each word names: `DATASET` or `DATASET:PATH`, `NAME=` before it or not, a YAML file, or its content as JSON.
+
+    A set is called by its dataset where no name is said, never by its folder: the name stands in the record, and a
+    folder may be named after a patient.
 
     Raises
     ------
@@ -77,13 +80,13 @@ def read_elsewhere(words: Sequence[str]) -> tuple[Elsewhere, ...]:
         if not NAME.fullmatch(one.name):
             raise UserError(
                 f"{FLAG} {one.asked}: it would be called {one.name!r}; a name has up to 40 letters, digits, _, . and "
-                "-. Say another under name: in a YAML file"
+                f"-. Say another: {FLAG} NAME={one.dataset}, or name: in a YAML file"
             )
         same = [other.asked for other in found if other.name.casefold() == one.name.casefold()]
         if len(same) > 1:
             raise UserError(
-                f"{FLAG} {same[1]}: there is a test set called {one.name} already ({same[0]}). Say another name: in a "
-                "YAML file"
+                f"{FLAG} {same[1]}: there is a test set called {one.name} already ({same[0]}). Say another: "
+                f"{FLAG} NAME={one.dataset}:PATH, or name: in a YAML file"
             )
         config_of(datasets.get(one.dataset), one.dataset, needs=NEEDS)
     return found
@@ -94,13 +97,15 @@ def _read(word: str) -> Elsewhere:
         return _of_mapping(_json(word), asked=word if len(word) <= 60 else f"{word[:56]} ...", default="")
     if word.endswith((".yaml", ".yml")):
         return _of_mapping(read_yaml(Path(word), flag=FLAG), asked=word, default=Path(word).stem)
-    name, colon, path = word.partition(":")
+    called, equals, rest = word.partition("=")
+    dataset, colon, path = (rest if equals and ":" not in called else word).partition(":")
+    name = called if equals and ":" not in called else dataset
     if not colon:
-        return Elsewhere(name, name, {}, {}, word)
-    config = config_of(datasets.get(name), name, needs=NEEDS)
+        return Elsewhere(name, dataset, {}, {}, word)
+    config = config_of(datasets.get(dataset), dataset, needs=NEEDS)
     if "path" not in {field.name for field in dataclasses.fields(config)}:
-        raise UserError(f"{FLAG} {word}: dataset {name} has no option path; say its options in a YAML file")
-    return Elsewhere(Path(path).name, name, {"path": path}, {}, word)
+        raise UserError(f"{FLAG} {word}: dataset {dataset} has no option path; say its options in a YAML file")
+    return Elsewhere(name, dataset, {"path": path}, {}, word)
 
 
 def _json(word: str) -> dict[str, Any]:

@@ -82,8 +82,9 @@ class Options:
     without_copies: bool = False
     """Also train on as many synthetic images that are no near-copies of training images: the use that is left."""
     test_on: tuple[str, ...] = ()
-    """Further datasets of the same classes to predict on: a name (nih), NAME:PATH (folder:kermany), or a YAML file with
-    dataset, data (its options), classes (its class: ours, or null to leave its films out) and name."""
+    """Further datasets of the same classes to predict on: a dataset (nih), DATASET:PATH (folder:kermany), either with
+    NAME= before it, or a YAML file with name, dataset, data (its options) and classes (its class: ours, or null to
+    leave its films out)."""
     robustness: bool = False
     """Also predict on the test images under noise, blur, contrast, JPEG and gamma, each at five strengths."""
     seeds: int = 6
