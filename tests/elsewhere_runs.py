@@ -20,7 +20,7 @@ SMALL = (
 def films(
     folder: Path, *, classes: Sequence[str], n: int = 40, seed: int = 0, channels: int = 1, shift: int = 0
 ) -> Path:
-    """A folder with a class folder for each name, n films of n / 2 patients each: the second class has a bright spot."""
+    """A folder with a class folder for each name, n films of n / 2 patients each; all but the first have spots."""
     rng = np.random.default_rng(seed)
     rows = ["image,label,patient"]
     for k, name in enumerate(classes):

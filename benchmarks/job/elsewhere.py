@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,14 @@ class Foretold:
 
     @property
     def dataset(self) -> Any:
-        """The dataset itself."""
-        return datasets.get(self.asked.dataset)(self.config)
+        """The dataset itself. Raises UserError for options that do not go together."""
+        with _naming(self.asked):
+            return datasets.get(self.asked.dataset)(self.config)
+
+    def folder(self, bench: Bench) -> Path | None:
+        """Of the prepared dataset; None while it is not. Raises UserError where its files are not there."""
+        with _naming(self.asked):
+            return prepared(bench, self.asked.dataset, self.dataset)
 
     def told(self, index: Mapping[str, Any] | None = None, *, ours: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What it is, as it stands in a spec.
@@ -73,7 +80,22 @@ def foretell(request: Request, *, channels: int | None, size: int | None) -> lis
         For what `--test-on` names that is none, and for options that do not exist.
     """
     found = read_elsewhere(request.options.test_on)
-    return [Foretold(one, one.config(channels=channels, size=size)) for one in found]
+    opened = []
+    for one in found:
+        with _naming(one):
+            opened.append(Foretold(one, one.config(channels=channels, size=size)))
+    return opened
+
+
+@contextmanager
+def _naming(asked: Elsewhere) -> Iterator[None]:
+    """What a dataset refuses names its own flags (`--data.path`): begin the line with the one that asked for it."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith(FLAG):
+            raise
+        raise UserError(f"{FLAG} {asked.asked}: {error}") from error
 
 
 def are_prepared(bench: Bench, request: Request, index: Mapping[str, Any]) -> bool:
@@ -84,7 +106,7 @@ def are_prepared(bench: Bench, request: Request, index: Mapping[str, Any]) -> bo
     index : of the experiment's images.
     """
     found = foretell(request, channels=index["channels"], size=index["size"])
-    return all(prepared(bench, one.asked.dataset, one.dataset) is not None for one in found)
+    return all(one.folder(bench) is not None for one in found)
 
 
 def open_externals(bench: Bench, request: Request, index: Mapping[str, Any]) -> list[External]:
@@ -101,7 +123,8 @@ def open_externals(bench: Bench, request: Request, index: Mapping[str, Any]) -> 
     """
     opened = []
     for one in foretell(request, channels=index["channels"], size=index["size"]):
-        folder, its = prepare_data(bench, one.asked.dataset, one.dataset)
+        with _naming(one.asked):
+            folder, its = prepare_data(bench, one.asked.dataset, one.dataset)
         opened.append(External(one.told(its, ours=index), Path(folder), one.config))
     return opened
 
