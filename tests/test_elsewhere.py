@@ -203,6 +203,47 @@ def test_judged_again_it_says_the_same(finished: Finished, tmp_path: Path) -> No
         assert (tmp_path / "new" / record["run_id"][:16] / external_file("near")).is_file()
 
 
+def test_a_record_whose_predictions_there_have_changed_is_made_again(finished: Finished, tmp_path: Path) -> None:
+    home = tmp_path / "again"
+    for part in ("home", "runs"):
+        shutil.copytree(finished.home / part, home / part)
+    entry = finished.entry("none")
+    place = home / "runs" / entry.folder.name
+    shutil.copy(place / external_file("far"), place / external_file("near"))
+    outcome = run(home, finished.own, *finished.asked)
+    assert outcome.made["judge"] == 1 and outcome.made.get("elsewhere", 0) == 0
+    again = pq.read_table(place / external_file("near"))
+    assert again.equals(pq.read_table(entry.folder / external_file("near")))
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_the_records_of_the_run_and_predicts_in_its_items(finished: Finished, tmp_path: Path) -> None:
+    from benchmarks.sweep.__main__ import main as sweep
+
+    file = tmp_path / "cells.yaml"
+    file.write_text("sweep:\n  - product:\n      ratio: [0.5]\n")
+    flags = words(tmp_path, finished.own, *finished.asked)
+    place = flags.index("--ratio")
+    flags = flags[:place] + flags[place + 2 :]
+    assert sweep(["--config", str(file), *flags, "--out", str(tmp_path / "out"), "--jobs", "1"]) == 0
+    made = {r["run_id"]: r for r in Records(tmp_path / "runs")}
+    for record in finished.records.values():
+        assert made[record["run_id"]]["elsewhere"].keys() == record["elsewhere"].keys()
+        for name, part in made[record["run_id"]]["elsewhere"].items():
+            there = record["elsewhere"][name]["utility"]["auroc"]["value"]
+            assert part["utility"]["auroc"]["value"] == pytest.approx(there, abs=0.02)
+
+
+def test_trainings_that_take_turns_on_one_device_predict_afterwards(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.job.train_arms.takes_turns", lambda *_: True)  # as on a GPU
+    outcome = run(tmp_path, finished.own, *finished.asked)
+    assert (outcome.made["classify"], outcome.made["elsewhere"]) == (4, 8)
+    for record in outcome.records:
+        assert record["elsewhere"].keys() == {"near", "far"}
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [
@@ -266,6 +307,7 @@ def test_a_test_set_that_is_not_prepared_is_not_decoded_by_a_dry_run(finished: F
     assert sorted((finished.home / "home" / "artifacts" / "data").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_workers_predict_what_this_process_would(finished: Finished, tmp_path: Path) -> None:
     outcome = run(tmp_path, finished.own, *finished.asked, "--workers", "2")
     assert outcome.made["elsewhere"] == 2 * 2 * 2 and outcome.made["classify"] == 4

@@ -21,6 +21,7 @@ from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench, Fitting
 from benchmarks.stages.elsewhere import STAGE, keys_elsewhere
 from benchmarks.stages.experiment import Experiment
+from benchmarks.stages.external import External
 from benchmarks.stages.images import Images, prepare_data
 from data.registry import datasets
 from generators.registry import generators
@@ -93,11 +94,13 @@ class Shared:
     known : arms of controls.
     images : of real images, by what they were made of.
     arms : by run id.
+    externals : the other datasets of requests, by what asks for them and the images of the experiment.
     """
 
     known: Known = field(default_factory=dict)
     images: dict[str, Images] = field(default_factory=dict)
     arms: dict[str, Arm] = field(default_factory=dict)
+    externals: dict[str, list[External]] = field(default_factory=dict)
     _made: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
 
     def once(self, make: Callable[..., T], *of: Any) -> T:
@@ -192,7 +195,10 @@ def open_prepared(
     shared = shared or Shared()
     request = replace(request, options=shared.once(limit_train, request.options, index["splits"]["train"]["n"]))
     precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
-    externals = open_externals(bench, request, index)
+    others = digest([list(request.options.test_on), index["fingerprint"]])
+    if others not in shared.externals:
+        shared.externals[others] = open_externals(bench, request, index)
+    externals = shared.externals[others]
     specs = _specs(
         request, precisions, fingerprint=str(index["fingerprint"]), known=shared.known, test_on=told_of(externals)
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.records.predictions import Entry, read_table_of, write_predictions
+from benchmarks.records.predictions import PREDICTIONS, Entry, read_table_of, write_predictions
 from benchmarks.records.seal import check_file
 from data.corruptions import CORRUPTIONS, STRENGTHS
 from synthworth.artifacts import read_array, write_array
@@ -28,6 +28,11 @@ ORDER = [(name, strength) for name in CORRUPTIONS for strength in STRENGTHS]
 def external_file(name: str) -> str:
     """The file with an arm's predictions on an external set."""
     return f"predictions-{name}.parquet"
+
+
+def holds_predictions(name: str) -> bool:
+    """Whether a file beside a record holds what its numbers are made from."""
+    return name in (PREDICTIONS, CORRUPTED) or (name.startswith("predictions-") and name.endswith(".parquet"))
 
 
 def write_external(films: Films, scores: np.ndarray) -> Callable[[Path], None]:
