@@ -17,8 +17,10 @@ from elsewhere_runs import films, run, words
 from benchmarks.judging.elsewhere import resample_seed
 from benchmarks.reanalyse import main as reanalyse
 from benchmarks.records.elsewhere import external_file, read_external
+from benchmarks.records.kinds import Wrong
 from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import SEAL, write_seal
+from benchmarks.records.shape import check_agreement, check_shape, check_spec
 from benchmarks.records.store import Records
 from benchmarks.run import main as run_main
 from benchmarks.show import main as show
@@ -27,6 +29,7 @@ from benchmarks.statistics.resamples import Resamples
 from benchmarks.verdicts.recheck import recheck
 from classifiers.registry import classifiers
 from data.films.decode import decode_film
+from synthworth.keys import seed_from
 from synthworth.store import Store
 
 OURS, THEIRS = ("well", "sick"), ("healthy", "other", "ill")
@@ -124,7 +127,7 @@ def test_here_minus_there_is_the_difference_of_the_two_numbers(finished: Finishe
 def test_the_patients_there_are_resampled_by_themselves(finished: Finished) -> None:
     entry = finished.entry("none")
     scores, truth, patients = read_external(entry, "near")
-    assert resample_seed(0, "near") != resample_seed(0, "far")
+    assert len({resample_seed(0, "near"), resample_seed(0, "far"), seed_from(0, "bootstrap")}) == 3
     resamples = Resamples.draw(patients, seed=resample_seed(0, "near"), n_replicates=entry.spec["n_bootstrap"])
     interval = sample_auroc(scores, truth, resamples, classes=entry.record["classes"])["auroc"].interval()
     said = entry.record["elsewhere"]["near"]["utility"]["auroc"]
@@ -187,6 +190,24 @@ def test_what_is_learned_and_said_of_the_own_split_is_the_same_without(finished:
         assert "elsewhere" not in record and record["run_id"] != other["run_id"]
         assert record["utility"] == other["utility"]
         assert record["comparisons"].keys() == other["comparisons"].keys()
+
+
+def test_a_record_with_other_test_sets_than_its_spec_is_not_read(finished: Finished) -> None:
+    record = finished.records["none"]
+    check_agreement(record)
+    with pytest.raises(Wrong, match="is tested on near, far by its spec, and has numbers of other sets"):
+        check_agreement({**record, "elsewhere": {}})
+    with pytest.raises(Wrong, match="numbers of corrupted images that its spec does not ask for"):
+        check_agreement({**record, "robustness": {"auroc": {}}})
+    with pytest.raises(Wrong, match=r"robustness.* is missing"):
+        check_shape({**record, "robustness": {}})
+
+
+def test_a_name_that_leads_out_of_the_folder_of_a_record_is_none(finished: Finished) -> None:
+    spec = json.loads(json.dumps(finished.records["none"]["spec"]))
+    spec["test_on"][0]["name"] = "x/../../../etc"
+    with pytest.raises(Wrong, match=r"test_on.0.name is .* and no name of a test set"):
+        check_spec(spec)
 
 
 def test_judged_again_it_says_the_same(finished: Finished, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def print_robustness(out: Console, records: Sequence[Mapping[str, Any]]) -> None
     notes: dict[str, None] = {}
     for record in records:
         if part := record.get("robustness"):
-            ends = (f"{_short(rows[0])} .. {_short(rows[-1])}" for rows in part["auroc"].values())
+            every = (part["auroc"].get(name, ()) for name in CORRUPTIONS)
+            ends = (f"{_short(rows[0])} .. {_short(rows[-1])}" if rows else "" for rows in every)
             made.add_row(escape(record["name"]), number(part["auroc_corrupted"]), signed(part["lost"]), *ends)
             if part["auroc_corrupted"]["value"] is None:
                 notes |= {f"null: {part['auroc_corrupted']['note']}": None}

@@ -74,7 +74,7 @@ class External:
         config : of the dataset, as given.
         """
         self.told, self.folder, self.config = told, folder, config
-        self._films: tuple[Path, Films] | None = None
+        self._films: dict[tuple[Path, str], Films] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return External, (self.told, self.folder, self.config)
@@ -105,9 +105,10 @@ class External:
         UserError
             For a class of the experiment that none of them shows.
         """
-        if self._films is None or self._films[0] != images.folder:
-            self._films = images.folder, self._judged(images)
-        return self._films[1]
+        of = images.folder, images.spec.donor
+        if of not in self._films:
+            self._films[of] = self._judged(images)
+        return self._films[of]
 
     def _judged(self, images: Images) -> Films:
         import torch

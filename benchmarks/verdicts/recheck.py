@@ -83,7 +83,10 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
     lines += [line for name in again for line in differing(again[name], record[name], name)]
     made |= again
     lines += _of_verdict(record)
-    said = {**record, **{name: in_words_of(made[name], record.get(name)) for name in (*PARTS, *again) if made.get(name)}}
+    said = {
+        **record,
+        **{name: in_words_of(made[name], record.get(name)) for name in (*PARTS, *again) if made.get(name)},
+    }
     return Rechecked({**said, "verdict": _verdict(said)}, tuple(lines), unchecked)
 
 
