@@ -81,6 +81,13 @@ def test_variances_of_patients_add_up_and_the_seeds_are_paired() -> None:
     assert found.se_there == pytest.approx(2 / np.sqrt(200), rel=0.3)
 
 
+def test_each_set_gets_back_what_the_bootstrap_leaves_out_of_its_own_patients() -> None:
+    here, there = simulated(np.random.default_rng(8), here=5, there=50, seeds=6, by_seed=0.1)
+    found = apart(here, there)
+    for one, said, n in ((here, found.se_here, 5), (there, found.se_there, 50)):
+        assert said == pytest.approx(np.sqrt(n / (n - 1)) * one.draws.mean(axis=0).std(ddof=1))
+
+
 def test_few_patients_there_decide_the_freedom() -> None:
     here, there = simulated(np.random.default_rng(4), here=400, there=8, seeds=6, by_seed=0.0)
     assert 7 <= apart(here, there).freedom < 9
