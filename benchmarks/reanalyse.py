@@ -19,6 +19,7 @@ from benchmarks.records.store import WORTH, Records, copies_of
 from benchmarks.report.tables import console
 from benchmarks.request.spec import ANALYSIS
 from benchmarks.verdicts.again import Finished, judge_again
+from benchmarks.verdicts.elsewhere_again import elsewhere_again
 from synthworth.commands import OK, guarded
 from synthworth.errors import Unavailable, UserError
 
@@ -57,8 +58,8 @@ def main(args: Sequence[str]) -> int:
     changed = n_written = 0
     for entry, one in finished:
         try:
-            record = judge_again(one, every)
-        except UserError as reason:
+            record = judge_again(one, every) | elsewhere_again(one, every)
+        except (UserError, Unavailable) as reason:
             out.print(f"left out: {entry.record['name']} ({entry.run_id[:12]}): {reason}", markup=False, soft_wrap=True)
             continue
         written.write(record, _companions(entry.folder, record))

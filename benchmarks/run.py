@@ -30,6 +30,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.job.carry_out import Outcome, carry_out
     from benchmarks.judging.later import complete
     from benchmarks.records.store import Records
+    from benchmarks.report import elsewhere
     from benchmarks.report import tables as report
     from benchmarks.report.plan import print_expected, print_header, print_plan, print_stages
     from benchmarks.trackers.send import Sender
@@ -57,10 +58,13 @@ def main(args: Sequence[str]) -> int:
     report.print_arms(out, shown)
     report.print_fidelity(out, shown)
     report.print_privacy(out, outcome.records)
+    elsewhere.print_elsewhere(out, outcome.records)
+    elsewhere.print_robustness(out, outcome.records)
     report.print_timings(out, outcome.seconds, outcome.made, wall=time.time() - process_start())
     judged = report.judged(outcome.records, generator=o.generator)
     report.print_comparisons(out, [r if r in judged else report.against_none(r) for r in outcome.records])
     report.print_verdicts(out, judged)
+    elsewhere.print_verdicts_elsewhere(out, judged)
     for line in by_val(outcome.records, generator=o.generator):
         out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)
     for line in pooled_sentences(entries_of(Records(o.results), outcome.records), outcome.aurocs):

@@ -24,6 +24,7 @@ from benchmarks.records.seal import SEAL, changed_files, read_seal
 from benchmarks.records.shape import FINISHED, reason_of
 from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
+from benchmarks.report.elsewhere import print_elsewhere, print_robustness, print_verdicts_elsewhere
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.copying import copying_sentences
@@ -89,6 +90,8 @@ def main(args: Sequence[str]) -> int:
     _print_metrics(out, record)
     _print_by_class(out, record)
     _print_comparisons(out, record)
+    print_elsewhere(out, [record])
+    print_robustness(out, [record])
     print_subgroups(out, record)
     _print_counts(out, record)
     fits = {"classifiers"} if "classifiers" in record["cost"] else set()
@@ -110,6 +113,8 @@ def main(args: Sequence[str]) -> int:
     for line in record["audit"]["warnings"]:
         out.print(f"audit: {line}", markup=False)
     print_verdicts(out, [record])
+    if not doubted:
+        print_verdicts_elsewhere(out, [record])
     print_places(out, options.results, [record])
     return OK
 

@@ -77,6 +77,7 @@ CAPTIONS = {
     "data.images": "what a set of real images is",
     "data.attributes": "values of subgroups",
     "data.augment": "classical augmentation",
+    "data.corruptions": "worse films",
     "synthworth.api": "one import path for a plugin's author",
     "synthworth.training": "the one training kit",
     "synthworth.workers": "where tasks run",

@@ -25,6 +25,7 @@ ALL = {"data", "fit", "pool", "classify", "run_id"}
 GENERATOR = {"fit", "pool", "classify", "run_id"}
 CLASSIFIER = {"classify", "run_id"}
 MEASURED = {"run_id"}
+KEPT = {"classify", "run_id"}  # measured alone, with classifiers whose weights are kept: what is stored, not learned
 TABLE: dict[str, tuple[Any, set[str]]] = {
     "dataset": ("digits", ALL),
     "data": ({"size": 64}, ALL),
@@ -60,6 +61,8 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),
     "tuned": ({"study": "s", "trials": 3, "space": "d" * 64}, MEASURED),
+    "test_on": (({"name": "nih", "fingerprint": "a" * 64},), KEPT),
+    "robustness": (True, KEPT),
 }
 """For every field another value, and the keys that must change with it (and no others)."""
 
@@ -128,7 +131,21 @@ def test_the_model_of_the_zero_lines_first_classifier_alone_is_kept(make_spec: M
 def test_what_is_only_measured_on_an_arm_is_named() -> None:
     counted = {"seeds", "n_bootstrap", "analysis"}  # they decide how surely, and so which record is read
     counted |= {"tuned"}  # how the arm was chosen: a lucky one is not the one that was asked for
-    assert {field for field, (_, keys) in TABLE.items() if keys == MEASURED} - counted == set(NOT_THE_ARM)
+    kept = {"test_on", "robustness"}
+    assert {field for field, (_, keys) in TABLE.items() if keys == MEASURED} - counted | kept == set(NOT_THE_ARM)
+
+
+@pytest.mark.parametrize("change", [{"test_on": ({"name": "nih", "fingerprint": "a"},)}, {"robustness": True}])
+def test_an_arm_that_predicts_elsewhere_keeps_every_classifier_and_learns_the_same(
+    make_spec: Make, change: dict[str, Any]
+) -> None:
+    nothing = Demand({"a": 2}, 9)
+    for spec in (make_spec(), real_only(make_spec())):
+        one, other = (
+            made.classify_identities(nothing, range(2)) for made in (spec, dataclasses.replace(spec, **change))
+        )
+        assert [identity["keep_model"] for identity in other] == [True, True]
+        assert [{**identity, "keep_model": True} for identity in one] == other
 
 
 def test_the_root_seed_changes_the_data_only_where_patients_are_drawn(

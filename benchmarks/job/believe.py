@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks.records.predictions import PREDICTIONS, Entry
+from benchmarks.records.elsewhere import holds_predictions
+from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import changed_files, read_seal
 from benchmarks.records.store import RECORD, Records
 from benchmarks.verdicts.recheck import recheck
@@ -40,9 +41,9 @@ def doubt_what_changed(records: Records, found: Iterable[Mapping[str, Any] | Non
             continue
         changed = changed_files(entry.folder, record=RECORD)
         sound |= set() if changed else {entry.run_id}
-        if PREDICTIONS in changed:
-            records.doubt(entry.run_id, f"lies beside {PREDICTIONS} that have changed since they were written")
+        if predictions := [name for name in changed if holds_predictions(name)]:
+            records.doubt(entry.run_id, f"lies beside {predictions[0]} that have changed since they were written")
         for name in changed:
-            if name != PREDICTIONS:
+            if name not in predictions:
                 logger.warning("%s has changed since it was written with its record", entry.folder / name)
     return sound

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.beside import groups_beside
+from benchmarks.job.elsewhere import are_prepared, check_externals
 from benchmarks.job.estimate import Estimate, Sizes, Todo
 from benchmarks.job.opened import Begun, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
@@ -91,6 +92,8 @@ def carry_out(
     request, bench, dataset, o = begun.request, begun.bench, begun.dataset, begun.request.options
     outcome = Outcome(workers=bench.workers, device=bench.device, precisions=begun.precisions)
     folder = prepared(bench, o.dataset, dataset)
+    if folder is not None and not are_prepared(bench, request, read_index(folder)):
+        folder = None
     if folder is None:
         outcome.expected = _foretell(begun)
         begin(outcome)
@@ -112,6 +115,7 @@ def carry_out(
         arms = _judgeable(bench, request, arms, without=without)
         specs = [arm.spec for arm in arms]
     check_classes(experiment.images, specs)
+    check_externals(experiment)
     if not all(found.values()):
         _check_folders(bench, request)
         check_what_is_to_be_trained(bench, request, dataset, arms)

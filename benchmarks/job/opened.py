@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.job.elsewhere import foretell, open_externals, told_of
 from benchmarks.job.plan import Known, check_plugins, specs_of
 from benchmarks.job.precision import Precisions, resolve_precisions
 from benchmarks.records.provenance import machine
@@ -18,7 +19,9 @@ from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench, Fitting
+from benchmarks.stages.elsewhere import STAGE, keys_elsewhere
 from benchmarks.stages.experiment import Experiment
+from benchmarks.stages.external import External
 from benchmarks.stages.images import Images, prepare_data
 from data.registry import datasets
 from generators.registry import generators
@@ -53,6 +56,7 @@ class Opened:
         """Leave the hour on every stored artifact that the arms are made of: whoever tidies up keeps what is new."""
         for arm in self.arms:
             keys = [("classify", key) for key in arm.classify_keys]
+            keys += [(STAGE, key) for key in keys_elsewhere(arm)]
             if arm.draws:
                 keys += [("fit", arm.fit_key), *(("pool", key) for key in arm.shard_keys)]
             for kind, key in keys:
@@ -76,7 +80,9 @@ class Begun:
     @cached_property
     def specs(self) -> list[RunSpec]:
         """Of its arms, without what only the images tell. Refuses arms that cannot be."""
-        return _specs(self.request, self.precisions)
+        channels, size = _foretold(self.dataset)
+        others = foretell(self.request, channels=channels, size=size)
+        return _specs(self.request, self.precisions, test_on=[one.told() for one in others])
 
 
 @dataclass
@@ -88,11 +94,13 @@ class Shared:
     known : arms of controls.
     images : of real images, by what they were made of.
     arms : by run id.
+    externals : the other datasets of requests, by what asks for them and the images of the experiment.
     """
 
     known: Known = field(default_factory=dict)
     images: dict[str, Images] = field(default_factory=dict)
     arms: dict[str, Arm] = field(default_factory=dict)
+    externals: dict[str, list[External]] = field(default_factory=dict)
     _made: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = field(default_factory=dict)
 
     def once(self, make: Callable[..., T], *of: Any) -> T:
@@ -120,6 +128,7 @@ def begin_request(request: Request, *, shared: Shared | None = None) -> Begun:
     dataset = shared.once(_dataset, request.options.dataset, request.data)
     channels, size = shared.once(_foretold, dataset)
     precisions = resolve_precisions(request, bench.device, channels=channels, size=size)
+    foretell(request, channels=channels, size=size)
     return Begun(request, bench, dataset, precisions)
 
 
@@ -186,8 +195,14 @@ def open_prepared(
     shared = shared or Shared()
     request = replace(request, options=shared.once(limit_train, request.options, index["splits"]["train"]["n"]))
     precisions = resolve_precisions(request, bench.device, channels=index["channels"], size=index["size"])
-    specs = _specs(request, precisions, fingerprint=str(index["fingerprint"]), known=shared.known)
-    experiment = Experiment(bench, folder, dataset, specs[0])
+    others = digest([list(request.options.test_on), index["fingerprint"]])
+    if others not in shared.externals:
+        shared.externals[others] = open_externals(bench, request, index)
+    externals = shared.externals[others]
+    specs = _specs(
+        request, precisions, fingerprint=str(index["fingerprint"]), known=shared.known, test_on=told_of(externals)
+    )
+    experiment = Experiment(bench, folder, dataset, specs[0], externals)
     known = shared.once(_images_of, folder, specs[0])  # points of a curve are drawn from the seed
     experiment.images = shared.images.setdefault(known, experiment.images)
     own = [shared.arms.setdefault(spec.run_id, Arm(spec, experiment.images)) for spec in specs]
@@ -200,11 +215,12 @@ def _images_of(folder: Path, spec: RunSpec) -> str:
 
 
 def _specs(
-    request: Request, precisions: Precisions, *, fingerprint: str = "", known: Known | None = None
-) -> list[RunSpec]:
+    request: Request, precisions: Precisions, *, fingerprint: str = "", known: Known | None = None,
+    test_on: Sequence[Mapping[str, Any]] = (),
+) -> list[RunSpec]:  # fmt: skip
     return specs_of(
         request, fingerprint=fingerprint, precision=precisions.classifier, generator_precision=precisions.generator,
-        known=known,
+        known=known, test_on=test_on,
     )  # fmt: skip
 
 

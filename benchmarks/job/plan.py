@@ -17,6 +17,7 @@ from benchmarks.request.remedies import REMEDIES, changed_options
 from benchmarks.request.spec import DONOR, RunSpec, n_shards, normalise, real_only
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
+from benchmarks.stages.elsewhere import STAGE, identities, keys_elsewhere
 from benchmarks.stages.images import Images
 from classifiers.registry import NEEDS as CLASSIFIER_NEEDS
 from classifiers.registry import classifiers
@@ -82,8 +83,9 @@ def _check_sharing(o: Options) -> None:
 
 
 def specs_of(
-    request: Request, *, fingerprint: str, precision: str, generator_precision: str = "", known: Known | None = None
-) -> list[RunSpec]:
+    request: Request, *, fingerprint: str, precision: str, generator_precision: str = "", known: Known | None = None,
+    test_on: Sequence[Mapping[str, Any]] = (),
+) -> list[RunSpec]:  # fmt: skip
     """Every arm of a request, controls first, none of them twice.
 
     Parameters
@@ -91,6 +93,7 @@ def specs_of(
     precision : of the classifiers, and of what draws without training.
     generator_precision : of what is trained to draw; empty for the same.
     known : arms of controls that requests before this one had, where several share them.
+    test_on : what other datasets are, as it stands in a spec.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def specs_of(
     _check_sharing(o)
     known = known if known is not None else {}
     common = _common(request, known, fingerprint=fingerprint, precision=precision)
-    common["generator_precision"] = generator_precision
+    common |= {"generator_precision": generator_precision, "test_on": tuple(test_on)}
     controls = _controls(request, common, known)
     wanted = list(controls)
     wanted += [
@@ -142,7 +145,7 @@ def _controls(request: Request, common: Mapping[str, Any], known: Known) -> list
     of_generator = o.generator in o.controls or any(getattr(cls, "needs_generator", False) for cls in classes)
     used = (o, request.data, request.clf, request.tuned, *([request.gen] if of_generator else []))
     names = ("fingerprint", "precision", "generator_precision", "data_version", "classifier_version")
-    key = (*map(id, used), *(common[name] for name in names))
+    key = (*map(id, used), *(common[name] for name in names), digest(common["test_on"]))
     if key not in known:
         found = [_arm(request, common, name, ratio) for ratio in o.ratio for name in o.controls]
         for spec in {spec.run_id: spec for spec in found}.values():
@@ -205,6 +208,7 @@ def _common(request: Request, known: Known, *, fingerprint: str, precision: str)
         "controls": o.controls,
         "curve": o.curve,
         "margin": o.margin,
+        "robustness": o.robustness,
     }
 
 
@@ -309,7 +313,8 @@ def rows_of(bench: Bench, arm: Arm) -> list[Row]:
     rows = []
     if arm.draws:
         rows += [count("fit", [arm.fit_key]), count("pool", arm.shard_keys)]
-    return [*rows, count("classify", arm.classify_keys)]
+    rows.append(count("classify", arm.classify_keys))
+    return [*rows, count(STAGE, keys_elsewhere(arm))] if arm.spec.predicts_elsewhere else rows
 
 
 def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
@@ -324,6 +329,8 @@ def expected_rows(dataset: str, specs: Sequence[RunSpec]) -> list[Row]:
             rows += [Row(spec.name, "fit", 0, 1, spec, fit), Row(spec.name, "pool", 0, None, spec)]
         trainings = tuple((f"{spec.run_id} {number}", False) for number in range(spec.seeds))
         rows.append(Row(spec.name, "classify", 0, spec.seeds, spec, trainings))
+        if spec.predicts_elsewhere:
+            rows.append(Row(spec.name, STAGE, 0, spec.seeds * len(identities(spec, "")), spec))
     return rows
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.job.judged_elsewhere import JudgedElsewhere
 from benchmarks.judging.extraction import measures_of
 from benchmarks.judging.fidelity import class_consistency
 from benchmarks.judging.later import lacks_a_metric
@@ -86,6 +87,7 @@ class Panel:
         self._privacy = {whose: Privacy(fidelity) for whose, fidelity in self.measures.items()}
         self.judge = next((arm for arm in arms if arm.spec.is_zero_line), None)
         self.samples = {arm.spec.run_id: sample(experiment, arm) for arm in arms}
+        self.elsewhere = JudgedElsewhere(experiment, arms, here=self.samples)
         self.training = {arm.spec.run_id: describe_training([s.report for s in arm.scores]) for arm in arms}
         self.subgroups = Subgroups(
             experiment.images.test, experiment.resamples, alone=self.judge.test_scores if self.judge else None
@@ -99,7 +101,7 @@ class Panel:
         audited : of the splits, as `AuditReport.to_json` gives it.
         """
         from benchmarks.metrics.calibration import describe_calibration
-        from benchmarks.verdicts.verdict import verdict
+        from benchmarks.verdicts.verdict import on_test_set, verdict
 
         spec, images, bench = arm.spec, self.experiment.images, self.experiment.bench
         measured = self.measures[spec.learn_from]
@@ -129,7 +131,11 @@ class Panel:
             "worth": self.worth(arm),
             **({"sharing": self.sharing(arm, comparisons)} if spec.donor else {}),
             "verdict": verdict(
-                spec.name, comparisons, positive=positive, missing=not_compared.get(NONE), audited=audited
+                on_test_set(vars(spec), spec.name),
+                comparisons,
+                positive=positive,
+                missing=not_compared.get(NONE),
+                audited=audited,
             ),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
@@ -142,6 +148,7 @@ class Panel:
             "subgroups": self.subgroups.of(arm.test_scores),
             "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
             "audit": dict(audited),
+            **self.elsewhere.of(arm, _controls_of(spec, self.arms), audited=audited),
         }
 
     def privacy(self, arm: Arm) -> Privacy:
@@ -263,6 +270,7 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     began = time.perf_counter()
     pool = arm.pool
     files: dict[str, Any] = {PREDICTIONS: lambda f: write_predictions(f, images.test, arm.test_scores)}
+    files |= panel.elsewhere.files(arm)
     if pool is not None:
         files[GRID] = lambda f: draw_grid(
             f,

@@ -11,7 +11,9 @@ from benchmarks.job.estimate import Sizes
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
+from benchmarks.stages.elsewhere import STAGE, keys_elsewhere
 from classifiers.registry import classifiers
+from data.corruptions import STRENGTHS
 from generators.registry import generators
 from synthworth.artifacts import nearest_folder
 from synthworth.cost import ask_operations
@@ -48,9 +50,10 @@ def bytes_of_arms(bench: Bench, arms: Iterable[Arm], *, finished: Container[str]
         scores = 4 * train.n_classes * (len(images.val) + len(images.test))
         needed["record", arm.spec.run_id] = RECORD
         wanted = {("classify", key): ARTIFACT + scores for key in arm.classify_keys}
-        if arm.spec.is_zero_line:  # the first of them is kept, to look at drawn images with
+        for key in (key for number, key in enumerate(arm.classify_keys) if arm.spec.keeps_model(number)):
             classifier = classifiers.get(arm.spec.classifier)(bench.configs.get("clf"))
-            wanted["classify", arm.classify_keys[0]] += FLOAT * parameters_of(classifier, train)
+            wanted["classify", key] += FLOAT * parameters_of(classifier, train)
+        wanted |= {(STAGE, key): ARTIFACT + len(STRENGTHS) * scores for key in keys_elsewhere(arm)}
         if arm.draws:
             wanted |= {("pool", key): ARTIFACT + shard for key in arm.shard_keys}
             fitted = generators.get(arm.spec.generator)(bench.configs.get(arm.spec.generator))

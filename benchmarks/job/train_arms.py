@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.classifier import train_classifier
+from benchmarks.stages.elsewhere import STAGE, lacks_elsewhere, predict_elsewhere
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.generator import draw_pool
 from benchmarks.stages.scores import read_scores
 from benchmarks.stages.side_by_side import can_take_turns, train_side_by_side
 from synthworth.devices import repeatable
 from synthworth.errors import Diverged
+from synthworth.progress import track
 from synthworth.workers import map_tasks
 
 
@@ -65,13 +67,15 @@ def train_arms(
         TrainTask(experiment, arm.spec, number)
         for arm in arms
         for number, key in enumerate(arm.classify_keys)
-        if not bench.store.has("classify", key, deep=True)
+        if not bench.store.has("classify", key, deep=True) or lacks_elsewhere(experiment, arm, number)
     ]
     if takes_turns(experiment, arms):
-        failed = train_side_by_side(experiment, [(task.spec, task.number) for task in todo])
+        untrained = [task for task in todo if not _is_trained(task)]
+        failed = train_side_by_side(experiment, [(task.spec, task.number) for task in untrained])
         bench.seconds, bench.made = noted  # what was made in this process noted itself, each for all that went on
-        bench.note("classify", time.perf_counter() - began, len(todo))
-        diverged = {todo[place].spec.run_id: message for place, message in failed.items()}
+        bench.note("classify", time.perf_counter() - began, len(untrained))
+        diverged = {untrained[place].spec.run_id: message for place, message in failed.items()}
+        diverged |= _predict_all(task for task in todo if task.spec.run_id not in diverged)
     else:
         diverged = _by_workers(experiment, todo, beside)
     for group in beside:
@@ -105,7 +109,7 @@ def _by_workers(experiment: Experiment, todo: Sequence[TrainTask], beside: Seque
     wall, busy = time.perf_counter() - began, sum(sum(answer.seconds.values()) for answer in done)
     passed = wall if drawn else min(wall, busy / min(bench.workers, max(len(todo), 1)))
     bench.seconds, bench.made = noted
-    for stage in ("fit", "pool", "classify"):
+    for stage in ("fit", "pool", "classify", STAGE):
         seconds = sum(answer.seconds.get(stage, 0.0) for answer in done)
         if seconds or stage == "classify":
             made = sum(answer.made.get(stage, 0) for answer in done)
@@ -135,11 +139,15 @@ def _perform(task: PoolTask | TrainTask) -> TaskAnswer:
                 for spec in task.specs:
                     draw_pool(task.experiment, Arm(spec, task.experiment.images))
         else:
+            trains = not _is_trained(task)
             _train(task)
     except Diverged as error:
         diverged = str(error)
     if isinstance(task, TrainTask):
-        return TaskAnswer({"classify": time.perf_counter() - began}, {"classify": 1}, diverged)
+        predicting = bench.seconds.get(STAGE, 0.0) - before[0].get(STAGE, 0.0)
+        predicted = bench.made.get(STAGE, 0) - before[1].get(STAGE, 0)
+        seconds = {"classify": time.perf_counter() - began - predicting, STAGE: predicting}
+        return TaskAnswer(seconds, {"classify": int(trains), STAGE: predicted}, diverged)
     seconds, made = (
         {name: value - was.get(name, 0) for name, value in now.items()}
         for now, was in zip((bench.seconds, bench.made), before, strict=True)
@@ -159,15 +167,41 @@ def train_numbers(experiment: Experiment, spec: RunSpec, numbers: Sequence[int])
         failed = train_side_by_side(experiment, [(spec, number) for number in numbers])
         if failed:
             raise Diverged("; ".join(failed.values()))
+        with repeatable(device=experiment.bench.device):
+            for number in numbers:
+                predict_elsewhere(experiment, experiment.arm(spec), number)
         return
     for number in numbers:
         _train(TrainTask(experiment, spec, number))
 
 
+def _is_trained(task: TrainTask) -> bool:
+    experiment = task.experiment
+    key = experiment.arm(task.spec).classify_keys[task.number]
+    return experiment.bench.store.has("classify", key, deep=True)
+
+
 def _train(task: TrainTask) -> None:
-    """Train one classifier."""
+    """Train one classifier, if it is not there, and predict with it on whatever else it is asked for."""
     experiment = task.experiment
     arm = experiment.arm(task.spec)
-    if arm.pool is None:
-        arm.pool = draw_pool(experiment, arm)
-    train_classifier(experiment, arm, task.number)
+    if not _is_trained(task):
+        if arm.pool is None:
+            arm.pool = draw_pool(experiment, arm)
+        train_classifier(experiment, arm, task.number)
+    with repeatable(device=experiment.bench.device):
+        predict_elsewhere(experiment, arm, task.number)
+
+
+def _predict_all(tasks: Iterable[TrainTask]) -> dict[str, str]:
+    """Predict elsewhere with classifiers that are trained, in this process; the message of what diverged, by run id."""
+    diverged: dict[str, str] = {}
+    for task in track(
+        [task for task in tasks if task.spec.predicts_elsewhere], "predicting elsewhere", unit="classifiers"
+    ):
+        try:
+            with repeatable(device=task.experiment.bench.device):
+                predict_elsewhere(task.experiment, task.experiment.arm(task.spec), task.number)
+        except Diverged as error:
+            diverged[task.spec.run_id] = str(error)
+    return diverged

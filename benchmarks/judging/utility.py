@@ -14,7 +14,10 @@ from benchmarks.stages.experiment import Experiment
 from synthworth.errors import Unavailable
 
 if TYPE_CHECKING:
+    from benchmarks.stages.external import Films
+    from benchmarks.statistics.resamples import Resamples
     from benchmarks.statistics.sampled import Sampled
+    from data.images import ImageSet
 
 
 def sample(experiment: Experiment, arm: Arm) -> dict[str, Sampled]:
@@ -22,12 +25,25 @@ def sample(experiment: Experiment, arm: Arm) -> dict[str, Sampled]:
 
     A metric that the test set does not define for every seed has no entry.
     """
+    return sample_on(experiment, arm, experiment.images.test, arm.test_scores, experiment.resamples)
+
+
+def sample_on(
+    experiment: Experiment, arm: Arm, test: ImageSet | Films, scores: np.ndarray, resamples: Resamples
+) -> dict[str, Sampled]:
+    """`sample` on any test set; thresholds and temperatures are those of the experiment's own val.
+
+    Parameters
+    ----------
+    scores : (S, N, K) on `test`.
+    resamples : of its patients.
+    """
     from benchmarks.statistics.auroc import sample_auroc
     from benchmarks.statistics.fixed_rates import sample_fixed
     from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
 
-    test, val = experiment.images.test, experiment.images.val
-    evidence = arm.test_scores, test.labels.numpy(), experiment.resamples
+    val = experiment.images.val
+    evidence = scores, test.labels.numpy(), resamples
     val_truth, val_scores = val.labels.numpy(), arm.val_scores
     try:
         ranked = sample_auroc(*evidence, classes=test.classes)
@@ -47,16 +63,33 @@ def utility(experiment: Experiment, arm: Arm, sampled: Mapping[str, Sampled]) ->
     Intervals are 95 %, over seeds and patients, from `sampled`. A metric that is not in it (a plugin's, or one that
     too few resamples define) has Student's t over the seeds alone; `extra` says which.
     """
-    images = experiment.images
+    return utility_on(experiment, arm, experiment.images.test, [scores.test for scores in arm.scores], sampled)
+
+
+def utility_on(
+    experiment: Experiment,
+    arm: Arm,
+    test: ImageSet | Films,
+    scores: Sequence[np.ndarray] | np.ndarray,
+    sampled: Mapping[str, Sampled],
+) -> dict[str, Value]:
+    """`utility` on any test set.
+
+    Parameters
+    ----------
+    scores : (N, K) of each seed on `test`.
+    sampled : of `sample_on`.
+    """
+    val = experiment.images.val
     by_seed = []
-    for scores in arm.scores:
+    for its, on_val in zip(scores, arm.scores, strict=True):
         evidence = {
-            "truth": images.test.labels.numpy(),
-            "scores": scores.test,
-            "val_truth": images.val.labels.numpy(),
-            "val_scores": scores.val,
-            "classes": images.test.classes,
-            "patients": images.test.groups,
+            "truth": test.labels.numpy(),
+            "scores": its,
+            "val_truth": val.labels.numpy(),
+            "val_scores": on_val.val,
+            "classes": test.classes,
+            "patients": test.groups,
         }
         found: dict[str, Value] = {}
         for _, metric in metrics_on({"truth", "scores"}):

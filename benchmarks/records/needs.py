@@ -55,6 +55,7 @@ def needed(records: Iterable[Mapping[str, Any]], stored: Iterable[Stored]) -> se
     fits |= {one.trained_as for one in there if one.kind == "fit" and one.key in fits and one.trained_as}
     trainings = [_training(spec) for spec in specs]
     data = [(spec.dataset, plain(spec.data), spec.data_version) for spec in specs]
+    data += [(told["dataset"], plain(told["data"]), told["version"]) for spec in specs for told in spec.test_on]
     pools = {one.key: one.identity.get("fit") in fits for one in there if one.kind == "pool"}
     classify = {one.key: _is_of(one.identity, trainings, pools) for one in there if one.kind == "classify"}
     of_pool = {
@@ -68,6 +69,8 @@ def needed(records: Iterable[Mapping[str, Any]], stored: Iterable[Stored]) -> se
             return one.key in fits
         if one.kind in ("pool", "classify"):
             return {**pools, **classify}[one.key]
+        if one.kind == "elsewhere":
+            return classify.get(str(one.identity.get("classify")), False)
         if one.kind == "data":
             asked = one.identity
             return (asked.get("dataset"), asked.get("config"), asked.get("version")) in data

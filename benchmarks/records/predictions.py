@@ -16,6 +16,7 @@ from synthworth.keys import seed_from
 from synthworth.printable import one_line
 
 if TYPE_CHECKING:
+    from benchmarks.stages.external import Films
     from benchmarks.statistics.resamples import Resamples
     from benchmarks.statistics.sampled import Sampled
     from data.images import ImageSet
@@ -157,12 +158,23 @@ def read_predictions(entry: Entry) -> tuple[np.ndarray, np.ndarray, list[str]]:
     Contradicted
         For another number of rows than the record has seeds and images: no more than that is read.
     """
+    return read_table_of(entry, PREDICTIONS, entry.record["utility"]["auroc"]["n"])
+
+
+def read_table_of(entry: Entry, name: str, n_images: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """As `read_predictions`, of any file of predictions beside a record.
+
+    Parameters
+    ----------
+    name : of the file.
+    n_images : that the record says it is of.
+    """
     import pyarrow as pa
 
-    file, classes = entry.folder / PREDICTIONS, entry.record["classes"]
+    file, classes = entry.folder / name, entry.record["classes"]
     check_file(file)
     try:
-        table = _read_table(file, entry)
+        table = _read_table(file, entry, n_images)
     except (pa.ArrowException, OSError, KeyError, MemoryError) as error:
         raise ValueError(
             f"it is no parquet that can be read ({one_line(' '.join(str(error).split()))[:200]})"
@@ -191,18 +203,18 @@ def read_predictions(entry: Entry) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return stack, labels[0] if multi else labels[0, :, 0], table["group"].to_pylist()[:n]
 
 
-def _read_table(file: Path, entry: Entry) -> Any:
+def _read_table(file: Path, entry: Entry, n: int) -> Any:
     """The columns of predictions in a file, with names as they print, where it has as many rows as it should."""
     import pyarrow.parquet as pq
 
-    seeds, n, classes = entry.spec["seeds"], entry.record["utility"]["auroc"]["n"], entry.record["classes"]
+    seeds, classes = entry.spec["seeds"], entry.record["classes"]
     wanted = {"seed", "id", "group", "truth", *(f"{what}_{c}" for c in classes for what in ("truth", "score"))}
     with pq.ParquetFile(file) as found:
         rows = found.metadata.num_rows
         if not 0 < rows <= MOST_ROWS:
             raise ValueError(f"it has {rows} rows")
         if rows != seeds * n:
-            raise Contradicted(f"{PREDICTIONS} has {rows} rows; the record says {seeds} seeds of {n} test images")
+            raise Contradicted(f"{file.name} has {rows} rows; the record says {seeds} seeds of {n} test images")
         names = {name: one_line(name) for name in found.schema_arrow.names if one_line(name) in wanted}
         table = found.read(columns=list(names))
     return table.rename_columns([names[name] for name in table.column_names])
@@ -224,7 +236,7 @@ def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str]) -> 
             raise ValueError(f"column {name} holds {column.type}, or empty cells")
 
 
-def write_predictions(file: Path, test: ImageSet, scores: np.ndarray) -> None:
+def write_predictions(file: Path, test: ImageSet | Films, scores: np.ndarray) -> None:
     """Test-set predictions as parquet, a row a seed and image: seed, id, group, truth_*, score_*.
 
     Parameters

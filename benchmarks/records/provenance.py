@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.request.elsewhere import FLAG as TEST_ON
 from benchmarks.request.named import PRESET_VARIABLE
 from synthworth import __version__
 
@@ -70,7 +71,27 @@ def _command() -> list[str]:
             words[k] = f"{flag}=PATH"
         elif k and words[k - 1] in PRIVATE:
             words[k] = "PATH"
-    return words
+    return _without_places(words)
+
+
+def _without_places(words: list[str]) -> list[str]:
+    """The words, with PATH for every place that `--test-on` names; datasets and the names they are given stay."""
+    found, follows = list(words), False
+    for k, word in enumerate(words):
+        if word.startswith(f"{TEST_ON}="):
+            found[k] = f"{TEST_ON}={_without_place(word.partition('=')[2])}"
+        elif word.startswith("--"):
+            follows = word == TEST_ON
+        elif follows:
+            found[k] = _without_place(word)
+    return found
+
+
+def _without_place(word: str) -> str:
+    what, colon, _ = word.partition(":")
+    if word.startswith("{") or word.endswith((".yaml", ".yml")):
+        return "PATH"
+    return f"{what}:PATH" if colon else word
 
 
 def _commit() -> str | None:

@@ -1,10 +1,11 @@
-"""The shape of a record: which parts it has, what each may hold, and what one part demands of another."""
+"""The shape of a record: which parts it has, and what each may hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.records.contradictions import contradictions
 from benchmarks.records.kinds import (
     Check,
     Wrong,
@@ -24,9 +25,8 @@ from benchmarks.records.kinds import (
     text,
     whole,
 )
-from benchmarks.request.remedies import REMEDIES
+from benchmarks.request.elsewhere import NAME
 from benchmarks.request.spec import name_of
-from generators.registry import BUILT_IN, CONTROLS
 from synthworth.printable import one_line
 from synthworth.work import is_copying
 
@@ -60,6 +60,11 @@ def _kept_or_a_note(value: Mapping[str, Any]) -> None:
     ends = value["low"], value["kept"], value["high"]
     if None not in ends and not in_order(*ends):
         raise Wrong(f"has a share of {value['kept']:g} outside its interval")
+
+
+def _names_a_file(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise Wrong(f"is {name!r:.60}, and no name of a test set")
 
 
 def _floor_has_its_n(value: Mapping[str, Any]) -> None:
@@ -124,6 +129,30 @@ POSITIVE = both(
     _holds_its_difference,
 )  # fmt: skip
 POINT = fields({"n": whole(1), "auroc": share, "low": end, "high": end, "fitted": end})
+APART = fields({"difference": real_or_null, "low": real_or_null, "high": real_or_null, "note": note})
+NUMBER = both(
+    fields({"value": maybe(share), "low": end_or_null, "high": end_or_null, "note": note}), _both_ends_or_none
+)
+KNOWN = fields({"n_without": count, "n_images": count})
+ELSEWHERE = fields(
+    {
+        "dataset": text, "counts": by_name(count), "n_patients": count, "left_out": by_name(count),
+        "shared": by_name(count), "patients_known": KNOWN, "utility": both(fields({"auroc": AUROC}), VALUES),
+        "comparisons": by_name(both(COMPARISON, fields({"apart": APART}))), "not_compared": by_name(text),
+        "positive_control": maybe(POSITIVE), "apart": APART, "verdict": text,
+    }
+)  # fmt: skip
+ROBUSTNESS = fields(
+    {
+        "version": count,
+        "auroc": by_name(several(NUMBER, least=1)),
+        "auroc_corrupted": NUMBER,
+        "lost": APART,
+        "comparisons": by_name(COMPARISON),
+        "not_compared": by_name(text),
+        "verdict": text,
+    }
+)
 WORTH = fields(
     {
         "worth": real_or_null, "low": real_or_null, "high": real_or_null, "where": said, "note": note, "n_real": count,
@@ -229,11 +258,17 @@ AUDIT = fields(
         "n_images": fields(dict.fromkeys(SPLITS, count)), "n_patients": fields(dict.fromkeys(SPLITS, maybe(count))),
         "warnings": several(text),
     },
-    {"patients_known": maybe(fields({"n_without": count, "n_images": count}))},
+    {"patients_known": maybe(KNOWN)},
 )  # fmt: skip
 PROVENANCE = fields({"command": text}, {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count)})
 MACHINE = fields({"gpu": note, "device": text, "processor": note, "n_cores": maybe(count)})
 BUDGET = fields({"steps": count}, {"seconds": real_or_null})
+TEST_ON = fields(
+    {
+        "name": both(said, _names_a_file), "dataset": text, "data": mapping, "version": count, "fingerprint": text,
+        "classes": by_name(maybe(text)),
+    }
+)  # fmt: skip
 SPEC = fields(
     {
         "dataset": text, "data": mapping, "data_version": count, "fingerprint": text, "generator": text, "gen": mapping,
@@ -248,6 +283,7 @@ SPEC = fields(
     {
         "generator_precision": text, "donor": text, "learn_from": one_of("", "donor"),
         "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text})),
+        "test_on": several(TEST_ON), "robustness": flag,
     },
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
@@ -280,6 +316,8 @@ RECORD_SHAPE = fields(
         "calibration": CALIBRATION,
         "subgroups": SUBGROUPS,
         "readers": several(READER),
+        "elsewhere": by_name(ELSEWHERE),
+        "robustness": ROBUSTNESS,
         "reanalysed": maybe(fields({"from_analysis": count, "kept": several(text)})),
     },
 )
@@ -311,7 +349,7 @@ def check_agreement(record: Mapping[str, Any]) -> None:
     """
     if record["name"] != (name := one_line(name_of(record["spec"]))):
         raise Wrong(f"is called {record['name']!r:.80}, and is the arm {name!r:.80} by its spec")
-    for problem in _contradictions(record) if record["status"] == FINISHED else ():
+    for problem in contradictions(record) if record["status"] == FINISHED else ():
         raise Wrong(problem)
 
 
@@ -329,71 +367,3 @@ def check_spec(spec: Any) -> None:
 def reason_of(record: Mapping[str, Any]) -> str:
     """Why a run did not finish."""
     return str(record.get("error") or f"status {record['status']}, no reason given")
-
-
-def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
-    """What a record says in two places that do not go together."""
-    spec, classes = record["spec"], record["classes"]
-    control = spec["generator"] in CONTROLS or spec["generator"] in REMEDIES
-    if (control or spec["generator"] in BUILT_IN) and record["is_control"] is not control:
-        yield f"says that {spec['generator']} is {'no' if control else 'a'} control"
-    for what in ("steps", "images_seen", "stopped"):
-        if (n := len(record["training"][what])) != spec["seeds"]:
-            yield f"has training.{what} of {n} classifiers, and {spec['seeds']} seeds"
-    if len(set(classes)) != len(classes):
-        yield "names a class twice"
-    for kind in ("real", "synthetic"):
-        if lost := [name for name in classes if name not in record["counts"][kind]]:
-            yield f"has no count of {kind} images of {lost[0]}"
-    auroc = record["utility"]["auroc"]
-    if auroc["value"] is not None and None in auroc["extra"].get("per_seed", [None]):
-        yield "has an AUROC without that of each seed"
-    for attribute, found in record.get("subgroups", {}).items():
-        named = {found["gap"]["best"], found["gap"]["worst"]} - {None, ""}
-        if not named <= found["groups"].keys():
-            yield f"has a gap between groups of {attribute} that it does not hold"
-    yield from _of_worth(record.get("worth"))
-    yield from _of_privacy(record.get("privacy") or {})
-    yield from _of_bins(record.get("calibration"))
-    for rows in record.get("fidelity_by_class", {}).values():
-        for name, row in rows.items():
-            for metric in row.keys() - {"n", "n_real", "floor_n", "note"}:
-                if not metric.endswith("_floor") and f"{metric}_floor" not in row:
-                    yield f"has {metric} of class {name} without its floor"
-                real_or_null(row[metric])
-
-
-def _of_worth(worth: Mapping[str, Any] | None) -> Iterator[str]:
-    if worth is None:
-        return
-    if worth["worth"] is not None and worth["n_equivalent"] is None:
-        yield "has a worth without the number of real images that do the same"
-    if any(not in_order(point["low"], point["auroc"], point["high"]) for point in worth["curve"]):
-        yield "has a learning curve with a point outside its interval"
-
-
-def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:
-    """What the line on privacy is made of: copy rate and membership in one space, exact copies, what is left."""
-    space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
-    if space is None:
-        return
-    there = {(v["metric"], v["features"]) for v in privacy.values()}
-    for metric in ("membership_auroc", "membership_auroc_exposed"):
-        if (metric, space) not in there:
-            yield f"has a copy rate in {space} and no {metric} there"
-    if (privacy.get("exact_copy_rate") or {"value": None})["value"] is None:
-        yield "has a copy rate and no rate of exact copies"
-    left = privacy.get("n_without_copies")
-    if left is None or (left["value"] is not None and not {"run_id", "option"} <= left["extra"].keys()):
-        yield "has a copy rate and does not say what is left without copies"
-
-
-def _of_bins(calibration: Mapping[str, Any] | None) -> Iterator[str]:
-    for stage in ("as_given", "calibrated"):
-        bins = (calibration or {}).get(stage)
-        if bins is None:
-            continue
-        if calibration is not None and calibration["temperature"] is None:
-            yield "has bins of calibrated probabilities without a temperature"
-        if not sum(bins["n"]) or not len(bins["n"]) == len(bins["confidence"]) == len(bins["correct"]):
-            yield f"has bins {stage} that do not go together"

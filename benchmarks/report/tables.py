@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 STAGES = {
     "data": "data", "fit": "fit generator", "pool": "draw images", "features": "extract features",
-    "classify": "train classifiers", "judge": "measure and record (in the harness too)",
+    "classify": "train classifiers", "elsewhere": "predict elsewhere",
+    "judge": "measure and record (in the harness too)",
 }  # fmt: skip
 P_TITLE = "p (seeds and patients)"
 """The one p beside an interval: below 0.05 where the interval excludes 0."""
 COMPARED = ("comparisons", "not_compared")
 """Parts of a record that hold its comparisons by control."""
-MEASURED = ("fit", "pool", "features", "classify")
+MEASURED = ("fit", "pool", "features", "classify", "elsewhere")
 
 
 def table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:

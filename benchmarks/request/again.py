@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.request.configs import build_config
+from benchmarks.request.elsewhere import FLAG
 from benchmarks.request.options import Options, Request, read_choice, read_flags
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE
@@ -52,6 +54,9 @@ def request_again(
         "controls": controls, "curve": _curve(spec), "fit": shown["fit"] or {}, "preset": "smoke",
         "donor": spec.get("donor", ""), "learn_from": shown.get("learn_from") or "own",
     }  # fmt: skip
+    if spec.get("test_on") and not any(flag.partition("=")[0] == FLAG for flag in flags):
+        values["test_on"] = [_as_json(told) for told in spec["test_on"]]
+    values["robustness"] = spec.get("robustness", False)
     parts = {"gen": (generators, drawn, gen), "data": (datasets, spec["dataset"], spec["data"]),
              "clf": (classifiers, spec["classifier"], spec["clf"])}  # fmt: skip
     default: dict[str, Any] = {"options": build_config(Options, values, where=where)}
@@ -63,6 +68,11 @@ def request_again(
         tuned = Tuned(spec["generator"], mark["study"], mark["trials"], mark["space"], options)
     precisions = spec["precision"], shown.get("generator_precision", "")
     return dataclasses.replace(request, precisions=precisions, tuned=tuned)
+
+
+def _as_json(told: Mapping[str, Any]) -> str:
+    """Another dataset of a spec as `--test-on` takes it. Where its files lie is not in a spec: it finds them itself."""
+    return json.dumps({name: told[name] for name in ("name", "dataset", "data", "classes")})
 
 
 def _shown(spec: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -81,6 +81,12 @@ class Options:
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     without_copies: bool = False
     """Also train on as many synthetic images that are no near-copies of training images: the use that is left."""
+    test_on: tuple[str, ...] = ()
+    """Further datasets of the same classes to predict on: a dataset (nih), DATASET:PATH (folder:kermany), either with
+    NAME= before it, or a YAML file with name, dataset, data (its options) and classes (its class: ours, or null to
+    leave its films out)."""
+    robustness: bool = False
+    """Also predict on the test images under noise, blur, contrast, JPEG and gamma, each at five strengths."""
     seeds: int = 6
     """Classifier seeds an arm; fewer than 6 cannot reach p < 0.05."""
     real_fraction: float = 1.0

@@ -17,7 +17,7 @@ NONE = "none"
 TUNED = " (tuned)"
 """Ends the name of an arm that was chosen by a search."""
 N_BOOTSTRAP = 2000
-NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin")
+NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin", "test_on", "robustness")
 """Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
 SETTING = (
     "dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
@@ -97,6 +97,11 @@ class RunSpec:
     tuned: Mapping[str, Any] | None = field(default=None, metadata=SINCE_DEFAULT)
     """Where a search on val chose the arm: its `study`, how many `trials` it had, and the digest of its `space`. In no
     stage's key: an arm is trained alike, however it was found."""
+    test_on: tuple[Mapping[str, Any], ...] = field(default=(), metadata=SINCE_DEFAULT)
+    """Further datasets that its classifiers predict on: of each its `name`, `dataset`, plain `data`, `version`,
+    `fingerprint`, and `classes`, each of its classes -> ours or None. Every classifier is then kept."""
+    robustness: bool = field(default=False, metadata=SINCE_DEFAULT)
+    """Whether they predict on corrupted test images too; every classifier is then kept."""
 
     def __post_init__(self) -> None:
         check_ratio(self.ratio, self.mode)
@@ -146,6 +151,11 @@ class RunSpec:
     def found(self) -> Mapping[str, Any]:
         """Options of the classifier that a search found for a remedy; none for every other arm."""
         return self.gen if self.tuned and self.generator in REMEDIES else {}
+
+    @property
+    def predicts_elsewhere(self) -> bool:
+        """Whether its classifiers predict on other images than val and test: on other datasets, on corrupted ones."""
+        return bool(self.test_on) or self.robustness
 
     @property
     def is_real_only(self) -> bool:
@@ -297,9 +307,14 @@ class RunSpec:
             "budget": self.classifier_budget,
             "precision": self.precision,
         })  # fmt: skip
-        return [
-            {**mixture, "seed": self.classifier_seed(k), "keep_model": self.is_zero_line and k == 0} for k in numbers
-        ]
+        return [{**mixture, "seed": self.classifier_seed(k), "keep_model": self.keeps_model(k)} for k in numbers]
+
+    def keeps_model(self, number: int) -> bool:
+        """Whether a classifier's weights are kept: where it predicts elsewhere, and of one that looks at drawn images.
+
+        It is in the key of the training, as it decides what is stored; what is learned is the same.
+        """
+        return self.predicts_elsewhere or (self.is_zero_line and number == 0)
 
 
 def is_real_only(spec: Mapping[str, Any]) -> bool:

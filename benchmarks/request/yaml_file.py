@@ -17,8 +17,12 @@ MAX_VALUES = 20_000
 """Values of a file, those that an alias repeats counted each time: nine lines of aliases can mean 10^9 of them."""
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path, *, flag: str = "--config") -> dict[str, Any]:
     """A YAML mapping of plain values.
+
+    Parameters
+    ----------
+    flag : what named the file, for errors.
 
     Raises
     ------
@@ -30,26 +34,26 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         text = read_file(file, at_most=MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
-        raise UserError(f"--config {file}: {error.strerror}") from error
+        raise UserError(f"{flag} {file}: {error.strerror}") from error
     except Unfit as error:
-        raise UserError(f"--config {file} cannot be read: {error}. Give a YAML file of options") from error
+        raise UserError(f"{flag} {file} cannot be read: {error}. Give a YAML file of options") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--config {file} is not YAML: {error}") from error
+        raise UserError(f"{flag} {file} is not YAML: {error}") from error
     try:
-        _refuse_unbounded(text, file)
+        _refuse_unbounded(text, file, flag)
         content = yaml.load(text, Loader=_Options)
     except _Twice as error:
-        raise UserError(f"--config {file}: {error}") from error
+        raise UserError(f"{flag} {file}: {error}") from error
     except yaml.YAMLError as error:
-        raise UserError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{flag} {file} is not YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"--config {file} must be a mapping of options, not a {type(content).__name__}")
+        raise UserError(f"{flag} {file} must be a mapping of options, not a {type(content).__name__}")
     return content
 
 
-def _refuse_unbounded(text: str, file: Path) -> None:
+def _refuse_unbounded(text: str, file: Path, flag: str) -> None:
     """Count depth and values in the stream of events, which is read without recursion and before anything is built."""
     sizes: dict[str, int] = {}  # anchor -> values that an alias to it stands for
     opened: list[tuple[str | None, int]] = []  # the anchor of each collection that is open, and the values before it
@@ -57,7 +61,7 @@ def _refuse_unbounded(text: str, file: Path) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in (anchor for anchor, _ in opened):
-                raise UserError(f"--config {file}: *{event.anchor} holds itself{_place(event)}. Write it out")
+                raise UserError(f"{flag} {file}: *{event.anchor} holds itself{_place(event)}. Write it out")
             n += sizes.get(event.anchor, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append((event.anchor, n))
@@ -69,13 +73,11 @@ def _refuse_unbounded(text: str, file: Path) -> None:
             n += 1
             sizes |= {event.anchor: 1} if event.anchor else {}
             if "\0" in event.value:
-                raise UserError(f"--config {file}: a value holds a zero byte{_place(event)}. Take it out")
+                raise UserError(f"{flag} {file}: a value holds a zero byte{_place(event)}. Take it out")
         if len(opened) > MAX_DEPTH:
-            raise UserError(f"--config {file} nests deeper than {MAX_DEPTH} levels{_place(event)}; options need four")
+            raise UserError(f"{flag} {file} nests deeper than {MAX_DEPTH} levels{_place(event)}; options need four")
         if n > MAX_VALUES:
-            raise UserError(
-                f"--config {file} holds more than {MAX_VALUES:,} values{_place(event)}, aliases written out"
-            )
+            raise UserError(f"{flag} {file} holds more than {MAX_VALUES:,} values{_place(event)}, aliases written out")
 
 
 def _place(event: yaml.Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.bench import Bench
+from benchmarks.stages.external import External
 from benchmarks.stages.images import Images
 from data.registry import datasets
 from synthworth.keys import digest, seed_from
@@ -25,14 +27,18 @@ class Experiment:
     read, hashed and gathered once, however many trainings it is given.
     """
 
-    def __init__(self, bench: Bench, folder: Path, dataset: Any, spec: RunSpec) -> None:
+    def __init__(
+        self, bench: Bench, folder: Path, dataset: Any, spec: RunSpec, externals: Sequence[External] = ()
+    ) -> None:
         """Open an experiment.
 
         Parameters
         ----------
         folder : of the prepared dataset.
         spec : any of its arms; they agree in everything that is read here.
+        externals : the other datasets that are predicted on, in the order of `spec.test_on`.
         """
+        self.externals = tuple(externals)
         self.bench, self.images, self.spec = bench, Images(folder, dataset, spec), spec
         self._latest: Arm | None = None
 
@@ -52,16 +58,16 @@ class Experiment:
 
     def __reduce__(self) -> tuple[Any, ...]:
         bench = replace(self.bench, seconds={}, made={})
-        return reopen, (bench, self.images.folder, self.images.dataset.config, self.spec)
+        return reopen, (bench, self.images.folder, self.images.dataset.config, self.spec, self.externals)
 
 
 _open: dict[str, Experiment] = {}
 
 
-def reopen(bench: Bench, folder: Path, config: Any, spec: RunSpec) -> Experiment:
+def reopen(bench: Bench, folder: Path, config: Any, spec: RunSpec, externals: Sequence[External] = ()) -> Experiment:
     """The experiment of this process that is made of these; opened by the first call, one at a time is kept."""
     key = digest([folder, bench.device, spec])
     if key not in _open:
         _open.clear()
-        _open[key] = Experiment(bench, folder, datasets.get(spec.dataset)(config), spec)
+        _open[key] = Experiment(bench, folder, datasets.get(spec.dataset)(config), spec, externals)
     return _open[key]

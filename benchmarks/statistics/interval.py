@@ -71,7 +71,8 @@ def mean_interval(
     ----------
     values : (S,) on the test set itself.
     draws : (S, B) on resamples of the patients, shared by all seeds.
-    n_groups : P, the number of patients, or their effective number (`benchmarks.statistics.support.Support`).
+    n_groups : P, the number of patients, or their effective number (`benchmarks.statistics.support.Support`); infinite
+        where the draws are scaled by P / (P - 1) already.
     freedom : d; P - 1 when left out.
 
     Raises
@@ -139,7 +140,7 @@ def half_width(
         raise Unavailable(f"an interval needs two patients or more; those of the test set count as {n_groups:.3g}")
     n_seeds, n_draws = draws.shape
     mean_draws = draws.mean(axis=0)
-    unbiased = n_groups / (n_groups - 1)
+    unbiased = 1.0 if math.isinf(n_groups) else n_groups / (n_groups - 1)
     v_patients = unbiased * float(mean_draws.var(ddof=1)) if n_draws > 1 else 0.0
     v_between, v_interaction, tail = 0.0, 0.0, 0.5 + level / 2
     if n_seeds > 1:

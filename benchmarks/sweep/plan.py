@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.job.elsewhere import are_prepared, check_externals
 from benchmarks.job.estimate import Sizes
 from benchmarks.job.opened import Opened, Shared, begin_request, open_prepared
 from benchmarks.job.outside_files import check_outside_files, check_what_is_to_be_trained
@@ -72,9 +73,13 @@ def open_all(asked: Sweep, out: Console, *, dry_run: bool) -> list[Opened] | Non
                 missing[digest([name, one.request.data])] = name
                 continue
             ready[key] = prepare_data(one.bench, name, one.dataset)
+        if dry_run and not are_prepared(one.bench, one.request, ready[key][1]):
+            missing[digest(list(one.request.options.test_on))] = " ".join(one.request.options.test_on)
+            continue
         opened = open_prepared(one.request, one.bench, one.dataset, *ready[key], shared=shared)
         if fresh := [arm.spec for arm in opened.arms if arm.spec.run_id not in checked]:
             check_classes(opened.experiment.images, fresh)
+            check_externals(opened.experiment)
             checked |= {spec.run_id for spec in fresh}
         found.append(opened)
     if dry_run and missing:

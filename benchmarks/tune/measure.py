@@ -44,7 +44,8 @@ def measure(request: Request, report: Report, *, images: MutableMapping[str, Ima
         As a run.
     """
     o = request.options
-    opened = open_request(replace(request, options=replace(o, generator_seed=o.generator_seed[:1])), images=images)
+    on_val = replace(o, generator_seed=o.generator_seed[:1], test_on=(), robustness=False)  # chosen on val alone
+    opened = open_request(replace(request, options=on_val), images=images)
     experiment = opened.experiment
     arm = next(arm for arm in opened.arms if arm.spec.tuned)
     check_classes(experiment.images, [arm.spec])

@@ -21,7 +21,7 @@ from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.utility import sample_utility
 from benchmarks.statistics.worth import measure_worth
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.verdict import verdict
+from benchmarks.verdicts.verdict import on_test_set, verdict
 from generators.registry import added_by
 from synthworth.errors import Unavailable
 from synthworth.keys import digest, seed_from
@@ -47,6 +47,7 @@ class Finished:
     truth: np.ndarray
     patients: Sequence[str]
     sampled: Mapping[str, Sampled]
+    entry: Entry
 
     @classmethod
     def of(cls, entry: Entry) -> Finished:
@@ -70,7 +71,7 @@ class Finished:
         except Unavailable:
             ranked = {}
         sampled = ranked | sample_utility(*evidence, classes=record["classes"])
-        return cls(record, digest(spec), spec, scores, truth, patients, sampled)
+        return cls(record, digest(spec), spec, scores, truth, patients, sampled, entry)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     others : every finished record of the folder, of other experiments too; the arm may be among them.
     """
     record, near = one.record, [other for other in others if one.beside(other)]
-    fresh = _utility(one)
+    fresh = utility_again(one.scores, one.truth, record["classes"], one.patients, one.sampled)
     comparisons, missing = _comparisons(one, near)
     positive = positive_control(one.spec, (o.described for o in near), {o.run_id: o.sampled for o in near})
     auroc = one.sampled.get("auroc")
@@ -115,7 +116,11 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "worth": _worth(one, near),
         **_sharing(one, near, comparisons),
         "verdict": verdict(
-            record["name"], comparisons, positive=positive, missing=missing.get(NONE), audited=record.get("audit")
+            on_test_set(one.spec, record["name"]),
+            comparisons,
+            positive=positive,
+            missing=missing.get(NONE),
+            audited=record.get("audit"),
         ),
         "reanalysed": {
             "from_analysis": before.get("from_analysis", record["spec"]["analysis"]),
@@ -124,12 +129,20 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     }
 
 
-def _utility(one: Finished) -> dict[str, Any]:
-    """The metrics that need no more than test predictions, by name, as plain JSON values."""
+def utility_again(
+    scores: np.ndarray, truth: np.ndarray, classes: Sequence[str], patients: Sequence[str],
+    sampled: Mapping[str, Sampled],
+) -> dict[str, Any]:  # fmt: skip
+    """The metrics that need no more than predictions on a test set, by name, as plain JSON values.
+
+    Parameters
+    ----------
+    scores : (S, N, K)
+    sampled : what was sampled of them.
+    """
     by_seed: list[dict[str, Any]] = []
-    classes = one.record["classes"]
-    for scores in one.scores:
-        evidence = {"truth": one.truth, "scores": scores, "classes": classes, "patients": one.patients}
+    for its in scores:
+        evidence = {"truth": truth, "scores": its, "classes": classes, "patients": patients}
         found: dict[str, Any] = {}
         for _, metric in metrics_on(NEEDED):
             if set(metric.needs) <= EVIDENCE:
@@ -137,7 +150,7 @@ def _utility(one: Finished) -> dict[str, Any]:
         by_seed.append(found)
     table = {name: mean_over_seeds([seed[name] for seed in by_seed]) for name in by_seed[0]}
     return {
-        name: (with_interval(value, one.sampled[name]) if name in one.sampled else value).to_json()
+        name: (with_interval(value, sampled[name]) if name in sampled else value).to_json()
         for name, value in table.items()
     }
 

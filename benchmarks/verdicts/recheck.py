@@ -12,8 +12,10 @@ from benchmarks.request.spec import ANALYSIS, NONE
 from benchmarks.statistics.word import too_few_seeds, word_of_interval
 from benchmarks.verdicts.again import Finished, judge_again
 from benchmarks.verdicts.differing import differing, in_words_of
+from benchmarks.verdicts.elsewhere_again import PARTS as ELSEWHERE
+from benchmarks.verdicts.elsewhere_again import elsewhere_again
 from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.verdict import verdict
+from benchmarks.verdicts.verdict import on_test_set, verdict
 from synthworth.errors import Unavailable
 from synthworth.progress import track
 
@@ -77,9 +79,15 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
     if (shared := made.get("sharing")) and shared["kept"]:
         lines += differing(shared["kept"], record["sharing"]["kept"], "sharing.kept")
     lines += _of_positive(made, record, sound)
+    again, unchecked = _elsewhere(entry, sound.values())
+    lines += [line for name in again for line in differing(again[name], record[name], name)]
+    made |= again
     lines += _of_verdict(record)
-    said = {**record, **{name: in_words_of(made[name], record.get(name)) for name in PARTS if made.get(name)}}
-    return Rechecked({**said, "verdict": _verdict(said)}, tuple(lines))
+    said = {
+        **record,
+        **{name: in_words_of(made[name], record.get(name)) for name in (*PARTS, *again) if made.get(name)},
+    }
+    return Rechecked({**said, "verdict": _verdict(said)}, tuple(lines), unchecked)
 
 
 def _sound(others: Mapping[str, Entry], record: Mapping[str, Any]) -> tuple[dict[str, Entry], list[str]]:
@@ -101,6 +109,17 @@ def _sound(others: Mapping[str, Entry], record: Mapping[str, Any]) -> tuple[dict
 def _made_again(entry: Entry, others: Iterable[Entry]) -> dict[str, Any]:
     one = Finished.of(entry)
     return judge_again(one, [one, *(Finished.of(other) for other in others)])
+
+
+def _elsewhere(entry: Entry, others: Iterable[Entry]) -> tuple[dict[str, Any], str | None]:
+    """What a record says of other test sets and of corrupted images, made again; or why that cannot be done."""
+    if not any(entry.record.get(part) for part in ELSEWHERE):
+        return {}, None
+    one = Finished.of(entry)
+    try:
+        return elsewhere_again(one, [one, *(Finished.of(other) for other in others)]), None
+    except Unavailable as reason:
+        return {}, f"other test sets: {reason}"
 
 
 def _of_older(entry: Entry, mine: Sampled, sound: Mapping[str, Entry]) -> Iterator[str]:
@@ -140,7 +159,7 @@ def _of_verdict(record: Mapping[str, Any]) -> Iterator[str]:
 def _verdict(record: Mapping[str, Any]) -> str:
     missing, positive = record.get("not_compared", {}).get(NONE), record.get("positive_control")
     told = {"positive": positive, "missing": missing, "audited": record.get("audit")}
-    return verdict(record["name"], record["comparisons"], **told)
+    return verdict(on_test_set(record["spec"], record["name"]), record["comparisons"], **told)
 
 
 # -- its parts, for a table that has the arms at hand ----------------------------------------------------------------

@@ -146,6 +146,19 @@ def _interval(row: Comparison) -> str:
     return word_of_interval(row["low"], row["high"], n_seeds=row["n_seeds"])
 
 
+def on_test_set(spec: Mapping[str, Any], name: str, test_set: str = "") -> str:
+    """How a verdict calls an arm that is tested on several sets: with the set that it is about.
+
+    Parameters
+    ----------
+    spec : of the arm, in plain form.
+    test_set : the name of another dataset; empty for the experiment's own test split.
+    """
+    if test_set:
+        return f"{name} on {test_set}"
+    return f"{name} on its own test split" if spec.get("test_on") else name
+
+
 def verdict(
     name: str,
     comparisons: Mapping[str, Comparison],
