@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.calibrate.design import Design, draw_test_set
+from benchmarks.calibrate.judge import HARNESS
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.families import over_families
 from benchmarks.statistics.interval import mean_interval
@@ -24,7 +25,7 @@ LAYOUT = Design("families", "6 seeds, 500 films of 200 patients")
 """The test set and the seeds that families are judged on."""
 ARMS = ("first", "twin", "better")
 FAMILY_METHODS = {
-    "harness": "this harness: families, seeds and patients",
+    HARNESS: "this harness: families, seeds and patients",
     "nested": "means of the families alone, over new families and patients",
     "fixed": "these families as they are: seeds and patients",
     "one_family": "one family taken for all",
@@ -139,7 +140,7 @@ def judge_families(pairs: Sequence[tuple[Sampled, Sampled]]) -> dict[str, Any]:
         "fixed": mean_interval(values.mean(axis=0), draws.mean(axis=0), **told),
         "one_family": mean_interval(values[0], draws[0], **told),
     }
-    intervals = {"harness": (found.low, found.high), **{name: (one.low, one.high) for name, one in ways.items()}}
+    intervals = {HARNESS: (found.low, found.high), **{name: (one.low, one.high) for name, one in ways.items()}}
     return {
         "estimate": found.difference, "verdict": found.verdict, "intervals": intervals,
         "detectable": found.detectable,
