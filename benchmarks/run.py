@@ -87,6 +87,7 @@ def _print_outcome(out: Console, request: Request, outcome: Outcome, *, began: f
     from benchmarks.judging.later import complete
     from benchmarks.records.store import Records
     from benchmarks.report import tables as report
+    from benchmarks.report.decision import print_net_benefit
     from benchmarks.trackers.send import Sender
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
     from benchmarks.verdicts.ratio_by_val import by_val
@@ -101,6 +102,7 @@ def _print_outcome(out: Console, request: Request, outcome: Outcome, *, began: f
     judged = report.judged(outcome.records, generator=o.generator)
     report.print_comparisons(out, [r if r in judged else report.against_none(r) for r in outcome.records])
     report.print_verdicts(out, judged)
+    print_net_benefit(out, judged)
     for line in by_val(outcome.records, generator=o.generator):
         out.print(f"RATIO    {line}", style="bold", markup=False, soft_wrap=True)
     for line in pooled_sentences(entries_of(Records(o.results), outcome.records), outcome.aurocs):

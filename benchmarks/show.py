@@ -24,6 +24,7 @@ from benchmarks.records.seal import SEAL, changed_files, read_seal
 from benchmarks.records.shape import FINISHED, reason_of
 from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
+from benchmarks.report.decision import print_decision, print_net_benefit
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
 from benchmarks.verdicts.explain import explain
@@ -89,6 +90,7 @@ def main(args: Sequence[str]) -> int:
     _print_by_class(out, record)
     _print_comparisons(out, record)
     print_subgroups(out, record)
+    print_decision(out, record)
     _print_counts(out, record)
     fits = {"classifiers"} if "classifiers" in record["cost"] else set()
     for title, part in (
@@ -107,6 +109,7 @@ def main(args: Sequence[str]) -> int:
     for line in record["audit"]["warnings"]:
         out.print(f"audit: {line}", markup=False)
     print_verdicts(out, [record])
+    print_net_benefit(out, [record])
     print_places(out, options.results, [record])
     return OK
 

@@ -23,7 +23,7 @@ from synthworth.keys import digest
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
     "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision", "tuned",
-    "learn_from",
+    "learn_from", "prevalence",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal. Not every spec
 has one that came later."""

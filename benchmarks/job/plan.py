@@ -205,6 +205,7 @@ def _common(request: Request, known: Known, *, fingerprint: str, precision: str)
         "controls": o.controls,
         "curve": o.curve,
         "margin": o.margin,
+        "prevalence": o.prevalence,
     }
 
 

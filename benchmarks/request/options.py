@@ -78,6 +78,9 @@ class Options:
     above 1 further real images join, where there are some."""
     margin: float = 0.01
     """Difference of AUROC within which two arms count as equivalent, where the data show that."""
+    prevalence: float = 0.0
+    """Share of patients with the finding where the classifier would be used (0.02, say), at which net benefit and
+    decision curve are measured; 0 measures none."""
     filters: tuple[str, ...] = ()
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     without_copies: bool = False

@@ -20,6 +20,7 @@ from benchmarks.statistics.collapsed import collapsed
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.utility import sample_utility
 from benchmarks.statistics.worth import measure_worth
+from benchmarks.verdicts.decided_again import decision_again, sampled_again, values_again
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.verdict import verdict
 from generators.registry import added_by
@@ -70,6 +71,7 @@ class Finished:
         except Unavailable:
             ranked = {}
         sampled = ranked | sample_utility(*evidence, classes=record["classes"])
+        sampled |= sampled_again(record, *evidence)
         return cls(record, digest(spec), spec, scores, truth, patients, sampled)
 
     @property
@@ -88,7 +90,8 @@ class Finished:
 def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     """The record of an arm in today's analysis.
 
-    AUROC, AUPRC, Brier score and calibration error, the comparisons in them, the worth and the verdict are made anew.
+    AUROC, AUPRC, Brier score and calibration error, net benefit as val taught it, the comparisons in them, the worth and
+    the verdict are made anew.
     What needs more than predictions on test (rates at a threshold chosen on val, subgroups) stays, and
     `reanalysed.kept` names it.
 
@@ -97,7 +100,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     others : every finished record of the folder, of other experiments too; the arm may be among them.
     """
     record, near = one.record, [other for other in others if one.beside(other)]
-    fresh = _utility(one)
+    fresh = _utility(one) | values_again(record, one.sampled)
     comparisons, missing = _comparisons(one, near)
     positive = positive_control(one.spec, (o.described for o in near), {o.run_id: o.sampled for o in near})
     auroc = one.sampled.get("auroc")
@@ -114,6 +117,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "collapsed": [] if auroc is None else list(collapsed(auroc.values.tolist())),
         "worth": _worth(one, near),
         **_sharing(one, near, comparisons),
+        **({"decision": decided} if (decided := decision_again(record, one.scores, one.truth, one.patients)) else {}),
         "verdict": verdict(
             record["name"], comparisons, positive=positive, missing=missing.get(NONE), audited=record.get("audit")
         ),
