@@ -12,8 +12,10 @@ import numpy as np
 from benchmarks.calibrate.design import Design, draw_test_set
 from benchmarks.calibrate.judge import HARNESS
 from benchmarks.statistics.auroc import sample_auroc
+from benchmarks.statistics.crossed_trainings import variance
 from benchmarks.statistics.families import over_families
-from benchmarks.statistics.interval import mean_interval
+from benchmarks.statistics.interval import LEVEL, mean_interval
+from benchmarks.statistics.quantile import quantile
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.sampled import Sampled
 from synthworth.keys import seed_from
@@ -26,6 +28,7 @@ LAYOUT = Design("families", "6 seeds, 500 films of 200 patients")
 ARMS = ("first", "twin", "better")
 FAMILY_METHODS = {
     HARNESS: "this harness: families, seeds and patients",
+    "mean_quantile": "the same with the quantile of every other comparison",
     "nested": "means of the families alone, over new families and patients",
     "fixed": "these families as they are: seeds and patients",
     "one_family": "one family taken for all",
@@ -134,13 +137,20 @@ def judge_families(pairs: Sequence[tuple[Sampled, Sampled]]) -> dict[str, Any]:
     found, apart = over_families(pairs), [arm.minus(control) for arm, control in pairs]
     values, draws = np.stack([one.values for one in apart]), np.stack([one.kept for one in apart])
     support = pairs[0][1].support
-    told = {"n_groups": support.effective, "freedom": support.freedom, "seed": 0}
+    patients = {"n_groups": support.effective, "freedom": support.freedom}
+    told, crossed = {**patients, "seed": 0}, variance(values, draws, **patients)
+    half = quantile(0.5 + LEVEL / 2, crossed.parts) * math.sqrt(crossed.total)
     ways = {
         "nested": mean_interval(values.mean(axis=1), draws.mean(axis=1), **told),
         "fixed": mean_interval(values.mean(axis=0), draws.mean(axis=0), **told),
         "one_family": mean_interval(values[0], draws[0], **told),
     }
-    intervals = {HARNESS: (found.low, found.high), **{name: (one.low, one.high) for name, one in ways.items()}}
+    middle = {"mean_quantile": (found.difference - half, found.difference + half)}
+    intervals = {
+        HARNESS: (found.low, found.high),
+        **middle,
+        **{name: (one.low, one.high) for name, one in ways.items()},
+    }
     return {
         "estimate": found.difference, "verdict": found.verdict, "intervals": intervals,
         "detectable": found.detectable,

@@ -87,7 +87,9 @@ class Moved:
         """
         known = np.isfinite(self.intercept)
         base = np.where(known, self.base, 0.5)
-        return np.where(known, _logit(threshold) - _logit(prevalence) + np.log(base / (1 - base)) - self.intercept, np.nan)
+        return np.where(
+            known, _logit(threshold) - _logit(prevalence) + np.log(base / (1 - base)) - self.intercept, np.nan
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -213,7 +215,9 @@ def describe_decision(
         moved = [Moved.fit(truth=val_truth, scores=one) for one in np.asarray(val_scores)]
     except Unavailable as reason:
         return {**row, "note": str(reason)}
-    curves = curves_of(truth=truth, scores=scores, moved=moved, prevalence=prevalence, classes=classes, patients=patients)
+    curves = curves_of(
+        truth=truth, scores=scores, moved=moved, prevalence=prevalence, classes=classes, patients=patients
+    )
     there = [curve for curve in curves.values() if curve is not None]
     mean = [float(x) for x in np.mean(there, axis=0)] if there else None
     return {**row, "moved": [one.to_json() for one in moved], "curves": curves, "mean": mean}

@@ -111,8 +111,8 @@ class RunSpec:
             raise UserError(f"--margin {self.margin} was asked for; it is a difference of AUROC between 0 and 1")
         if self.prevalence != 0 and not 0 < self.prevalence < 1:
             raise UserError(
-                f"--prevalence {self.prevalence:g} was asked for; it is a share of patients, above 0 and below 1 (or 0 for "
-                "no net benefit)"
+                f"--prevalence {self.prevalence:g} was asked for; it is a share of patients, above 0 and below 1 "
+                "(or 0 for no net benefit)"
             )
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.statistics.collapsed import collapsed_note
 from benchmarks.statistics.crossed_trainings import variance
 from benchmarks.statistics.interval import LEVEL, POWER
-from benchmarks.statistics.quantile import one_sided_p, quantile
+from benchmarks.statistics.quantile import cochran, one_sided_p
 from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.word import Verdict, word_of_interval
 from synthworth.errors import Unavailable
@@ -57,7 +57,11 @@ class OverFamilies:
 def over_families(pairs: Sequence[tuple[Sampled, Sampled]], names: Sequence[str] = ()) -> OverFamilies:
     """Two or more families, each as (arm, control) of one sampled AUROC, all on one test set.
 
-    The gain of a family is paired seed by seed with that family's own control.
+    The gain of a family is paired seed by seed with that family's own control. Families, seeds and patients are all
+    random and all crossed, as trainings are (`benchmarks.statistics.crossed_trainings.variance`, with families in the
+    place of trainings): seeds of one number share the order of the images, and where they share nothing else the
+    interaction between families and seeds holds all that seeds do. The quantile is Cochran's alone
+    (`benchmarks.statistics.quantile.cochran`), as three families leave two degrees of freedom.
 
     Parameters
     ----------
@@ -75,7 +79,9 @@ def over_families(pairs: Sequence[tuple[Sampled, Sampled]], names: Sequence[str]
     called = list(names) or [f"family {k}" for k in range(len(pairs))]
     first = pairs[0][0]
     if any(not one.pairs_with(first) for pair in pairs for one in pair):
-        raise ValueError("the classifiers cannot be put together: they need one test set, root seed and number of seeds")
+        raise ValueError(
+            "the classifiers cannot be put together: they need one test set, root seed and number of seeds"
+        )
     weakest = min((one.support for pair in pairs for one in pair), key=lambda s: (s.freedom, s.n))
     if weakest.effective < 2 or first.n_seeds < 2:
         raise Unavailable("an interval over classifiers needs two patients and two classifier seeds or more")
@@ -85,7 +91,7 @@ def over_families(pairs: Sequence[tuple[Sampled, Sampled]], names: Sequence[str]
     draws = np.stack([one.draws for one in apart])[:, :, valid]
     found = variance(values, draws, n_groups=weakest.effective, freedom=weakest.freedom)
     estimate, se = float(values.mean()), math.sqrt(found.total)
-    q = quantile(0.5 + LEVEL / 2, found.parts)
+    q = cochran(0.5 + LEVEL / 2, found.parts)
     low, high = estimate - q * se, estimate + q * se
     arms = [(f"{name}, {what}", one) for name, pair in zip(called, pairs, strict=True)
             for what, one in zip(("the arm", "the control"), pair, strict=True)]  # fmt: skip
@@ -93,7 +99,7 @@ def over_families(pairs: Sequence[tuple[Sampled, Sampled]], names: Sequence[str]
         difference=estimate,
         low=low,
         high=high,
-        p_interval=min(1.0, 2 * one_sided_p(abs(estimate), se, found.parts)),
+        p_interval=min(1.0, 2 * one_sided_p(abs(estimate), se, found.parts, of=cochran)),
         verdict=word_of_interval(low, high, n_seeds=values.shape[1]),
         n_families=len(pairs),
         n_seeds=values.shape[1],
@@ -103,7 +109,7 @@ def over_families(pairs: Sequence[tuple[Sampled, Sampled]], names: Sequence[str]
         se_seeds=math.sqrt(found.seeds),
         se_patients=math.sqrt(found.patients),
         quantile=q,
-        detectable=(q + quantile(POWER, found.parts)) * se,
+        detectable=(q + cochran(POWER, found.parts)) * se,
         collapsed=tuple(note for name, one in arms if (note := collapsed_note(name, one.values.tolist()))),
         support=weakest.note,
     )

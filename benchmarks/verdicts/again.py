@@ -90,10 +90,9 @@ class Finished:
 def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     """The record of an arm in today's analysis.
 
-    AUROC, AUPRC, Brier score and calibration error, net benefit as val taught it, the comparisons in them, the worth and
-    the verdict are made anew.
-    What needs more than predictions on test (rates at a threshold chosen on val, subgroups) stays, and
-    `reanalysed.kept` names it.
+    AUROC, AUPRC, Brier score and calibration error, net benefit as val taught it, the comparisons in them, the worth
+    and the verdict are made anew. What needs more than predictions on test (rates at a threshold chosen on val,
+    subgroups) stays, and `reanalysed.kept` names it.
 
     Parameters
     ----------

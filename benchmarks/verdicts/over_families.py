@@ -53,6 +53,11 @@ class Over:
         return all(entry.spec["generator"] == generator for entry in self.entries.values())
 
     @property
+    def is_control(self) -> bool:
+        """Whether it is there to be compared with."""
+        return any(entry.record["is_control"] for entry in self.entries.values())
+
+    @property
     def title(self) -> str:
         """`latent_ddpm add 0.5, 3 classifiers`."""
         without = f" (without {', '.join(self.missing)})" if self.missing else ""
@@ -172,7 +177,9 @@ def _with_positive(over: Over, found: Sequence[Over]) -> Over:
         if same and row is not None and other.entries.keys() == over.entries.keys():
             word = word_of(row)
             shown = None if word.kind in (Kind.SCREENING, Kind.UNEQUAL) else word.kind is Kind.HELPS
-            return Over(over.name, over.entries, over.against, {**row, "name": other.title, "shown": shown}, over.missing)
+            return Over(
+                over.name, over.entries, over.against, {**row, "name": other.title, "shown": shown}, over.missing
+            )
     return over
 
 

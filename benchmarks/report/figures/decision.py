@@ -36,9 +36,8 @@ def draw_decision(file: Path, record: Mapping[str, Any], *, alone: Mapping[str, 
     axes.axhline(0, color=GREY, linewidth=1, label="treat nobody")
     axes.plot(held["thresholds"], held["treat_all"], color=GREY, linestyle="--", linewidth=1, label="treat everybody")
     its = (alone or {}).get("decision")
-    if alone is not None and its and its["mean"] and alone["run_id"] != record["run_id"]:
-        if its["prevalence"] == held["prevalence"]:
-            axes.plot(its["thresholds"], its["mean"], color=REAL, linewidth=1.6, label=_short(alone["name"]))
+    if alone is not None and its and its["mean"] and _are_beside(record, alone):
+        axes.plot(its["thresholds"], its["mean"], color=REAL, linewidth=1.6, label=_short(alone["name"]))
     if held["mean"] is None:
         axes.plot([], [], color=ARM, label=f"{_short(record['name'])}: {held['note'] or 'no class can be judged'}")
     else:
@@ -55,13 +54,21 @@ def draw_decision(file: Path, record: Mapping[str, Any], *, alone: Mapping[str, 
     axes.set_xlim(0, held["thresholds"][-1])
     axes.set_xlabel("threshold probability at which one would act")
     axes.set_ylabel("net benefit, true positives a patient")
-    axes.set_title(f"Is it worth deciding by it where {held['prevalence']:.3g} have the finding?", loc="left", fontsize=11)
+    axes.set_title(
+        f"Is it worth deciding by it where {held['prevalence']:.3g} have the finding?", loc="left", fontsize=11
+    )
     axes.legend(frameon=False, fontsize=8, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_bytes(file, buffer.getvalue())
+
+
+def _are_beside(record: Mapping[str, Any], alone: Mapping[str, Any]) -> bool:
+    """Whether real images alone are another run, at the same prevalence."""
+    same = alone["decision"]["prevalence"] == record["decision"]["prevalence"]
+    return same and alone["run_id"] != record["run_id"]
 
 
 def _short(name: str, most: int = 40) -> str:
