@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.metrics.calibration import apply_temperature, fit_temperature, logits_of
+from benchmarks.metrics.calibration import TEMPERATURES, logits_of, no_probabilities
 from benchmarks.metrics.declare import Quantity, metric
 from benchmarks.metrics.utility import SIDES, Problem, macro, one_sided, one_vs_rest, too_few
 from benchmarks.metrics.value import Value
@@ -43,22 +43,23 @@ def net_benefit_of(sensitivity: Any, false_alarms: Any, *, prevalence: float, th
 class Moved:
     """How one classifier's probabilities are brought to a stated prevalence; all of it is learned on val.
 
-    The logit l of a question (a finding, or a class against the rest) after the temperature of
-    `benchmarks.metrics.calibration.fit_temperature` is moved twice:
+    The logit l = log(p / (1 - p)) of a question (a finding, or a class against the rest) is moved twice:
 
-        logit p = l + a + logit(pi) - logit(b)
+        logit p' = s l + a + logit(pi) - logit(b)
 
-    b is the share of positives on val, and a the number with which the mean of sigmoid(l + a) over val is b. So the
-    probabilities are right on val in the mean, whatever mixture a classifier was trained on. The rest is Bayes' rule
-    for another prevalence (Elkan 2001, theorem 2; Saerens, Latinne & Decaestecker 2002, equation 2.4): what a
-    positive and a negative film look like is taken to stay.
+    b is the share of positives on val; s and a, the slope and the intercept, make sigmoid(s l + a) most likely there
+    (Cox 1958, Platt 1999). So the probabilities are right on val, whatever mixture a classifier was trained on. The
+    rest is Bayes' rule for another prevalence (Elkan 2001, theorem 2; Saerens, Latinne & Decaestecker 2002, equation
+    2.4): what a positive and a negative film look like is taken to stay. A temperature alone would take a wrong mean
+    for too much certainty, and change the slope to mend it.
     """
 
-    temperature: float
     base: NDArray[np.float64]
     """(Q,): b of each question."""
+    slope: NDArray[np.float64]
+    """(Q,): s of each question, within 1 / `TEMPERATURES`."""
     intercept: NDArray[np.float64]
-    """(Q,): a of each question; NaN where val has no image on a side."""
+    """(Q,): a of each question; slope and intercept are NaN where val has no image on a side."""
 
     @classmethod
     def fit(cls, *, truth: ArrayLike, scores: ArrayLike) -> Moved:
@@ -74,61 +75,67 @@ class Moved:
         Unavailable
             Without images, or where scores are no probabilities.
         """
-        temperature = fit_temperature(truth=truth, scores=scores).value
-        problem = tempered(truth, scores, temperature)
-        logits = logits_of(problem.scores, multilabel=True)
-        shifts = [_intercept(yes, of) for yes, of in zip(problem.truth.T, logits.T, strict=True)]
-        return cls(temperature, problem.truth.mean(axis=0), np.array(shifts))
+        if not len(np.asarray(truth)):
+            raise Unavailable("no image in val to calibrate by")
+        problem = questions(truth, scores)
+        fitted = [_fit_line(yes, of) for yes, of in zip(problem.truth.T, logits(problem).T, strict=True)]
+        slope, intercept = np.array(fitted, dtype=np.float64).T
+        return cls(problem.truth.mean(axis=0), slope, intercept)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(Q,): which questions val can move."""
+        return np.isfinite(self.intercept)
 
     def cut(self, prevalence: float, threshold: float) -> NDArray[np.float64]:
-        """The logit l after the temperature, (Q,), from which p is `threshold` or more at this prevalence.
+        """The logit l, (Q,), from which p' is `threshold` or more at this prevalence.
 
-        At `threshold` = `prevalence` it is the same for every prevalence. NaN where a is.
+        At `threshold` = `prevalence` it is the same for every prevalence. NaN where val cannot move a question.
         """
-        known = np.isfinite(self.intercept)
-        base = np.where(known, self.base, 0.5)
-        return np.where(
-            known, _logit(threshold) - _logit(prevalence) + np.log(base / (1 - base)) - self.intercept, np.nan
-        )
+        base = np.where(self.known, self.base, 0.5)
+        wanted = _logit(threshold) - _logit(prevalence) + np.log(base / (1 - base))
+        cut: NDArray[np.float64] = (wanted - self.intercept) / self.slope
+        return cut
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        shifts = [float(a) if math.isfinite(a) else None for a in self.intercept]
-        return {"temperature": self.temperature, "base": [float(b) for b in self.base], "intercept": shifts}
+        lines = {"slope": self.slope, "intercept": self.intercept}
+        plain = {name: [float(x) if math.isfinite(x) else None for x in part] for name, part in lines.items()}
+        return {"base": [float(b) for b in self.base], **plain}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Moved:
         """As `to_json` gave it."""
-        shifts = [math.nan if a is None else a for a in held["intercept"]]
-        return cls(held["temperature"], np.array(held["base"], dtype=np.float64), np.array(shifts, dtype=np.float64))
+        slope, intercept = ([math.nan if x is None else x for x in held[name]] for name in ("slope", "intercept"))
+        return cls(*(np.array(part, dtype=np.float64) for part in (held["base"], slope, intercept)))
 
 
-def tempered(
-    truth: ArrayLike,
-    scores: ArrayLike,
-    temperature: float,
-    classes: Sequence[str] | None = None,
-    patients: Sequence[Any] | None = None,
+def questions(
+    truth: ArrayLike, scores: ArrayLike, classes: Sequence[str] | None = None, patients: Sequence[Any] | None = None
 ) -> Problem:
-    """Yes-or-no questions (`one_vs_rest`) of the probabilities after a temperature.
+    """The yes-or-no questions of `one_vs_rest`, of scores that are probabilities.
 
     Raises
     ------
     Unavailable
-        Where scores are no probabilities.
+        Where they are none.
     ValueError
         As `one_vs_rest`.
     """
-    one_vs_rest(truth, scores, classes, patients)
-    moved = apply_temperature(scores, temperature, multilabel=np.ndim(truth) == 2)
-    return one_vs_rest(truth, moved, classes, patients)
+    problem = one_vs_rest(truth, scores, classes, patients)
+    if reason := no_probabilities(np.asarray(scores, dtype=np.float64), multilabel=np.ndim(truth) == 2):
+        raise Unavailable(reason)
+    return problem
+
+
+def logits(problem: Problem) -> NDArray[np.float64]:
+    """log(p / (1 - p)) of each question, (N, Q)."""
+    return logits_of(problem.scores, multilabel=True)
 
 
 def called(problem: Problem, moved: Moved, *, prevalence: float, threshold: float) -> NDArray[np.bool_]:
     """Which images (N, Q) are called positive; none of a question that val cannot move."""
-    logits = logits_of(problem.scores, multilabel=True)
-    cut = moved.cut(prevalence, threshold)
-    return logits >= np.where(np.isfinite(cut), cut, np.inf)
+    return logits(problem) >= np.where(moved.known, moved.cut(prevalence, threshold), np.inf)
 
 
 @metric(NET_BENEFIT)
@@ -160,12 +167,12 @@ def net_benefit(
         As `one_vs_rest`.
     """
     moved = Moved.fit(truth=val_truth, scores=val_scores)
-    problem = tempered(truth, scores, moved.temperature, classes, patients)
+    problem = questions(truth, scores, classes, patients)
     said = called(problem, moved, prevalence=prevalence, threshold=prevalence)
     rows = []
     for q, name in enumerate(problem.names):
         yes = problem.truth[:, q]
-        note = None if np.isfinite(moved.intercept[q]) else f"{_one_sided(moved.base[q])} in val to calibrate by"
+        note = None if moved.known[q] else f"{_one_sided(moved.base[q])} in val to calibrate by"
         if note := note or too_few(yes, problem.patient, SIDES):
             rows.append(NET_BENEFIT.missing(note, len(yes), label=name))
             continue
@@ -235,9 +242,9 @@ def curves_of(
     """Decision curves by class or finding: net benefit at `THRESHOLDS`, mean over seeds; null for too few patients."""
     by_seed, names, judged = [], (), np.zeros(0, dtype=bool)
     for one, how in zip(np.asarray(scores), moved, strict=True):
-        problem = tempered(truth, one, how.temperature, classes, patients)
+        problem = questions(truth, one, classes, patients)
         yes, names = problem.truth, problem.names
-        judged = np.array([too_few(side, problem.patient) is None for side in yes.T]) & np.isfinite(how.intercept)
+        judged = np.array([too_few(side, problem.patient) is None for side in yes.T]) & how.known
         n_yes, n_no = np.maximum(yes.sum(axis=0), 1), np.maximum((~yes).sum(axis=0), 1)
         points = []
         for threshold in THRESHOLDS:
@@ -249,16 +256,31 @@ def curves_of(
     return {name: [float(x) for x in table[q]] if judged[q] else None for q, name in enumerate(names)}
 
 
-def _intercept(yes: NDArray[np.bool_], logits: NDArray[np.float64]) -> float:
-    """The a with which the mean of sigmoid(logits + a) is the share of `yes`; NaN where that is 0 or 1."""
-    from scipy.optimize import brentq
+def _fit_line(yes: NDArray[np.bool_], of: NDArray[np.float64]) -> tuple[float, float]:
+    """The slope s and intercept a with which sigmoid(s l + a) makes `yes` most likely; NaN without either side.
+
+    For each s the best a is the one with which the mean of sigmoid(s l + a) is the share of `yes`. The likelihood of s
+    with that a has one maximum, looked for within 1 / `TEMPERATURES`: where val is told apart without an error, or
+    upside down, it lies at an end.
+    """
+    from scipy.optimize import brentq, minimize_scalar
     from scipy.special import expit
 
     if one_sided(yes) is not None:
-        return math.nan
-    share = float(yes.mean())
-    reach = float(np.abs(logits).max()) + abs(_logit(share)) + 1.0
-    return float(brentq(lambda a: float(expit(logits + a).mean()) - share, -reach, reach, xtol=1e-10))
+        return math.nan, math.nan
+    share, largest = float(yes.mean()), float(np.abs(of).max())
+
+    def intercept(slope: float) -> float:
+        reach = slope * largest + abs(_logit(share)) + 1.0
+        return float(brentq(lambda a: float(expit(slope * of + a).mean()) - share, -reach, reach, xtol=1e-10))
+
+    def loss(log_slope: float) -> float:
+        z = math.exp(log_slope) * of + intercept(math.exp(log_slope))
+        return float(np.logaddexp(0, np.where(yes, -z, z)).mean())
+
+    ends = -math.log(TEMPERATURES[1]), -math.log(TEMPERATURES[0])
+    slope = math.exp(float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6}).x))
+    return slope, intercept(slope)
 
 
 def _one_sided(base: float) -> str:

@@ -190,7 +190,9 @@ CALIBRATION = fields(
     {"of": text, "temperature": maybe(several(real, least=1)), "as_given": maybe(BINS), "calibrated": maybe(BINS),
      "note": note}
 )  # fmt: skip
-MOVED = fields({"temperature": number(0), "base": several(share, least=1), "intercept": several(real_or_null, least=1)})
+MOVED = fields(
+    {"base": several(share, least=1), **dict.fromkeys(("slope", "intercept"), several(real_or_null, least=1))}
+)  # fmt: skip
 DECISION = fields(
     {
         "prevalence": share, "moved": maybe(several(MOVED, least=1)), "thresholds": several(share, least=1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.metrics.net_benefit import NET_BENEFIT, Moved, called, net_benefit_of, tempered
+from benchmarks.metrics.net_benefit import NET_BENEFIT, Moved, called, net_benefit_of, questions
 from benchmarks.metrics.utility import SIDES
 from benchmarks.statistics.auroc import check_scores
 from benchmarks.statistics.resamples import Resamples
@@ -80,7 +80,7 @@ def sample_moved(
         As `sample_net_benefit`.
     """
     stack, labels = check_scores(scores, resamples), np.asarray(truth)
-    problems = [tempered(labels, one, how.temperature, classes) for one, how in zip(stack, moved, strict=True)]
+    problems = [questions(labels, one, classes) for one in stack]
     yes, names = problems[0].truth, problems[0].names
     judged = judged_classes(yes, resamples, SIDES)
 
@@ -91,7 +91,7 @@ def sample_moved(
         both = found.valid & alarms.valid
         worth = net_benefit_of(found.draws, alarms.draws, prevalence=prevalence, threshold=prevalence)
         table = Column(np.where(both, worth, 0.0), both)
-        return with_macro(NET_BENEFIT.name, names, only(table, judged & np.isfinite(moved[s].intercept)))
+        return with_macro(NET_BENEFIT.name, names, only(table, judged & moved[s].known))
 
     def support(metric: str, label: str | None) -> Support:
         rows = [q for q in np.flatnonzero(judged) if label in (None, names[q])]

@@ -27,7 +27,7 @@ def moved_of(record: Mapping[str, Any], truth: np.ndarray) -> tuple[Moved, ...]:
     n_classes = len(record["classes"])
     n = 1 if truth.ndim == 1 and n_classes == 2 else n_classes
     found = tuple(Moved.from_json(one) for one in held)
-    fits = all(one.base.shape == one.intercept.shape == (n,) for one in found)
+    fits = all(one.base.shape == one.slope.shape == one.intercept.shape == (n,) for one in found)
     return found if fits and len(found) == record["spec"]["seeds"] else ()
 
 
