@@ -197,6 +197,12 @@ def test_the_generator_is_fitted_and_drawn_from_once_for_all_classifiers(finishe
     assert sorted(one["classifier"] for one in trained) == ["resnet10t"] * 4 + ["resnet18"] * 4
 
 
+def test_without_a_prevalence_no_record_has_a_net_benefit_or_a_null_in_its_place(finished: Finished) -> None:
+    for record in records(finished[0]):
+        assert "decision" not in record and "prevalence" not in record["spec"]
+        assert not any(value["metric"] == "net_benefit" for value in record["utility"].values())
+
+
 def test_each_classifier_has_its_lines_and_the_last_is_over_all(finished: Finished) -> None:
     _, done = finished
     assert done.stdout.count("utility on test") == 2

@@ -16,6 +16,7 @@ from benchmarks.request.options import parse
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.statistics.net_benefit import sample_net_benefit
 from benchmarks.statistics.resamples import Resamples
+from leaderboard.tables import arm_of, setting_of
 from synthworth.errors import UserError
 
 PI = 0.02
@@ -241,6 +242,8 @@ def test_it_is_a_measurement_and_changes_neither_what_is_trained_nor_a_record_wi
     plain, stated = make_spec(), make_spec(prevalence=0.1)
     assert "prevalence" not in plain.to_json() and plain.run_id != stated.run_id
     assert (plain.fit_key, plain.name) == (stated.fit_key, stated.name)
+    one, other = plain.to_json(), stated.to_json()
+    assert (arm_of(one), setting_of(one)) == (arm_of(other), setting_of(other))  # one row of one table
     spec: RunSpec = real_only(stated)
     assert spec.prevalence == 0.1  # what an arm is compared with is measured at the same prevalence
     assert parse(["--preset", "smoke", "--prevalence", "0.1"], prog="test").options.prevalence == 0.1
