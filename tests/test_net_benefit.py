@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.metrics.net_benefit import THRESHOLDS, Moved, describe_decision, net_benefit, net_benefit_of
+from benchmarks.records.decision_shape import DECISION, of_decision
+from benchmarks.records.kinds import Wrong
 from benchmarks.report.decision import SHOWN, net_benefit_sentence, print_decision
 from benchmarks.report.figures.decision import draw_decision
 from benchmarks.request.options import parse
@@ -227,6 +229,21 @@ def test_pictures_and_tables_show_a_curve_or_say_why_there_is_none(tmp_path: Pat
     assert "everybody" in said.get() and f"{described()['mean'][THRESHOLDS.index(0.1)]:+.4f}" in said.get()
     assert "decision curve: null (no probabilities)" in said.get()
     assert set(SHOWN) <= set(THRESHOLDS)
+
+
+def test_a_part_of_a_record_that_does_not_go_together_is_named() -> None:
+    held = json.loads(json.dumps(described()))
+    spec = {"prevalence": 0.1, "seeds": 1}
+    DECISION(held)
+    assert list(of_decision(held, spec)) == [] and list(of_decision(None, spec)) == []
+    (said,) = of_decision(held, {**spec, "prevalence": 0.2})
+    assert "another prevalence" in said
+    (said,) = of_decision(held, {**spec, "seeds": 2})
+    assert said == "moves probabilities of 1 classifiers, and has 2 seeds"
+    (said,) = of_decision({**held, "mean": held["mean"][1:]}, spec)
+    assert "number of points" in said
+    with pytest.raises(Wrong):
+        DECISION({**held, "treat_all": "all"})
 
 
 # -- the option -----------------------------------------------------------------------------------------------------

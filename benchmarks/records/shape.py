@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.records.decision_shape import DECISION, of_decision
 from benchmarks.records.kinds import (
     Check,
     Wrong,
@@ -190,15 +191,6 @@ CALIBRATION = fields(
     {"of": text, "temperature": maybe(several(real, least=1)), "as_given": maybe(BINS), "calibrated": maybe(BINS),
      "note": note}
 )  # fmt: skip
-MOVED = fields(
-    {"base": several(share, least=1), **dict.fromkeys(("slope", "intercept"), several(real_or_null, least=1))}
-)  # fmt: skip
-DECISION = fields(
-    {
-        "prevalence": share, "moved": maybe(several(MOVED, least=1)), "thresholds": several(share, least=1),
-        "curves": by_name(maybe(several(end))), "mean": maybe(several(end)), "treat_all": several(end), "note": note,
-    }
-)  # fmt: skip
 REMARK = fields({"film": whole(1), "is": one_of("real", "synthetic"), "remark": text})
 READER = both(
     fields(
@@ -345,7 +337,7 @@ def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_worth(record.get("worth"))
     yield from _of_privacy(record.get("privacy") or {})
     yield from _of_bins(record.get("calibration"))
-    yield from _of_decision(record.get("decision"), record)
+    yield from of_decision(record.get("decision"), spec)
     for rows in record.get("fidelity_by_class", {}).values():
         for name, row in rows.items():
             for metric in row.keys() - {"n", "n_real", "floor_n", "note"}:
@@ -377,18 +369,6 @@ def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:
     left = privacy.get("n_without_copies")
     if left is None or (left["value"] is not None and not {"run_id", "option"} <= left["extra"].keys()):
         yield "has a copy rate and does not say what is left without copies"
-
-
-def _of_decision(decision: Mapping[str, Any] | None, record: Mapping[str, Any]) -> Iterator[str]:
-    if decision is None:
-        return
-    if decision["prevalence"] != record["spec"].get("prevalence", 0):
-        yield "has a decision curve at another prevalence than was asked for"
-    curves = [decision["treat_all"], *(c for c in (decision["mean"], *decision["curves"].values()) if c is not None)]
-    if any(len(curve) != len(decision["thresholds"]) for curve in curves):
-        yield "has a decision curve with another number of points than thresholds"
-    if decision["moved"] is not None and len(decision["moved"]) != record["spec"]["seeds"]:
-        yield f"moves probabilities of {len(decision['moved'])} classifiers, and has {record['spec']['seeds']} seeds"
 
 
 def _of_bins(calibration: Mapping[str, Any] | None) -> Iterator[str]:
