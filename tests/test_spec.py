@@ -60,6 +60,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "n_bootstrap": (201, MEASURED),
     "analysis": (99, MEASURED),
     "tuned": ({"study": "s", "trials": 3, "space": "d" * 64}, MEASURED),
+    "prevalence": (0.1, MEASURED),
 }
 """For every field another value, and the keys that must change with it (and no others)."""
 
