@@ -24,6 +24,7 @@ from benchmarks.records.seal import SEAL, changed_files, read_seal
 from benchmarks.records.shape import FINISHED, reason_of
 from benchmarks.records.store import RECORD, Records
 from benchmarks.report.columns import fidelity_columns
+from benchmarks.report.decision import print_decision, print_net_benefit
 from benchmarks.report.elsewhere import print_elsewhere, print_robustness, print_verdicts_elsewhere
 from benchmarks.report.footnotes import Notes
 from benchmarks.report.tables import P_TITLE, console, number, print_places, print_verdicts, table
@@ -93,6 +94,7 @@ def main(args: Sequence[str]) -> int:
     print_elsewhere(out, [record])
     print_robustness(out, [record])
     print_subgroups(out, record)
+    print_decision(out, record)
     _print_counts(out, record)
     fits = {"classifiers"} if "classifiers" in record["cost"] else set()
     for title, part in (
@@ -115,6 +117,7 @@ def main(args: Sequence[str]) -> int:
     print_verdicts(out, [record])
     if not doubted:
         print_verdicts_elsewhere(out, [record])
+    print_net_benefit(out, [record])
     print_places(out, options.results, [record])
     return OK
 

@@ -20,7 +20,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.shape import reason_of
 from benchmarks.records.store import Records
 from leaderboard.figures import draw_figures
-from leaderboard.tables import Table, make_tables
+from leaderboard.tables import Table, make_tables, over_tables
 from leaderboard.text import cell, csv_text, markdown
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
@@ -106,7 +106,8 @@ def main(args: Sequence[str]) -> int:
     ensure_folder(options.out)
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
     figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
-    pages = {MARKDOWN: markdown(tables, found.skipped, figures), CSV: csv_text(tables)}
+    over = over_tables(tables)
+    pages = {MARKDOWN: markdown(tables, found.skipped, figures, over), CSV: csv_text(tables)}
     for name, text in pages.items():
         write_bytes(options.out / name, text.encode())
     from benchmarks.report.tables import console
@@ -114,6 +115,8 @@ def main(args: Sequence[str]) -> int:
     out = console()
     for table in tables:
         print_table(out, table)
+    for line in over:
+        out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     if len(largest) < len(tables):
         out.print(f"figures of the {len(largest)} tables with the most arms, of {len(tables)} (--figures)")
     for line in found.skipped:

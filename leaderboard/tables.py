@@ -13,6 +13,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
 from benchmarks.statistics.word import too_few_seeds
+from benchmarks.verdicts.over_families import family_sentences, over_classifiers
 from benchmarks.verdicts.over_trainings import pooled_sentences
 from benchmarks.verdicts.sentences import tuned_sentence
 from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
@@ -23,7 +24,7 @@ from synthworth.keys import digest
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
     "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision", "tuned",
-    "learn_from", "test_on", "robustness",
+    "learn_from", "test_on", "robustness", "prevalence",
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal. Not every spec
 has one that came later."""
@@ -139,6 +140,13 @@ def _table(setting: Mapping[str, Any], entries: Sequence[Entry], failed: Sequenc
     quality = agreements([row.standing for row in rows])
     pooled = tuple(pooled_sentences([_as_it_stands(row.standing) for row in rows]))
     return Table(setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, pooled)
+
+
+def over_tables(tables: Sequence[Table]) -> tuple[str, ...]:
+    """What can be said of arms that stand in the tables of several classifiers, a line each; controls have none."""
+    entries = [_as_it_stands(row.standing) for table in tables for row in table.rows]
+    found = over_classifiers(entries)
+    return tuple(family_sentences([over for over in found if not over.is_control]))
 
 
 def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:

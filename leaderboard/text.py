@@ -52,7 +52,10 @@ HOW_TO_READ = """## How to read this
 
 
 def markdown(
-    tables: Sequence[Table], skipped: Sequence[str] = (), figures: Mapping[str, Sequence[Drawn]] | None = None
+    tables: Sequence[Table],
+    skipped: Sequence[str] = (),
+    figures: Mapping[str, Sequence[Drawn]] | None = None,
+    over: Sequence[str] = (),
 ) -> str:
     """Write the whole page.
 
@@ -60,8 +63,11 @@ def markdown(
     ----------
     skipped : which files are no records of this version.
     figures : by table key.
+    over : what can be said of arms beyond one classifier, a line each.
     """
     parts = ["# Leaderboard\n", HOW_TO_READ, *(_table_text(t, (figures or {}).get(t.key, ())) for t in tables)]
+    if over:
+        parts.append("## Over several classifiers\n\n" + "".join(f"- {markdown_text(line)}\n" for line in over))
     if skipped:
         parts.append("## Not read\n\n" + "".join(f"- {markdown_text(line)}\n" for line in skipped))
     return "\n".join(parts)

@@ -61,7 +61,7 @@ def test_what_is_not_asked_for_is_as_the_pages_say() -> None:
         "seed": 0, "generator_seed": 0, "seeds": 6, "shard": 256, "precision": "fp32", "generator_precision": "",
         "extractors": ("inception", "efficientnet_lite0", "vgg16_random"), "extractor_precision": "fp32",
         "controls": ("none", "duplicate"), "curve": (), "margin": 0.01, "n_bootstrap": 2000, "analysis": ANALYSIS,
-        "donor": "", "learn_from": "", "tuned": None, "test_on": (), "robustness": False,
+        "donor": "", "learn_from": "", "tuned": None, "test_on": (), "robustness": False, "prevalence": 0.0,
     }  # fmt: skip
 
 

@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[Any, set[str]]] = {
     "tuned": ({"study": "s", "trials": 3, "space": "d" * 64}, MEASURED),
     "test_on": (({"name": "nih", "fingerprint": "a" * 64},), KEPT),
     "robustness": (True, KEPT),
+    "prevalence": (0.1, MEASURED),
 }
 """For every field another value, and the keys that must change with it (and no others)."""
 

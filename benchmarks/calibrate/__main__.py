@@ -18,6 +18,13 @@ import numpy as np
 import tyro
 
 from benchmarks.calibrate.design import DESIGNS
+from benchmarks.calibrate.families import (
+    FAMILY_DESIGNS,
+    FAMILY_METHODS,
+    FamilyTask,
+    run_families,
+    summarise_families,
+)
 from benchmarks.calibrate.judge import HARNESS, METHODS, Task, run_experiments
 from benchmarks.calibrate.summary import LUCK, summarise
 from benchmarks.calibrate.worth import WORTH_DESIGNS, WorthTask, run_worth, summarise_worth
@@ -81,7 +88,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     UserError
         For an unknown design, or numbers out of range.
     """
-    names = [design.name for design in (*DESIGNS, *WORTH_DESIGNS)]
+    names = [design.name for design in (*DESIGNS, *WORTH_DESIGNS, *FAMILY_DESIGNS)]
     unknown = sorted(set(options.only) - set(names))
     if unknown:
         raise UserError(f"no design {', '.join(unknown)}; there are {', '.join(names)}")
@@ -89,6 +96,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
         raise UserError("--experiments and --replicates are 2 or more, and --gain lies between 0 and 0.19")
     chosen = [design for design in DESIGNS if design.name in (options.only or names)]
     valued = [design for design in WORTH_DESIGNS if design.name in (options.only or names)]
+    over = [design for design in FAMILY_DESIGNS if design.name in (options.only or names)]
     parts = [
         tuple(range(start, min(start + PART, options.experiments))) for start in range(0, options.experiments, PART)
     ]
@@ -102,6 +110,11 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
         [WorthTask(design, part, options.replicates, options.seed) for design in valued for part in parts],
         options, "simulated worths, tens",
     )  # fmt: skip
+    families = _carried_out(
+        run_families,
+        [FamilyTask(design, part, options.gain, options.replicates, options.seed) for design in over for part in parts],
+        options, "simulated experiments with families, tens",
+    )  # fmt: skip
     return {
         "settings": {k: getattr(options, k) for k in ("experiments", "replicates", "gain", "seed")},
         "targets": {name: list(ends) for name, ends in TARGETS.items()},
@@ -111,6 +124,8 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
             for design in chosen
         ],
         "worth": [{**asdict(design), **summarise_worth(worths[design.name])} for design in valued],
+        "family_methods": FAMILY_METHODS,
+        "families": [{**asdict(design), **summarise_families(families[design.name])} for design in over],
     }
 
 
@@ -169,6 +184,7 @@ def print_tables(found: dict[str, Any]) -> None:
     )  # fmt: skip
     _print_luck(out, designs)
     _print_worth(out, found["worth"])
+    _print_families(out, found["families"])
     metrics = tuple(dict.fromkeys(name for d in designs for name in d["metrics"]))
     made = table("false verdicts of the other metrics' 95 % intervals", ("design", *metrics))
     for d in designs:
@@ -208,6 +224,26 @@ def _print_worth(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
         made.add_row(d["name"], *(_share(d[name]) for name in ("said", "coverage", "closed")), median)
     if designs:
         out.print(made)
+
+
+def _print_families(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
+    """Verdicts over several classifier families, and what other ways to put them together would have covered."""
+    from benchmarks.report.tables import table
+
+    others = [method for method in FAMILY_METHODS if method != HARNESS]
+    columns = ("families", "says helps or hurts", "95 % interval", "helps", "would have shown", *others)
+    made = table("verdicts over classifier families; behind them the coverage of other ways", columns)
+    for d in designs:
+        mine = d["methods"][HARNESS]
+        made.add_row(
+            d["name"], _share(d["verdicts"]["false"]), f"{_share(mine['coverage'])} +-{100 * mine['error']:.1f}",
+            _share(d["verdicts"]["power"]), f"{d['detectable']:.3f}",
+            *(_share(d["methods"][method]["coverage"]) for method in others),
+        )  # fmt: skip
+    if designs:
+        out.print(made)
+        for method, said in FAMILY_METHODS.items():
+            out.print(f"{method}: {said}", markup=False)
 
 
 def _share(value: float | None) -> str:

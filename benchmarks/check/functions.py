@@ -60,7 +60,7 @@ def make_evidence(*, multilabel: bool, fair: float = 1.0) -> dict[str, Any]:
         "truth": truth, "scores": scores(truth), "val_truth": val_truth, "val_scores": scores(val_truth),
         "classes": train.classes, "real": rng.standard_normal((N, DIM)).astype(np.float32),
         "fake": rng.standard_normal((N, DIM)).astype(np.float32) + 0.2,
-        "logits": rng.standard_normal((N, N_LOGITS)).astype(np.float32), "seed": 5, "device": "cpu",
+        "logits": rng.standard_normal((N, N_LOGITS)).astype(np.float32), "seed": 5, "device": "cpu", "prevalence": 0.1,
         "real_images": train.images, "fake_images": test.images, "fake_labels": test.labels.numpy(),
     }  # fmt: skip
 

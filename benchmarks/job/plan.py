@@ -209,6 +209,7 @@ def _common(request: Request, known: Known, *, fingerprint: str, precision: str)
         "curve": o.curve,
         "margin": o.margin,
         "robustness": o.robustness,
+        "prevalence": o.prevalence,
     }
 
 

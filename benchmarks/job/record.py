@@ -101,6 +101,7 @@ class Panel:
         audited : of the splits, as `AuditReport.to_json` gives it.
         """
         from benchmarks.metrics.calibration import describe_calibration
+        from benchmarks.metrics.net_benefit import describe_decision
         from benchmarks.verdicts.verdict import on_test_set, verdict
 
         spec, images, bench = arm.spec, self.experiment.images, self.experiment.bench
@@ -108,6 +109,12 @@ class Panel:
         fidelity = measured.of(arm) | class_consistency(bench, arm, self.judge)
         comparisons, not_compared = self.comparisons(arm)
         positive = positive_control(vars(spec), map(_described, self.arms), self.samples)
+        predicted = {
+            "truth": images.test.labels.numpy(), "scores": arm.test_scores, "val_truth": images.val.labels.numpy(),
+            "val_scores": arm.val_scores,
+        }  # fmt: skip
+        test = {"classes": images.test.classes, "patients": images.test.groups}
+        stated = {"prevalence": spec.prevalence}
         return {
             "schema": SCHEMA,
             "status": "ok",
@@ -139,12 +146,8 @@ class Panel:
             ),
             "training": self.training[spec.run_id],
             "cost": _cost(bench, arm),
-            "calibration": describe_calibration(
-                truth=images.test.labels.numpy(),
-                scores=arm.test_scores,
-                val_truth=images.val.labels.numpy(),
-                val_scores=arm.val_scores,
-            ),
+            "calibration": describe_calibration(**predicted),
+            **({"decision": describe_decision(**predicted, **test, **stated)} if spec.prevalence else {}),
             "subgroups": self.subgroups.of(arm.test_scores),
             "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
             "audit": dict(audited),
@@ -256,6 +259,7 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
 
 def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Panel) -> None:
     """Write a record with its predictions and pictures."""
+    from benchmarks.report.figures.decision import DECISION, draw_decision
     from benchmarks.report.figures.features import PCA, draw_features
     from benchmarks.report.figures.grid import draw_grid
     from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
@@ -287,6 +291,8 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
             seed=seed_from(privacy.seed, "features", "picture"),
         )  # fmt: skip
     files[RELIABILITY] = lambda f: draw_reliability(f, record, alone=alone)
+    if record.get("decision"):
+        files[DECISION] = lambda f: draw_decision(f, record, alone=alone)
     if record["worth"]:
         files[WORTH] = lambda f: draw_worth(f, record["worth"], record["utility"]["auroc"], name=arm.spec.name)
     if record.get("sharing", {}).get("kept"):

@@ -40,6 +40,7 @@ def sample_on(
     """
     from benchmarks.statistics.auroc import sample_auroc
     from benchmarks.statistics.fixed_rates import sample_fixed
+    from benchmarks.statistics.net_benefit import sample_net_benefit
     from benchmarks.statistics.utility import sample_calibrated, sample_utility, val_thresholds
 
     val = experiment.images.val
@@ -49,11 +50,14 @@ def sample_on(
         ranked = sample_auroc(*evidence, classes=test.classes)
     except Unavailable:
         ranked = {}  # the table of utility holds the null with its reason
+    of_val = {"val_truth": val_truth, "val_scores": val_scores, "classes": test.classes}
+    stated = arm.spec.prevalence
     return (
         ranked
         | sample_utility(*evidence, thresholds=val_thresholds(val_truth, val_scores), classes=test.classes)
-        | sample_fixed(*evidence, val_truth=val_truth, val_scores=val_scores, classes=test.classes)
-        | sample_calibrated(*evidence, val_truth=val_truth, val_scores=val_scores, classes=test.classes)
+        | sample_fixed(*evidence, **of_val)
+        | sample_calibrated(*evidence, **of_val)
+        | (sample_net_benefit(*evidence, **of_val, prevalence=stated) if stated else {})
     )
 
 
@@ -90,10 +94,12 @@ def utility_on(
             "val_scores": on_val.val,
             "classes": test.classes,
             "patients": test.groups,
+            "prevalence": arm.spec.prevalence or None,
         }
         found: dict[str, Value] = {}
         for _, metric in metrics_on({"truth", "scores"}):
-            found |= measure(metric, **evidence)
+            if arm.spec.prevalence or "prevalence" not in metric.needs:
+                found |= measure(metric, **evidence)
         by_seed.append(found)
     table = {name: mean_over_seeds([seed[name] for seed in by_seed]) for name in by_seed[0]}
     for name in table.keys() & sampled.keys():

@@ -137,7 +137,7 @@ class Metric:
             What a run offers: `real`, `fake` (float32 (N, D) features), `logits` (float32 (N, 1008) of the synthetic
             images, Inception only), `seed`; `real_images`, `fake_images` (uint8 (N, C, H, W)), `fake_labels`
             (int64 (N,) or uint8 (N, K)), `device`; `truth`, `scores`, `val_truth`, `val_scores`, `classes`, `patients`
-            (of test).
+            (of test), `prevalence` (a share, where one is stated).
 
         Raises
         ------

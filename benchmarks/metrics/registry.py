@@ -25,6 +25,10 @@ METRICS = Registry(
             "benchmarks.metrics.fixed_rates:fixed_rates",
             "sensitivity at 90 and 95 % specificity and the reverse, at thresholds chosen on val",
         ),
+        "net_benefit": BuiltIn(
+            "benchmarks.metrics.net_benefit:net_benefit",
+            "net benefit of decisions at a stated prevalence (--prevalence)",
+        ),
         "brier": BuiltIn("benchmarks.metrics.calibration:brier", "mean squared error of the probabilities"),
         "ece": BuiltIn("benchmarks.metrics.calibration:ece", "expected calibration error, 15 equal bins"),
         "after_temperature": BuiltIn(

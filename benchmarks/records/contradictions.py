@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.records.decision_shape import of_decision
 from benchmarks.records.kinds import in_order, maybe, number
 from benchmarks.request.remedies import REMEDIES
 from data.corruptions import STRENGTHS
@@ -44,6 +45,7 @@ def contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_worth(record.get("worth"))
     yield from _of_privacy(record.get("privacy") or {})
     yield from _of_bins(record.get("calibration"))
+    yield from of_decision(record.get("decision"), spec)
     for rows in record.get("fidelity_by_class", {}).values():
         for name, row in rows.items():
             for metric in row.keys() - {"n", "n_real", "floor_n", "note"}:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.records.contradictions import contradictions
+from benchmarks.records.decision_shape import DECISION
 from benchmarks.records.kinds import (
     Check,
     Wrong,
@@ -284,6 +285,7 @@ SPEC = fields(
         "generator_precision": text, "donor": text, "learn_from": one_of("", "donor"),
         "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text})),
         "test_on": several(TEST_ON), "robustness": flag,
+        "prevalence": share,
     },
 )  # fmt: skip
 SHARED = {"name": text, "run_id": digest_of, "spec": SPEC}
@@ -314,6 +316,7 @@ RECORD_SHAPE = fields(
         "worth": maybe(WORTH),
         "sharing": SHARING,
         "calibration": CALIBRATION,
+        "decision": DECISION,
         "subgroups": SUBGROUPS,
         "readers": several(READER),
         "elsewhere": by_name(ELSEWHERE),

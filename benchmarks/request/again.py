@@ -48,7 +48,7 @@ def request_again(
         load_plugin_file(plugin)
     where, shown = "the record's spec", _shown(spec, beside)
     drawn, gen, controls = _drawn(spec, shown)
-    plain = {name: spec[name] for name in SAME}
+    plain = {name: spec[name] for name in SAME} | {"prevalence": spec.get("prevalence", 0)}
     values = {
         **plain, "generator": drawn, "ratio": [spec["ratio"]], "generator_seed": [spec["generator_seed"]],
         "controls": controls, "curve": _curve(spec), "fit": shown["fit"] or {}, "preset": "smoke",

@@ -66,7 +66,8 @@ class Options:
     dataset: str = "phantom"
     """Where real images come from; `python -m benchmarks.list datasets` names all."""
     classifier: str = "resnet18"
-    """What is trained on the mixture; `python -m benchmarks.list classifiers` names all."""
+    """What is trained on the mixture; `python -m benchmarks.list classifiers` names all. `benchmarks.run` takes several
+    (resnet18 resnet34 densenet121), each a run of its own; three or more give a verdict over classifiers."""
     controls: tuple[str, ...] = ("none", "duplicate")
     """Arms that the generator's is read against, on the same seeds: controls (none, duplicate, jitter, holdout_real,
     reconstruct, noise, label_shuffle; with a donor shared_real, shared_pretrained) and classical remedies (oversample,
@@ -77,6 +78,9 @@ class Options:
     above 1 further real images join, where there are some."""
     margin: float = 0.01
     """Difference of AUROC within which two arms count as equivalent, where the data show that."""
+    prevalence: float = 0.0
+    """Share of patients with the finding where the classifier would be used (0.02, say), at which net benefit and
+    decision curve are measured; 0 measures none."""
     filters: tuple[str, ...] = ()
     """What synthetic images must pass before they are used; `python -m benchmarks.list filters` names all."""
     without_copies: bool = False
@@ -205,6 +209,8 @@ def parse_mapping(
         As `parse`.
     """
     flags = given_flags(args)
+    if len(several := named_by_flag(args, "--classifier")) > 1:
+        raise UserError(f"--classifier {' '.join(several)}: {prog} takes one; benchmarks.run takes several")
     chosen = _choose(first, file, flags=flags)
     of_system = "preset" in flags and is_system(chosen.config)
     default = _defaults(chosen, file, where=where, beats_system=of_system)
@@ -313,7 +319,8 @@ def _choose(first: Choice, file: Mapping[str, Any], *, flags: set[str]) -> Choic
     given = {k: file[k] for k in names if k in file} | {k: getattr(first, k) for k in names if k in flags}
     for name in ("generator", "dataset", "classifier", "preset", "device"):
         if name in given and not isinstance(given[name], str):
-            raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}")
+            several = "; a sweep varies it under sweep: product:" if name == "classifier" else ""
+            raise UserError(f"--config {first.config}: {name} is one name, not {given[name]!r}{several}")
     if given.get("preset", "auto") not in PRESETS:
         raise UserError(f"no preset named {given['preset']!r}; there are {', '.join(PRESETS)}")
     plugins = given.get("plugin") or ()
@@ -364,3 +371,14 @@ def _defaults(chosen: Choice, file: Mapping[str, Any], *, where: str, beats_syst
 def given_flags(args: Sequence[str]) -> set[str]:
     """Names of the flags on the command line, with dashes as underscores."""
     return {a[2:].partition("=")[0].replace("-", "_") for a in args if a.startswith("--")}
+
+
+def named_by_flag(args: Sequence[str], flag: str) -> list[str]:
+    """The words that follow a flag, or stand behind its `=`; of a flag that is given twice the last ones."""
+    found: list[str] = []
+    for place, word in enumerate(args):
+        if word == flag:
+            found = list(itertools.takewhile(lambda one: not one.startswith("-"), args[place + 1 :]))
+        elif word.startswith(f"{flag}="):
+            found = [word.partition("=")[2]]
+    return found

@@ -17,7 +17,9 @@ NONE = "none"
 TUNED = " (tuned)"
 """Ends the name of an arm that was chosen by a search."""
 N_BOOTSTRAP = 2000
-NOT_THE_ARM = ("extractors", "extractor_precision", "controls", "curve", "margin", "test_on", "robustness")
+NOT_THE_ARM = (
+    "extractors", "extractor_precision", "controls", "curve", "margin", "test_on", "robustness", "prevalence",
+)  # fmt: skip
 """Fields of a RunSpec that only say what is measured on an arm: they do not make it another arm."""
 SETTING = (
     "dataset", "data", "data_version", "fingerprint", "real_fraction", "patients_per_class", "classifier", "clf",
@@ -102,6 +104,8 @@ class RunSpec:
     `fingerprint`, and `classes`, each of its classes -> ours or None. Every classifier is then kept."""
     robustness: bool = field(default=False, metadata=SINCE_DEFAULT)
     """Whether they predict on corrupted test images too; every classifier is then kept."""
+    prevalence: float = field(default=0.0, metadata=SINCE_DEFAULT)
+    """Share of patients with the finding at which net benefit is measured; 0 for not at all."""
 
     def __post_init__(self) -> None:
         check_ratio(self.ratio, self.mode)
@@ -115,6 +119,11 @@ class RunSpec:
             raise UserError(f"a learning curve has no point at {self.portion} of the images; it lies above 0")
         if not 0 < self.margin < 1:
             raise UserError(f"--margin {self.margin} was asked for; it is a difference of AUROC between 0 and 1")
+        if self.prevalence != 0 and not 0 < self.prevalence < 1:
+            raise UserError(
+                f"--prevalence {self.prevalence:g} was asked for; it is a share of patients, above 0 and below 1 "
+                "(or 0 for no net benefit)"
+            )
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds} was asked for; at least 1 classifier seed is needed")
         if self.shard < 1:

@@ -22,7 +22,7 @@ GRID = 1001
 """Values between the estimate and a limit, among which the end of the interval is looked for first."""
 PRIOR = 2.0
 """Degrees of freedom that the model's variance counts as, beside those of the test set's own."""
-MEANS = frozenset({"brier", "brier_calibrated", "ece", "ece_calibrated"})
+MEANS = frozenset({"brier", "brier_calibrated", "ece", "ece_calibrated", "net_benefit"})
 """Numbers that are no ranking and no rate: their width has no known shape."""
 
 

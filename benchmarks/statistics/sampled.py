@@ -47,6 +47,8 @@ class Sampled:
     """Resamples in which some class could not be judged and was left out of the macro."""
     left_out: tuple[str, ...] = ()
     """Classes that the test set itself cannot judge, each with the reason."""
+    ends: tuple[float, float] | None = None
+    """What the number lies within, where that is neither 0 to 1 nor in `HIGHEST`."""
 
     @property
     def name(self) -> str:
@@ -119,7 +121,8 @@ class Sampled:
             With fewer than two patients, or when too few resamples define it.
         """
         found = self.difference_interval()
-        low, high = max(found.low, 0.0), min(found.high, HIGHEST.get(self.metric, 1.0))
+        lowest, highest = self.ends or (0.0, HIGHEST.get(self.metric, 1.0))
+        low, high = max(found.low, lowest), min(found.high, highest)
         if has_model(self.metric, self.support):
             low, high = score_interval(self.metric, self.mean, self.spread(level=LEVEL), self.support)
         return replace(found, low=low, high=high)

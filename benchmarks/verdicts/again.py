@@ -20,6 +20,7 @@ from benchmarks.statistics.collapsed import collapsed
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.utility import sample_utility
 from benchmarks.statistics.worth import measure_worth
+from benchmarks.verdicts.decided_again import decision_again, sampled_again, values_again
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.verdict import on_test_set, verdict
 from generators.registry import added_by
@@ -71,6 +72,7 @@ class Finished:
         except Unavailable:
             ranked = {}
         sampled = ranked | sample_utility(*evidence, classes=record["classes"])
+        sampled |= sampled_again(record, *evidence)
         return cls(record, digest(spec), spec, scores, truth, patients, sampled, entry)
 
     @property
@@ -89,9 +91,9 @@ class Finished:
 def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     """The record of an arm in today's analysis.
 
-    AUROC, AUPRC, Brier score and calibration error, the comparisons in them, the worth and the verdict are made anew.
-    What needs more than predictions on test (rates at a threshold chosen on val, subgroups) stays, and
-    `reanalysed.kept` names it.
+    AUROC, AUPRC, Brier score and calibration error, net benefit as val taught it, the comparisons in them, the worth
+    and the verdict are made anew. What needs more than predictions on test (rates at a threshold chosen on val,
+    subgroups) stays, and `reanalysed.kept` names it.
 
     Parameters
     ----------
@@ -99,6 +101,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
     """
     record, near = one.record, [other for other in others if one.beside(other)]
     fresh = utility_again(one.scores, one.truth, record["classes"], one.patients, one.sampled)
+    fresh |= values_again(record, one.sampled)
     comparisons, missing = _comparisons(one, near)
     positive = positive_control(one.spec, (o.described for o in near), {o.run_id: o.sampled for o in near})
     auroc = one.sampled.get("auroc")
@@ -115,6 +118,7 @@ def judge_again(one: Finished, others: Sequence[Finished]) -> dict[str, Any]:
         "collapsed": [] if auroc is None else list(collapsed(auroc.values.tolist())),
         "worth": _worth(one, near),
         **_sharing(one, near, comparisons),
+        **({"decision": decided} if (decided := decision_again(record, one.scores, one.truth, one.patients)) else {}),
         "verdict": verdict(
             on_test_set(one.spec, record["name"]),
             comparisons,

@@ -73,9 +73,8 @@ def recheck(entry: Entry, others: Mapping[str, Entry]) -> Rechecked:
             lines += _of_row(control, made["comparisons"][control], row)
         elif row["run_id"] in sound:
             lines.append(f"against {control}: cannot be made again: {made['not_compared'].get(control, 'no pair')}")
-    lines += differing(
-        {name: made[name] for name in ("collapsed", "worth") if name == "collapsed" or made[name]}, record
-    )
+    again = {name: made.get(name) for name in ("collapsed", "worth", "decision")}
+    lines += differing({name: part for name, part in again.items() if name == "collapsed" or part}, record)
     if (shared := made.get("sharing")) and shared["kept"]:
         lines += differing(shared["kept"], record["sharing"]["kept"], "sharing.kept")
     lines += _of_positive(made, record, sound)

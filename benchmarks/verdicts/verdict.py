@@ -22,6 +22,8 @@ ALPHA = 0.05
 MIN_TRAININGS = 3
 """Fewest trainings of a generator that give a verdict: with two, the interval covers 92 to 98 % and not 95
 (docs/decisions.md)."""
+MIN_FAMILIES = 3
+"""Fewest classifier families that give a verdict over families, for the same reason."""
 
 
 class Kind(StrEnum):
@@ -89,7 +91,7 @@ def word_of(
     ----------
     row : the comparison that is judged: with real images alone, or of any two arms. None where there is none. Read
         are `difference`, `low`, `high` (of AUROC, -1..1) and `n_seeds`; and where they are there `unequal` (in what the
-        compute of the two differs), `equivalence`, and `n_trainings`, of the generator.
+        compute of the two differs), `equivalence`, `n_trainings`, of the generator, and `n_families`, of classifiers.
     others : the same arm's comparisons with further controls, by name; an arm that helps is measured against them too.
     adjusted : the comparison's p after Holm's correction over a table; the word of a table is decided by it.
     positive : the positive control's own gain (`positive_control` of a record), where it was run.
@@ -97,7 +99,7 @@ def word_of(
     Returns
     -------
     Word
-        Unequal compute comes first, then too few seeds or trainings, then the interval, then Holm's p.
+        Unequal compute comes first, then too few seeds, trainings or families, then the interval, then Holm's p.
     """
     if row is None:
         return Word(Kind.NOT_COMPARED)
@@ -138,8 +140,13 @@ def word_of_arm(
 def _too_few(row: Comparison) -> str | None:
     if reason := too_few_seeds(row["n_seeds"]):
         return reason
-    n = row.get("n_trainings", MIN_TRAININGS)
-    return f"{n} trainings are fewer than {MIN_TRAININGS}" if n < MIN_TRAININGS else None
+    for field, what, least in (
+        ("n_trainings", "trainings", MIN_TRAININGS),
+        ("n_families", "classifiers", MIN_FAMILIES),
+    ):
+        if (n := row.get(field, least)) < least:
+            return f"{n} {what} are fewer than {least}"
+    return None
 
 
 def _interval(row: Comparison) -> str:
