@@ -145,6 +145,7 @@ def test_a_summary_counts_what_was_said():
 def test_the_command_writes_json_and_picture_and_prints_the_tables(tmp_path, capsys):
     out = tmp_path / "made" / "calibration.json"
     args = ["--experiments", "4", "--replicates", "20", "--only", "6 seeds", "3 seeds", "worth 1, steep"]
+    args += ["half kept"]
     args += ["--out", str(out)]
     assert main(args) == 0
     said = capsys.readouterr().out
@@ -152,6 +153,7 @@ def test_the_command_writes_json_and_picture_and_prints_the_tables(tmp_path, cap
     found = json.loads(out.read_text())
     assert [d["name"] for d in found["designs"]] == ["6 seeds", "3 seeds"]
     assert [d["name"] for d in found["worth"]] == ["worth 1, steep"]
+    assert [d["name"] for d in found["shares"]] == ["half kept"] and "share of the sharing gain kept" in said
     assert "worth, where it is known" in said and "without its bound" in said
     assert found["designs"][1]["verdicts"]["false"] == 0  # screening says nothing
     for design in found["designs"]:

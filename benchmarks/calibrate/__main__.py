@@ -26,6 +26,7 @@ from benchmarks.calibrate.families import (
     summarise_families,
 )
 from benchmarks.calibrate.judge import HARNESS, METHODS, Task, run_experiments
+from benchmarks.calibrate.share import SHARE_DESIGNS, ShareTask, run_share, summarise_share
 from benchmarks.calibrate.summary import LUCK, summarise
 from benchmarks.calibrate.worth import WORTH_DESIGNS, WorthTask, run_worth, summarise_worth
 from benchmarks.statistics.word import MIN_SEEDS
@@ -88,7 +89,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     UserError
         For an unknown design, or numbers out of range.
     """
-    names = [design.name for design in (*DESIGNS, *WORTH_DESIGNS, *FAMILY_DESIGNS)]
+    names = [design.name for design in (*DESIGNS, *WORTH_DESIGNS, *FAMILY_DESIGNS, *SHARE_DESIGNS)]
     unknown = sorted(set(options.only) - set(names))
     if unknown:
         raise UserError(f"no design {', '.join(unknown)}; there are {', '.join(names)}")
@@ -97,6 +98,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     chosen = [design for design in DESIGNS if design.name in (options.only or names)]
     valued = [design for design in WORTH_DESIGNS if design.name in (options.only or names)]
     over = [design for design in FAMILY_DESIGNS if design.name in (options.only or names)]
+    kept = [design for design in SHARE_DESIGNS if design.name in (options.only or names)]
     parts = [
         tuple(range(start, min(start + PART, options.experiments))) for start in range(0, options.experiments, PART)
     ]
@@ -115,6 +117,11 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
         [FamilyTask(design, part, options.gain, options.replicates, options.seed) for design in over for part in parts],
         options, "simulated experiments with families, tens",
     )  # fmt: skip
+    shares = _carried_out(
+        run_share,
+        [ShareTask(design, part, options.replicates, options.seed) for design in kept for part in parts],
+        options, "simulated shares, tens",
+    )  # fmt: skip
     return {
         "settings": {k: getattr(options, k) for k in ("experiments", "replicates", "gain", "seed")},
         "targets": {name: list(ends) for name, ends in TARGETS.items()},
@@ -126,6 +133,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
         "worth": [{**asdict(design), **summarise_worth(worths[design.name])} for design in valued],
         "family_methods": FAMILY_METHODS,
         "families": [{**asdict(design), **summarise_families(families[design.name])} for design in over],
+        "shares": [{**asdict(design), **summarise_share(shares[design.name])} for design in kept],
     }
 
 
@@ -185,6 +193,7 @@ def print_tables(found: dict[str, Any]) -> None:
     _print_luck(out, designs)
     _print_worth(out, found["worth"])
     _print_families(out, found["families"])
+    _print_shares(out, found["shares"])
     metrics = tuple(dict.fromkeys(name for d in designs for name in d["metrics"]))
     made = table("false verdicts of the other metrics' 95 % intervals", ("design", *metrics))
     for d in designs:
@@ -224,6 +233,19 @@ def _print_worth(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
         made.add_row(d["name"], *(_share(d[name]) for name in ("said", "coverage", "closed")), median)
     if designs:
         out.print(made)
+
+
+def _print_shares(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
+    """Coverage of the share of the sharing gain, where it is known."""
+    from benchmarks.report.tables import table
+
+    made = table("share of the sharing gain kept, where it is known", ("design", "told", "holds the truth", "median"))
+    for d in designs:
+        median = "-" if d["median"] is None else f"{d['median']:.2f}"
+        made.add_row(d["name"], *(_share(d[name]) for name in ("said", "coverage")), median)
+    if designs:
+        out.print(made)
+        out.print("told: where the gain of sharing itself is shown; no share is said elsewhere.", markup=False)
 
 
 def _print_families(out: Console, designs: Sequence[Mapping[str, Any]]) -> None:
