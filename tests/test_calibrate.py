@@ -21,6 +21,7 @@ from benchmarks.calibrate.families import (
     summarise_families,
 )
 from benchmarks.calibrate.judge import HARNESS, METHODS, Task, run_experiments
+from benchmarks.calibrate.share import SHARE_DESIGNS
 from benchmarks.calibrate.summary import LUCK, summarise
 from benchmarks.calibrate.worth import (
     N_REAL,
@@ -224,6 +225,15 @@ def test_what_is_committed_of_families_met_its_targets_where_one_family_or_neste
         assert d["verdicts"]["false"] <= TARGETS["false_positives"][1]
     worst = {m: min(d["methods"][m]["coverage"] for d in found["families"]) for m in FAMILY_METHODS}
     assert worst["nested"] < 0.87 and worst["fixed"] < 0.7 and worst["one_family"] < 0.6
+
+
+def test_the_committed_shares_of_the_sharing_gain_are_covered_as_often_as_they_say() -> None:
+    found = json.loads(COMMITTED.read_text())["shares"]
+    assert [d["name"] for d in found] == [d.name for d in SHARE_DESIGNS]
+    low, high = TARGETS["coverage"]
+    assert all(d["n_experiments"] >= 1000 and low <= d["coverage"] <= high for d in found)
+    told = {d["name"]: d["said"] for d in found}
+    assert told.pop("half kept, small gain") < 0.6 and min(told.values()) == 1
 
 
 def test_what_is_committed_met_its_targets_where_what_others_do_did_not():
