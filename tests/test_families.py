@@ -203,6 +203,33 @@ def test_records_of_a_folder_are_put_together_only_where_the_other_options_agree
     assert [len(group) for group in by_arm(entries(lab), together=True)] == [3, 3]
 
 
+def test_one_network_under_several_names_is_one_family(lab: Any) -> None:
+    run_all(lab, {"resnet18": (1.0, 2.0)})
+    for name in ("timm", "resnet10t"):
+        own = {"classifier": name, "clf": {"arch": "resnet18"}}
+        lab.run("none", 1.0, **own)
+        lab.run("latent_ddpm", 2.0, **own)
+    assert by_arm(entries(lab)) == []
+    run_all(lab, {"resnet34": (1.0, 2.0)})
+    assert {len(group) for group in by_arm(entries(lab))} == {2}
+
+
+def test_a_verdict_over_classifiers_names_its_test_set_where_there_are_others(lab: Any) -> None:
+    run_all(lab, dict.fromkeys(NAMES, (1.0, 2.0)))
+    more = [Entry({**e.record, "spec": {**e.spec, "test_on": [{"name": "nih14"}]}}, e.folder) for e in entries(lab)]
+    said = family_sentences([one for one in over_classifiers(more) if one.is_of("latent_ddpm")])
+    assert "latent_ddpm add 0.5 on its own test split, 3 classifiers" in said[0]
+
+
+def test_the_films_of_a_donor_stand_in_for_the_positive_control(lab: Any) -> None:
+    controls = ("none", "duplicate", "shared_real")
+    run_all(lab, dict.fromkeys(NAMES, (1.0, 1.0)), controls=controls, donor="0.5")
+    for k, name in enumerate(NAMES):
+        own = {"classifier": name, "clf": {"arch": name}, "controls": controls, "donor": "0.5", "jitter": 10 * k + 3}
+        lab.run("shared_real", 1.0, **own)
+    assert "POSITIVE CONTROL NOT SHOWN TO HELP: shared_real add 0.5, 3 classifiers" in of_the_arm(lab)
+
+
 def test_arms_of_other_generators_ratios_or_trainings_are_not_put_together(lab: Any) -> None:
     own = [{"classifier": name, "clf": {"arch": name}} for name in NAMES]
     lab.run("latent_ddpm", 2.0, **own[0])

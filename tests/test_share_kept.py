@@ -53,6 +53,12 @@ def test_of_a_gain_that_is_not_shown_no_share_is_said() -> None:
     assert found.note.startswith("what it would be a share of is not shown: ")
 
 
+def test_too_few_seeds_tell_no_share() -> None:
+    found = share_kept(*(arm(mean, seed=k, seeds=5) for k, mean in enumerate((0.80, 0.84, 0.76))))
+    assert (found.kept, found.low, found.high) == (None, None, None) and found.full > 0.05
+    assert found.note == "screening only, 5 seeds cannot reach p < 0.05"
+
+
 def test_an_arm_that_harms_keeps_less_than_nothing() -> None:
     found = share_kept(arm(0.74, seed=1), arm(0.84, seed=2), arm(0.76, seed=3))
     assert found.kept is not None and found.high is not None and found.kept < 0 and found.high < 0.1

@@ -22,7 +22,7 @@ from benchmarks.verdicts.sentences import sharing_sentence
 from data.images import ImageSet, Split, require_train
 from data.mixing import mix
 from data.splits.low_data import join_train
-from data.splits.sharing import Donor, part_held_out, part_train
+from data.splits.sharing import Donor, part_held_out, part_train, without_donors
 from generators.controls import Duplicate
 from generators.shared import SharedPretrained, SharedReal
 from synthworth.artifacts import read_json
@@ -88,13 +88,24 @@ def test_by_attribute_the_recipient_is_judged_on_its_own_films_and_by_share_on_a
         ("ward=B", None, "no attribute ward; there are site"),
         ("site=C", None, r"leaves the donor without a film.*has the values A, B"),
         ("site=B", ["B"] * N, "leaves the recipient without a film"),
-        ("site=B", ["A", "B"] * (N // 2), "60 patients have films at both hospitals, patient-00 for one"),
+        ("site=B", ["A", "B"] * (N // 2), "60 patients of train have films at both hospitals, patient-00 for one"),
     ],
 )
 def test_a_donor_that_cannot_be_is_refused_in_a_line(text: str, site: Any, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
         part_train(films(site=site), Donor.read(text), seed=0)
     assert "\n" not in str(refused.value)
+
+
+def test_a_patient_at_both_hospitals_is_refused_in_val_and_test_too() -> None:
+    with pytest.raises(UserError, match="60 patients of test have films at both hospitals"):
+        part_held_out(films(split=Split.test, site=["A", "B"] * (N // 2)), Donor.read("site=B"))
+
+
+def test_the_reserve_holds_no_film_of_the_donor() -> None:
+    reserve = films(split=Split.reserve)
+    assert set(without_donors(reserve, Donor.read("site=B")).attributes["site"]) == {"A"}
+    assert without_donors(reserve, Donor.read("0.5")) is reserve
 
 
 def test_a_hospital_without_a_film_to_be_judged_by_is_refused() -> None:
@@ -246,6 +257,7 @@ def test_the_kept_share_is_of_arms_that_use_the_donors_films_alone(shared: tuple
         (["--donor", "2"], "between 0 and 1"),
         (["--donor", "ward=B"], "no attribute ward"),
         (["--donor", "0.5", "--learn-from", "donor", "--generator", "jitter"], "a control of the recipient's own"),
+        (["--donor", "0.5", "--learn-from", "donor", "--generator", "pool"], "learns from no film at all"),
         (["--donor", "0.5", "--learn-from", "donor", "--controls", "none", "reconstruct"], "autoencoder"),
         (["--donor", "0.5", "--learn-from", "donor", "--curve", "9"], "the largest point is"),
     ],

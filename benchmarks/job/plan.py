@@ -78,6 +78,11 @@ def _check_sharing(o: Options) -> None:
             )
     cls = used.get(o.generator)
     own = getattr(cls, "is_control", False) and not getattr(cls, "from_donor", False)
+    if o.learn_from == DONOR and not own and not getattr(cls, "trains", True) and not getattr(cls, "from_donor", False):
+        raise UserError(
+            f"--learn-from donor: {o.generator} learns from no film at all, so not from the donor's; leave one of the "
+            "two out"
+        )
     if o.learn_from == DONOR and own:
         raise UserError(f"--learn-from donor: {o.generator} is a control of the recipient's own films; leave one out")
 

@@ -100,8 +100,8 @@ class Options:
     max_train: int = 0
     """Training images at most: of a larger set, --real-fraction is lowered to about so many (smoke: 240); 0 for all."""
     donor: str = ""
-    """Which training patients are another hospital's: a share of them (0.8), or the value of an attribute (site=B). The
-    classifiers' own real images are the others'; taken after the real fraction."""
+    """Which training images are another hospital's: a share of them by whole patients (0.8), or those with the value of
+    an attribute (site=B). The classifiers' own real images are the others; taken after the real fraction."""
     learn_from: Literal["own", "donor"] = "own"
     """donor: the generator learns from the donor's images alone, and its images join the recipient's real ones."""
     preset: Literal["auto", "smoke", "quick", "standard", "full"] = "auto"
@@ -234,7 +234,7 @@ def with_donor(o: Options, *, controls_given: bool) -> Options:
     """
     if not o.donor:
         if o.learn_from == "donor":
-            raise UserError("--learn-from donor needs a donor: --donor 0.5 (a share of patients), or --donor site=B")
+            raise UserError("--learn-from donor needs a donor: --donor 0.5 (a share of the films), or --donor site=B")
         return o
     controls = o.controls
     if o.learn_from == "donor" and not controls_given:

@@ -12,7 +12,7 @@ from data.images import ImageSet, Split
 from data.mixing import Demand, Mode, demand
 from data.prepared import data_preparation, preparer, read_index
 from data.splits.low_data import join_train, subsample_patients, take_patients
-from data.splits.sharing import Donor, part_held_out, part_train
+from data.splits.sharing import Donor, part_held_out, part_train, without_donors
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
 
@@ -126,15 +126,22 @@ class Images:
         UserError
             When every real image is in use and the dataset can draw no further ones.
         """
-        if self._parts[1] is not None and len(self._parts[1]):
-            return self._parts[1]
-        further: ImageSet | None = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
-        if further is None:
+        held = self._of_recipient(self._parts[1])
+        if held is not None and len(held):
+            return held
+        further = getattr(self.dataset, "further", lambda n: None)(RESERVE_PER_TRAIN * len(self.train))
+        held = self._of_recipient(further)
+        if held is None or not len(held):
             raise UserError(
                 f"holdout_real needs real images that no arm trains on, and {self.spec.dataset} has none left; "
                 "set --real-fraction below 1 to hold some back"
             )
-        return further
+        return held
+
+    def _of_recipient(self, reserve: ImageSet | None) -> ImageSet | None:
+        """Without the donor's films, where there is a donor."""
+        donor = self.spec.donor
+        return reserve if reserve is None or not donor else without_donors(reserve, Donor.read(donor))
 
     def portion(self, share: float) -> ImageSet:
         """The training images of a point of the learning curve: whole patients, each point among the next.

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.statistics.interval import LEVEL
 from benchmarks.statistics.sampled import Sampled, mixed
+from benchmarks.statistics.word import too_few_seeds
 
 FARTHEST = 2.0**20
 """Share beyond which no end of an interval is looked for."""
@@ -17,7 +18,7 @@ FARTHEST = 2.0**20
 
 @dataclass(frozen=True)
 class Kept:
-    """A share of a gain; null where the gain itself is not shown."""
+    """A share of a gain; null where the gain itself is not shown, and where too few seeds show anything."""
 
     kept: float | None
     """Gain of the arm / gain that it is measured by; 1: all of it, 0: none, below 0: the arm is worse than nothing."""
@@ -60,6 +61,8 @@ def share_kept(arm: Sampled, full: Sampled, alone: Sampled) -> Kept:
     gain, whole = arm.minus(alone), full.minus(alone)
     measured = whole.difference_interval()
     numbers = {"gain": gain.mean, "full": measured.estimate, "full_low": measured.low, "full_high": measured.high}
+    if few := too_few_seeds(whole.n_seeds):
+        return Kept(None, None, None, **numbers, note=f"screening only, {few}")
     if measured.low <= 0:
         note = (
             f"what it would be a share of is not shown: {measured.estimate:+.4f} "

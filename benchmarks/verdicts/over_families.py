@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.judging.positive_control import POSITIVE
+from benchmarks.judging.positive_control import POSITIVES
 from benchmarks.records.predictions import Entry, read_auroc
 from benchmarks.request.controls import is_control_of
 from benchmarks.request.spec import NONE, NOT_THE_ARM
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.sentences import control_sentence, difference_sentence, doubts, p_text, power_sentence
-from benchmarks.verdicts.verdict import SPELT_OUT, Kind, Word, word_of
+from benchmarks.verdicts.verdict import SPELT_OUT, Kind, Word, on_test_set, word_of, word_of_arm
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -66,8 +66,7 @@ class Over:
     @cached_property
     def word(self) -> Word:
         """What can be said of the arm over classifiers."""
-        others = {name: row for name, row in self.compared.items() if name != NONE}
-        return word_of(self.compared.get(NONE), others, positive=self.positive)
+        return word_of_arm(self.compared, positive=self.positive)
 
 
 def over_classifiers(
@@ -103,18 +102,21 @@ def over_classifiers(
             against[control] = _pooled(pairs, read)
         if against:
             missing = tuple(name for name in asked if name not in families)
-            found.append(Over(one.record["name"], families, against, missing=missing))
+            name = on_test_set(one.spec, one.record["name"])
+            found.append(Over(name, families, against, missing=missing))
     return [_with_positive(over, found) for over in found]
 
 
 def by_arm(entries: Sequence[Entry], *, together: bool = False) -> list[dict[str, Entry]]:
     """The records of each arm that several classifiers have, by what the classifiers are called.
 
+    One network counts once, by whatever names it was asked for.
+
     Parameters
     ----------
     together : as for `over_classifiers`.
     """
-    groups: dict[str, dict[str, Entry]] = {}
+    groups: dict[str, dict[str, tuple[str, Entry]]] = {}
     for entry in entries:
         spec = entry.spec
         rest: dict[str, Any] = {k: v for k, v in spec.items() if k not in (*OF_CLASSIFIER, *NOT_THE_ARM)}
@@ -122,8 +124,9 @@ def by_arm(entries: Sequence[Entry], *, together: bool = False) -> list[dict[str
             rest["fit_precision"] = spec.get("generator_precision") or spec["precision"]
         if not together:
             rest["options"] = {k: v for k, v in spec["clf"].items() if k != "arch"}
-        groups.setdefault(digest(rest), {}).setdefault(family_of(spec), entry)
-    return [families for families in groups.values() if len(families) > 1]
+        network = family_of(spec) if together else str(spec["clf"].get("arch") or spec["classifier"])
+        groups.setdefault(digest(rest), {}).setdefault(network, (family_of(spec), entry))
+    return [dict(families.values()) for families in groups.values() if len(families) > 1]
 
 
 def family_of(spec: Mapping[str, Any]) -> str:
@@ -170,16 +173,17 @@ def _pooled(pairs: Mapping[str, tuple[Entry, Entry | None]], read: Any) -> Mappi
 def _with_positive(over: Over, found: Sequence[Over]) -> Over:
     """The arm with what the positive control comes to over the same classifiers."""
     spec = next(iter(over.entries.values())).spec
-    for other in found:
-        its = next(iter(other.entries.values())).spec
-        row = other.compared.get(NONE)
-        same = its["generator"] == POSITIVE != spec["generator"] and is_control_of(its, spec)
-        if same and row is not None and other.entries.keys() == over.entries.keys():
-            word = word_of(row)
-            shown = None if word.kind in (Kind.SCREENING, Kind.UNEQUAL) else word.kind is Kind.HELPS
-            return Over(
-                over.name, over.entries, over.against, {**row, "name": other.title, "shown": shown}, over.missing
-            )
+    if spec["generator"] in POSITIVES:
+        return over
+    for positive in POSITIVES:
+        for other in found:
+            its = next(iter(other.entries.values())).spec
+            row = other.compared.get(NONE)
+            same = its["generator"] == positive and is_control_of(its, spec)
+            if same and row is not None and other.entries.keys() == over.entries.keys():
+                word = word_of(row)
+                shown = None if word.kind in (Kind.SCREENING, Kind.UNEQUAL) else word.kind is Kind.HELPS
+                return replace(over, positive={**row, "name": other.title, "shown": shown})
     return over
 
 

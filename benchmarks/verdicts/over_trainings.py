@@ -10,7 +10,7 @@ from benchmarks.records.store import Records
 from benchmarks.request.spec import NOT_THE_ARM, common_setting, is_zero_line
 from benchmarks.verdicts.equal_compute import unequal
 from benchmarks.verdicts.sentences import control_sentence, doubts, p_text, power_sentence
-from benchmarks.verdicts.verdict import Kind, word_of
+from benchmarks.verdicts.verdict import Kind, on_test_set, word_of
 from synthworth.errors import Unavailable
 from synthworth.keys import digest
 
@@ -64,7 +64,8 @@ def _reader(known: Mapping[str, Sampled], zeros: Set[str]) -> Callable[[Entry], 
 
 
 def _sentence(group: Sequence[Entry], zero: Entry | None, read: Callable[[Entry], Sampled]) -> str:
-    name = f"{group[0].record['name'].partition(' (generator seed')[0]}, {len(group)} trainings"
+    arm = on_test_set(group[0].spec, group[0].record["name"].partition(" (generator seed")[0])
+    name = f"{arm}, {len(group)} trainings"
     if zero is None:
         return f"{name}: not compared with real images alone"
     from benchmarks.statistics.crossed_trainings import pool

@@ -16,11 +16,11 @@ N_NAMED = 8
 
 @dataclass(frozen=True)
 class Donor:
-    """What makes a training film the donor's: a share of the patients, or the value of an attribute.
+    """What makes a training film the donor's: a share of the films, by whole patients, or the value of an attribute.
 
     Parameters
     ----------
-    share : of the training patients, in (0, 1); None where an attribute decides.
+    share : of the training films, in (0, 1); None where an attribute decides.
     attribute, value : `site` and `B`, say; empty where the share decides.
     """
 
@@ -46,8 +46,8 @@ class Donor:
             share = 0.0
         if not 0 < share < 1:
             raise UserError(
-                f"--donor {text} was asked for; it is a share of the training patients between 0 and 1 (0.8), or the "
-                "value of an attribute (site=B)"
+                f"--donor {text} was asked for; it is a share of the training films between 0 and 1 (0.8), or the value "
+                "of an attribute (site=B)"
             )
         return cls(share=share)
 
@@ -106,12 +106,15 @@ def part_train(train: ImageSet, donor: Donor, *, seed: int) -> tuple[ImageSet, I
             f"--donor {donor} leaves the {empty} without a film: all {len(train)} training images are the {other}'s"
             f"{_values(train, donor)}"
         )
-    if both := sorted(set(recipient.groups) & set(owned.groups)):
-        raise UserError(
-            f"--donor {donor}: {len(both)} patients have films at both hospitals, {both[0]} for one; a patient is "
-            "one hospital's alone. Leave such films out, or split by share (--donor 0.5)"
-        )
+    _refuse_shared(recipient, owned, donor)
     return recipient, owned
+
+
+def without_donors(reserve: ImageSet, donor: Donor) -> ImageSet:
+    """The images of the reserve that are not the donor's: by share none is, by attribute some may be."""
+    if donor.share is not None:
+        return reserve
+    return reserve.subset(np.flatnonzero(~donor.owns(reserve)))
 
 
 def part_held_out(images: ImageSet, donor: Donor) -> tuple[ImageSet, ImageSet]:
@@ -123,11 +126,12 @@ def part_held_out(images: ImageSet, donor: Donor) -> tuple[ImageSet, ImageSet]:
     Raises
     ------
     UserError
-        Where either is left without a film.
+        Where either is left without a film, or a patient would be in both.
     """
     if donor.share is not None:
         return images, images
     mine = donor.owns(images)
+    _refuse_shared(images.subset(np.flatnonzero(~mine)), images.subset(np.flatnonzero(mine)), donor)
     if mine.all():
         raise UserError(
             f"--donor {donor}: every film of {images.split.value} is the donor's, and the recipient has none to be "
@@ -139,6 +143,14 @@ def part_held_out(images: ImageSet, donor: Donor) -> tuple[ImageSet, ImageSet]:
             "that were never seen look like. Have films of both in every split, or split by share (--donor 0.5)"
         )
     return images.subset(np.flatnonzero(~mine)), images.subset(np.flatnonzero(mine))
+
+
+def _refuse_shared(recipient: ImageSet, owned: ImageSet, donor: Donor) -> None:
+    if both := sorted(set(recipient.groups) & set(owned.groups)):
+        raise UserError(
+            f"--donor {donor}: {len(both)} patients of {recipient.split.value} have films at both hospitals, {both[0]} "
+            "for one; a patient is one hospital's alone. Leave such films out, or split by share (--donor 0.5)"
+        )
 
 
 def _values(images: ImageSet, donor: Donor) -> str:
