@@ -28,8 +28,13 @@ def read_records() -> dict[tuple[str, str], list[Record]]:
         record = json.loads(file.read_text(encoding="utf-8"))
         found.setdefault((record["spec"]["dataset"], record["spec"]["donor"]), []).append(record)
     for same in found.values():
-        same.sort(key=lambda r: (r["spec"]["ratio"], r["is_control"] is False, r["name"]))
+        same.sort(key=lambda r: (r["spec"]["ratio"], r["is_control"] is False, r["name"], steps_of(r)))
     return dict(sorted(found.items(), key=lambda row: (row[0][0] != "phantom", float(row[0][1]))))
+
+
+def steps_of(record: Record) -> int:
+    """Of the generator's training; 0 where nothing was trained."""
+    return int((record["spec"]["fit"] or {"steps": 0})["steps"])
 
 
 def title_of(records: Sequence[Record]) -> str:
@@ -52,11 +57,16 @@ def rows_of(records: Sequence[Record]) -> list[tuple[str, ...]]:
         kept = "" if not said else kept_text(record).removeprefix("keeps ") or "not to be said"
         rows.append(
             (
-                record["name"], f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]", gain, p, kept,
+                _called(record), f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]", gain, p, kept,
                 _private(record, "copy_rate"), _private(record, "membership_auroc"),
             )
         )  # fmt: skip
     return rows
+
+
+def _called(record: Record) -> str:
+    steps = steps_of(record)
+    return f"{record['name']}, {steps:,} steps" if steps else record["name"]
 
 
 def _private(record: Record, metric: str) -> str:

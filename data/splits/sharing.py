@@ -46,8 +46,8 @@ class Donor:
             share = 0.0
         if not 0 < share < 1:
             raise UserError(
-                f"--donor {text} was asked for; it is a share of the training films between 0 and 1 (0.8), or the value "
-                "of an attribute (site=B)"
+                f"--donor {text} was asked for; it is a share of the training films between 0 and 1 (0.8), or the "
+                "value of an attribute (site=B)"
             )
         return cls(share=share)
 

@@ -46,7 +46,16 @@ class Panel:
     def rows(self) -> list[Record]:
         """From bottom to top: by ratio, the largest first; in each the gain of the donor's films on top."""
         shown = [r for r in self.records if NONE in r["comparisons"] and r["spec"]["ratio"]]
-        return sorted(shown, key=lambda r: (-r["spec"]["ratio"], PLACES.get(r["spec"]["generator"], 1)))
+        return sorted(shown, key=lambda r: (-r["spec"]["ratio"], PLACES.get(r["spec"]["generator"], 1), _steps(r)))
+
+    @property
+    def names(self) -> list[str]:
+        """What the rows are called; arms of one generator that learned for other numbers of steps say for how many."""
+        names = [(row["spec"]["ratio"], _called(row)) for row in self.rows]
+        return [
+            f"{name}, {_steps(row):,} steps" if names.count((ratio, name)) > 1 else name
+            for row, (ratio, name) in zip(self.rows, names, strict=True)
+        ]
 
 
 def draw_sharing(file: Path, panels: Sequence[Panel]) -> None:
@@ -57,7 +66,7 @@ def draw_sharing(file: Path, panels: Sequence[Panel]) -> None:
     height = max(len(panel.rows) for panel in panels)
     figure = Figure(figsize=(2.2 + 4.0 * len(panels), 1.3 + 0.46 * height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    named = [[_called(row) for row in panel.rows] for panel in panels]
+    named = [panel.names for panel in panels]
     alike = all(one == named[0] for one in named)
     places = figure.subplots(1, len(panels), squeeze=False, sharey=alike)[0]
     for k, (axes, panel) in enumerate(zip(places, panels, strict=True)):
@@ -88,7 +97,7 @@ def _draw(axes: Axes, panel: Panel, *, names: bool) -> None:
             )  # fmt: skip
     axes.axvline(0, color="0.4", linewidth=1)
     if names:
-        axes.set_yticks(places, [_called(row) for row in rows], fontsize=9)
+        axes.set_yticks(places, panel.names, fontsize=9)
         for label, row in zip(axes.get_yticklabels(), rows, strict=True):
             label.set_color(COLOURS.get(row["spec"]["generator"], ARM))
     axes.tick_params(axis="y", length=0, labelleft=names)
@@ -114,6 +123,11 @@ def kept_text(record: Record) -> str:
         return ""
     low, high = ("..." if x is None else f"{x:.2f}" for x in (kept["low"], kept["high"]))
     return f"keeps {kept['kept']:.2f} [{low}, {high}]"
+
+
+def _steps(record: Record) -> int:
+    """Of the generator's training; 0 where nothing was trained."""
+    return int((record["spec"]["fit"] or {"steps": 0})["steps"])
 
 
 def _called(record: Record) -> str:
