@@ -129,17 +129,23 @@ def test_what_a_page_shows_of_public_data_comes_from_the_command_above(
 def test_every_verdict_and_worth_on_a_page_is_that_of_a_committed_record() -> None:
     from benchmarks.records.store import Records
     from benchmarks.verdicts.over_trainings import entries_of, pooled_sentences
-    from benchmarks.verdicts.sentences import worth_sentence
+    from benchmarks.verdicts.sentences import sharing_sentence, worth_sentence
 
-    kept = Records(ROOT / "results/reference")
-    records = [r for r in kept if r["status"] == "ok"]
-    said = [r["verdict"] for r in records] + [worth_sentence(r) for r in records if r["worth"]]
-    known = squeezed(" | ".join([*said, *pooled_sentences(entries_of(kept, records))]))
+    said: list[str] = []
+    for folder in ("", "sharing", "elsewhere"):
+        kept = Records(ROOT / "results/reference" / folder)
+        records = [r for r in kept if r["status"] == "ok"]
+        assert records
+        said += [r["verdict"] for r in records] + [worth_sentence(r) for r in records if r["worth"]]
+        said += [other["verdict"] for r in records for other in r.get("elsewhere", {}).values()]
+        said += [r["robustness"]["verdict"] for r in records if "robustness" in r]
+        said += [*map(sharing_sentence, records), *pooled_sentences(entries_of(kept, records))]
+    known = squeezed(" | ".join(said))
     shown = [
         sentence
         for page in PAGES
         for block in blocks(page, "text")
-        for sentence in re.split(r"^(?:VERDICT|WORTH) +", block, flags=re.M)[1:]
+        for sentence in re.split(r"^(?:VERDICT|WORTH|SHARING) +", block, flags=re.M)[1:]
     ]
     assert len(shown) >= 3
     for sentence in shown:
