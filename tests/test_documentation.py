@@ -9,7 +9,9 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pages import PAGES, ROOT, SMOKE, blocks, call, commands
@@ -190,3 +192,41 @@ def test_the_table_of_ratios_is_that_of_its_sweep() -> None:
         for name in ("vs_none", "vs_duplicate"):
             value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
             assert f"{value:+.4f} [{low:+.4f}, {high:+.4f}]" in line
+
+
+def test_the_tables_of_sharing_are_those_of_its_records() -> None:
+    import runpy
+
+    page = (ROOT / "docs/sharing.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs/sharing.py"))
+    found = made["read_records"]()
+    assert len(found) >= 3
+    for records in found.values():
+        assert made["table_of"](records) in page and made["title_of"](records) in page
+
+
+def rows_elsewhere() -> Iterator[str]:
+    """The rows of the table of docs/elsewhere.md, made from the records."""
+    from benchmarks.records.store import Records
+
+    def told(value: Mapping[str, Any], digits: int = 3) -> str:
+        name = "value" if "value" in value else "difference"
+        sign = "" if name == "value" else "+"
+        return " ".join(
+            [f"{value[name]:{sign}.{digits}f}", f"[{value['low']:{sign}.{digits}f}, {value['high']:{sign}.{digits}f}]"]
+        )
+
+    records = [entry.record for entry in Records(ROOT / "results/reference/elsewhere").read().finished]
+    assert len(records) == 6
+    for record in sorted(records, key=lambda r: (r["spec"]["dataset"], not r["is_control"], r["name"] != "none")):
+        ((there, away),) = record["elsewhere"].items()
+        home = {"folder": "kermany", "nih": "nih14"}[record["spec"]["dataset"]]
+        corrupted = record["robustness"]["auroc_corrupted"]
+        numbers = [record["utility"]["auroc"], away["utility"]["auroc"], away["apart"], corrupted]
+        yield f"| {home} | {there} | {record['name']} | " + " | ".join(map(told, numbers)) + " |"
+
+
+def test_the_table_of_other_test_sets_is_that_of_its_records() -> None:
+    page = (ROOT / "docs/elsewhere.md").read_text(encoding="utf-8")
+    for row in rows_elsewhere():
+        assert row in page, row

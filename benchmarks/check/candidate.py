@@ -68,8 +68,9 @@ class GeneratorExam(Examination):
 
     @cached_property
     def train(self) -> ImageSet:
-        """What it learns from."""
-        return make_images(**self.look)  # type: ignore[arg-type]
+        """What it learns from: the train split, or a donor's films where it declares `from_donor`."""
+        split = Split.donor if getattr(self.plugin, "from_donor", False) else Split.train
+        return make_images(**self.look, split=split)  # type: ignore[arg-type]
 
     @cached_property
     def labels(self) -> Tensor:

@@ -30,8 +30,12 @@ def distance(one: Tensor, other: Tensor) -> int:
 
 
 def check_refusal(exam: GeneratorExam) -> None:
-    """fit refuses every split but train with a UserError, as BaseGenerator.require and data.images.require_train do."""
-    for split in (Split.val, Split.test, Split.reserve):
+    """fit refuses every split but train with a UserError, as BaseGenerator.require and data.images.require_train do.
+
+    A control of a donor's films refuses train too.
+    """
+    others = (Split.train,) if exam.train.split is Split.donor else ()
+    for split in (Split.val, Split.test, Split.reserve, *others):
         images = make_images(**exam.look, split=split)  # type: ignore[arg-type]
         try:
             exam.new().fit(images, seed=1, work=exam.work(f"refused-{split.value}"))
