@@ -64,10 +64,11 @@ def draw_sharing(file: Path, panels: Sequence[Panel]) -> None:
     from matplotlib.figure import Figure
 
     height = max(len(panel.rows) for panel in panels)
-    figure = Figure(figsize=(2.2 + 4.0 * len(panels), 1.3 + 0.46 * height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     named = [panel.names for panel in panels]
     alike = all(one == named[0] for one in named)
+    width = 2.2 + 4.0 * len(panels) if alike else 5.8 * len(panels)
+    figure = Figure(figsize=(width, 1.3 + 0.46 * height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
     places = figure.subplots(1, len(panels), squeeze=False, sharey=alike)[0]
     for k, (axes, panel) in enumerate(zip(places, panels, strict=True)):
         _draw(axes, panel, names=not (alike and k))
@@ -111,7 +112,7 @@ def _draw(axes: Axes, panel: Panel, *, names: bool) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylim(places[0] - 0.7, places[-1] + 1.1)
     axes.set_xlabel("gain of AUROC over its own films alone", fontsize=9)
-    axes.set_title(_plain(panel.title, 80), loc="left", fontsize=10)
+    axes.set_title(_plain(panel.title, 80).replace(": ", "\n"), loc="left", fontsize=10)
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
