@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,34 @@ class Experiment:
     """(3, S, 1): 0.5, a little off from seed to seed, as if chosen on a very large val set."""
     further: NDArray[np.float64]
     """(2, G - 1, S, N, 2) probabilities of the other trainings of the twin's generator and of the better arm's."""
+
+
+def simulate_levels(
+    design: Design, aurocs: Sequence[float], *, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """One test set and arms of these AUROCs in truth, each with effects of its own.
+
+    Parameters
+    ----------
+    aurocs : (A,), of each arm.
+
+    Returns
+    -------
+    scores : (A, S, N, 2) probabilities.
+    truth, patients : (N,).
+    """
+    from scipy.stats import norm
+
+    d, rng = design, np.random.default_rng(seed)
+    normal = rng.standard_normal
+    p, y = draw_test_set(d, rng)
+    mu, n = np.array([d.separation(auroc) for auroc in aurocs]), len(aurocs)
+    film = d.patient * normal(d.n_patients)[p] + d.film * normal(d.n_films)
+    skill = mu[:, None] + d.seed * normal(d.n_seeds) + d.seed_arm * normal((n, d.n_seeds))
+    arm = d.patient_arm * normal((n, d.n_patients))[:, p] + d.film_arm * normal((n, d.n_films))
+    z = skill[:, :, None] * y + film + arm[:, None] + d.run * normal((n, d.n_seeds, d.n_films))
+    probability = norm.cdf((z - mu[0] / 2) / d.scale)
+    return np.stack([1 - probability, probability], axis=-1), y, p
 
 
 def draw_test_set(design: Design, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

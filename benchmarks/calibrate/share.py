@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibrate.design import Design, draw_test_set
+from benchmarks.calibrate.design import Design, simulate_levels
 from benchmarks.calibrate.worth import LAYOUT
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.resamples import Resamples
@@ -54,19 +54,8 @@ class ShareTask:
 
 def simulate_sharing(design: ShareDesign, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (3, S, N, 2) of real images alone, of the donor's films and of the arm; truth (N,) and patients (N,)."""
-    from scipy.stats import norm
-
-    d, rng = design.layout, np.random.default_rng(seed)
-    normal = rng.standard_normal
-    p, y = draw_test_set(d, rng)
     aurocs = ALONE, ALONE + design.full, ALONE + design.kept * design.full
-    mu, n = np.array([d.separation(auroc) for auroc in aurocs]), len(aurocs)
-    film = d.patient * normal(d.n_patients)[p] + d.film * normal(d.n_films)
-    skill = mu[:, None] + d.seed * normal(d.n_seeds) + d.seed_arm * normal((n, d.n_seeds))
-    arm = d.patient_arm * normal((n, d.n_patients))[:, p] + d.film_arm * normal((n, d.n_films))
-    z = skill[:, :, None] * y + film + arm[:, None] + d.run * normal((n, d.n_seeds, d.n_films))
-    probability = norm.cdf((z - mu[0] / 2) / d.scale)
-    return np.stack([1 - probability, probability], axis=-1), y, p
+    return simulate_levels(design.layout, aurocs, seed=seed)
 
 
 def run_share(task: ShareTask) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibrate.design import Design, draw_test_set
+from benchmarks.calibrate.design import Design, simulate_levels
 from benchmarks.statistics.auroc import sample_auroc
 from benchmarks.statistics.resamples import Resamples
 from benchmarks.statistics.worth import measure_worth
@@ -63,19 +63,8 @@ class WorthTask:
 
 def simulate_arms(design: WorthDesign, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (A + 1, S, N, 2) of the curve's points and of the arm, truth (N,) and patients (N,)."""
-    from scipy.stats import norm
-
-    d, rng = design.layout, np.random.default_rng(seed)
-    normal = rng.standard_normal
-    p, y = draw_test_set(d, rng)
     sizes = [*design.sizes, N_REAL + design.worth * N_SYNTHETIC]
-    mu, n = np.array([d.separation(design.auroc(size)) for size in sizes]), len(sizes)
-    film = d.patient * normal(d.n_patients)[p] + d.film * normal(d.n_films)
-    skill = mu[:, None] + d.seed * normal(d.n_seeds) + d.seed_arm * normal((n, d.n_seeds))
-    arm = d.patient_arm * normal((n, d.n_patients))[:, p] + d.film_arm * normal((n, d.n_films))
-    z = skill[:, :, None] * y + film + arm[:, None] + d.run * normal((n, d.n_seeds, d.n_films))
-    probability = norm.cdf((z - mu[0] / 2) / d.scale)
-    return np.stack([1 - probability, probability], axis=-1), y, p
+    return simulate_levels(design.layout, [design.auroc(size) for size in sizes], seed=seed)
 
 
 def run_worth(task: WorthTask) -> list[dict[str, Any]]:

@@ -91,16 +91,13 @@ def carry_out(
     begun = begin_request(request)
     request, bench, dataset, o = begun.request, begun.bench, begun.dataset, begun.request.options
     outcome = Outcome(workers=bench.workers, device=bench.device, precisions=begun.precisions)
-    folder = prepared(bench, o.dataset, dataset)
-    if folder is not None and not are_prepared(bench, request, read_index(folder)):
-        folder = None
-    if folder is None:
+    was_ready = _is_prepared(bench, request, dataset)
+    if not was_ready:
         outcome.expected = _foretell(begun)
         begin(outcome)
         if o.dry_run:
             outcome.data_ready, outcome.plan = False, expected_rows(o.dataset, begun.specs)
             return outcome
-    was_ready = folder is not None
     folder, index = prepare_data(bench, o.dataset, dataset)
     opened = open_prepared(request, bench, dataset, folder, index)
     request, experiment, arms, specs = opened.request, opened.experiment, opened.arms, opened.specs
@@ -138,6 +135,12 @@ def carry_out(
         outcome.records = [record for spec in specs if (record := found[spec.run_id]) is not None]
     outcome.seconds, outcome.made = bench.seconds, bench.made
     return outcome
+
+
+def _is_prepared(bench: Bench, request: Request, dataset: Any) -> bool:
+    """Whether its images, and those of its other test sets, are."""
+    folder = prepared(bench, request.options.dataset, dataset)
+    return folder is not None and are_prepared(bench, request, read_index(folder))
 
 
 def _foretell(begun: Begun) -> list[Expected]:
