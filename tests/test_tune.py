@@ -175,7 +175,7 @@ class NoTest:
 def test_a_trial_never_looks_at_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     side = side_of(*ONLY)
     request = side.asked({"gen.lr": 1e-3, "ratio": 0.5}, trials=3)
-    values, reported, real = [], [], Images.test.func
+    values, reported, real = [], [], Images.test.fget
     for k in range(2):
         of = replace(request, options=replace(request.options, home=tmp_path / str(k)))
         reports: list[tuple[int, float]] = []
