@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from generators.guidance import guided
 from generators.options import N_STEPS
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
@@ -84,6 +85,21 @@ def denoising_error(
     return F.mse_loss(net(noisy, steps, condition, dropped).float(), target)
 
 
+class Noising:
+    """The process of `make_noising`, as `generators.denoising.Process` asks for it."""
+
+    def __init__(self, *, schedule: str, prediction: str, betas: Sequence[float] | None) -> None:
+        self.scheduler = make_noising(schedule, prediction, betas=betas)
+
+    def noised(self, clean: Tensor, rows: Tensor, *, drop: float) -> tuple[Tensor, ...]:
+        """See `noised` and `generators.denoising.Process`."""
+        return noised(self.scheduler, clean, drop=drop)
+
+    def error(self, net: Callable[..., Tensor], *drawn: Tensor) -> Tensor:
+        """See `denoising_error`."""
+        return denoising_error(net, *drawn)
+
+
 class Sampler:
     """From noise to images in `n_steps` of the process's steps, each to the next of an explicit list.
 
@@ -98,10 +114,7 @@ class Sampler:
     ----------
     kind : `ddpm` (ancestral, Ho 2020, with the small variance of eq. 7), `ddim` (deterministic, Song 2021, eta = 0)
         or `dpmsolver++` (second-order multistep, Lu 2022).
-    guidance : classifier-free guidance scale (Ho & Salimans 2022), e = e_absent + g (e_given - e_absent). 1 costs one
-        pass a step, any other two, or one over twice the rows.
-    doubled : whether those two are one pass over a batch of both. It saves half the launches on an accelerator; on a
-        CPU, where a UNet at 32 px took 1.05 to 1.15 times as long for it, two passes stay.
+    guidance, doubled : see `generators.guidance.guided`.
     clip : bound of the denoised image at every step, as pixels have one (1.0) and latents have not (None).
     betas : of a pretrained network, in the place of `schedule`. They may end in pure noise.
 
@@ -161,7 +174,7 @@ class Sampler:
         self.scheduler.set_timesteps(timesteps=self.steps)
         for t, following in zip(self.steps, [*self.steps[1:], None], strict=True):
             steps = torch.full((n,), t, dtype=torch.int64, device=x.device)
-            predicted = self._predicted(net, x, steps, condition)
+            predicted = guided(net, x, steps, condition, scale=self.guidance, doubled=self.doubled)
             if self.clip is not None:
                 predicted = self._clipped(predicted, x, t)
             if self.kind == "ddim":
@@ -169,18 +182,6 @@ class Sampler:
             else:
                 x = self.scheduler.step(predicted, t, x, generator=generators or None).prev_sample
         return x
-
-    def _predicted(self, net: Callable[..., Tensor], x: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
-        """The prediction, float32 as `x` is shaped, with guidance."""
-        if self.guidance == 1.0:
-            return net(x, steps, condition).float()
-        absent = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        if self.doubled:
-            twice = [torch.cat([part, part]) for part in (x, steps, condition)]
-            given, without = net(*twice, torch.cat([~absent, absent])).float().chunk(2)
-        else:
-            given, without = net(x, steps, condition).float(), net(x, steps, condition, absent).float()
-        return without + self.guidance * (given - without)
 
     def _ddim(self, predicted: Tensor, x: Tensor, t: int, following: int | None) -> Tensor:
         """Song 2021, eq. 12 with eta = 0: x' = a' x0 + s' e where x = a x0 + s e; after the last step, a' = 1."""

@@ -4,48 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from data.images import ImageSet
 from generators.ddpm import DDPM, DDPMConfig
-from generators.padding import cut_signed, pad_signed
+from generators.pixels import PixelOptions, Pixels
 from generators.places import identify, is_fetched, require_identity
-from generators.saving import Shape, read_model, write_model
 from synthworth.artifacts import read_json, write_json
-from synthworth.cost import Operations, PlannedPhase
+from synthworth.cost import Operations
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
 from synthworth.search_space import OneOf, searched
 from synthworth.training.options import require_ranges
-from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from generators.nets.denoiser import Denoiser
-    from generators.training import Part
+    from torch import nn
 
 PROCESS = "process.json"
 
 
 @dataclass(frozen=True)
-class PixelDDPMConfig(DDPMConfig):
-    """Options of `pixel_ddpm`. Loss, schedule and rate are the sources' (Ho 2020); the network suits 28 to 64 px."""
+class PixelDDPMConfig(PixelOptions, DDPMConfig):
+    """Options of `pixel_ddpm`. Loss, schedule and rate are the sources' (Ho 2020); the network suits 28 to 64 px.
 
-    # the base has these options' docstrings
+    Raises
+    ------
+    UserError
+        For a number out of its range, and for a pretrained network beside another backbone than a UNet.
+    """
+
+    # the bases have these options' docstrings
     lr: float = 1e-4
     sample_batch: int = field(default=128, metadata=NOT_IDENTITY)
     widths: tuple[int, ...] = field(
         default=(64, 128, 128),
-        metadata=searched(OneOf((32, 64, 64), (64, 96, 128), (64, 128, 128), (128, 256, 256)), pretrained=("",)),
+        metadata=searched(
+            OneOf((32, 64, 64), (64, 96, 128), (64, 128, 128), (128, 256, 256)), pretrained=("",), backbone=("unet",)
+        ),
     )
-    """Channels of the UNet by resolution; each after the first halves it."""
-    blocks: int = 1
-    """Residual blocks of the UNet at each resolution."""
-    attention: tuple[int, ...] = (-1,)
-    """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
-    patch: int = 1
-    """Pixels a side that are folded into channels before the first convolution; 2 or 4 buy speed with detail."""
     pretrained: str = field(default="", metadata=NOT_IDENTITY)
     """Folder of diffusers or hub id (google/ddpm-cifar10-32) to fine-tune, as safetensors: its network, betas and
     prediction stand in the place of widths, blocks, attention, patch, schedule and prediction; lr 1e-5 suits it."""
@@ -56,20 +51,20 @@ class PixelDDPMConfig(DDPMConfig):
         require_ranges(self, self.ranges(), prefix="--gen.")
         if self.pretrained and not self.pretrained_id:
             object.__setattr__(self, "pretrained_id", identify(self.pretrained, what="--gen.pretrained"))
+        if self.pretrained_id and self.backbone != "unet":
+            raise UserError(
+                f"--gen.backbone {self.backbone} was asked for beside --gen.pretrained, which is a UNet; leave one out"
+            )
 
 
-class PixelDDPM(DDPM):
-    """Denoising diffusion (`DDPM`) on pixels in -1..1.
-
-    The denoiser is a `UNet2DModel` of diffusers for labels and a `UNet2DConditionModel`, which attends to tokens, for
-    every other condition. Drawing keeps the denoised image within -1..1 at every step. Images whose side the UNet
-    cannot halve are padded at the edge, and cut back.
-    """
+class PixelDDPM(Pixels, DDPM):
+    """Denoising diffusion (`DDPM`) on images (`Pixels`)."""
 
     Config: ClassVar[type] = PixelDDPMConfig
     version: ClassVar[int] = 1
-    bound: ClassVar[float | None] = 1.0
     config: PixelDDPMConfig
+    unet: dict[str, Any] | None = None
+    """Configuration of a pretrained UNet, None of one of ours."""
 
     @classmethod
     def tiny_config(cls) -> PixelDDPMConfig:
@@ -90,13 +85,13 @@ class PixelDDPM(DDPM):
         from generators.pretrained import check_unet
 
         super().check_files(fetch=fetch, channels=channels, size=size)
-        self._require_pretrained()
+        self._refuse()
         c, told = self.config, self.config.condition
         if c.pretrained and (fetch or not is_fetched(c.pretrained)):
             width = {"multilabel": told.token_width, "embedding": told.embedding_shape[1]}.get(told.kind)
             check_unet(c.pretrained, channels=channels, size=size, kind=told.kind, width=width)
 
-    def _require_pretrained(self) -> None:
+    def _refuse(self) -> None:
         """Refuse a pretrained network that is another than the key says, or that nobody says the place of."""
         c = self.config
         if c.pretrained_id and not c.pretrained:
@@ -107,46 +102,18 @@ class PixelDDPM(DDPM):
     def operations(
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
     ) -> Operations | None:
-        """See `BaseGenerator`; not known of pretrained networks, nor of conditions that are tokens."""
-        from generators.operations import counted_once, of_denoiser
-
-        c = self.config
-        if c.pretrained_id or c.condition.kind != "label":
+        """See `BaseGenerator`; not known of pretrained networks either."""
+        if self.config.pretrained_id:
             return None
-        self.shape = Shape(channels, size, n_classes, multilabel)
-        self.conditioner, self.unet = self._conditioner(), None
-        train, use, n = counted_once(self, lambda: of_denoiser(self._build, lambda: self.noise_shape, self.shape))
-        return Operations((PlannedPhase("unet", n_steps, c.batch, train),), self._passes() * use, int(n))
+        return super().operations(
+            channels=channels, size=size, n_classes=n_classes, multilabel=multilabel, n_steps=n_steps
+        )
 
-    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
-        """Train for the budget's steps.
+    @property
+    def _all_is_deterministic(self) -> bool:
+        return not self.config.pretrained
 
-        Raises
-        ------
-        UserError
-            For another split than train, a class without an image, options that contradict each other, and whatever
-            of pretrained weights, CLIP or embeddings is not at hand; before any training.
-        """
-        from generators.training import report_phases
-
-        self.require(train)
-        c, budget = self.config, work.budget
-        self._require_pretrained()
-        self.check_drawing()
-        trainer = self._begin(train, seed=seed, work=work)
-        source = trainer.near(train.images)
-
-        def clean(part: Part) -> Tensor:
-            (images,) = source(part.rows)
-            return pad_signed(images, self.noise_shape[-1])
-
-        report = self._learn(
-            trainer, self._build_to_train, clean, train.labels, seed=seed, n_steps=budget.steps,
-            seconds=budget.seconds, strictly=not c.pretrained,
-        )  # fmt: skip
-        return report_phases([report], [c.batch], facts=self._facts())
-
-    def _build_to_train(self) -> Denoiser:
+    def _build_to_train(self) -> nn.Module:
         """A network with fresh weights, or pretrained ones whose prediction our labels do not change yet.
 
         Sets the process it learns, and the side it works at.
@@ -157,7 +124,7 @@ class PixelDDPM(DDPM):
         from generators.pretrained import load_unet, side_of
 
         c = self.config
-        self.unet: dict[str, Any] | None = None
+        self.unet = None
         if not c.pretrained:
             return self._build()
         spec = self.conditioner.spec
@@ -174,42 +141,21 @@ class PixelDDPM(DDPM):
                     vectors.zero_()
         return denoiser
 
-    def _build(self) -> Denoiser:
+    def _build(self) -> nn.Module:
         """The network with fresh weights from torch's global generator."""
-        from generators.nets.denoiser import Denoiser, make_denoiser, side_multiple
+        from generators.nets.denoiser import Denoiser
         from generators.pretrained import rebuild, side_of
 
-        c, spec = self.config, self.conditioner.spec
-        if self.unet is not None:
-            self._pad_to(side_of(self.unet, self.shape.size))
-            return Denoiser(rebuild(self.unet), spec)
-        multiple = side_multiple(c.widths, c.patch)
-        self._pad_to(-(-self.shape.size // multiple) * multiple)
-        return make_denoiser(
-            channels=self.shape.channels, size=self.noise_shape[-1], spec=spec, widths=c.widths, n_blocks=c.blocks,
-            attention=c.attention, patch=c.patch, absent=self.conditioner.absent,
-        )  # fmt: skip
-
-    def _pad_to(self, side: int) -> None:
-        self.noise_shape = (self.shape.channels, side, side)
-
-    def _as_images(self, drawn: Tensor, labels: Tensor) -> Tensor:
-        return cut_signed(drawn, self.shape.size)
+        if self.unet is None:
+            return super()._build()
+        self._pad_to(side_of(self.unet, self.shape.size))
+        return Denoiser(rebuild(self.unet), self.conditioner.spec)
 
     def save(self, folder: Path) -> None:
-        """Write the averaged network, the process it learned, and what its conditions are drawn from."""
-        write_model(folder, config=self.config, shape=self.shape, weights={"denoiser": self.denoiser.state_dict()})
+        """As `Pixels.save`, and the process that was learned."""
+        super().save(folder)
         write_json(folder / PROCESS, {"process": self.process, "unet": self.unet})
-        self.conditioner.save(folder)
 
-    @classmethod
-    def load(cls, folder: Path, *, device: str) -> Self:
-        """Read what `save` wrote."""
-        from synthworth.training.networks import rebuild
-
-        config, shape, weights = read_model(folder, PixelDDPMConfig)
-        model, facts = cls(config), read_json(folder / PROCESS)
-        model._restore(folder, shape=shape, device=device)
-        model.process, model.unet = facts["process"], facts["unet"]
-        model.denoiser = rebuild(model._build, weights["denoiser"], device=device)
-        return model
+    def _restore_more(self, folder: Path) -> None:
+        facts = read_json(folder / PROCESS)
+        self.process, self.unet = facts["process"], facts["unet"]
