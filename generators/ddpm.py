@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,7 +63,7 @@ class DDPM(Denoising):
         c = self.config
         self.process: dict[str, Any] = {"schedule": c.schedule, "prediction": c.prediction, "betas": None}
 
-    def _process(self, labels: Tensor) -> Noising:
+    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> Noising:
         from generators.diffusion import Noising
 
         return Noising(**self.process)

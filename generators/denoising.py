@@ -40,7 +40,7 @@ class Process(Protocol):
         ...
 
     def error(self, net: Callable[..., Tensor], *drawn: Tensor) -> Tensor:
-        """The loss, 0-d, of a network on what `noised` drew, and the condition; draws nothing, reads nothing on the host.
+        """The loss, 0-d, of a network on what `noised` drew, then the condition; draws and reads nothing on the host.
 
         Parameters
         ----------
@@ -112,12 +112,13 @@ class Denoising(BaseGenerator):
     denoiser: nn.Module
     copying: Mapping[str, Any]
 
-    def _process(self, labels: Tensor) -> Process:
+    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> Process:
         """How noise is added.
 
         Parameters
         ----------
         labels : of all training images.
+        progress : the share of the steps that are taken, 0 to 1.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how noise is added")
 
@@ -167,7 +168,7 @@ class Denoising(BaseGenerator):
 
     def _learn(
         self, trainer: Trainer, build: Callable[[], nn.Module], clean: Callable[[Part], Tensor], labels: Tensor, *,
-        seed: int, n_steps: int, seconds: float | None, strictly: bool = True,
+        seed: int, n_steps: int, seconds: float | None, strictly: bool = True, lr: float | None = None,
     ) -> PhaseReport:  # fmt: skip
         """Train the denoiser that `build` makes, and set it.
 
@@ -177,6 +178,7 @@ class Denoising(BaseGenerator):
         labels : of all training images.
         strictly : whether all that the denoiser computes has a deterministic form and draws nothing at random
             (`Trainer.learner`), as all has that is in a UNet of ours.
+        lr : highest learning rate, in the place of the options'.
         """
         from generators.training import Objective
         from synthworth.devices import isolated_randomness
@@ -185,10 +187,10 @@ class Denoising(BaseGenerator):
         with isolated_randomness(seed_from(seed, "initial weights")):
             denoiser = build()
         learner = trainer.learner(
-            "denoiser", denoiser, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema,
+            "denoiser", denoiser, lr=lr or c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema,
             ema_every=c.ema_every, strictly=strictly,
         )  # fmt: skip
-        process = self._process(labels)
+        process = self._process(labels, progress=lambda: learner.taken / n_steps)
 
         def draw(part: Part) -> tuple[Tensor, ...]:
             x, told = clean(part), self.conditioner.of_training(part.rows)

@@ -143,6 +143,13 @@ class PublishedAutoencoder:
         """Refuse whatever `open` would; `channels` of the images, None where they are not known."""
         _find(where, channels).check()
 
+    @classmethod
+    def latent_of(cls, where: str, *, channels: int, size: int) -> tuple[int, int, int]:
+        """`latent_shape` of what `open` would give, by its configuration alone."""
+        config = _find(where, channels).config
+        side = -(-size // 2 ** (len(config["block_out_channels"]) - 1))
+        return (config["latent_channels"], side, side)
+
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(channels, side, side) of one latent."""

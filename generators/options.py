@@ -12,6 +12,10 @@ N_STEPS = 1000
 """Steps of the forward process of diffusion, but for a pretrained network's."""
 
 SamplingPrecision = Literal["fp32", "bf16"]
+Times = Literal["logit_normal", "uniform"]
+"""How the times of rectified flow are drawn in training."""
+Method = Literal["euler", "heun", "dpmsolver++"]
+"""How the line from noise to an image is followed (`generators.ode`)."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Denoising of images themselves: options of the network, padding, fitting, saving. A subclass says by which process."""
+"""Denoising of images: the network's options, padding, fitting, saving. A subclass says by which process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,7 +21,8 @@ from synthworth.work import FitReport, Work
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from generators.training import Part
+    from generators.training import Part, Trainer
+    from synthworth.training.loop import PhaseReport
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,26 @@ class Pixels(Denoising):
         self._refuse()
         self.check_drawing()
         trainer = self._begin(train, seed=seed, work=work)
+        report = self._denoise(
+            train, trainer, self._build_to_train, seed=seed, n_steps=budget.steps, seconds=budget.seconds
+        )
+        return report_phases([report], [c.batch], facts=self._facts())
+
+    def _denoise(
+        self, train: ImageSet, trainer: Trainer, build: Callable[[], nn.Module], *, seed: int, n_steps: int,
+        seconds: float | None, lr: float | None = None,
+    ) -> PhaseReport:  # fmt: skip
+        """`Denoising._learn` of the images."""
         source = trainer.near(train.images)
 
         def clean(part: Part) -> Tensor:
             (images,) = source(part.rows)
             return pad_signed(images, self.noise_shape[-1])
 
-        report = self._learn(
-            trainer, self._build_to_train, clean, train.labels, seed=seed, n_steps=budget.steps,
-            seconds=budget.seconds, strictly=self._all_is_deterministic,
+        return self._learn(
+            trainer, build, clean, train.labels, seed=seed, n_steps=n_steps, seconds=seconds,
+            strictly=self._all_is_deterministic, lr=lr,
         )  # fmt: skip
-        return report_phases([report], [c.batch], facts=self._facts())
 
     def _refuse(self) -> None:
         """Refuse options that cannot be, before anything starts."""

@@ -9,6 +9,12 @@ BUILT_IN = {
         "generators.latent_ddpm:LatentDDPM", "VAE or AutoencoderKL, then a conditional DDPM on its latents"
     ),
     "pixel_ddpm": BuiltIn("generators.pixel_ddpm:PixelDDPM", "conditional DDPM on pixels (Ho 2020), or fine-tuned"),
+    "flow": BuiltIn("generators.flow:Flow", "rectified flow on pixels (Liu 2022, Lipman 2023)"),
+    "latent_flow": BuiltIn("generators.flow:LatentFlow", "VAE or AutoencoderKL, then rectified flow on its latents"),
+    "edm": BuiltIn("generators.edm:EDM", "diffusion on pixels as in Karras 2022: preconditioning, Heun's sampler"),
+    "consistency": BuiltIn(
+        "generators.consistency:Consistency", "an `edm` tuned to draw in 1 to 4 steps (Song 2023, Geng 2024)"
+    ),
     "vae": BuiltIn("generators.vae:VAE", "VAE (Kingma 2014), latent a vector or an image"),
     "gmvae": BuiltIn("generators.gmvae:GMVAE", "VAE with a Gaussian-mixture prior (Dilokthanakul 2016)"),
     "fs_gmvae": BuiltIn("generators.fs_gmvae:FSGMVAE", "VAE whose prior is tied to the label vector"),

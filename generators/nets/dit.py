@@ -49,7 +49,7 @@ class AdaLNZero(nn.Module):
 
 
 class DiT(nn.Module):
-    """`net(x, times, condition, dropped)` for square images or latents: a transformer over patches (Peebles & Xie 2023).
+    """`net(x, times, condition, dropped)` for square images or latents: attention among patches (Peebles & Xie 2023).
 
     Patches are embedded linearly and told where they are (sinusoids, fixed). A label joins the embedding of the time
     and modulates every block (adaLN-zero); labels that co-occur are the sum of theirs. A condition that is tokens is

@@ -1,0 +1,230 @@
+"""`consistency`: an `edm` that is tuned to draw in one to four steps (Song 2023, Geng 2024)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from data.images import ImageSet
+from generators.copy_stop import require_judge
+from generators.edm import EDM, EDMConfig, Karras, KarrasConfig
+from generators.pixels import PixelOptions, Pixels
+from generators.places import identify, require_identity
+from generators.saving import FACTS
+from synthworth.artifacts import ensure_folder
+from synthworth.cost import Operations
+from synthworth.errors import UserError
+from synthworth.keys import DRAWING, NOT_IDENTITY, seed_from
+from synthworth.search_space import Between, OneOf, searched
+from synthworth.work import Budget, FitReport, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from generators.consistency_tuning import ConsistencyTuning, FewStepSampler
+
+FLAG, TEACHER = "--gen.teacher", "teacher"
+
+
+@dataclass(frozen=True)
+class ConsistencyConfig(PixelOptions, KarrasConfig):
+    """Options of `consistency`; its defaults suit 28 to 64 px.
+
+    Raises
+    ------
+    UserError
+        For a number out of its range, a teacher that is not there, or none at all.
+    """
+
+    teacher: str = field(default="", metadata=NOT_IDENTITY)
+    """Folder of a fitted `edm` of the same network and images, which is tuned. Without, one is trained first."""
+    teacher_id: str = ""
+    """sha256 of that folder's files; filled in, and in the key in its place."""
+    teacher_share: float = field(default=0.6, metadata=searched(Between(0.4, 0.8, step=0.1), teacher=("",)))
+    """Share of the budget (steps, and seconds where they are limited) that trains a teacher where none is given."""
+    stages: int = field(default=8, metadata=searched(OneOf(4, 6, 8, 10)))
+    """How often the distance of the two noises of a pair is halved in the course of the tuning."""
+    tuning_lr: float = field(default=3e-4, metadata=searched(Between(3e-5, 1e-3, log=True)))
+    """Highest learning rate of the tuning; `lr` is the teacher's."""
+    # the base has these options' docstrings
+    guidance: float = field(default=1.0, metadata=DRAWING)
+    sampling_steps: int = field(default=2, metadata=DRAWING | searched(OneOf(1, 2, 3, 4)))
+    """Steps of drawing, one prediction each: 1 or 2, seldom more than 4."""
+
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each option that has one is in its range; for `require_ranges`."""
+        return super().ranges() | {
+            "stages": (1 <= self.stages <= 20, "1 to 20"),
+            "tuning_lr": (self.tuning_lr > 0, "above 0"),
+            "teacher_share": (0 <= self.teacher_share < 1, "0 or more and below 1"),
+        }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher and not self.teacher_id:
+            object.__setattr__(self, "teacher_id", identify(self.teacher, what=FLAG))
+        if not self.teacher_id and self.teacher_share == 0:
+            raise UserError(
+                f"consistency tunes an `edm`, and there is none: {FLAG} names no folder and --gen.teacher-share is 0; "
+                "give a fitted edm's folder, or a share of the budget to train one (0.6)"
+            )
+
+
+class Consistency(Pixels, Karras):
+    """A preconditioned denoiser (`EDM`), tuned so that it gives the same image at every noise of one line.
+
+    Stage 1 trains an `edm` with these options, or takes a fitted one. Stage 2 starts from its averaged weights and
+    learns as `generators.consistency_tuning.ConsistencyTuning` says. Drawing takes one prediction a step.
+    """
+
+    Config: ClassVar[type] = ConsistencyConfig
+    config: ConsistencyConfig
+
+    @classmethod
+    def tiny_config(cls) -> ConsistencyConfig:
+        """The smallest network that does everything, for the contract test."""
+        return ConsistencyConfig(widths=(8, 16), patch=2, batch=8)
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse a teacher that cannot be tuned; see `BaseGenerator`."""
+        super().check_files(fetch=fetch, channels=channels, size=size)
+        self._refuse()
+        if self.config.teacher:
+            self._open_teacher("cpu", channels=channels, size=size)
+
+    def operations(
+        self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int
+    ) -> Operations | None:
+        """See `BaseGenerator`: a step of tuning passes twice forwards and once backwards."""
+        known = super().operations(
+            channels=channels, size=size, n_classes=n_classes, multilabel=multilabel, n_steps=n_steps
+        )
+        if known is None:
+            return None
+        (whole,) = known.phases
+        first = self._first_steps(n_steps)
+        once = known.use / self._passes()
+        tuned = dataclasses.replace(whole, steps=n_steps - first, flops=whole.flops + once)
+        phases = (dataclasses.replace(whole, steps=first), tuned) if first else (tuned,)
+        return Operations(phases, known.use, known.parameters)
+
+    def fit(self, train: ImageSet, *, seed: int, work: Work) -> FitReport:
+        """Train the teacher in `work.folder / "teacher"` where none is given, then tune it.
+
+        Raises
+        ------
+        UserError
+            As `Pixels.fit`, for a budget of a single step, and for a teacher that is another's.
+        """
+        from synthworth.training.reports import join_reports, report_of
+
+        self.require(train)
+        c, budget = self.config, work.budget
+        require_judge(c, work)
+        self._refuse()
+        self.check_drawing()
+        if not c.teacher and budget.steps < 2:
+            raise UserError("two stages are trained here: a budget of 1 step was asked for, at least 2 are needed")
+        trainer = self._begin(train, seed=seed, work=work)
+        teacher, first = self._taught(train, seed=seed, work=work)
+        seconds = budget.seconds
+        second = self._denoise(
+            train, trainer, lambda: self._copy_of(teacher), seed=seed, n_steps=budget.steps - first.steps,
+            seconds=None if seconds is None else max(seconds - first.seconds, 0.1), lr=c.tuning_lr,
+        )  # fmt: skip
+        facts = {**self._facts(), "teacher_steps": first.steps, "teacher_seconds": round(first.seconds, 3)}
+        if c.teacher_id:
+            facts["teacher"] = c.teacher_id
+        return join_reports([first, report_of(second, batch=c.batch)], label="stage", first=1, facts=facts)
+
+    def _refuse(self) -> None:
+        """Refuse a teacher that is another than the key says, or that nobody says the place of."""
+        c = self.config
+        if c.teacher_id and not c.teacher:
+            raise UserError(f"the teacher {c.teacher_id} is asked for; say with {FLAG} where it is")
+        if c.teacher:
+            require_identity(c.teacher, c.teacher_id, what=FLAG)
+
+    def _first_steps(self, n_steps: int) -> int:
+        """Steps of a budget that train the teacher."""
+        return 0 if self.config.teacher_id else min(max(1, round(self.config.teacher_share * n_steps)), n_steps - 1)
+
+    def _teacher_options(self) -> EDMConfig:
+        """Options of the teacher: ours, where it has them."""
+        theirs = {f.name for f in dataclasses.fields(EDMConfig)} - {"sampling_steps", "stop_at_copy_rate"}
+        ours = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config) if f.name in theirs}
+        return EDMConfig(**ours)
+
+    def _taught(self, train: ImageSet, *, seed: int, work: Work) -> tuple[EDM, FitReport]:
+        """The teacher, trained or read, and what its training was; one that is read takes no step."""
+        c, shape = self.config, self.shape
+        if c.teacher:
+            found = self._open_teacher(self.device, channels=shape.channels, size=shape.size)
+            if (found.shape.n_classes, found.shape.multilabel) != (shape.n_classes, shape.multilabel):
+                raise UserError(
+                    f"{FLAG}: {c.teacher} learned {found.shape.n_classes} classes, and the training images have "
+                    f"{shape.n_classes}; give an edm that learned the same"
+                )
+            return found, FitReport(steps=0, images_seen=0, seconds=0.0)
+        budget = work.budget
+        seconds = None if budget.seconds is None else budget.seconds * c.teacher_share
+        own = dataclasses.replace(
+            work, folder=ensure_folder(work.folder / TEACHER), budget=Budget(self._first_steps(budget.steps), seconds),
+            snapshot_epochs=0.0,
+        )  # fmt: skip
+        teacher = EDM(self._teacher_options())
+        return teacher, teacher.fit(train, seed=seed_from(seed, TEACHER), work=own)
+
+    def _open_teacher(self, device: str, *, channels: int | None, size: int | None) -> EDM:
+        """The fitted `edm` that the options name.
+
+        Raises
+        ------
+        UserError
+            When there is none, or one of other images, another network or another noise.
+        """
+        c, folder = self.config, Path(self.config.teacher).expanduser()
+        if not (folder / FACTS).is_file():
+            raise UserError(f"{FLAG}: {folder} holds no fitted edm ({FACTS} is missing); give the folder of one")
+        found = EDM.load(folder, device=device)
+        wanted = {"channels": channels, "size": size}
+        wrong = [
+            f"{name} {getattr(found.shape, name)}, not {v}"
+            for name, v in wanted.items()
+            if v not in (None, getattr(found.shape, name))
+        ]
+        same = ("condition", "sigma_data", "widths", "blocks", "attention", "patch", "backbone", "dit")
+        wrong += [
+            f"{name} {getattr(found.config, name)}" for name in same if getattr(found.config, name) != getattr(c, name)
+        ]
+        if wrong:
+            raise UserError(
+                f"{FLAG}: {folder} was fitted with {'; '.join(wrong)}; give an edm like this "
+                "one, or set these options as it has them"
+            )
+        return found
+
+    def _copy_of(self, teacher: EDM) -> nn.Module:
+        net = self._build()
+        net.load_state_dict(teacher.denoiser.state_dict())
+        return net
+
+    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> ConsistencyTuning:  # type: ignore[override]
+        from generators.consistency_tuning import ConsistencyTuning
+
+        c = self.config
+        return ConsistencyTuning(self._known, lowest=c.sigma_min, stages=c.stages, progress=progress)
+
+    def _sampler(self, *, doubled: bool = False) -> FewStepSampler:
+        from generators.consistency_tuning import FewStepSampler
+        from generators.karras import noises_of
+
+        c = self.config
+        spaced = noises_of(c.sampling_steps + 1, lowest=c.sigma_min, highest=c.sigma_max, rho=7.0)
+        return FewStepSampler(
+            known=self._known, noises=spaced[:-1], lowest=c.sigma_min, guidance=c.guidance, doubled=doubled,
+            clip=self.bound,
+        )  # fmt: skip
