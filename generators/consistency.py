@@ -208,11 +208,13 @@ class Consistency(Pixels, Karras):
         return found
 
     def _copy_of(self, teacher: EDM) -> nn.Module:
+        """A network with the teacher's weights, but for what it is told of augmentation: none is done in tuning."""
         net = self._build()
-        net.load_state_dict(teacher.denoiser.state_dict())
+        ours = net.state_dict()
+        net.load_state_dict({name: weight for name, weight in teacher.denoiser.state_dict().items() if name in ours})
         return net
 
-    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> ConsistencyTuning:  # type: ignore[override]
+    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> ConsistencyTuning:
         from generators.consistency_tuning import ConsistencyTuning
 
         c = self.config

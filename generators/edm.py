@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from generators.denoising import Denoising, DenoisingConfig
 from generators.ode import n_evaluations
@@ -56,6 +56,9 @@ class KarrasConfig(DenoisingConfig):
 class EDMConfig(PixelOptions, KarrasConfig):
     """Options of `edm`; its defaults suit 28 to 64 px."""
 
+    augment: float = field(default=0.0, metadata=searched(OneOf(0.0, 0.05, 0.12, 0.2)))
+    """Probability of each kind of augmentation in training (flips, turns, stretches, shifts), of which the network is
+    told and drawing has none: 0.12 for small sets in the source, 0 for none; needs condition label."""
     sampler: Method = field(default="heun", metadata=DRAWING | searched(OneOf("euler", "heun", "dpmsolver++")))
     """How images are drawn: `heun` (two predictions a step but the last, second order), `euler`, or `dpmsolver++` (one
     a step, second order)."""
@@ -75,6 +78,7 @@ class EDMConfig(PixelOptions, KarrasConfig):
     def ranges(self) -> dict[str, tuple[bool, str]]:
         """Whether each option that has one is in its range; for `require_ranges`."""
         return super().ranges() | {
+            "augment": (0 <= self.augment < 1, "0 or more and below 1"),
             "rho": (self.rho > 0, "above 0"),
             "churn": (self.churn >= 0, "0 or more"),
             "churn_noise": (self.churn_noise > 0, "above 0"),
@@ -82,6 +86,11 @@ class EDMConfig(PixelOptions, KarrasConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.augment and self.condition.kind != "label":
+            raise UserError(
+                f"--gen.augment {self.augment:g} was asked for with condition {self.condition.kind}: what was done to "
+                "an image joins its label; set --gen.condition.kind label, or --gen.augment 0"
+            )
         if self.churn and self.sampler == "dpmsolver++":
             raise UserError(
                 f"--gen.churn {self.churn:g} was asked for with sampler dpmsolver++, which looks back along its line; "
@@ -98,11 +107,6 @@ class Karras(Denoising):
 
         return Preconditioned(self.config.sigma_data)
 
-    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> KarrasNoising:
-        from generators.karras import KarrasNoising
-
-        return KarrasNoising(self._known, mean=self.config.noise_mean, spread=self.config.noise_spread)
-
 
 class EDM(Pixels, Karras):
     """Images are denoised as in Karras 2022: x + s e with ln s normal; D(x; s) = c_skip x + c_out F(c_in x; c_noise).
@@ -117,6 +121,19 @@ class EDM(Pixels, Karras):
     def tiny_config(cls) -> EDMConfig:
         """The smallest network that does everything, for the contract test."""
         return EDMConfig(widths=(8, 16), patch=2, batch=8, sampling_steps=2)
+
+    def _process(self, labels: Tensor, *, progress: Callable[[], float]) -> KarrasNoising:
+        from generators.karras import KarrasNoising
+
+        c = self.config
+        return KarrasNoising(self._known, mean=c.noise_mean, spread=c.noise_spread, augment=c.augment)
+
+    def _told_more(self) -> dict[str, Any]:
+        """The network is told what was done to an image, where anything is."""
+        from generators.nets.ada import EDM as KINDS
+        from generators.nets.ada import columns
+
+        return {"augmented": columns(KINDS)} if self.config.augment else {}
 
     def _sampler(self, *, doubled: bool = False) -> KarrasSampler:
         from generators.karras import Churn, KarrasSampler, noises_of

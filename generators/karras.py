@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generators.guidance import guided
+from generators.nets.ada import EDM, augment
 from generators.ode import Level, integrate
 from generators.options import Method
 from synthworth.keys import seed_from
@@ -56,30 +57,38 @@ class KarrasNoising:
     """x + s e with ln s ~ N(m, p^2); a network learns E || F - (x - c_skip (x + s e)) / c_out ||^2.
 
     That is E lambda(s) || D(x + s e; s) - x ||^2 with lambda = 1 / c_out^2 (Karras 2022, eq. 8). ln s is stratified
-    over the batch.
+    over the batch. Augmented images come with what was done to them, which the network is told: drawing says that
+    nothing was, so that augmentation does not leak (Karras 2022, appendix F.2).
 
     Parameters
     ----------
     mean, spread : m and p.
+    augment : the probability of each kind of augmentation, 0 for none.
     """
 
-    def __init__(self, known: Preconditioned, *, mean: float, spread: float) -> None:
-        self.known, self.mean, self.spread = known, mean, spread
+    def __init__(self, known: Preconditioned, *, mean: float, spread: float, augment: float = 0.0) -> None:
+        self.known, self.mean, self.spread, self.augment = known, mean, spread, augment
 
     def noised(self, clean: Tensor, rows: Tensor, *, drop: float) -> tuple[Tensor, ...]:
-        """What the network sees, what it is told of the noise, the target, and who is dropped (`denoising.Process`)."""
+        """What the network sees, what it is told of the noise, the target, who is dropped (`denoising.Process`).
+
+        And, with augmentation, what was done.
+        """
+        said: list[Tensor] = []
+        if self.augment:
+            clean, *said = augment(clean, self.augment, EDM)
         s = log_normal(len(clean), mean=self.mean, spread=self.spread, device=clean.device)
         noise = torch.randn_like(clean)
         dropped = torch.rand(len(clean), device=clean.device) < drop
         wide = s.view(-1, *[1] * (clean.ndim - 1))
         noisy = clean + wide * noise
         target = (clean - self.known.skip(wide) * noisy) / self.known.out(wide)
-        return self.known.into(wide) * noisy, self.known.time(s), target, dropped
+        return self.known.into(wide) * noisy, self.known.time(s), target, dropped, *said
 
     def error(self, net: Callable[..., Tensor], *drawn: Tensor) -> Tensor:
         """The squared error of F, 0-d."""
-        seen, times, target, dropped, condition = drawn
-        return F.mse_loss(net(seen, times, condition, dropped).float(), target)
+        seen, times, target, dropped, *said, condition = drawn
+        return F.mse_loss(net(seen, times, condition, dropped, *said).float(), target)
 
 
 def log_normal(n: int, *, mean: float, spread: float, device: torch.device) -> Tensor:  # float32 (n,)

@@ -28,9 +28,13 @@ class Denoiser(nn.Module):
     unet : `UNet2DModel` with `class_embed_type="identity"` for condition `label`, else `UNet2DConditionModel` with
         `cross_attention_dim` the width of a token.
     absent : tokens (T, W) that stand for "nothing given" where they are not learned.
+    augmented : length of a vector that says how an image was augmented (`generators.karras`), which joins the label; 0
+        for none, as with tokens.
     """
 
-    def __init__(self, unet: nn.Module, spec: ConditionSpec, *, patch: int = 1, absent: Tensor | None = None) -> None:
+    def __init__(
+        self, unet: nn.Module, spec: ConditionSpec, *, patch: int = 1, absent: Tensor | None = None, augmented: int = 0
+    ) -> None:
         super().__init__()
         make_repeatable(unet)
         self.unet, self.patch = unet, patch
@@ -38,18 +42,23 @@ class Denoiser(nn.Module):
         if spec.kind == "label":
             width = unet.time_embedding.linear_2.out_features  # type: ignore[union-attr]
             self.condition = LabelVector(spec.n_classes, width, multilabel=spec.multilabel)  # type: ignore[arg-type]
+            self.of_augmented = nn.Linear(augmented, width, bias=False) if augmented else None  # type: ignore[arg-type]
         else:
             self.condition = ConditionTokens(spec, absent=absent)
 
-    def forward(self, x: Tensor, steps: Tensor, condition: Tensor, dropped: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, steps: Tensor, condition: Tensor, dropped: Tensor | None = None,
+        augmented: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Prediction for noisy images.
 
         Parameters
         ----------
         x : (N, C, H, W).
-        steps : int64 (N,).
+        steps : (N,), int64 or float: what the network is told of the noise.
         condition : labels, int64 (N,) or uint8 (N, K), or tokens (N, T, W).
         dropped : bool (N,), rows without theirs.
+        augmented : (N, A), how each was augmented; None where none was.
 
         Returns
         -------
@@ -58,6 +67,8 @@ class Denoiser(nn.Module):
         told = self.condition(condition, dropped)
         folded = F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
         if isinstance(self.condition, LabelVector):
+            if self.of_augmented is not None and augmented is not None:
+                told = told + self.of_augmented(augmented)
             out: Tensor = self.unet(folded, steps, class_labels=told).sample
         else:
             out = self.unet(folded, steps, encoder_hidden_states=told).sample
@@ -74,6 +85,7 @@ def make_denoiser(
     attention: Sequence[int] = (-1,),
     patch: int = 1,
     absent: Tensor | None = None,
+    augmented: int = 0,
 ) -> Denoiser:
     """A UNet with fresh weights from torch's global generator.
 
@@ -85,6 +97,7 @@ def make_denoiser(
     attention : levels (0 is the finest, -1 the coarsest) with self-attention, and cross-attention where the condition
         is tokens; the middle of the network always has it.
     absent : tokens (T, W) that stand for "nothing given" where they are not learned (`Conditioner.absent`).
+    augmented : see `Denoiser`.
 
     Raises
     ------
@@ -123,7 +136,7 @@ def make_denoiser(
             **common, down_block_types=down, up_block_types=up, cross_attention_dim=spec.width,
             attention_head_dim=tuple(max(1, w // head) for w in widths),
         )  # fmt: skip
-    return Denoiser(unet, spec, patch=patch, absent=absent)
+    return Denoiser(unet, spec, patch=patch, absent=absent, augmented=augmented)
 
 
 def side_multiple(widths: Sequence[int], patch: int) -> int:

@@ -55,7 +55,7 @@ class VectorDenoiser(nn.Module):
         Parameters
         ----------
         x : (N, length).
-        steps : int64 (N,).
+        steps : (N,), int64 or float: what the network is told of the noise.
         condition : labels, int64 (N,) or uint8 (N, K).
         dropped : bool (N,), rows that are not told theirs.
 
