@@ -189,7 +189,12 @@ class Consistency(Pixels, Karras):
         c, folder = self.config, Path(self.config.teacher).expanduser()
         if not (folder / FACTS).is_file():
             raise UserError(f"{FLAG}: {folder} holds no fitted edm ({FACTS} is missing); give the folder of one")
-        found = EDM.load(folder, device=device)
+        try:
+            found = EDM.load(folder, device=device)
+        except ValueError as error:
+            raise UserError(
+                f"{FLAG}: {folder} holds another generator than an edm ({error}); give one of those"
+            ) from error
         wanted = {"channels": channels, "size": size}
         wrong = [
             f"{name} {getattr(found.shape, name)}, not {v}"

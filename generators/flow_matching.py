@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -67,12 +68,12 @@ def coupled(noise: Tensor, clean: Tensor, alike: Tensor) -> Tensor:
     """
     a, b = noise.flatten(1), clean.flatten(1)
     costs = (-2.0 * b @ a.T).float().cpu().numpy()  # the squares of both add the same to every pairing
-    chosen = torch.arange(len(noise))
-    for number in alike.unique():
-        rows = (alike == number).nonzero()[:, 0]
-        images, noises = linear_sum_assignment(costs[rows][:, rows])
+    numbers, chosen = alike.numpy(), np.arange(len(noise))
+    for number in np.unique(numbers):
+        rows = np.flatnonzero(numbers == number)
+        images, noises = linear_sum_assignment(costs[np.ix_(rows, rows)])
         chosen[rows[images]] = rows[noises]
-    return chosen.to(noise.device)
+    return torch.from_numpy(chosen).to(noise.device)
 
 
 def times_of(n_steps: int, *, shift: float) -> list[float]:
