@@ -24,7 +24,7 @@ class DiTConfig:
     Raises
     ------
     UserError
-        For a number out of its range, heads that do not divide the width, or a width that is no multiple of 4.
+        For a number out of its range, or a width that is no multiple of 4 and of a head's.
     """
 
     patch: int = field(default=2, metadata=searched(OneOf(2, 4)))
@@ -33,18 +33,18 @@ class DiTConfig:
     """Length of a token, a multiple of 4: 384 is DiT-S, 768 DiT-B."""
     depth: int = field(default=6, metadata=searched(OneOf(4, 6, 8, 12)))
     """Blocks; 12 are DiT-S and DiT-B."""
-    heads: int = 3
-    """Heads of the attention; they divide the width."""
+    head_width: int = 64
+    """Width of a head of the attention; there are width / head_width heads."""
     expansion: int = 4
     """Width inside a block's perceptron over `width`."""
 
     def __post_init__(self) -> None:
-        whole = {name: (getattr(self, name) >= 1, "1 or more") for name in ("patch", "width", "depth", "heads")}
+        whole = {name: (getattr(self, name) >= 1, "1 or more") for name in ("patch", "width", "depth", "head_width")}
         require_ranges(self, {**whole, "expansion": (self.expansion >= 1, "1 or more")}, prefix="--gen.dit.")
-        if self.width % self.heads or self.width % 4:
+        if self.width % self.head_width or self.width % 4:
             raise UserError(
-                f"--gen.dit.width {self.width} with --gen.dit.heads {self.heads}: the width is a multiple of 4 and of "
-                "the heads; 192 with 3 or 384 with 6 are"
+                f"--gen.dit.width {self.width} with --gen.dit.head-width {self.head_width}: the width is a multiple of 4 "
+                "and of a head's; 192 and 384 with 64 are"
             )
 
 
@@ -89,5 +89,5 @@ def make_dit(
     require_divides(options.patch, size, what=what)
     return DiT(
         channels=channels, size=size, spec=spec, patch=options.patch, width=options.width, depth=options.depth,
-        n_heads=options.heads, expansion=options.expansion, augmented=augmented, absent=absent,
+        n_heads=options.width // options.head_width, expansion=options.expansion, augmented=augmented, absent=absent,
     )  # fmt: skip

@@ -10,6 +10,10 @@ FASTER: dict[Bf16Unit, frozenset[str]] = {
         {
             "pixel_ddpm",
             "latent_ddpm",
+            "flow",
+            "latent_flow",
+            "edm",
+            "consistency",
             "vae",
             "gmvae",
             "fs_gmvae",
@@ -19,7 +23,7 @@ FASTER: dict[Bf16Unit, frozenset[str]] = {
             "lsgan_per_class",
         }
     ),
-    "amx": frozenset({"pixel_ddpm"}),
+    "amx": frozenset({"pixel_ddpm", "flow", "edm", "consistency"}),
 }
 """By what multiplies bf16."""
 
@@ -43,7 +47,8 @@ def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     fs_gmvae        quick    avx512 7.87   12.43  1.58
     =============== ======== ====== ====== ====== =====
 
-    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. A GPU
+    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. Nor were
+    `flow`, `edm` and `consistency`, which train that of `pixel_ddpm`, and `latent_flow`, that of `latent_ddpm`. A GPU
     trains everything in bf16.
     """
     return unit == "cuda" or name in FASTER[unit]

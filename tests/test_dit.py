@@ -25,7 +25,7 @@ from synthworth.work import Budget, Work
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = DiTConfig(patch=2, width=16, depth=2, heads=2)
+SMALL = DiTConfig(patch=2, width=16, depth=2, head_width=8)
 LABEL = ConditionSpec("label", 3, True)
 TOKENS = ConditionSpec("embedding", 3, True, 4, 8)
 
@@ -167,8 +167,8 @@ def test_a_vector_latent_and_a_pretrained_unet_have_no_transformer(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("change", "what"), [
-    ({"width": 20, "heads": 3}, "--gen.dit.width 20 with --gen.dit.heads 3"),
-    ({"width": 18, "heads": 3}, "multiple of 4"),
+    ({"width": 20, "head_width": 8}, "--gen.dit.width 20 with --gen.dit.head-width 8"),
+    ({"width": 18, "head_width": 9}, "multiple of 4"),
     ({"patch": 0}, "--gen.dit.patch 0 was asked for"),
     ({"depth": 0}, "--gen.dit.depth 0 was asked for"),
 ])  # fmt: skip

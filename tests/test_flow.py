@@ -108,7 +108,7 @@ class DiTFlow(Flow):
 
     @classmethod
     def tiny_config(cls) -> FlowConfig:
-        small = DiTConfig(patch=4, width=16, depth=2, heads=2)
+        small = DiTConfig(patch=4, width=16, depth=2, head_width=8)
         return FlowConfig(backbone="dit", dit=small, batch=8, sampling_steps=2, coupling=True, shift=2.0)
 
 
