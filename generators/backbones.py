@@ -43,8 +43,8 @@ class DiTConfig:
         require_ranges(self, {**whole, "expansion": (self.expansion >= 1, "1 or more")}, prefix="--gen.dit.")
         if self.width % self.head_width or self.width % 4:
             raise UserError(
-                f"--gen.dit.width {self.width} with --gen.dit.head-width {self.head_width}: the width is a multiple of 4 "
-                "and of a head's; 192 and 384 with 64 are"
+                f"--gen.dit.width {self.width} with --gen.dit.head-width {self.head_width}: the width is a multiple "
+                "of 4 and of a head's; 192 and 384 with 64 are"
             )
 
 
