@@ -27,8 +27,9 @@ class DiTConfig:
         For a number out of its range, or a width that is no multiple of 4 and of a head's.
     """
 
-    patch: int = field(default=2, metadata=searched(OneOf(2, 4)))
-    """Pixels a side of a patch, which becomes one token: 2 or 4. Half of it is four times the tokens."""
+    patch: int = field(default=4, metadata=searched(OneOf(2, 4)))
+    """Pixels a side of a patch, which becomes one token: 2 or 4, of latents 1 or 2. Half of it is four times the
+    tokens."""
     width: int = field(default=192, metadata=searched(OneOf(128, 192, 256, 384)))
     """Length of a token, a multiple of 4: 384 is DiT-S, 768 DiT-B."""
     depth: int = field(default=6, metadata=searched(OneOf(4, 6, 8, 12)))

@@ -71,7 +71,7 @@ class LatentOptions:
     """The network that denoises latent images: a UNet (`unet_*`), or a transformer over patches of them (`dit`; Peebles
     & Xie 2023), whose options are those of `--gen.dit`."""
     dit: DiTConfig = field(
-        default=DiTConfig(), metadata=SINCE_DEFAULT | searched_inside("patch", "width", "depth", backbone=("dit",))
+        default=DiTConfig(patch=1), metadata=SINCE_DEFAULT | searched_inside("width", "depth", backbone=("dit",))
     )
     """The transformer's options."""
 

@@ -12,11 +12,15 @@ from generators.registry import generators
 from synthworth.keys import digest
 
 KEYS = {
+    "consistency": ("a1b57032e022770f", "289176d5d62f0a98"),
     "dcgan": ("f15054ae54706d13", "b81e3b0c800edd13"),
     "dcgan_per_class": ("f15054ae54706d13", "b81e3b0c800edd13"),
+    "edm": ("42b747fff81d1e03", "c7e6b96a45c43b17"),
+    "flow": ("122ae8c52689ada4", "b61a565348f7c697"),
     "fs_gmvae": ("6be6748b7badb32f", "165244244e2f4689"),
     "gmvae": ("4934d76c47042b57", "08a2dc895cd8a352"),
     "latent_ddpm": ("3c65670f8ca5bf1e", "3a92a82945552e53"),
+    "latent_flow": ("b8b442841e20b078", "2c3082e720135b7b"),
     "lsgan": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "lsgan_per_class": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "pixel_ddpm": ("3c89fafea526b0a8", "2bbca4970035fe8a"),

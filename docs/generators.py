@@ -1,0 +1,198 @@
+"""What generators draw for equal operations: `python docs/generators.py phantom medmnist`; measured rows are kept.
+
+`python docs/generators.py time:phantom` adds the seconds of drawing.
+
+Each generator is trained on the films of preset quick until it has computed as much as `pixel_ddpm` does there. Then it
+draws as many films as it learned from, in 1, 2, 4, 10 and 25 steps where it has steps. Rows and films go to
+results/reference/generators, from where `python docs/generators.py` makes the tables and pictures of
+docs/generators_of_today.md. A row that is there is not made again. Test films are not looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.metrics.frechet import frechet_distance
+from benchmarks.metrics.manifold import prdc
+from benchmarks.metrics.registry import EXTRACTORS
+from benchmarks.metrics.utility import argmax_accuracy, auroc
+from benchmarks.request.options import parse
+from benchmarks.speed.pictures import as_mixture
+from classifiers.registry import classifiers
+from data.images import ImageSet, Split
+from data.registry import datasets
+from generators.registry import generators
+from synthworth.artifacts import write_json
+from synthworth.work import Budget, Work
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results/reference/generators"
+DATASETS = {"phantom": (), "medmnist": ("--dataset", "medmnist")}
+DIT = ("--gen.backbone", "dit")
+VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pixel_ddpm": ("pixel_ddpm", ()),
+    "pixel_ddpm, DiT": ("pixel_ddpm", DIT),
+    "flow": ("flow", ()),
+    "flow, DiT": ("flow", DIT),
+    "flow, coupled": ("flow", ("--gen.coupling",)),
+    "edm": ("edm", ()),
+    "edm, DiT": ("edm", DIT),
+    "edm, augmented": ("edm", ("--gen.augment", "0.12")),
+    "consistency": ("consistency", ()),
+    "latent_ddpm": ("latent_ddpm", ()),
+    "latent_flow": ("latent_flow", ()),
+    "dcgan": ("dcgan", ()),
+    "lsgan": ("lsgan", ()),
+    "r3gan": ("r3gan", ()),
+    "vae": ("vae", ()),
+}
+"""Name of a row -> generator and options beside those of preset quick."""
+STEPS = (1, 2, 4, 10, 25)
+TIMED = 64
+"""Films that are drawn to time it."""
+SHOWN = 2
+"""Films of each class that are kept for the picture."""
+SEED = 0
+FEATURES = "efficientnet_lite0"
+
+
+def measure(dataset: str, names: list[str]) -> None:
+    """Add the rows of a dataset that are not there yet; each is on disk before the next begins."""
+    train, val = films_of(dataset)
+    file = RESULTS / f"{dataset}.json"
+    kept: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"rows": {}}
+    extractor = EXTRACTORS.get(FEATURES)(device="cpu", precision="fp32")
+    real = extractor.extract(train.images).features
+    held = extractor.extract(val.images).features
+    kept["real"] = {"n": len(train), "n_val": len(val), "fd_of_val": frechet_distance(real=real, fake=held)}
+    kept["features"] = extractor.id
+    judge = judge_of(dataset, train, val)
+    reference = operations("pixel_ddpm", (), train, n_steps=1000)
+    for name in names:
+        if name in kept["rows"]:
+            continue
+        generator, options = VARIANTS[name]
+        a_step = operations(generator, options, train, n_steps=1000) / 1000
+        model, row = fitted(dataset, generator, options, train, n_steps=round(reference / a_step))
+        row["draws"] = []
+        for n_steps in STEPS if hasattr(model.config, "sampling_steps") else (None,):
+            drawn = draw(model, train, n_steps=n_steps)
+            fake = extractor.extract(drawn).features
+            found, scores = prdc(real=real, fake=fake), judge.predict(drawn)
+            truth = train.labels.numpy()
+            row["draws"].append({
+                "steps": n_steps, "predictions": passes(model) if n_steps else 1,
+                "fd": frechet_distance(real=real, fake=fake), "precision": found.precision, "recall": found.recall,
+                "consistency_auroc": auroc(truth=truth, scores=scores, classes=train.classes)["auroc"].value,
+                "consistency": argmax_accuracy(truth, scores, train.classes).value,
+            })  # fmt: skip
+            print(dataset, name, row["draws"][-1], flush=True)
+        kept["rows"][name] = row
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        keep_films(dataset, name, drawn, train)
+        write_json(file, kept)
+
+
+def films_of(dataset: str) -> tuple[ImageSet, ImageSet]:
+    """Train and val of a dataset under preset quick."""
+    request = parse(["--preset", "quick", "--generator", "vae", *DATASETS[dataset]], prog="generators")
+    made = datasets.get(dataset)(request.data)
+    with tempfile.TemporaryDirectory() as folder:
+        made.prepare(Path(folder))
+        return made.load(Path(folder), Split.train), made.load(Path(folder), Split.val)
+
+
+def operations(generator: str, options: tuple[str, ...], train: ImageSet, *, n_steps: int) -> float:
+    """Floating-point operations of so many steps."""
+    config = parse(["--preset", "quick", "--generator", generator, *options], prog="generators").gen
+    known = generators.get(generator)(config).operations(
+        channels=train.channels, size=train.size, n_classes=train.n_classes, multilabel=train.multilabel,
+        n_steps=n_steps,
+    )  # fmt: skip
+    return float(sum(phase.steps * phase.batch * phase.flops for phase in known.phases))
+
+
+def judge_of(dataset: str, train: ImageSet, val: ImageSet) -> Any:
+    """The classifier of preset quick, trained on the real films for 160 steps."""
+    request = parse(["--preset", "quick", "--generator", "vae", *DATASETS[dataset]], prog="generators")
+    judge = classifiers.get("resnet10t")(request.clf)
+    with tempfile.TemporaryDirectory() as folder:
+        judge.fit(as_mixture(train), val, seed=SEED, work=Work(Path(folder), budget=Budget(160)))
+    return judge
+
+
+def fitted(
+    dataset: str, generator: str, options: tuple[str, ...], train: ImageSet, *, n_steps: int
+) -> tuple[Any, dict[str, Any]]:
+    """The trained generator, and what its training was."""
+    config = parse(["--preset", "quick", "--generator", generator, *DATASETS[dataset], *options], prog="generators").gen
+    model = generators.get(generator)(config)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        work = Work(Path(folder), budget=Budget(n_steps), precision="bf16", checkpoint_seconds=1e9)
+        report = model.fit(train, seed=SEED, work=work)
+    known = generators.get(generator)(config).operations(
+        channels=train.channels, size=train.size, n_classes=train.n_classes, multilabel=train.multilabel,
+        n_steps=n_steps,
+    )  # fmt: skip
+    gflop = sum(phase.steps * phase.batch * phase.flops for phase in known.phases) / 1e9
+    return model, {
+        "options": list(options), "steps": n_steps, "images_seen": report.images_seen, "gflop": gflop,
+        "parameters": known.parameters, "gflop_a_prediction": known.use / 1e9 / passes(model),
+        "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+
+
+def passes(model: Any) -> int:
+    """Predictions of the network that an image takes."""
+    return int(model._passes()) if hasattr(model, "_passes") else 1
+
+
+def draw(model: Any, train: ImageSet, *, n_steps: int | None) -> torch.Tensor:
+    """A film for each training film's label."""
+    if n_steps is not None:
+        model.config = dataclasses.replace(model.config, sampling_steps=n_steps)
+    drawn: torch.Tensor = model.sample(train.labels, seed=SEED + 1)
+    return drawn
+
+
+def time_drawing(dataset: str, names: list[str]) -> None:
+    """Seconds a thousand films at each number of steps, of networks that are hardly trained; for a quiet machine."""
+    train, _ = films_of(dataset)
+    file = RESULTS / f"{dataset}.json"
+    kept = json.loads(file.read_text())
+    few = train.subset(torch.arange(TIMED))
+    for name in names:
+        generator, options = VARIANTS[name]
+        model, _ = fitted(dataset, generator, options, train, n_steps=2)
+        for at in kept["rows"][name]["draws"]:
+            draw(model, few, n_steps=at["steps"])
+            began = time.perf_counter()
+            draw(model, few, n_steps=at["steps"])
+            at["seconds_per_1000"] = 1000 * (time.perf_counter() - began) / TIMED
+    write_json(file, kept)
+
+
+def keep_films(dataset: str, name: str, drawn: torch.Tensor, train: ImageSet) -> None:
+    """A strip of films, some of every class, as PNG."""
+    from PIL import Image
+
+    strip = torch.cat([drawn[train.labels == k][:SHOWN] for k in range(train.n_classes)])
+    pixels = strip[:, 0].permute(1, 0, 2).reshape(strip.shape[-2], -1).numpy()
+    Image.fromarray(pixels).save(RESULTS / f"{dataset}-{name.replace(', ', '-').lower()}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for wanted in sys.argv[1:]:
+        which, _, only = wanted.removeprefix("time:").partition("=")
+        chosen = [n for n in VARIANTS if not only or n in only.split("+")]
+        (time_drawing if wanted.startswith("time:") else measure)(which, chosen)
