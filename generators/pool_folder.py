@@ -64,7 +64,7 @@ def folder_names(classes: Sequence[str]) -> dict[str, str]:
     """A folder for each class: its name where that can be one, with what cannot stand in it left out."""
     found: dict[str, str] = {}
     for k, name in enumerate(classes):
-        plain = re.sub(r"[^\w -]+", "_", name, flags=re.ASCII).strip(" _")[:60] or f"class_{k}"
+        plain = re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).strip("_")[:60] or f"class_{k}"
         taken = {other.lower() for other in found.values()}
         found[name] = plain if plain.lower() not in taken else f"{plain}_{k}"
     return found

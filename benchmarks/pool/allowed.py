@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.records.terms import forbids, is_known
+from benchmarks.records.terms import DRAWN, forbids, is_known
 from data.images import pixel_digests
 from generators.registry import added_by
 from synthworth.errors import UserError, bounded
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from data.images import ImageSet
     from data.mixing import SyntheticSet
 
-DRAWN = ("synthetic", "noise")
-"""What a generator may say of its images (`adds`) for them to be given out. All else are real films, or show them."""
 POOL = "pool"
 
 
