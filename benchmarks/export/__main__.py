@@ -43,8 +43,8 @@ class ExportOptions:
     """Croissant 1.1 of an exported pool; a Process Run Crate of the run; a model card for the Hugging Face hub; the 44
     items of CLAIM 2024; the seven sections of the card of synthetic medical data (SMD card)."""
     out: Path | None = None
-    """Where it goes: a file (of ro-crate a folder), or a folder that is there; results/exports and the run unless it is
-    given, and beside the pool for croissant."""
+    """Where it goes: a file, or a folder that is there; of ro-crate a folder that is empty or not there yet. Without it
+    below results/exports, and croissant into the pool's folder."""
     pool: Path | None = None
     """croissant: the folder that `python -m benchmarks.pool export` wrote of this run."""
     licence: str = ""
@@ -89,9 +89,10 @@ def _place(o: ExportOptions, run_id: str) -> Path:
         )
     beside = o.pool if o.form == "croissant" and o.pool is not None else FOLDER / run_id[:16]
     place = o.out or beside / NAMES[o.form]
-    if place.is_dir() and (o.form != "ro-crate" or any(place.iterdir())):
+    if place.is_dir() and o.form != "ro-crate":
         place = place / NAMES[o.form]
-    if place.is_symlink() or (place.exists() and not (place.is_dir() and not any(place.iterdir()))):
+    is_empty = o.form == "ro-crate" and place.is_dir() and not any(place.iterdir())
+    if place.is_symlink() or (place.exists() and not is_empty):
         raise UserError(f"{place} is there already; nothing is overwritten. Name another place with --out")
     if o.form == "croissant" and place.parent.resolve() != beside.resolve():
         raise UserError(

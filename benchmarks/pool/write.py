@@ -86,15 +86,18 @@ def refuse_what_reads_otherwise(folder: Path, pool: SyntheticSet, train: ImageSe
     """
     import numpy as np
 
-    said = "the images cannot be written as a folder that is read back the same"
+    said = (
+        "the images cannot be written as a folder that is read back the same: names of classes are such that a table "
+        "cannot say them. Rename them"
+    )
     read = Pool(PoolConfig(path=folder, saw_test="no"))
     try:
         read.fit(train, seed=0, work=Work(folder))
     except UserError as error:
-        raise UserError(f"{said}: {str(error).replace(str(folder), 'the folder')}") from error
+        raise UserError(f"{said} ({str(error).replace(str(folder), 'the folder')})") from error
     images, labels = read.images.numpy(), read.labels.numpy()
     if not (np.array_equal(labels, pool.labels.numpy()) and np.array_equal(images, pool.images.numpy())):
-        raise UserError(f"{said}: the names of the classes are such that a table cannot say them. Rename them")
+        raise UserError(said)
 
 
 def card(record: Mapping[str, Any], pool: SyntheticSet, *, licence: str, dataset_licence: str | None) -> str:
