@@ -23,9 +23,12 @@ from benchmarks.export.smd_card import SECTIONS, smd_card
 from benchmarks.job.carry_out import carry_out
 from benchmarks.pool.__main__ import main as export_pool
 from benchmarks.records.load import RECORD, load_record
+from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import write_seal
+from benchmarks.records.shape import check_shape
 from benchmarks.records.store import Records
 from benchmarks.request.options import parse
+from benchmarks.verdicts.again import Finished, judge_again
 from generators.pool_folder import read_pictures
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
@@ -219,7 +222,7 @@ def test_a_record_that_is_damaged_or_contradicts_its_predictions_is_not_exported
     file, was = folder / RECORD, (folder / RECORD).read_bytes()
     for change, why in (
         (lambda: file.write_bytes(was[:-40]), "has changed since it was written"),
-        (lambda: claim_more(file), "is not borne out by its predictions: auroc"),
+        (lambda: claim_more(file), "is not borne out by its predictions: predictions.parquet holds"),
         (lambda: (folder / "seal.json").write_text("{"), "seal.json beside it is damaged"),
     ):
         file.write_bytes(was)
@@ -254,6 +257,15 @@ def test_a_form_that_there_is_not_and_a_library_that_is_missing_are_said(
     with pytest.raises(UserError, match="none adds no images: an SMD card is of synthetic ones"):
         main([none["run_id"], "--as", "smd-card"])
     assert not (place / "results/exports").exists()
+
+
+def test_a_record_that_is_judged_again_keeps_what_exports_read(place: Path, record: dict[str, Any]) -> None:
+    entry = Entry(record, place / "results/runs" / record["run_id"][:16])
+    again = judge_again(Finished.of(entry), [])
+    check_shape(again)
+    for name in ("dataset", "pretrained", "provenance"):
+        assert again[name] == record[name]
+    assert record["dataset"]["attributes"]["test"]["sex"]
 
 
 NASTY = "<img src=x onerror=alert(1)> | `x` ![y](http://e.org) --- \n# head"
