@@ -156,7 +156,7 @@ def _write(o: ExportOptions, entry: Entry, place: Path) -> list[str]:
     text = _markdown(o, record)
     write_bytes(ensure_folder(place.parent) / place.name, text.encode())
     n = text.count(TO_WRITE)
-    return [f"{n} places are {TO_WRITE}"] if n else []
+    return [f"{n} place{'s are' if n > 1 else ' is'} {TO_WRITE}"] if n else []
 
 
 def _markdown(o: ExportOptions, record: object) -> str:

@@ -95,7 +95,7 @@ On the test split, mean over seeds, with 95 % intervals.
 
 ## Bias, risks and ethics
 
-{TO_WRITE[0].upper()}{TO_WRITE[1:]}.
+This section is {TO_WRITE}.
 
 ## How it was made
 
