@@ -18,6 +18,8 @@ COMMANDS = {
     "check": ("benchmarks.check.__main__", "prove that a plugin keeps its contract"),
     "show": ("benchmarks.show", "one record, in full"),
     "reader": ("benchmarks.reader.__main__", "a blinded page of real and synthetic films, and the answers to it"),
+    "pool": ("benchmarks.pool.__main__", "the images of a run as a folder for others"),
+    "export": ("benchmarks.export.__main__", "a record as Croissant, RO-Crate, model card, CLAIM or SMD card"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
     "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),

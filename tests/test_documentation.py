@@ -26,6 +26,7 @@ MADE_BY_RUNS = (
     "results/sweeps",
     "results/tune",
     "results/again",
+    "results/exports",
     "leaderboard/site",
     ".synthworth",
 )

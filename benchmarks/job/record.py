@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+from benchmarks.job.described import describe_dataset, pretrained_parts
 from benchmarks.job.judged_elsewhere import JudgedElsewhere
 from benchmarks.judging.extraction import measures_of
 from benchmarks.judging.fidelity import class_consistency
@@ -24,7 +26,7 @@ from benchmarks.request.controls import is_control_of
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE, RunSpec
 from benchmarks.stages.arm import Arm
-from benchmarks.stages.bench import Bench
+from benchmarks.stages.bench import Bench, now
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.twin import seconds_of
 from benchmarks.verdicts.equal_compute import describe_training, unequal
@@ -149,10 +151,25 @@ class Panel:
             "calibration": describe_calibration(**predicted),
             **({"decision": describe_decision(**predicted, **test, **stated)} if spec.prevalence else {}),
             "subgroups": self.subgroups.of(arm.test_scores),
-            "provenance": {**provenance(), "device": bench.device, "workers": bench.workers},
+            "dataset": self.dataset,
+            "pretrained": pretrained_parts(
+                spec.to_json(), self.training[spec.run_id], measured.extractors, _plain(fidelity)
+            ),
+            "provenance": {
+                **provenance(),
+                "device": bench.device,
+                "workers": bench.workers,
+                "started": bench.started,
+                "ended": now(),
+            },
             "audit": dict(audited),
             **self.elsewhere.of(arm, _controls_of(spec, self.arms), audited=audited),
         }
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """What is told of the dataset, the same in every record."""
+        return describe_dataset(self.experiment)
 
     def privacy(self, arm: Arm) -> Privacy:
         """What measures whether an arm's images are copies of what they were learned from."""

@@ -64,6 +64,7 @@ def main(args: Sequence[str]) -> int:
 
 def make_sheet(o: ReaderOptions, record: dict[str, Any], folder: Path, flags: Sequence[str]) -> int:
     """Write page and key."""
+    from benchmarks.job.stored_pool import stored_pool
     from benchmarks.reader.films import choose_films
     from benchmarks.reader.sheet import PAGE, write_sheet
     from benchmarks.report.tables import console
@@ -72,8 +73,8 @@ def make_sheet(o: ReaderOptions, record: dict[str, Any], folder: Path, flags: Se
     if not sum(record["counts"]["synthetic"].values()):
         raise UserError(f"{record['name']} adds no images: there is nothing to tell apart. Name a generator's run")
     check_writable(folder)
-    arm, images = _films_of(o, record, flags)
-    films = choose_films(arm, images.test, n=o.n, seed=o.sheet_seed)
+    pool, images = stored_pool(record, flags, prog=PROG, results=o.results)
+    films = choose_films(pool, images.test, n=o.n, seed=o.sheet_seed)
     key = write_sheet(films, record["run_id"], folder)
     out = console()
     out.print(
@@ -83,30 +84,6 @@ def make_sheet(o: ReaderOptions, record: dict[str, Any], folder: Path, flags: Se
     again = f"{PROG} {record['run_id'][:12]} --answers answers-{key.sheet}.csv --reader NAME"
     out.print(f"afterwards: {again}" + (f" --out {o.out}" if o.out else ""), markup=False, soft_wrap=True)
     return OK
-
-
-def _films_of(o: ReaderOptions, record: dict[str, Any], flags: Sequence[str]) -> Any:
-    """The synthetic films of a run, which are stored, and the real ones of its experiment."""
-    import torch  # noqa: F401
-
-    from benchmarks.job.opened import begin_request, open_request
-    from benchmarks.job.plan import prepared
-    from benchmarks.request.again import request_again
-    from benchmarks.stages.generator import draw_pool
-
-    request = request_again(record["spec"], [*flags, "--results", str(o.results)], prog=PROG)
-    begun = begin_request(request)
-    lacking = UserError(
-        f"the films of {record['name']} are not in {begun.bench.store.home}. Name the --home that the run had and "
-        f"where its images lie, or carry it out again: {record['provenance']['command']}"
-    )
-    if prepared(begun.bench, request.options.dataset, begun.dataset) is None:
-        raise lacking
-    opened = open_request(request)
-    arm = next((arm for arm in opened.arms if arm.spec.run_id == record["run_id"]), None)
-    if arm is None or not all(opened.bench.store.has("pool", key) for key in arm.shard_keys):
-        raise lacking
-    return draw_pool(opened.experiment, arm), opened.experiment.images
 
 
 def take_answers(o: ReaderOptions, records: Any, record: dict[str, Any], folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.records.contradictions import contradictions
 from benchmarks.records.decision_shape import DECISION
+from benchmarks.records.described_shape import DATASET, PRETRAINED, moment
 from benchmarks.records.kinds import (
     Check,
     Wrong,
@@ -261,7 +262,10 @@ AUDIT = fields(
     },
     {"patients_known": maybe(KNOWN)},
 )  # fmt: skip
-PROVENANCE = fields({"command": text}, {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count)})
+PROVENANCE = fields(
+    {"command": text},
+    {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count), "started": moment, "ended": moment},
+)
 MACHINE = fields({"gpu": note, "device": text, "processor": note, "n_cores": maybe(count)})
 BUDGET = fields({"steps": count}, {"seconds": real_or_null})
 TEST_ON = fields(
@@ -319,6 +323,8 @@ RECORD_SHAPE = fields(
         "decision": DECISION,
         "subgroups": SUBGROUPS,
         "readers": several(READER),
+        "dataset": DATASET,
+        "pretrained": PRETRAINED,
         "elsewhere": by_name(ELSEWHERE),
         "robustness": ROBUSTNESS,
         "reanalysed": maybe(fields({"from_analysis": count, "kept": several(text)})),

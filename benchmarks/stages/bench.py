@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from benchmarks.request.loggers import LoggerName
 from data.images import ImageSet
 from synthworth.store import Made, Store
 from synthworth.work import Compile, Work
+
+
+def now() -> str:
+    """The time in UTC to the second, as ISO 8601 has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Bench:
     fitting: Fitting = Fitting()
     seconds: dict[str, float] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
+    started: str = field(default_factory=now)
+    """When the request began, in UTC."""
 
     def note(self, stage: str, seconds: float, made: int) -> None:
         """Add wall seconds spent in a stage by this process, and artifacts it made."""

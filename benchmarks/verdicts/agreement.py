@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Word = Literal["same", "within", "other"]
-LEFT_OUT = ("provenance", "cost", "reanalysed", "schema")
-"""Parts of a record that say where, when and how fast it was made."""
+LEFT_OUT = ("provenance", "cost", "reanalysed", "schema", "dataset", "pretrained")
+"""Parts of a record that say where, when and how fast it was made, and on what terms: records of before lack some."""
 ESTIMATES = ("value", "difference", "worth")
 """Names of a number that an interval `low` .. `high` stands beside."""
 

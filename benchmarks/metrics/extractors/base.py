@@ -46,6 +46,8 @@ class Extractor:
     """Whether there are logits beside the features."""
     literature_in: ClassVar[str | None] = None
     """The precision in which distances of these features bear the names of the literature (FID, KID); None for none."""
+    weights_licence: ClassVar[str] = ""
+    """Under which its weights may be used; empty where that is not known."""
     size: int
     """Side of the square that images are resized to, in pixels."""
     weights_sha256: str

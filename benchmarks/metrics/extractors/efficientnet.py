@@ -31,6 +31,7 @@ class EfficientNetLite0(Extractor):
     """
 
     name = "efficientnet_lite0"
+    weights_licence = "Apache-2.0"
     dim = 1280
 
     def __init__(

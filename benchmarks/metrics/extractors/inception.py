@@ -64,6 +64,7 @@ class Inception(Extractor):
     """
 
     name = "inception"
+    weights_licence = "Apache-2.0"
     gives_logits = True
     literature_in = "fp32"
     dim = 2048

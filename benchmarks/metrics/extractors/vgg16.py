@@ -22,6 +22,7 @@ class RandomVGG16(Extractor):
     """
 
     name = "vgg16_random"
+    weights_licence = "none needed: random numbers of a fixed seed"
     dim = 64
     size = 64
 

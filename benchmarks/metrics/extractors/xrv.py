@@ -53,6 +53,7 @@ class TorchXRayVision(Extractor):
     """
 
     name = "torchxrayvision"
+    weights_licence = "Apache-2.0"
     dim = 1024
     size = 224
 

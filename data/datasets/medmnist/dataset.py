@@ -66,6 +66,7 @@ class MedMNIST(BaseDataset):
             raise UserError(f"--data.size {self.config.size}: published are {', '.join(map(str, SIZES))} px")
         if self.config.resize is not None and self.config.resize < 8:
             raise UserError(f"--data.resize {self.config.resize}: at least 8 px are needed")
+        self.licence = self.published.licence
 
     def foretold(self) -> tuple[int | None, int | None]:
         """As published; of a local file only what it is resized to."""

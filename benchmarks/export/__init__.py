@@ -1,0 +1,1 @@
+"""A run told in the forms that others read."""

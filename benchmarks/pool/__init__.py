@@ -1,0 +1,1 @@
+"""Drawn images given out as a folder."""

@@ -1,0 +1,30 @@
+"""What of a run may be passed on: images that were drawn, and what the licence of the films lets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+DRAWN = ("synthetic", "noise")
+"""What a generator may say of its images (`adds`) for them to be given out. All else are real films, or show them."""
+OF_THE_USER = "yours"
+"""The licence of datasets that are whatever the user has."""
+FORBIDS = re.compile(r"\bND\b|(?i:no[- ]?deriv)|(?i:\bcredentialed\b)")
+"""Licences that let nothing made from the images be passed on (Creative Commons' NoDerivatives), or only to people who
+have signed for them."""
+
+
+def forbids(licence: str) -> bool:
+    """Whether a licence says that nothing made from the films may be passed on, as far as its words tell."""
+    return FORBIDS.search(licence) is not None
+
+
+def is_known(licence: str | None) -> bool:
+    """Whether a licence says anything: that of the user's own films does not."""
+    return (licence or "").strip() not in ("", OF_THE_USER)
+
+
+def adds_drawn_images(record: Mapping[str, Any]) -> bool:
+    """Whether the images that a run adds were drawn, and are no films of patients nor show them."""
+    return bool(sum(record["counts"]["synthetic"].values())) and record.get("added", "synthetic") in DRAWN
