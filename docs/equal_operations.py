@@ -1,11 +1,11 @@
-"""What generators draw for equal operations: `python docs/generators.py phantom medmnist`; measured rows are kept.
+"""What generators draw for equal operations: `python docs/equal_operations.py phantom medmnist`; measured rows are kept.
 
-`python docs/generators.py time:phantom` adds the seconds of drawing.
+`python docs/equal_operations.py time:phantom` adds the seconds of drawing.
 
 Each generator is trained on the films of preset quick until it has computed as much as `pixel_ddpm` does there. Then it
 draws as many films as it learned from, in 1, 2, 4, 10 and 25 steps where it has steps. Rows and films go to
-results/reference/generators, from where `python docs/generators.py` makes the tables and pictures of
-docs/generators_of_today.md. A row that is there is not made again. Test films are not looked at.
+results/reference/generators, from where `python docs/equal_operations.py` makes the tables and pictures of
+docs/equal_operations.md. A row that is there is not made again. Test films are not looked at.
 """
 
 from __future__ import annotations
