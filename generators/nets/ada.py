@@ -202,7 +202,7 @@ def resample(images: Tensor, where: Tensor) -> Tensor:  # (N, C, S, S), (N, 3, 3
         share = (part[0] if right else 1 - part[0]) * (part[1] if down else 1 - part[1])
         place = _mirrored(low[1].long() + down, side) * side + _mirrored(low[0].long() + right, side)
         found = found + share[:, None] * flat.gather(2, place[:, None].expand(n, c, -1))
-    return found.unflatten(2, (side, side))
+    return found.reshape(images.shape)
 
 
 def _mirrored(k: Tensor, side: int) -> Tensor:  # any whole numbers -> 0 .. side - 1
