@@ -55,6 +55,11 @@ class LSGAN(GAN):
         code = {"drawn": self.config.code_drawn, "real": self.config.code_real, "wanted": self.config.code_wanted}
         return 0.5 * (logits - code[role]).square().mean()
 
+    def leaning(self, logits: Tensor) -> Tensor:
+        """D takes an image for real where it is nearer to b than to a."""
+        a, b = self.config.code_drawn, self.config.code_real
+        return (logits - (a + b) / 2) * (1 if b > a else -1)
+
 
 class LSGANPerClass(PerClass):
     """One unconditional LSGAN a class; the options are each network's, and labels play no part in it."""

@@ -98,25 +98,13 @@ def of_autoencoder(model: Any) -> list[float]:
 
 
 def of_gan(model: Any) -> list[float]:
-    """Operations of an update of both networks and of drawing, an image, of a `GAN`; parameters of what is kept."""
+    """Operations of a step and of drawing an image, of an `Adversarial` with a shape; parameters of what is kept."""
     shape = model.shape
     with shapes_only():
         (painter, critic), y = model._build(), _labels(shape)
         noise = torch.zeros(BATCH, model.config.noise)
         real = torch.zeros(BATCH, shape.channels, model.padded, model.padded)
-
-        def total(found: tuple[Tensor, Tensor | None]) -> Tensor:
-            logits, named = found
-            return logits.sum() if named is None else logits.sum() + named.sum()
-
-        def step() -> None:
-            with torch.no_grad():
-                drawn = painter(noise, y)
-            (total(critic(real, y)) + total(critic(drawn, y))).backward()
-            critic.requires_grad_(False)
-            total(critic(painter(noise, y), y)).backward()
-
-        train = count_flops(step)
+        train = count_flops(lambda: model._rehearse(painter, critic, real, noise, y))
         with torch.no_grad():
             use = count_flops(lambda: painter(noise, y))
     return [train / BATCH, use / BATCH, count_parameters(painter)]
