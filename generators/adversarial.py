@@ -72,6 +72,7 @@ class Adversarial(BaseGenerator):
 
     Config: ClassVar[type] = AdversarialConfig
     config: Any
+    padded: int
 
     def _build(self) -> tuple[nn.Module, nn.Module]:
         """G and D with fresh weights from torch's global generator; sets `self.padded`, the pixels they work at.

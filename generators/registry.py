@@ -16,6 +16,7 @@ BUILT_IN = {
     "dcgan_per_class": BuiltIn("generators.dcgan:DCGANPerClass", "one unconditional DCGAN a class"),
     "lsgan": BuiltIn("generators.lsgan:LSGAN", "DCGAN's networks under least squares (Mao 2017)"),
     "lsgan_per_class": BuiltIn("generators.lsgan:LSGANPerClass", "one unconditional LSGAN a class"),
+    "r3gan": BuiltIn("generators.r3gan:R3GAN", "relativistic GAN on residual networks (Huang 2024)"),
     "pool": BuiltIn("generators.pool:Pool", "images that somebody else made, from a folder or a table (--gen.path)"),
     "none": BuiltIn("generators.controls:NoImages", "control: real images only, the zero line"),
     "duplicate": BuiltIn(
