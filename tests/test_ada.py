@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from benchmarks.check.candidate import Interrupted, interrupted_after
+from benchmarks.check.checks import make_images
+from data.images import ImageSet
+from generators.dcgan import DCGAN, DCGANConfig, DCGANPerClass
+from generators.lsgan import LSGAN, LSGANConfig
 from generators.nets.ada import ADA, COLOURS, EDM, PLACES, augment, columns, resample
+from generators.nets.adaptive import EVERY, LIMIT, Eyes
+from synthworth.errors import UserError
+from synthworth.work import Budget, Work
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -160,3 +172,125 @@ def test_a_gradient_of_a_gradient_goes_through() -> None:
 
     assert torch.autograd.gradcheck(seen, (images,), atol=1e-5)
     assert torch.autograd.gradgradcheck(seen, (images,), atol=1e-5)
+
+
+# -- how often ---------------------------------------------------------------------------------------------------
+
+
+def eyes(**change: Any) -> Eyes:
+    options = {"policy": ("ada",), "target": 0.6, "batch": 8, "images": 320, **change}
+    return Eyes(options.pop("policy"), **options)
+
+
+def test_the_probability_rises_while_the_discriminator_knows_its_images_and_falls_while_it_does_not() -> None:
+    found = eyes()
+    for t in range(1, 3 * EVERY + 1):
+        assert found.p.item() == pytest.approx(0.1 * ((t - 1) // EVERY))  # 8 images, 4 steps, of 320
+        found.follow(torch.tensor(0.7), t)
+    for t in range(3 * EVERY + 1, 4 * EVERY + 1):
+        found.follow(torch.tensor(0.5), t)
+    assert found.p.item() == pytest.approx(0.2)
+    found.follow(torch.tensor(0.6), 4 * EVERY + 1)
+    assert found.p.item() == pytest.approx(0.2)
+
+
+def test_the_overfitting_is_the_mean_of_the_steps_since_the_last_move() -> None:
+    found = eyes()
+    for t, sign in enumerate((1.0, 1.0, 1.0, -0.4), 1):  # 0.65
+        found.follow(torch.tensor(sign), t)
+    assert found.p.item() == pytest.approx(0.1)
+    for t, sign in enumerate((0.5, 0.5, 0.5, 0.8), 5):  # 0.575
+        found.follow(torch.tensor(sign), t)
+    assert found.p.item() == 0
+
+
+def test_the_probability_stays_from_nothing_to_where_augmentations_leak() -> None:
+    found = eyes()
+    for t in range(1, 20 * EVERY + 1):
+        found.follow(torch.tensor(1.0), t)
+    assert found.p.item() == pytest.approx(LIMIT)
+    for t in range(1, 20 * EVERY + 1):
+        found.follow(torch.tensor(-1.0), t)
+    assert found.p.item() == 0
+
+
+def test_what_the_discriminator_sees_follows_the_words_and_the_probability() -> None:
+    images = pictures()
+    assert eyes(policy=())(images) is images
+    assert not eyes(policy=("cutout",)).state_dict()
+    found = eyes(policy=("ada", "cutout"))
+    assert set(found.state_dict()) == {"p", "signs"}
+    torch.manual_seed(0)
+    assert (found(images) == 0).flatten(1).any(1).all()
+    found = eyes()
+    assert torch.equal(found(images), images)
+    found.p.fill_(0.8)
+    assert not torch.equal(found(images), images)
+
+
+# -- in a fit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def train() -> ImageSet:
+    return make_images(multilabel=False, channels=1, size=16)
+
+
+OFTEN = dataclasses.replace(DCGAN.tiny_config(), augment=("ada",), ada_images=200, ada_target=-0.9)
+
+
+def fit(config: DCGANConfig, train: ImageSet, folder: Path, steps: int = 12, **bench: Any) -> tuple[DCGAN, Any]:
+    folder.mkdir(exist_ok=True)
+    model = DCGAN(config)
+    return model, model.fit(train, seed=1, work=Work(folder, budget=Budget(steps), **bench))
+
+
+def test_a_fit_tells_its_probability_in_facts_and_as_a_curve(train: ImageSet, tmp_path: Path) -> None:
+    _, report = fit(OFTEN, train, tmp_path)
+    curve = [row["augmented"] for row in report.history]
+    assert curve[:3] == [0, 0, 0]
+    assert curve[3] == pytest.approx(8 * 4 / 200)
+    assert report.facts["augmented"] == curve[-1] > curve[3]
+    assert all(-1 <= row["overfitting"] <= 1 for row in report.history)
+
+
+def test_an_adapting_fit_that_was_killed_ends_with_the_same_bits(train: ImageSet, tmp_path: Path) -> None:
+    whole, told = fit(OFTEN, train, tmp_path / "whole")
+    after: list[int] = []
+    with suppress(Interrupted):
+        fit(OFTEN, train, tmp_path / "cut", checkpoint_seconds=0, log=interrupted_after(6, []))
+    again, report = fit(OFTEN, train, tmp_path / "cut", log=lambda step, **_: after.append(step))
+    assert 0 < len(after) < 12
+    assert report.facts["augmented"] == told.facts["augmented"]
+    assert [row["augmented"] for row in report.history] == [row["augmented"] for row in told.history]
+    assert torch.equal(again.sample(train.labels[:6], seed=2), whole.sample(train.labels[:6], seed=2))
+
+
+def test_a_share_of_nothing_trains_as_without_and_one_that_rises_does_not(train: ImageSet, tmp_path: Path) -> None:
+    """Up to the first move p is 0: the losses of these steps are those of a fit that does not augment."""
+    plain = fit(DCGAN.tiny_config(), train, tmp_path / "plain", steps=8)[1].history
+    often = fit(OFTEN, train, tmp_path / "often", steps=8)[1].history
+    losses = [[row["discriminator"] for row in rows] for rows in (plain, often)]
+    assert losses[0][:4] == losses[1][:4]
+    assert losses[0][5] != losses[1][5]
+
+
+def test_a_model_a_class_adapts_each_by_itself(tmp_path: Path) -> None:
+    train = make_images(multilabel=False, channels=1, size=16)
+    report = DCGANPerClass(OFTEN).fit(train, seed=1, work=Work(tmp_path, budget=Budget(12)))
+    assert {f"augmented[{name}]" for name in train.classes} <= set(report.facts)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((0.0, 1.0), [1, 1, -1]), ((1.0, 0.0), [-1, -1, 1]), ((-1.0, 1.0), [1, 1, 1])]
+)
+def test_least_squares_lean_to_the_nearer_code(codes: tuple[float, float], expected: list[int]) -> None:
+    game = LSGAN(LSGANConfig(code_drawn=codes[0], code_real=codes[1]))
+    assert game.leaning(torch.tensor([2.0, 0.6, 0.4])).sign().tolist() == expected
+
+
+@pytest.mark.parametrize("change", [{"ada_target": 1.0}, {"ada_images": 0}])
+def test_options_out_of_range_are_refused_in_one_line(change: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"--gen\.ada-\w+ .* out of range") as refused:
+        DCGANConfig(**change)
+    assert "\n" not in str(refused.value)

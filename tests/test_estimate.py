@@ -44,12 +44,13 @@ def films(n: int, split: Split = Split.train, *, size: int = 32) -> ImageSet:
 
 
 COUNTED = [
-    "dcgan", "dcgan_per_class", "fs_gmvae", "gmvae", "latent_ddpm", "lsgan", "lsgan_per_class", "pixel_ddpm", "vae",
+    "dcgan", "dcgan_per_class", "fs_gmvae", "gmvae", "latent_ddpm", "lsgan", "lsgan_per_class", "pixel_ddpm",
+    "r3gan", "vae",
 ]  # fmt: skip
 SHAPE = {"channels": 1, "size": 32, "n_classes": 2, "multilabel": False}
 
 
-@pytest.mark.parametrize("name", ["pixel_ddpm", "latent_ddpm", "vae", "dcgan"])
+@pytest.mark.parametrize("name", ["pixel_ddpm", "latent_ddpm", "vae", "dcgan", "r3gan"])
 def test_a_generator_says_beforehand_what_its_fit_then_counts(name: str, tmp_path: Path) -> None:
     cls = generators.get(name)
     known = cls(cls.tiny_config()).operations(**SHAPE, n_steps=2)
