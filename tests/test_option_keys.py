@@ -26,8 +26,8 @@ KEYS = {
     "vae": ("020f880366637fed", "39f05145bcf07d5c"),
 }
 """The first digits of the digests of each generator's default and smallest Config at commit 4a5db4c, before options
-were shared between Configs; of `r3gan`, when it came. An option that is added, or a default that is changed, changes a line here; artifacts made
-under the old one are then made again."""
+were shared between Configs; of `r3gan`, when it came. An option that is added, or a default that is changed, changes a
+line here; artifacts made under the old one are then made again."""
 CLASSIFIERS = {"resnet18": "0d2a1ce8f000d042", "resnet50": "f0a8522fa642d1e7", "densenet121": "97be236f2b8c8b2d"}
 """The same of three classifiers."""
 
