@@ -18,6 +18,7 @@ from generators.dcgan import DCGAN, DCGANConfig, DCGANPerClass
 from generators.lsgan import LSGAN, LSGANConfig
 from generators.nets.ada import ADA, COLOURS, EDM, PLACES, augment, columns, resample
 from generators.nets.adaptive import EVERY, LIMIT, Eyes
+from generators.r3gan import R3GAN
 from synthworth.errors import UserError
 from synthworth.work import Budget, Work
 
@@ -273,6 +274,18 @@ def test_a_share_of_nothing_trains_as_without_and_one_that_rises_does_not(train:
     losses = [[row["discriminator"] for row in rows] for rows in (plain, often)]
     assert losses[0][:4] == losses[1][:4]
     assert losses[0][5] != losses[1][5]
+
+
+@pytest.mark.parametrize(("cls", "seen"), [(DCGAN, [8, 8, 8]), (R3GAN, [16, 16])])
+def test_the_discriminator_sees_real_and_drawn_images_through_it_in_both_updates(
+    cls: Any, seen: list[int], train: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through: list[int] = []
+    whole = Eyes.forward
+    monkeypatch.setattr(Eyes, "forward", lambda self, images: through.append(len(images)) or whole(self, images))
+    config = dataclasses.replace(cls.tiny_config(), augment=("ada",))
+    cls(config).fit(train, seed=1, work=Work(tmp_path, budget=Budget(1)))
+    assert through == seen
 
 
 def test_a_model_a_class_adapts_each_by_itself(tmp_path: Path) -> None:
