@@ -42,7 +42,9 @@ def require_template(prompt: str) -> None:
     try:
         prompt.format(findings="")
     except (LookupError, ValueError, AttributeError) as error:
-        raise UserError(f"the prompt {prompt!r} has braces other than {{findings}}; write other braces twice") from error
+        raise UserError(
+            f"the prompt {prompt!r} has braces other than {{findings}}; write other braces twice"
+        ) from error
 
 
 def plain_name(name: str) -> str:

@@ -9,6 +9,7 @@ BUILT_IN = {
         "generators.latent_ddpm:LatentDDPM", "VAE or AutoencoderKL, then a conditional DDPM on its latents"
     ),
     "pixel_ddpm": BuiltIn("generators.pixel_ddpm:PixelDDPM", "conditional DDPM on pixels (Ho 2020), or fine-tuned"),
+    "lora": BuiltIn("generators.lora:LoRA", "a text-to-image pipeline of diffusers (--gen.base), fine-tuned by LoRA"),
     "vae": BuiltIn("generators.vae:VAE", "VAE (Kingma 2014), latent a vector or an image"),
     "gmvae": BuiltIn("generators.gmvae:GMVAE", "VAE with a Gaussian-mixture prior (Dilokthanakul 2016)"),
     "fs_gmvae": BuiltIn("generators.fs_gmvae:FSGMVAE", "VAE whose prior is tied to the label vector"),
