@@ -61,11 +61,11 @@ def require_targets(network: nn.Module, targets: Sequence[str], *, where: str) -
 
 
 class Adapters(nn.Module):
-    """The adapters of a network as a module of their own: W' = W + (alpha / r) B A (Hu 2021, section 4.1).
+    """The adapters of a network as a module of their own: W' = W + (alpha / r) B A (Hu 2021, 4.1).
 
-    A (r, in) begins as Kaiming's uniform numbers and B (out, r) as zeros, so that W' begins as W. Its parameters and its
-    state are A and B alone; the network is used and held by no name. A copy has weights of its own and shares the network,
-    which computes with them while the copy is worn.
+    A (r, in) begins as Kaiming's uniform numbers and B (out, r) as zeros, so that W' begins as W. Its parameters and
+    its state are A and B alone; the network is used and held by no name. A copy has weights of its own and shares the
+    network, which computes with them while the copy is worn.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ class Betas:
 class Flow:
     """Flow matching along a straight line (Lipman 2023, Liu 2023): x_s = (1 - s) x + s e, the target is e - x.
 
-    s is the logistic function of a standard normal number (Esser 2024, section 3.1), moved towards noise as the scheduler
-    moves it in drawing: s' = k s / (1 + (k - 1) s) (Esser 2024, equation 23). The network is told `n_steps` s'.
+    s is the logistic function of a standard normal number (Esser 2024, section 3.1), moved towards noise as the
+    scheduler moves it in drawing: s' = k s / (1 + (k - 1) s) (the same, equation 23). The network is told `n_steps` s'.
 
     Parameters
     ----------
@@ -117,6 +117,23 @@ def make_scheduler(folder: Path, *, what: str) -> Any:
     except (TypeError, ValueError, LookupError, NotImplementedError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(f"{what}: no {name} can be made as {folder / CONFIG} says ({reason}). {SAVE_WHOLE}") from error
+
+
+def require_steps(scheduler: Any, n_steps: int) -> None:
+    """Refuse a number of sampling steps that a scheduler cannot take.
+
+    Raises
+    ------
+    UserError
+        With the scheduler's reason.
+    """
+    try:
+        scheduler.set_timesteps(n_steps)
+    except (ValueError, LookupError, RuntimeError, ArithmeticError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"--gen.sampling-steps {n_steps}: {type(scheduler).__name__} cannot take so many ({reason})"
+        ) from error
 
 
 def _is_above_zero(value: Any) -> bool:

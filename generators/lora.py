@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from data.images import ImageSet
 from generators.base import BaseGenerator
 from generators.copy_stop import require_judge
+from generators.lora_options import LoRAConfig
 from generators.noise import draw_chunks
-from generators.options import AdamWConfig, SamplingPrecision
-from generators.pipeline_folder import FLAG, PipelineFolder, identity_of, place_of
+from generators.pipeline_folder import FLAG, WEIGHTS, PipelineFolder, identity_of, place_of
 from generators.places import is_fetched
-from generators.prompts import PROMPT, PROMPT_NONE, prompt_of, require_template
+from generators.prompts import prompt_of, require_template
 from generators.saving import Shape, read_model, write_model
 from synthworth.artifacts import ensure_folder, read_json, write_json
 from synthworth.errors import UserError
-from synthworth.keys import DRAWING, NOT_IDENTITY, seed_from
-from synthworth.search_space import Between, OneOf, searched
-from synthworth.training.options import require_ranges
+from synthworth.keys import seed_from
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from generators.adapters import Adapters
+    from generators.learned_noise import Betas, Flow
     from generators.text_to_image import TextToImage
     from generators.training import Part, Trainer
 
 logger = logging.getLogger(__name__)
-ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 LATENTS, BASE = "latents.safetensors", "base.json"
 KEPT_BYTES = 8 << 30
 """Latents that take more are not kept: they are computed anew in each step."""
@@ -41,81 +40,14 @@ SEEN = f"the base ({FLAG}) may have learned from the test films (--gen.saw-test 
 UNKNOWN = f"whether the base ({FLAG}) learned from the test films is not known; say so with --gen.saw-test no or yes"
 
 
-@dataclass(frozen=True)
-class LoRAConfig(AdamWConfig):
-    """Options of `lora`: the base, its adapters, what it is told, how it is drawn with.
-
-    Raises
-    ------
-    UserError
-        When there is no such `base`.
-    """
-
-    # the base has these options' docstrings
-    lr: float = field(default=1e-4, metadata=searched(Between(1e-5, 1e-3, log=True)))
-    batch: int = 4
-    accumulate: int = 4
-    sample_batch: int = field(default=4, metadata=NOT_IDENTITY)
-    base: str = field(default="", metadata=NOT_IDENTITY)
-    """The pipeline that is fine-tuned: a folder of diffusers or a hub id, as safetensors. Stable Diffusion 1.x and 2.x,
-    XL, 3.x or Sana. A folder that is not there is looked for by its name below `SYNTHWORTH_WEIGHTS`."""
-    base_revision: str = field(default="", metadata=NOT_IDENTITY)
-    """Commit or tag of a hub id; empty for its newest."""
-    base_id: str = ""
-    """sha256 of that folder's files, or "hub:", the id and its revision; filled in, and in the key in its place."""
-    saw_test: Literal["unknown", "no", "yes"] = "unknown"
-    """Whether the base may have learned from this dataset's test films; stands in the record."""
-    rank: int = field(default=8, metadata=searched(OneOf(4, 8, 16, 32)))
-    """Rank r of the adapters."""
-    alpha: float = 8.0
-    """What they add to a weight is alpha / rank times B A; where it is `rank`, B A."""
-    targets: tuple[str, ...] = ATTENTION
-    """Modules of the network that get adapters, by the end of their names; by default the projections of attention."""
-    prompt: str = PROMPT
-    """Prompt of a film; {findings} becomes the names of the findings, as in "effusion and mass"."""
-    prompt_none: str = PROMPT_NONE
-    """Prompt of a film without a finding."""
-    drop: float = field(default=0.1, metadata=searched(OneOf(0.05, 0.1, 0.2)))
-    """Share of training prompts that are left out, so that guidance keeps a prediction without one."""
-    ema: float = 0.0
-    """Decay of the average of the adapters that is exported; 0 exports the last ones."""
-    checkpointing: bool = field(default=False, metadata=NOT_IDENTITY)
-    """Compute the network's inner values anew in the backward pass: a third more time, and far less memory."""
-    draw_size: int = 0
-    """Pixels a side that are trained and drawn at, before they become the dataset's; 0 for the pipeline's own."""
-    guidance: float = field(default=4.0, metadata=DRAWING | searched(Between(1.0, 8.0, step=0.5)))
-    """Classifier-free guidance scale in drawing (Ho & Salimans 2022); 1 follows the prompt alone and costs half."""
-    sampling_steps: int = field(default=30, metadata=DRAWING)
-    """Steps of the pipeline's own scheduler."""
-    sampling_precision: SamplingPrecision = field(default="fp32", metadata=DRAWING)
-    """Arithmetic of drawing; bf16 is faster on a GPU and moves images a little, so it names its own numbers."""
-
-    def __post_init__(self) -> None:
-        require_ranges(self, self.ranges(), prefix="--gen.")
-        if self.base and not self.base_id:
-            object.__setattr__(self, "base_id", identity_of(self.base, self.base_revision))
-
-    def ranges(self) -> dict[str, tuple[bool, str]]:
-        """Whether each option that has one is in its range; for `require_ranges`."""
-        return super().ranges() | {
-            "rank": (self.rank >= 1, "1 or more"),
-            "alpha": (self.alpha > 0, "above 0"),
-            "drop": (0 <= self.drop < 1, "0 or more and below 1"),
-            "ema": (0 <= self.ema < 1, "0 or more and below 1"),
-            "draw_size": (self.draw_size >= 0, "0 or more"),
-            "guidance": (self.guidance >= 1, "1 or more"),
-            "sampling_steps": (1 <= self.sampling_steps <= 1000, "1 to 1000"),
-        }
-
-
 class LoRA(BaseGenerator):
     """Adapters of low rank on a frozen text-to-image pipeline: W' = W + (alpha / r) B A (Hu 2021, section 4.1).
 
-    Films are brought to the pipeline's side and encoded once. Noise e is mixed into latents z as the pipeline's scheduler
-    says, and the network f, told a prompt y of the findings, learns
+    Films are brought to the pipeline's side and encoded once. Noise e is mixed into latents z as the pipeline's
+    scheduler says. The network f, told a prompt y of the findings, learns
 
-        E || e - f(sqrt(a_t) z + sqrt(1 - a_t) e, t, y) ||^2      (Ho 2020, eq. 14), or v = sqrt(a_t) e - sqrt(1 - a_t) z
-        E || (e - z) - f((1 - s) z + s e, s, y) ||^2               (flow matching: Lipman 2023, Esser 2024)
+        E || e - f(sqrt(a_t) z + sqrt(1 - a_t) e, t, y) ||^2   (Ho 2020, eq. 14), or v = sqrt(a_t) e - sqrt(1 - a_t) z
+        E || (e - z) - f((1 - s) z + s e, s, y) ||^2           (flow matching: Lipman 2023, Esser 2024)
 
     in A and B alone. Images are drawn by the pipeline's own loop and scheduler, from noise that depends on (seed, row),
     decoded, and shrunk to the dataset's size.
@@ -138,10 +70,11 @@ class LoRA(BaseGenerator):
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
         """Refuse a base that was not named or cannot be used; see `BaseGenerator`."""
         self._require_base()
+        self.check_drawing()
         if fetch or not is_fetched(place_of(self.config.base)):
             found = self._find()
             found.side(self.config.draw_size)
-            found.check(self.config.targets)
+            found.check(self.config.targets, n_steps=self.config.sampling_steps)
 
     def _require_base(self) -> None:
         """Refuse a base that was not named, is another than the key says, or cannot be used without peft."""
@@ -152,8 +85,8 @@ class LoRA(BaseGenerator):
             if c.base_id:
                 raise UserError(f"the base {c.base_id} is asked for; say with {FLAG} where it is")
             raise UserError(
-                f"lora needs {FLAG} FOLDER or a hub id: a text-to-image pipeline of diffusers (Stable Diffusion, XL, 3 or "
-                "Sana) as safetensors"
+                f"lora needs {FLAG} FOLDER or a hub id: a text-to-image pipeline of diffusers (Stable Diffusion, XL, 3 "
+                "or Sana) as safetensors"
             )
         require_template(c.prompt)
         require_peft()
@@ -182,9 +115,6 @@ class LoRA(BaseGenerator):
             For another split than train, a class without an image, options that contradict each other, a base that is
             not at hand or cannot be used; before any training.
         """
-        import torch
-
-        from generators.learned_noise import Betas, Flow
         from generators.training import Trainer, report_phases
 
         self.require(train)
@@ -193,40 +123,24 @@ class LoRA(BaseGenerator):
         c = self.config
         require_judge(c, work)
         found = self._find()
-        noise: Betas | Flow = found.noise()
+        noise = found.noise()
         if c.saw_test != "no":
             logger.warning("%s", UNKNOWN if c.saw_test == "unknown" else SEEN)
         trainer = Trainer(work, seed=seed_from(seed, "adapters"), batch=c.batch, accumulate=c.accumulate)
         self.shape, self.classes, self.device = Shape.of(train), tuple(train.classes), str(trainer.device)
         self._content = found.content()
         adapters = self._put_in(found, seed=seed_from(seed, "initial weights"))
-        base = self.base
         if c.checkpointing:
-            base.network.enable_gradient_checkpointing()
-        prompts = self._prompts(train.labels)
-        distinct = sorted(set(prompts))
-        bank = trainer.near(*base.tell(distinct))
-        absent = [row.to(trainer.device) for row in base.absent]
-        at = {text: k for k, text in enumerate(distinct)}
-        which = trainer.near(torch.tensor([at[text] for text in prompts], dtype=torch.int64))
-        clean = self._cleaner(train, trainer)
+            self.base.network.enable_gradient_checkpointing()
+        learn = self._loss(train, trainer, noise)
+        n_steps = work.budget.steps
         learner = trainer.learner(
-            "adapters", adapters, lr=c.lr, n_steps=work.budget.steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None
+            "adapters", adapters, lr=c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema or None
         )
-
-        def loss(part: Part) -> dict[str, Tensor]:
-            noisy, times, target, dropped = noise(clean(part), drop=c.drop)
-            (rows,) = which(part.rows)
-            told = [
-                torch.where(dropped.reshape(-1, *[1] * (given.ndim - 1)), none, given)
-                for given, none in zip(bank(rows), absent, strict=True)
-            ]
-            return {"loss": torch.nn.functional.mse_loss(learner(noisy, times, told).float(), target)}
 
         def exported() -> Adapters:
             return learner.exported()  # type: ignore[return-value]
 
-        n_steps = work.budget.steps
         snapshots = trainer.snapshots(
             train.labels, draw=lambda labels, picture: self._draw(exported(), labels, seed=picture),
             weights=lambda: exported().weights(),
@@ -236,11 +150,12 @@ class LoRA(BaseGenerator):
             exported=learner.exported,
         )  # fmt: skip
         report = trainer.run(
-            "adapters", lambda parts: learner.update(parts, loss), n_images=len(train), n_steps=n_steps,
-            seconds=work.budget.seconds, after=snapshots, stop=stop,
+            "adapters", lambda parts: learner.update(parts, partial(learn, learner)), n_images=len(train),
+            n_steps=n_steps, seconds=work.budget.seconds, after=snapshots, stop=stop,
         )  # fmt: skip
         self.adapters = exported()
-        facts = {**self._facts(found, noise.name), "prompts": len(distinct), **stop.facts()}
+        n_prompts = len(set(self._prompts(train.labels)))
+        facts = {**self._facts(found, noise.name), "prompts": n_prompts, **stop.facts()}
         return report_phases([report], [c.batch], facts=facts)
 
     def _put_in(self, found: PipelineFolder, *, seed: int) -> Adapters:
@@ -257,6 +172,31 @@ class LoRA(BaseGenerator):
         )  # fmt: skip
         return adapters.to(self.device)
 
+    def _loss(
+        self, train: ImageSet, trainer: Trainer, noise: Betas | Flow
+    ) -> Callable[[Callable[..., Tensor], Part], dict[str, Tensor]]:
+        """The squared error of a prediction, of what predicts and a part of the batch."""
+        import torch
+
+        prompts, base = self._prompts(train.labels), self.base
+        distinct = sorted(set(prompts))
+        at = {text: k for k, text in enumerate(distinct)}
+        bank = trainer.near(*base.tell(distinct))
+        which = trainer.near(torch.tensor([at[text] for text in prompts], dtype=torch.int64))
+        absent = [row.to(trainer.device) for row in base.absent]
+        clean = self._cleaner(train, trainer)
+
+        def loss(net: Callable[..., Tensor], part: Part) -> dict[str, Tensor]:
+            noisy, times, target, dropped = noise(clean(part), drop=self.config.drop)
+            (rows,) = which(part.rows)
+            told = [
+                torch.where(dropped.reshape(-1, *[1] * (given.ndim - 1)), none, given)
+                for given, none in zip(bank(rows), absent, strict=True)
+            ]
+            return {"loss": torch.nn.functional.mse_loss(net(noisy, times, told).float(), target)}
+
+        return loss
+
     def _prompts(self, labels: Tensor) -> list[str]:
         c = self.config
         return [
@@ -264,7 +204,7 @@ class LoRA(BaseGenerator):
         ]
 
     def _cleaner(self, train: ImageSet, trainer: Trainer) -> Callable[[Part], Tensor]:
-        """Latents drawn from q(z | x) for a part; mean and spread of all films are kept where they are not too large."""
+        """Latents drawn from q(z | x) for a part; mean and spread of all films are kept if they are not too large."""
         import torch
 
         from synthworth.progress import track
@@ -285,12 +225,12 @@ class LoRA(BaseGenerator):
             ]
             return dict(zip(("mean", "spread"), map(torch.cat, zip(*parts, strict=True)), strict=True))
 
+        file = ensure_folder(trainer.work.folder) / LATENTS
         n_bytes = 2 * 4 * len(train) * torch.Size(base.latent_shape).numel()
         if n_bytes > KEPT_BYTES:
             source = trainer.near(train.images)
             found: Callable[[Tensor], Sequence[Tensor]] = lambda rows: encode(source(rows)[0])  # noqa: E731
         else:
-            file = ensure_folder(trainer.work.folder) / LATENTS
             if trainer.fabric.global_rank == 0:
                 keep_tensors(file, encode_all)
             trainer.fabric.barrier()
@@ -318,8 +258,8 @@ class LoRA(BaseGenerator):
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Draw one image a label, by the base with the adapters.
 
-        float32 but for what `sampling_precision` makes bfloat16, so that a row does not depend on how many are drawn at a
-        time by more than the last bit of rounding.
+        float32 but for what `sampling_precision` makes bfloat16, so that a row does not depend on how many are drawn
+        at a time by more than the last bit of rounding.
 
         Returns
         -------
@@ -347,7 +287,10 @@ class LoRA(BaseGenerator):
     def save(self, folder: Path) -> None:
         """Write the adapters, and which base they are of; the base itself is not copied."""
         weights = self.adapters.weights() if hasattr(self, "adapters") else self._weights
-        write_model(folder, config=self.config, shape=self.shape, weights={self._part: weights})
+        place = Path(place_of(self.config.base)).expanduser()
+        base = str(place.resolve()) if place.exists() else self.config.base
+        config = replace(self.config, base=base)
+        write_model(folder, config=config, shape=self.shape, weights={self._part: weights})
         write_json(folder / BASE, {"content": self._content, "part": self._part, "classes": list(self.classes)})
 
     @property
@@ -375,11 +318,14 @@ class LoRA(BaseGenerator):
         try:
             found = self._find()
         except UserError as error:
-            raise UserError(f"this model is adapters alone, and their base is not at hand: {error}") from error
+            raise UserError(
+                f"this model is adapters alone, and their base is not at hand: {error}. Put it there, or in a "
+                f"folder of that name below {WEIGHTS}"
+            ) from error
         if found.content() != self._content:
             raise UserError(
-                f"this model is adapters alone, of the base {self._content[:12]}; {FLAG} {self.config.base} has changed. "
-                "Put it back, or fit again"
+                f"this model is adapters alone, of the base {self._content[:12]}, and {FLAG} {self.config.base} has "
+                "changed since. Put it back, or fit again"
             )
         return found
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generators.diffusers_folder import SAVE_WHOLE, DiffusersFolder, read_settings
-from generators.learned_noise import CONFIG, Betas, Flow, make_scheduler, read_noise
+from generators.diffusers_folder import SAVE_WHOLE, STEM, DiffusersFolder, read_settings
+from generators.learned_noise import CONFIG, Betas, Flow, make_scheduler, read_noise, require_steps
 from generators.pipeline_kinds import KINDS, Kind, Text
 from generators.places import HUB_ID, identify, locate
 from generators.transformers_folder import load_network, load_tokenizer
@@ -25,7 +25,7 @@ FILES = (
     INDEX,
     CONFIG.as_posix(),
     *(f"{part}/{name}" for part in ("unet", "transformer", "vae")
-      for name in ("config.json", "diffusion_pytorch_model.safetensors*", "diffusion_pytorch_model-*-of-*.safetensors")),
+      for name in ("config.json", f"{STEM}.safetensors*", f"{STEM}-*-of-*.safetensors")),
     *(f"text_encoder{which}/{name}" for which in ("", "_2", "_3") for name in ("*.json", *PLAIN)),
     *(f"tokenizer{which}/*" for which in ("", "_2", "_3")),
 )  # fmt: skip
@@ -43,14 +43,13 @@ def place_of(base: str) -> str:
 
 
 def identity_of(base: str, revision: str) -> str:
-    """What stands for a base in a key: sha256 of a folder's files, or "hub:", the id and, where one is given, "@" and
-    the revision.
+    """What stands for a base in a key: sha256 of a folder's files, or "hub:ID", "hub:ID@REVISION" where one is given.
 
     Raises
     ------
     UserError
         For a base that is nowhere, and for the revision of a folder.
-    """  # noqa: D205
+    """
     place = place_of(base)
     found = identify(place, what=FLAG)
     if not revision:
@@ -110,7 +109,7 @@ class PipelineFolder:
         if net["in_channels"] != vae["latent_channels"]:
             raise UserError(
                 f"{FLAG}: {self.network.home} takes {net['in_channels']} channels, and the latents have "
-                f"{vae['latent_channels']}: it is told more than a prompt (inpainting, say). Give a text-to-image pipeline"
+                f"{vae['latent_channels']}: it is told more than a prompt (inpainting, say). Give a text-to-image one"
             )
         if net["out_channels"] != net["in_channels"]:
             raise UserError(
@@ -154,17 +153,18 @@ class PipelineFolder:
         """The noise that the network learned; see `read_noise`."""
         return read_noise(self.folder, what=FLAG)
 
-    def check(self, targets: Sequence[str]) -> None:
+    def check(self, targets: Sequence[str], *, n_steps: int) -> None:
         """Refuse whatever `open` would, and adapters that have no place, without memory for the network.
 
         Parameters
         ----------
-        targets : of the adapters (`generators.adapters.put_in`).
+        targets : of the adapters (`generators.adapters.require_targets`).
+        n_steps : of drawing.
         """
         from generators.adapters import require_targets
 
         self.noise()
-        make_scheduler(self.folder, what=FLAG)
+        require_steps(make_scheduler(self.folder, what=FLAG), n_steps)
         require_targets(self.network.outline(), targets, where=f"{FLAG}: {self.network.home}")
         self.network.check()
         self.autoencoder.check()
@@ -234,8 +234,8 @@ def _require_text(folder: Path, index: dict[str, Any], text: Text) -> None:
     there = (folder / text.encoder / "config.json").is_file() and (folder / text.tokenizer).is_dir()
     if not encoder or not tokenizer or not there:
         raise UserError(
-            f"{FLAG}: {folder} has no text encoder ({text.encoder} with {text.tokenizer}), and without one no prompt can "
-            f"be told to it. Give a whole text-to-image pipeline"
+            f"{FLAG}: {folder} has no text encoder ({text.encoder} with {text.tokenizer}), and without one no prompt "
+            "can be told to it. Give a whole text-to-image pipeline"
         )
     for name, allowed in ((encoder, text.kinds), (tokenizer, text.tokenizers)):
         if name not in allowed:

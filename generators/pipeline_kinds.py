@@ -99,6 +99,7 @@ def _sana(net: Any, noisy: Tensor, times: Tensor, told: Told, side: int) -> Tens
 
 ONE = Text("text_encoder", "tokenizer", ("CLIPTextModel",))
 PROJECTED = ("CLIPTextModelWithProjection",)
+TWO = Text("text_encoder_2", "tokenizer_2", PROJECTED)
 T5 = Text(
     "text_encoder_3", "tokenizer_3", ("T5EncoderModel",), ("T5TokenizerFast", "T5Tokenizer"), n_tokens=256, needed=False
 )
@@ -115,19 +116,20 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             "StableDiffusionXLPipeline", "unet", "UNet2DConditionModel", "AutoencoderKL",
-            (ONE, Text("text_encoder_2", "tokenizer_2", PROJECTED)), _xl,
+            (ONE, TWO), _xl,
             ("prompt_embeds", "pooled_prompt_embeds"), (0, 2), (1, 3), making={"add_watermarker": False},
         ),
         Kind(
             "StableDiffusion3Pipeline", "transformer", "SD3Transformer2DModel", "AutoencoderKL",
-            (Text("text_encoder", "tokenizer", PROJECTED), Text("text_encoder_2", "tokenizer_2", PROJECTED), T5), _three,
+            (Text("text_encoder", "tokenizer", PROJECTED), TWO, T5), _three,
             ("prompt_embeds", "pooled_prompt_embeds"), (0, 2), (1, 3), asking={"prompt_2": None, "prompt_3": None},
             shifts=True,
         ),
         Kind(
             "SanaPipeline", "transformer", "SanaTransformer2DModel", "AutoencoderDC", (GEMMA,), _sana,
-            ("prompt_embeds", "prompt_attention_mask"), (0, 1), (2, 3), drawing={"use_resolution_binning": False},
+            ("prompt_embeds", "prompt_attention_mask"), (0, 1), (2, 3),
+            drawing={"use_resolution_binning": False, "negative_prompt": None},
         ),
     )
 }  # fmt: skip
-"""By class. Nothing else of diffusers is loaded: no safety checker, which would blacken films, and no watermark."""
+"""By class. Nothing else of diffusers is loaded: no safety checker, which may blacken images, and no watermark."""

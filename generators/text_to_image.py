@@ -135,9 +135,9 @@ class TextToImage:
         seed: int,
         first: int,
     ) -> Tensor:
-        """Images of noise, by the pipeline's own loop and scheduler, with guidance e0 + g (e_y - e0) (Ho & Salimans 2022).
+        """Images of noise, by the pipeline's own loop and scheduler.
 
-        What a scheduler draws at random belongs to (seed, row).
+        Guidance is e0 + g (e_y - e0) (Ho & Salimans 2022). What a scheduler draws at random belongs to (seed, row).
 
         Parameters
         ----------

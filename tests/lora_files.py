@@ -51,6 +51,17 @@ def _autoencoder(channels: int = 4, **more: Any) -> Any:
     )  # fmt: skip
 
 
+def _pieces() -> Any:
+    """A tokenizer of single letters, as T5's and Gemma's are saved: one tokenizer.json."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = [chr(k) for k in range(33, 127)]
+    pieces = [(word, 0.0) for word in ("<pad>", "</s>", "<unk>")] + [(f, -1.0) for f in ("\u2581", *letters)]
+    made = Tokenizer(models.Unigram(pieces, unk_id=2))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    return made
+
+
 def write_stable_diffusion(folder: Path, *, scheduler: Any = None) -> Path:
     """Stable Diffusion with a UNet of two levels; its scheduler is a PNDM unless another is given."""
     from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -87,12 +98,16 @@ def write_xl(folder: Path) -> Path:
     return folder
 
 
-def write_three(folder: Path) -> Path:
-    """Stable Diffusion 3 without T5, as it may be saved."""
+def write_three(folder: Path, *, t5: bool = True) -> Path:
+    """Stable Diffusion 3; without T5 too, as it may be saved."""
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+    from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
+    pieces = T5TokenizerFast(tokenizer_object=_pieces(), extra_ids=0) if t5 else None
     tokenizer = _tokenizer(folder / "words")
+    narrow = {"d_model": 24, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
     with isolated_randomness(0):
+        third = T5EncoderModel(T5Config(vocab_size=len(pieces), **narrow)) if pieces is not None else None
         transformer = SD3Transformer2DModel(
             sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8,
             num_attention_heads=2, joint_attention_dim=24, caption_projection_dim=16, pooled_projection_dim=20,
@@ -102,7 +117,42 @@ def write_three(folder: Path) -> Path:
             transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
             vae=_autoencoder(shift_factor=0.25, scaling_factor=1.5), tokenizer=tokenizer, tokenizer_2=tokenizer,
             text_encoder=_clip(tokenizer, width=8, projected=True),
-            text_encoder_2=_clip(tokenizer, width=12, projected=True), text_encoder_3=None, tokenizer_3=None,
+            text_encoder_2=_clip(tokenizer, width=12, projected=True), text_encoder_3=third, tokenizer_3=pieces,
+        )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_sana(folder: Path) -> Path:
+    """Sana: Gemma reads the prompt, and its autoencoder has no distribution."""
+    from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
+    from transformers import Gemma2Config, Gemma2Model, GemmaTokenizerFast
+
+    tokenizer = GemmaTokenizerFast(
+        tokenizer_object=_pieces(), pad_token="<pad>", eos_token="</s>", bos_token="</s>", unk_token="<unk>"
+    )
+    with isolated_randomness(0):
+        text = Gemma2Model(Gemma2Config(
+            vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=4,
+        ))  # fmt: skip
+        vae = AutoencoderDC(
+            latent_channels=4, attention_head_dim=2, encoder_block_types=("ResBlock",) * 6,
+            decoder_block_types=("ResBlock",) * 6, encoder_block_out_channels=(4,) * 6,
+            decoder_block_out_channels=(4,) * 6, encoder_layers_per_block=(1,) * 6, decoder_layers_per_block=(1,) * 6,
+            encoder_qkv_multiscales=((),) * 6, decoder_qkv_multiscales=((),) * 6,
+            downsample_block_type="conv", upsample_block_type="interpolate", scaling_factor=0.4,
+        )  # fmt: skip
+        transformer = SanaTransformer2DModel(
+            in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=4, num_layers=1,
+            num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=8,
+            sample_size=1,
+        )  # fmt: skip
+        pipe = SanaPipeline(
+            tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer,
+            scheduler=DPMSolverMultistepScheduler(
+                prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+            ),
         )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder
