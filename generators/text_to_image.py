@@ -114,10 +114,11 @@ class TextToImage:
             signed = to_signed(to_rgb(resize(images.to(self.device), self.side)))
             found = self.autoencoder.encode(signed)
             if not hasattr(found, "latent_dist"):
-                mean = found.latent.float()
-                return (mean - shift) * scale, torch.zeros_like(mean)
-            q = found.latent_dist
-            return (q.mean.float() - shift) * scale, q.std.float() * scale
+                mean, spread = found.latent.float(), torch.zeros_like(found.latent, dtype=torch.float32)
+            else:
+                mean, spread = found.latent_dist.mean.float(), found.latent_dist.std.float()
+            # contiguous, as kept ones are: torch fills random numbers in the order of memory
+            return ((mean - shift) * scale).contiguous(), (spread * scale).contiguous()
 
     def predict(self, network: Any, noisy: Tensor, times: Tensor, told: Sequence[Tensor]) -> Tensor:
         """A prediction of the network, as the pipeline asks for it."""

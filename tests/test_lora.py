@@ -223,7 +223,7 @@ def test_checkpointing_and_precision_change_memory_and_numbers_as_they_say(
     assert not torch.equal(half.sample(train.labels[:3], seed=2), plain.sample(train.labels[:3], seed=2))
 
 
-# -- what is drawn, and what is kept ------------------------------------------------------------------------------------
+# -- what is drawn, and what is kept ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
