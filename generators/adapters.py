@@ -53,8 +53,9 @@ def require_targets(network: nn.Module, targets: Sequence[str], *, where: str) -
     for target in targets:
         meant = {name for name in modules if name == target or name.endswith(f".{target}")}
         if not meant:
-            ends = sorted({name.rpartition(".")[2] for name in linear if not name.rpartition(".")[2].isdigit()})
-            raise UserError(f"{where} has no module {target!r} (--gen.targets); linear ones are {', '.join(ends[:8])}")
+            ends = {name.rpartition(".")[2] for name in linear if isinstance(modules[name], nn.Linear)}
+            known = ", ".join(sorted(end for end in ends if not end.isdigit())[:8])
+            raise UserError(f"{where} has no module {target!r} (--gen.targets); linear ones are {known}")
         if meant - linear:
             kind = type(modules[min(meant - linear)]).__name__
             raise UserError(f"{where}: {target!r} (--gen.targets) is a {kind}; a linear layer or convolution is needed")

@@ -57,6 +57,7 @@ class LoRA(BaseGenerator):
 
     Config: ClassVar[type] = LoRAConfig
     version: ClassVar[int] = 1
+    required: ClassVar[tuple[str, ...]] = ("base",)
     config: LoRAConfig
     shape: Shape
     device: str
@@ -270,11 +271,11 @@ class LoRA(BaseGenerator):
         return self._draw(self.adapters, labels, seed=seed)
 
     def _draw(self, adapters: Adapters, labels: Tensor, *, seed: int) -> Tensor:
-        from synthworth.devices import autocast
+        from synthworth.devices import autocast, fused_attention
 
         c, shape, prompts = self.config, self.shape, self._prompts(labels)
         images = shape.blank(len(labels))
-        with adapters.worn():
+        with adapters.worn(), fused_attention(self.device):
             for rows, noise in draw_chunks(len(labels), self.base.latent_shape, seed=seed, chunk=c.sample_batch):
                 told = self.base.tell(prompts[rows])
                 with autocast(self.device, c.sampling_precision):
