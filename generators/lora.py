@@ -285,6 +285,25 @@ class LoRA(BaseGenerator):
                     )  # fmt: skip
         return images
 
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images through the pipeline's autoencoder, at its side: decoded means of their latents.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, S, S).
+
+        Returns
+        -------
+        The same shape and dtype.
+        """
+        import torch
+
+        if not hasattr(self, "base"):
+            self._open()
+        known = {"channels": self.shape.channels, "size": self.shape.size}
+        parts = [self.base.decode(self.base.encode(part)[0], **known) for part in images.split(ENCODED_AT_A_TIME)]
+        return torch.cat(parts) if parts else images
+
     def save(self, folder: Path) -> None:
         """Write the adapters, and which base they are of; the base itself is not copied."""
         weights = self.adapters.weights() if hasattr(self, "adapters") else self._weights

@@ -107,9 +107,7 @@ class TextToImage:
         -------
         Two of float32 (N, *latent_shape), on the device.
         """
-        config = self.autoencoder.config
-        scale = float(config["scaling_factor"])
-        shift = float(config.get("shift_factor") or 0.0) if self.kind.shifts else 0.0
+        scale, shift = self._scale_and_shift()
         with torch.no_grad():
             signed = to_signed(to_rgb(resize(images.to(self.device), self.side)))
             found = self.autoencoder.encode(signed)
@@ -119,6 +117,30 @@ class TextToImage:
                 mean, spread = found.latent_dist.mean.float(), found.latent_dist.std.float()
             # contiguous, as kept ones are: torch fills random numbers in the order of memory
             return ((mean - shift) * scale).contiguous(), (spread * scale).contiguous()
+
+    def decode(self, latents: Tensor, *, channels: int, size: int) -> Tensor:
+        """Images of latents, as `draw` gives them.
+
+        Parameters
+        ----------
+        latents : float32 (N, *latent_shape).
+        """
+        scale, shift = self._scale_and_shift()
+        with torch.no_grad():
+            signed = self.autoencoder.decode(latents / scale + shift, return_dict=False)[0]
+        return self._as_images(signed, channels=channels, size=size)
+
+    def _scale_and_shift(self) -> tuple[float, float]:
+        config = self.autoencoder.config
+        shift = float(config.get("shift_factor") or 0.0) if self.kind.shifts else 0.0
+        return float(config["scaling_factor"]), shift
+
+    @staticmethod
+    def _as_images(signed: Tensor, *, channels: int, size: int) -> Tensor:
+        """RGB in -1..1 as films: grey is the mean of RGB, and they are shrunk as films are; uint8, on the CPU."""
+        signed = signed.float()
+        grey = signed.mean(1, keepdim=True) if channels == 1 else signed
+        return resize(from_signed(grey), size).cpu()
 
     def predict(self, network: Any, noisy: Tensor, times: Tensor, told: Sequence[Tensor]) -> Tensor:
         """A prediction of the network, as the pipeline asks for it."""
@@ -164,9 +186,7 @@ class TextToImage:
                 **given, latents=noise.to(self.device), generator=rows, num_inference_steps=n_steps,
                 guidance_scale=guidance, height=self.side, width=self.side, output_type="pt", **self.kind.drawing,
             ).images  # fmt: skip
-        signed = drawn.float() * 2 - 1
-        grey = signed.mean(1, keepdim=True) if channels == 1 else signed
-        return resize(from_signed(grey), size).cpu()
+        return self._as_images(drawn.float() * 2 - 1, channels=channels, size=size)
 
 
 def _default_of(pipe: Any, argument: str) -> Any:

@@ -22,10 +22,11 @@ from generators.learned_noise import Flow
 from generators.lora import LoRA
 from generators.lora_options import LoRAConfig
 from generators.pipeline_folder import PipelineFolder
+from generators.reconstruct import Reconstruct, ReconstructConfig
 from generators.text_to_image import TextToImage
 from synthworth.devices import isolated_randomness
 from synthworth.errors import UserError
-from synthworth.images import from_signed, resize
+from synthworth.images import from_signed, resize, to_signed
 from synthworth.keys import seed_from
 from synthworth.work import Budget, FitReport, Work
 
@@ -259,6 +260,34 @@ def test_a_saved_model_holds_the_adapters_alone_and_draws_the_same(fitted: LoRA,
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
     assert torch.equal(loaded.sample(labels, seed=3), fitted.sample(labels, seed=3))
+
+
+@pytest.mark.parametrize("kind", ["StableDiffusion3Pipeline", "SanaPipeline"])
+def test_what_is_encoded_is_decoded_as_the_autoencoder_itself_does(kind: str, bases: Callable[[str], Path]) -> None:
+    _, base = opened(bases(kind))
+    films = make_images(multilabel=False, channels=3, size=base.side).images[:3]
+    mean, spread = base.encode(films)
+    seen = base.decode(mean, channels=3, size=base.side)
+    with torch.no_grad():
+        found = base.autoencoder.encode(to_signed(films))
+        latents = found.latent_dist.mode() if hasattr(found, "latent_dist") else found.latent
+        own = base.autoencoder.decode(latents).sample
+    assert (seen.int() - from_signed(own).int()).abs().max() <= 1
+    scale = base.autoencoder.config["scaling_factor"]
+    assert torch.allclose(mean / scale + (base.autoencoder.config.get("shift_factor") or 0), latents, atol=1e-5)
+    assert bool(spread.any()) == hasattr(found, "latent_dist")
+
+
+def test_the_control_reconstruct_sees_films_through_the_autoencoder_of_the_base(fitted: LoRA, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    train = make_images(multilabel=False, channels=1, size=SIDE)
+    control = Reconstruct(ReconstructConfig(generator="lora"))
+    control.fit(train, seed=1, work=Work(tmp_path / "work", fitted=tmp_path))
+    seen = fitted.reconstruct(train.images)
+    assert seen.shape == train.images.shape and not torch.equal(seen, train.images)
+    assert {image.numpy().tobytes() for image in control.sample(train.labels[:5], seed=2)} <= {
+        image.numpy().tobytes() for image in seen
+    }
 
 
 def test_diffusers_reads_the_saved_adapters_and_draws_the_same(fitted: LoRA, tmp_path: Path) -> None:

@@ -231,11 +231,14 @@ def test_what_may_have_been_seen_is_said(base: Path, tmp_path: Path, caplog: pyt
         assert report.facts["base_saw_test"] == answer
 
 
-def test_the_key_is_the_content_of_the_base_wherever_it_lies(base: Path, made: Path) -> None:
+def test_the_key_is_the_content_of_the_base_wherever_it_lies(
+    base: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def words(where: Path) -> list[str]:
         return ["--generator", "lora", "--gen.base", str(where)]
 
     assert parse(words(base), prog="t").gen.base_id == parse(words(made), prog="t").gen.base_id
+    monkeypatch.setenv("SYNTHWORTH_OFFLINE", "1")
     of_hub = parse(["--generator", "lora", "--gen.base", "a/b", "--gen.base-revision", "v1"], prog="t").gen
     assert of_hub.base_id == "hub:a/b@v1"
     LoRA(of_hub).check_files(fetch=False, channels=1, size=SIDE)
