@@ -92,7 +92,7 @@ class Adapters(nn.Module):
         targets: Sequence[str],
         seed: int,
     ) -> Self:
-        """Put fresh adapters into a network, whose own weights are frozen.
+        """Put fresh adapters into a network, whose own weights peft freezes.
 
         Parameters
         ----------
@@ -106,7 +106,6 @@ class Adapters(nn.Module):
         require_peft()
         from peft import LoraConfig, inject_adapter_in_model
 
-        network.requires_grad_(False)
         config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), lora_dropout=0.0)
         with isolated_randomness(seed):
             inject_adapter_in_model(config, network, adapter_name=NAME)
