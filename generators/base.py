@@ -30,7 +30,8 @@ class Generator(Protocol):
     is given `work.reserve`), `from_donor = False` (True for a control that draws a donor's films),
     `is_control = False`, `trains = True` (False where a budget changes nothing), `tasks = ("single", "multi")`,
     `adds = "synthetic"` (what the images that it draws are called), `one_training = False` (True where another
-    `--generator-seed` would change nothing). Optional methods:
+    `--generator-seed` would change nothing), `required = ()` (options that it cannot do without, and that have no
+    default that would do). Optional methods:
     `check_files`, `version_of` and `operations` of `BaseGenerator`; the class method
     `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it; and for images of which
     there are only so many `check_demand(train, streams)` and, in the place of `sample`, `sample_next(labels,
@@ -82,6 +83,7 @@ class BaseGenerator:
     from_donor: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single", "multi")
     adds: ClassVar[str] = "synthetic"
+    required: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config

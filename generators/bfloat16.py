@@ -22,6 +22,7 @@ FASTER: dict[Bf16Unit, frozenset[str]] = {
             "dcgan_per_class",
             "lsgan_per_class",
             "r3gan",
+            "lora",
         }
     ),
     "amx": frozenset({"pixel_ddpm", "flow", "edm", "consistency"}),
@@ -47,11 +48,15 @@ def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     gmvae           quick    avx512 6.48   9.03   1.39
     fs_gmvae        quick    avx512 7.87   12.43  1.58
     r3gan           quick    avx512 0.52   0.81   1.56
+    lora            see text avx512 .14    .22    1.6
     =============== ======== ====== ====== ====== =====
 
-    `r3gan` was measured on a machine that others used too: its ratio can be compared, its steps a second cannot (the
-    middle of three turns, in which bf16 was 1.56 to 2 times as fast). `dcgan_per_class` and `lsgan_per_class` were not
-    measured: they train the networks of `dcgan` and `lsgan`. Nor were `flow`, `edm` and `consistency`, which train that
-    of `pixel_ddpm`, and `latent_flow`, that of `latent_ddpm`. A GPU trains everything in bf16.
+    `r3gan` and `lora` were measured on machines that others used too: their ratios can be compared, their steps a second
+    cannot. Of `r3gan` it is the middle of three turns, in which bf16 was 1.56 to 2 times as fast. `lora` had random
+    weights: Stable Diffusion's UNet with widths 64, 128, 256, 256 on latents of 32 x 32, batch 4.
+
+    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. Nor were
+    `flow`, `edm` and `consistency`, which train that of `pixel_ddpm`, and `latent_flow`, that of `latent_ddpm`. A GPU
+    trains everything in bf16.
     """
     return unit == "cuda" or name in FASTER[unit]

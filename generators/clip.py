@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from generators.diffusers_folder import read_settings
 from generators.places import locate
+from generators.transformers_folder import load_network, load_tokenizer
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,10 +109,8 @@ def embed_pictures(images: Tensor, name: str, *, device: Any) -> Tensor:
 
 
 def _load(kind: str, name: str, device: Any) -> tuple[Any, Path]:
-    from synthworth.training.weights import missing_of
-
     try:
-        import transformers
+        import transformers  # noqa: F401
     except ImportError as error:
         raise UserError("CLIP conditions need transformers: pip install 'synthworth[clip]'") from error
     folder = locate(name, patterns=FILES, what=FLAG)
@@ -122,38 +121,13 @@ def _load(kind: str, name: str, device: Any) -> tuple[Any, Path]:
     is_of = read_settings(folder / "config.json", what=FLAG).get("model_type")
     if is_of not in MODEL_TYPES:
         raise UserError(f"{FLAG}: {folder} holds a {is_of}; what is needed is {' or '.join(MODEL_TYPES)}")
-    try:
-        model, said = getattr(transformers, kind).from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, variant=_variant(folder)
-        )
-    except Exception as error:  # of which type, depends on the version of transformers and on what is damaged
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{FLAG}: {folder} cannot be read as {kind}: {reason}. Fetch its files again") from error
-    lacking = sorted(map(str, said["missing_keys"]))
-    if lacking:  # transformers leaves them random
-        n_all = len(model.state_dict())
-        raise UserError(f"{FLAG}: {folder} does not fill {kind}: {missing_of(lacking, n_all)}. Give all of its weights")
-    return model.eval().requires_grad_(False).float().to(device), folder
-
-
-def _variant(folder: Path) -> str | None:
-    """`fp16`, say, where weights lie as `model.fp16.safetensors` alone; None where there are plain ones."""
-    names = sorted(file.name for file in folder.glob("model*.safetensors*"))
-    plain = any(name in ("model.safetensors", "model.safetensors.index.json") for name in names)
-    found = [name.split(".")[1] for name in names if name.count(".") == 2 and "-of-" not in name]
-    return None if plain or not found else found[0]
+    return load_network(kind, folder, what=FLAG).to(device), folder
 
 
 def _load_tokenizer(folder: Path) -> Any:
-    from transformers import CLIPTokenizer
-
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER):
         wanted = " or ".join(" and ".join(names) for names in TOKENIZER)
         raise UserError(
             f"{FLAG}: {folder} holds no tokenizer of CLIP: there is no {wanted}"
         )  # transformers makes one up
-    try:
-        return CLIPTokenizer.from_pretrained(folder)
-    except Exception as error:  # as above
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{FLAG}: {folder} holds no tokenizer of CLIP: {reason}") from error
+    return load_tokenizer("CLIPTokenizer", folder, what=FLAG, of="CLIP")

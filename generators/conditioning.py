@@ -12,6 +12,7 @@ import numpy as np
 from data.images import ImageSet, require_train
 from generators.matching import require_alike, rows_showing
 from generators.places import identify, is_fetched, require_identity
+from generators.prompts import PROMPT, PROMPT_NONE, prompt_of, require_template
 from synthworth.artifacts import read_json, read_tensors, write_json, write_tensors
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, digest, seed_from
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from synthworth.training.near import Resident
 
 Kind = Literal["label", "multilabel", "clip_text", "clip_vision", "embedding"]
-NOTHING_FOUND = {"no finding", "no findings", "normal", "healthy"}
-"""Names of classes that say that there is nothing to see; they are no finding to put into a prompt."""
 FACTS, BANK = "condition.json", "condition.safetensors"
 
 
@@ -37,9 +36,9 @@ class ConditionConfig:
     """`label`: class or findings through the embedding of the step. The others through cross-attention: `multilabel`,
     one learned token a finding; `clip_text`, CLIP's tokens of a prompt made of the findings; `clip_vision`, CLIP's
     embedding of a reference film from train; `embedding`, vectors from a file, by image id."""
-    prompt: str = "a chest X-ray with {findings}"
+    prompt: str = PROMPT
     """Prompt of `clip_text`; {findings} becomes the names of the findings, as in "effusion and mass"."""
-    prompt_none: str = "a chest X-ray with no finding"
+    prompt_none: str = PROMPT_NONE
     """Prompt of `clip_text` for a film without a finding."""
     clip: str = field(default="openai/clip-vit-large-patch14", metadata=NOT_IDENTITY)
     """CLIP of `clip_text` and `clip_vision`: a folder or a hub id, as safetensors."""
@@ -271,12 +270,8 @@ class TextBank(Bank):
         ----------
         label : a number, or a label vector, uint8 (K,).
         """
-        present = [classes[int(label)]] if label.ndim == 0 else [c for c, y in zip(classes, label, strict=True) if y]
-        names = [plain_name(c) for c in present if plain_name(c) not in NOTHING_FOUND]
-        if not names:
-            return self.config.prompt_none
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        return self.config.prompt.format(findings=listed)
+        c = self.config
+        return prompt_of(label, classes, prompt=c.prompt, prompt_none=c.prompt_none)
 
 
 class PictureBank(Bank):
@@ -319,8 +314,8 @@ def make_conditioner(config: ConditionConfig, *, n_classes: int, multilabel: boo
     UserError
         For a template without {findings}, or the kind `embedding` without a file.
     """
-    if config.kind == "clip_text" and "{findings}" not in config.prompt:
-        raise UserError(f"the prompt {config.prompt!r} does not say where the {{findings}} go")
+    if config.kind == "clip_text":
+        require_template(config.prompt)
     if config.kind == "embedding" and config.embeddings is None:
         raise UserError("condition embedding needs a file: set --gen.condition.embeddings to an .npz or .parquet")
     kinds: dict[str, type[Conditioner]] = {
@@ -355,11 +350,6 @@ def check_condition(config: ConditionConfig, *, fetch: bool) -> None:
         from generators.clip import check_clip
 
         check_clip(config.clip, pictures=config.kind == "clip_vision")
-
-
-def plain_name(name: str) -> str:
-    """A class as prose: `Pleural_Thickening` is "pleural thickening"."""
-    return name.replace("_", " ").strip().lower()
 
 
 def to_half(tokens: Tensor, what: str) -> Tensor:

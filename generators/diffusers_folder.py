@@ -43,6 +43,21 @@ OF_KIND: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "UNet2DConditionModel": {"cross_attention_dim": lambda value: _is_whole(value) or _is_row(value)},
     "AutoencoderKL": {"latent_channels": _is_whole},
 }
+WITHOUT_BLOCKS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "SD3Transformer2DModel": dict.fromkeys(
+        ("in_channels", "out_channels", "sample_size", "patch_size", "num_layers", "attention_head_dim",
+         "num_attention_heads", "joint_attention_dim", "caption_projection_dim", "pooled_projection_dim"), _is_whole
+    ),
+    "SanaTransformer2DModel": dict.fromkeys(
+        ("in_channels", "out_channels", "sample_size", "patch_size", "num_layers", "attention_head_dim",
+         "num_attention_heads", "caption_channels"), _is_whole
+    ),
+    "AutoencoderDC": {
+        "in_channels": _is_whole, "latent_channels": _is_whole, "encoder_block_out_channels": _is_row,
+        "decoder_block_out_channels": _is_row, "scaling_factor": lambda value: isinstance(value, (int, float)),
+    },
+}  # fmt: skip
+"""The same of networks that are not built of `NEEDED`'s blocks."""
 
 
 def read_settings(file: Path, *, what: str) -> dict[str, Any]:
@@ -100,7 +115,7 @@ class DiffusersFolder:
         if kind not in kinds:
             held = f"holds a {kind}" if kind else "does not say what it holds (_class_name in config.json)"
             raise UserError(f"{what}: {home} {held}; what is needed is {' or '.join(kinds)}")
-        needed = {**NEEDED, **OF_KIND.get(kind, {})}
+        needed = WITHOUT_BLOCKS.get(kind) or {**NEEDED, **OF_KIND.get(kind, {})}
         lacking = [key for key in needed if key not in config]
         if lacking:
             raise UserError(
@@ -171,13 +186,17 @@ class DiffusersFolder:
 
     def check(self, **options: Any) -> None:
         """Refuse whatever `load` would, without memory for the network."""
-        import torch
-
         from synthworth.training.weights import match_weights
 
-        with torch.device("meta"):
-            net = self._build(options)
+        net = self.outline(**options)
         match_weights(net.state_dict(), self._tensors(), where=self._where, network=self._network)
+
+    def outline(self, **options: Any) -> Any:
+        """The network on the `meta` device: its modules and shapes, no numbers."""
+        import torch
+
+        with torch.device("meta"):
+            return self._build(options)
 
     @property
     def _where(self) -> str:

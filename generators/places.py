@@ -64,13 +64,14 @@ def is_fetched(where: str | Path) -> bool:
     return not Path(where).expanduser().exists()
 
 
-def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
+def locate(name: str, *, patterns: Sequence[str], what: str, revision: str | None = None) -> Path:
     """The folder that a path or hub id means.
 
     Parameters
     ----------
     name : path or hub id.
     patterns : the files of a hub id that are fetched, once.
+    revision : commit, tag or branch of a hub id; None for its newest.
 
     Raises
     ------
@@ -90,7 +91,9 @@ def locate(name: str, *, patterns: Sequence[str], what: str) -> Path:
 
     offline = is_offline()
     try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=offline, etag_timeout=5))
+        return Path(snapshot_download(
+            name, revision=revision, allow_patterns=list(patterns), local_files_only=offline, etag_timeout=5
+        ))  # fmt: skip
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         why = "fetching is forbidden (SYNTHWORTH_OFFLINE, HF_HUB_OFFLINE)" if offline else str(error).splitlines()[0]
         raise UserError(f"{what} {name} is not on this machine and cannot be fetched: {why}. Give a folder") from error

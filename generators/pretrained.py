@@ -19,6 +19,7 @@ FILES = tuple(
     for folder in ("", "unet/", "scheduler/")
     for name in ("config.json", "scheduler_config.json", "diffusion_pytorch_model*.safetensors*")
 )
+FLAG = "--gen.pretrained"
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
 
 
@@ -56,7 +57,7 @@ def load_unet(name: str, *, channels: int, size: int, spec: ConditionSpec) -> Pr
     kind = found.config["_class_name"]
     unet = found.load(**_told(kind))
     _fit_channels(unet, channels)
-    betas, prediction = _read_scheduler(found.folder)
+    betas, prediction = read_process(found.folder)
     kept = {k: v for k, v in unet.config.items() if not k.startswith("_")}
     return Pretrained(unet, {"_class_name": kind, **kept}, betas, prediction)
 
@@ -71,7 +72,7 @@ def check_unet(name: str, *, channels: int | None, size: int | None, kind: str, 
     width : of its tokens, None where it is not known.
     """
     found = _find(name, channels=channels, size=size, kind=kind, width=width)
-    _read_scheduler(found.folder)
+    read_process(found.folder)
     found.check(**_told(found.config["_class_name"]))
 
 
@@ -140,8 +141,12 @@ def _side(given: Any, home: Path) -> int | None:
     return side
 
 
-def _read_scheduler(folder: Path) -> tuple[tuple[float, ...] | None, str | None]:
-    """Betas and prediction type of the scheduler beside a UNet.
+def read_process(folder: Path, *, what: str = FLAG) -> tuple[tuple[float, ...] | None, str | None]:
+    """Betas and prediction type of the scheduler beside a UNet; None, None where there is no scheduler.
+
+    Parameters
+    ----------
+    what : the flag that the UNet was asked for with.
 
     Raises
     ------
@@ -154,28 +159,26 @@ def _read_scheduler(folder: Path) -> tuple[tuple[float, ...] | None, str | None]
     file = next((f for f in files if f.is_file()), None)
     if file is None:
         return None, None
-    settings = read_settings(file, what="--gen.pretrained")
-    _require_betas(settings, file)
+    settings = read_settings(file, what=what)
+    _require_betas(settings, file, what)
     known = set(DDPMScheduler().config)
     try:
         scheduler = DDPMScheduler(**{k: v for k, v in settings.items() if k in known and not k.startswith("_")})
     except (TypeError, ValueError, LookupError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"--gen.pretrained: {file} describes no schedule of noise ({reason}). {SAVE_WHOLE}") from error
+        raise UserError(f"{what}: {file} describes no schedule of noise ({reason}). {SAVE_WHOLE}") from error
     prediction = scheduler.config["prediction_type"]
     if prediction not in ("epsilon", "v_prediction"):
-        raise UserError(
-            f"--gen.pretrained: {file} says that the network predicts {prediction}; epsilon or v_prediction can be"
-        )
+        raise UserError(f"{what}: {file} says that the network predicts {prediction}; epsilon or v_prediction can be")
     return tuple(scheduler.betas.tolist()), prediction
 
 
-def _require_betas(settings: dict[str, Any], file: Path) -> None:
+def _require_betas(settings: dict[str, Any], file: Path, what: str) -> None:
     """Refuse a scheduler without betas: its network learned another process than diffusion in discrete steps."""
     has_betas = settings.get("trained_betas") is not None or settings.get("beta_schedule") is not None
     if not has_betas or settings.get("use_flow_sigmas"):
         raise UserError(
-            f"--gen.pretrained: {file} is of a {settings.get('_class_name', 'scheduler')} without betas (flow matching "
+            f"{what}: {file} is of a {settings.get('_class_name', 'scheduler')} without betas (flow matching "
             "or EDM, say), and what is fine-tuned here learned a schedule of betas (DDPM). Give such a network"
         )
 

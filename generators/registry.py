@@ -15,6 +15,7 @@ BUILT_IN = {
     "consistency": BuiltIn(
         "generators.consistency:Consistency", "an `edm` tuned to draw in 1 to 4 steps (Song 2023, Geng 2024)"
     ),
+    "lora": BuiltIn("generators.lora:LoRA", "a text-to-image pipeline of diffusers (--gen.base), fine-tuned by LoRA"),
     "vae": BuiltIn("generators.vae:VAE", "VAE (Kingma 2014), latent a vector or an image"),
     "gmvae": BuiltIn("generators.gmvae:GMVAE", "VAE with a Gaussian-mixture prior (Dilokthanakul 2016)"),
     "fs_gmvae": BuiltIn("generators.fs_gmvae:FSGMVAE", "VAE whose prior is tied to the label vector"),

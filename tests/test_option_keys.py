@@ -21,6 +21,7 @@ KEYS = {
     "gmvae": ("4934d76c47042b57", "08a2dc895cd8a352"),
     "latent_ddpm": ("3c65670f8ca5bf1e", "3a92a82945552e53"),
     "latent_flow": ("b8b442841e20b078", "2c3082e720135b7b"),
+    "lora": ("73b36ac86e0b6370", "d58193d829c2e98b"),
     "lsgan": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "lsgan_per_class": ("490475cfadfe2ff3", "8dadf01cb282a41d"),
     "pixel_ddpm": ("3c89fafea526b0a8", "2bbca4970035fe8a"),

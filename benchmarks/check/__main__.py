@@ -115,6 +115,20 @@ def parse(args: Sequence[str]) -> tuple[CheckOptions, Any, str, Any]:
     return options, plugin, kind, getattr(own, FLAGS[kind])
 
 
+def require_options(name: str, plugin: Any, config: Any) -> None:
+    """Refuse a generator that is asked for without an option that it cannot do without (`required`).
+
+    Raises
+    ------
+    UserError
+        Naming the option.
+    """
+    for option in getattr(plugin, "required", ()):
+        if config is None or not getattr(config, option):
+            flag = f"--gen.{option.replace('_', '-')}"
+            raise UserError(f"{name} cannot be checked without {flag}, which has no default that would do; give it")
+
+
 def main(args: Sequence[str]) -> int:
     """Check one plugin and print a table of what was found."""
     options, plugin, kind, config = parse(args)
@@ -123,6 +137,7 @@ def main(args: Sequence[str]) -> int:
             f"{options.name} draws from images of your own, which the small set made here knows nothing of: "
             "python -m benchmarks.run looks at them before anything is made"
         )
+    require_options(options.name, plugin, config)
     tasks = getattr(plugin, "tasks", ("single", "multi"))
     multilabel = options.multi or "single" not in tasks
     results = check_plugin(

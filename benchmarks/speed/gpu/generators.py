@@ -1,5 +1,7 @@
 """Every generator on a GPU: a few steps, a few images, saved, read again, the same images.
 
+Those that cannot do without files of the user's are left out.
+
 `python -m benchmarks.speed.gpu.generators cuda` prints a line on each, and ends with 1 where one has a fault.
 """
 
@@ -27,7 +29,7 @@ def smoke(device: str) -> dict[str, dict[str, Any]]:
 
 def _trains(cls: Any) -> bool:
     alone = getattr(cls, "trains", True) and not getattr(cls, "is_control", False)
-    return bool(alone and hasattr(cls, "tiny_config"))
+    return bool(alone and hasattr(cls, "tiny_config") and not getattr(cls, "required", ()))
 
 
 def _tried(name: str, device: str) -> dict[str, Any]:
