@@ -1,4 +1,4 @@
-"""What generators draw for equal operations: `python docs/equal_operations.py phantom medmnist`; measured rows are kept.
+"""What generators draw for equal operations: `python docs/equal_operations.py phantom medmnist`; rows are kept.
 
 `python docs/equal_operations.py time:phantom` adds the seconds of drawing.
 
