@@ -45,8 +45,9 @@ SUMMARIES = {
 
 
 Kind = Literal[
-    "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems", "variants"
-]
+    "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems",
+    "variants",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

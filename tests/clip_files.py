@@ -9,7 +9,9 @@ from pathlib import Path
 WIDTH, LENGTH = 12, 16
 
 
-def write_clip(folder: Path, *, width: int = WIDTH, heads: int = 2, tokens: int = 64, words: Sequence[str] = ()) -> Path:
+def write_clip(
+    folder: Path, *, width: int = WIDTH, heads: int = 2, tokens: int = 64, words: Sequence[str] = ()
+) -> Path:
     """Text, vision and tokenizer with random weights.
 
     Parameters
@@ -25,13 +27,14 @@ def write_clip(folder: Path, *, width: int = WIDTH, heads: int = 2, tokens: int 
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = list(dict.fromkeys(pair for word in ("an", *words) for pair in merges_of(word)))
-    known = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>", *map("".join, merges)]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(dict.fromkeys(known))}))
+    ends = ("<|startoftext|>", "<|endoftext|>")
+    known = list(dict.fromkeys([*letters, *(f"{c}</w>" for c in letters), *ends, *map("".join, merges)]))
+    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(known)}))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, merges), ""]))
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     tokenizer.save_pretrained(folder)
     narrow = {"hidden_size": width, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": heads}
-    text = {**narrow, "vocab_size": len(dict.fromkeys(known)), "max_position_embeddings": tokens, "projection_dim": width,
+    text = {**narrow, "vocab_size": len(known), "max_position_embeddings": tokens, "projection_dim": width,
             "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}  # fmt: skip
     vision = {**narrow, "image_size": LENGTH, "patch_size": 8, "projection_dim": width}
     with isolated_randomness(0):

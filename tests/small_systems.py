@@ -190,4 +190,3 @@ def write_rendered(folder: Path, n: int = 160, size: int = 64) -> Path:
     for name, picture in zip(names_of(rows), pictures, strict=True):
         Image.fromarray(picture).save(folder / "images" / name)
     return folder
-
