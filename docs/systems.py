@@ -1,4 +1,4 @@
-"""The table and the picture of docs/systems.md: every published system trained at reduced size, `python docs/systems.py`.
+"""The table and picture of docs/systems.md: every published system trained at reduced size, `python docs/systems.py`.
 
 It needs NIH's films (SYNTHWORTH_DATA, as docs/data.md has it), trains for some minutes on two cores, writes what was
 trained to results/reference/systems/trained.json, the picture to docs/images/systems.png, and prints the table.
@@ -38,6 +38,7 @@ class Plan:
     ----------
     size, divide : pixels on a side; what widths are divided by.
     weights : what stands in for weights that would be fetched.
+    more : further flags; batches of 32 are cut into 2 parts where the system cuts 256 into 4.
     data : real films, or rendered ones in NIH's layout.
     """
 
@@ -49,21 +50,24 @@ class Plan:
     lr: float = 1e-3
     weights: str = "none needed"
     data: str = REAL
+    more: tuple[str, ...] = ()
 
 
 VGG = "VGG16: random"
+CLIP = "CLIP of 2 layers: random"
+IN_TWO = ("--gen.accumulate", "2")
 PLANS = {
-    "vae_latent_ddpm": Plan(64, 4, 800, draws=50, weights="LPIPS: torchvision's AlexNet"),
-    "dcgan_infiltration": Plan(64, 4, 700),
-    "ddpm_cifar10_finetuned": Plan(32, 4, 200, weights="UNet of an eighth of the width, 400 steps on rendered films"),
-    "conditional_pixel_ddpm": Plan(32, 8, 350, data=RENDERED),
-    "cxr_diffusion_text": Plan(32, 8, 300, weights="CLIP of 2 layers: random"),
-    "cxr_diffusion_vision": Plan(32, 8, 300, weights="CLIP of 2 layers: random"),
-    "cxr_diffusion_elixr": Plan(32, 8, 300, weights="ELIXR-B: random projections of the labels"),
-    "vae_vgg16": Plan(64, 4, 150, batch=8, weights=VGG),
-    "gmvae_vgg16": Plan(64, 4, 150, batch=8, weights=VGG),
-    "fs_gmvae_vgg16": Plan(64, 4, 150, batch=8, weights=VGG),
-    "lsgan_14_findings": Plan(64, 4, 700),
+    "vae_latent_ddpm": Plan(64, 4, 600, draws=50, weights="LPIPS: torchvision's AlexNet"),
+    "dcgan_infiltration": Plan(64, 4, 400),
+    "ddpm_cifar10_finetuned": Plan(32, 4, 120, weights="UNet of a sixteenth of the width, 250 steps on rendered films"),
+    "conditional_pixel_ddpm": Plan(32, 8, 250, data=RENDERED),
+    "cxr_diffusion_text": Plan(32, 8, 150, batch=32, weights=CLIP, more=IN_TWO),
+    "cxr_diffusion_vision": Plan(32, 8, 150, batch=32, weights=CLIP, more=IN_TWO),
+    "cxr_diffusion_elixr": Plan(32, 8, 150, batch=32, weights="random projections of the labels", more=IN_TWO),
+    "vae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
+    "gmvae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
+    "fs_gmvae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
+    "lsgan_14_findings": Plan(64, 4, 400),
 }
 
 
@@ -85,7 +89,7 @@ def train(name: str, plan: Plan, place: Path) -> tuple[dict[str, Any], Any, Any]
     flags = small.small_flags(
         name, size=plan.size, divide=plan.divide, batch=plan.batch, steps=plan.steps, draws=plan.draws, lr=plan.lr
     )
-    flags += ["--home", str(place / "home"), "--controls", "none", "--device", "cpu"]
+    flags += [*plan.more, "--home", str(place / "home"), "--controls", "none", "--device", "cpu"]
     if plan.data == RENDERED:
         flags += ["--data.path", str(place / "nih"), "--data.findings", *small.SIX_RENDERED]
     told = ["--gen.condition.kind", "label"] if name == "cxr_diffusion_elixr" else []
@@ -96,9 +100,7 @@ def train(name: str, plan: Plan, place: Path) -> tuple[dict[str, Any], Any, Any]
     fitted = fit_generator(opened.experiment, arm.spec).folder
     report = read_json(fitted / "fit.json")
     header, *rows = (line.split(",") for line in (fitted / "history.csv").read_text().splitlines())
-    losses = [
-        float(row[header.index("loss")]) for row in rows if row[0] in (rows[-1][0], "step") or header[0] != "stage"
-    ]
+    losses = [float(row[header.index("loss")]) for row in rows if header[0] != "stage" or row[0] == rows[-1][0]]
     model = generators.get(opened.request.options.generator).load(fitted, device="cpu")
     chosen = shown_rows(films.labels.numpy())
     drawn = model.sample(films.labels[chosen], seed=0)
@@ -122,7 +124,7 @@ def shown_rows(labels: Any) -> list[int]:
     return [*map(int, order[:half]), *map(int, order[-half:])]
 
 
-def pretrain(place: Path, *, steps: int = 400) -> None:
+def pretrain(place: Path, *, steps: int = 250) -> None:
     """The saved DDPM that is fine-tuned: the small UNet, trained on rendered films without a label."""
     import numpy as np
     import torch
@@ -133,7 +135,7 @@ def pretrain(place: Path, *, steps: int = 400) -> None:
     files = sorted((place / "nih" / "images").glob("*.png"))
     films = torch.from_numpy(np.stack([np.asarray(Image.open(file).resize((32, 32))) for file in files]))
     clean = (films.float()[:, None] / 127.5 - 1).expand(-1, 3, -1, -1)
-    net, noising, seeded = small.make_unet(8), DDPMScheduler(1000), torch.Generator().manual_seed(0)
+    net, noising, seeded = small.make_unet(16), DDPMScheduler(1000), torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for _ in range(steps):
         x = clean[torch.randint(len(clean), (16,), generator=seeded)]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from pages import ROOT
 from safetensors.torch import load_file
 from small_systems import (
     BUDGETS,
@@ -284,3 +286,14 @@ def test_a_run_of_a_published_system_on_real_films_gives_a_record(run_here: Any,
     assert record["status"] == "ok" and record["classes"] == ["No Finding", "Infiltration"]
     assert set(record["comparisons"]) == {"none"}
     assert sum(record["counts"]["synthetic"].values()) == 0.5 * sum(record["counts"]["real"].values())
+
+
+# -- the page -----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_the_page_is_that_of_what_was_trained() -> None:
+    made = runpy.run_path(str(ROOT / "docs/systems.py"))
+    rows = json.loads(made["TRAINED"].read_text(encoding="utf-8"))
+    assert {row["system"] for row in rows} == set(systems()) == set(made["PLANS"])
+    assert made["table_of"](rows) in (ROOT / "docs/systems.md").read_text(encoding="utf-8")
+    assert made["PICTURE"].is_file()
