@@ -38,7 +38,7 @@ class Plan:
     ----------
     size, divide : pixels on a side; what widths are divided by.
     weights : what stands in for weights that would be fetched.
-    more : further flags; batches of 32 are cut into 2 parts where the system cuts 256 into 4.
+    more : further flags; batches of 16 are cut into 2 parts where the system cuts 256 into 4.
     data : real films, or rendered ones in NIH's layout.
     """
 
@@ -61,9 +61,9 @@ PLANS = {
     "dcgan_infiltration": Plan(64, 4, 400),
     "ddpm_cifar10_finetuned": Plan(32, 4, 120, weights="UNet of a sixteenth of the width, 250 steps on rendered films"),
     "conditional_pixel_ddpm": Plan(32, 8, 250, data=RENDERED),
-    "cxr_diffusion_text": Plan(32, 8, 150, batch=32, weights=CLIP, more=IN_TWO),
-    "cxr_diffusion_vision": Plan(32, 8, 150, batch=32, weights=CLIP, more=IN_TWO),
-    "cxr_diffusion_elixr": Plan(32, 8, 150, batch=32, weights="random projections of the labels", more=IN_TWO),
+    "cxr_diffusion_text": Plan(32, 8, 280, weights=CLIP, more=IN_TWO),
+    "cxr_diffusion_vision": Plan(32, 8, 280, weights=CLIP, more=IN_TWO),
+    "cxr_diffusion_elixr": Plan(32, 8, 280, weights="random projections of the labels", more=IN_TWO),
     "vae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
     "gmvae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
     "fs_gmvae_vgg16": Plan(64, 4, 100, batch=8, weights=VGG),
@@ -187,6 +187,18 @@ def draw(shown: Sequence[tuple[Mapping[str, Any], Any, Any]]) -> None:
     figure.savefig(PICTURE)
 
 
+def set_up(place: Path) -> None:
+    """Rendered films and stand-ins of weights; SYNTHWORTH_WEIGHTS then names these, beside what it named before."""
+    for name in ("nih", "weights"):
+        (place / name).mkdir()
+    small.write_rendered(place / "nih", 1200)
+    small.write_encoder(place / "weights", "vgg16.tv_in1k")
+    found = os.environ.get("SYNTHWORTH_WEIGHTS")
+    for file in Path(found).iterdir() if found else ():
+        (place / "weights" / file.name).symlink_to(file.resolve())
+    os.environ["SYNTHWORTH_WEIGHTS"] = str(place / "weights")
+
+
 def main(args: Sequence[str]) -> None:
     """Train all, write the file and the picture, and print the table."""
     if list(args) == ["table"]:
@@ -194,24 +206,14 @@ def main(args: Sequence[str]) -> None:
         return
     began, shown = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        for name in ("nih", "weights"):
-            (place / name).mkdir()
-        small.write_rendered(place / "nih", 1200)
-        small.write_encoder(place / "weights", "vgg16.tv_in1k")
-        found = os.environ.get("SYNTHWORTH_WEIGHTS")
-        for file in Path(found).iterdir() if found else ():
-            (place / "weights" / file.name).symlink_to(file)
-        os.environ["SYNTHWORTH_WEIGHTS"] = str(place / "weights")
-        pretrain(place)
+        set_up(Path(folder))
+        pretrain(Path(folder))
         for name, plan in PLANS.items():
-            if not args or name in args:
-                shown.append(train(name, plan, place))
-                print(f"{time.perf_counter() - began:5.0f} s  {name}", file=sys.stderr)
+            shown.append(train(name, plan, Path(folder)))
+            print(f"{time.perf_counter() - began:5.0f} s  {name}", file=sys.stderr)
     rows = [row for row, _, _ in shown]
-    if not args:
-        TRAINED.parent.mkdir(parents=True, exist_ok=True)
-        TRAINED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    TRAINED.parent.mkdir(parents=True, exist_ok=True)
+    TRAINED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draw(shown)
     print(table_of(rows))
 
