@@ -18,7 +18,7 @@ import tyro
 
 from benchmarks.metrics.registry import EXTRACTORS, METRICS
 from benchmarks.request.filters import FILTERS
-from benchmarks.request.named import systems
+from benchmarks.request.named import systems, variants
 from benchmarks.request.remedies import REMEDIES
 from classifiers.registry import classifiers
 from data.registry import datasets
@@ -39,26 +39,23 @@ KINDS = {
 SUMMARIES = {
     "remedies": {name: remedy.summary for name, remedy in REMEDIES.items()},
     "systems": systems(),
+    "variants": variants(),
 }
 """What is no plugin: names of options, with a line on each."""
 
 
 Kind = Literal[
-    "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems"
-]
+    "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems",
+    "variants",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ListOptions:
     """List plugins by kind, with where they come from; a broken one is listed with its error."""
 
-    kind: Annotated[
-        Literal[
-            "all", "generators", "datasets", "classifiers", "metrics", "extractors", "remedies", "filters", "systems"
-        ],
-        tyro.conf.Positional,
-    ] = "all"
-    """Which kind; all of them unless one is named."""
+    kind: Annotated[Kind, tyro.conf.Positional] = "all"
+    """Which kind; all of them unless one is named. variants: what may stand behind the name of a system, with a +."""
     plugin: tuple[Path, ...] = ()
     """Python files that register more."""
     json: bool = False

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request.named import find_config
+from benchmarks.request.named import read_config
 from benchmarks.request.options import Request, given_flags, named_by_flag, parse, read_choice
-from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from synthworth.errors import UserError
 from synthworth.registry import config_of, load_plugin_file
@@ -35,7 +34,7 @@ def parse_each(args: Sequence[str], *, prog: str) -> list[Request]:
     """
     names, rest = _split(args)
     first = read_choice(rest, prog=prog)
-    file = read_yaml(find_config(first.config)) if first.config else {}
+    file = read_config(first.config) if first.config else {}
     if not names and isinstance(file.get("classifier"), list):
         names = _listed(file["classifier"], where=str(first.config))
     if len(names) < 2:

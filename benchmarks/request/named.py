@@ -1,4 +1,4 @@
-"""Presets and published systems by name: which there are, where their files lie, and what they say of a plugin."""
+"""Presets, published systems and their variants by name: which there are, and what their files say."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.request.yaml_file import read_yaml
-from synthworth.errors import unknown_name
+from synthworth.errors import UserError, unknown_name
 
 PRESETS = ("auto", "smoke", "quick", "standard", "full")
 PRESET_VARIABLE = "SYNTHWORTH_PRESET"
 """Environment variable: the preset of commands that are given no `--preset`, as if it had been given."""
 PRESET_FOLDER = Path(__file__).with_name("presets")
 SYSTEM_FOLDER = Path(__file__).with_name("systems")
+VARIANT_FOLDER = Path(__file__).with_name("variants")
+WITH = "+"
+"""Between the name of a system and those of its variants."""
 DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path(r"C:\Windows\System32\nvcuda.dll"))
 """One of these is there where the NVIDIA driver is loaded."""
 
@@ -49,8 +52,23 @@ def _is_hidden() -> bool:
 
 def systems() -> dict[str, str]:
     """Published systems that `--config` knows by name, with a line on each."""
-    files = sorted(SYSTEM_FOLDER.glob("*.yaml"))
+    return _first_lines(SYSTEM_FOLDER)
+
+
+def variants() -> dict[str, str]:
+    """What `--config SYSTEM+VARIANT` may change of a published system, with a line on each."""
+    return dict(sorted(_first_lines(VARIANT_FOLDER).items(), key=lambda row: _by_number(row[0])))
+
+
+def _first_lines(folder: Path) -> dict[str, str]:
+    files = sorted(folder.glob("*.yaml"))
     return {f.stem: f.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for f in files}
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Words first, then 2_findings before 14_findings."""
+    first = name.partition("_")[0]
+    return (int(first), name) if first.isdigit() else (0, name)
 
 
 def find_config(config: Path) -> Path:
@@ -63,11 +81,35 @@ def find_config(config: Path) -> Path:
     """
     if config.exists() or len(config.parts) > 1 or config.suffix not in ("", ".yaml"):
         return config
-    if config.stem not in systems():
+    name = config.stem.split(WITH)[0]
+    if name not in systems():
         if config.suffix:
             return config
-        raise unknown_name("published system", config.name, systems())
-    return SYSTEM_FOLDER / f"{config.stem}.yaml"
+        raise unknown_name("published system", name, systems())
+    return SYSTEM_FOLDER / f"{name}.yaml"
+
+
+def read_config(config: Path) -> dict[str, Any]:
+    """The options of a YAML file, or of a published system with its variants laid over it (`vae_vgg16+decoder1`).
+
+    Raises
+    ------
+    UserError
+        As `find_config` and `read_yaml`; for a variant that there is not, and for two that say the same option.
+    """
+    file = find_config(config)
+    options = read_yaml(file)
+    said: dict[str, str] = {}
+    for name in config.stem.split(WITH)[1:] if file.parent == SYSTEM_FOLDER else ():
+        if name not in variants():
+            raise unknown_name("variant of a system", name, variants())
+        for part, values in read_yaml(VARIANT_FOLDER / f"{name}.yaml").items():
+            for option in values:
+                other = said.setdefault(f"{part}.{option}", name)
+                if other != name:
+                    raise UserError(f"--config {config}: {other} and {name} both say {part}.{option}; take one of them")
+            options[part] = {**options.get(part, {}), **values}
+    return options
 
 
 def is_system(config: Path | None) -> bool:

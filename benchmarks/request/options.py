@@ -18,14 +18,13 @@ from benchmarks.request.named import (
     PRESET_VARIABLE,
     PRESETS,
     by_name,
-    find_config,
     is_system,
     known_fields,
+    read_config,
     read_preset,
     resolve_preset,
 )
 from benchmarks.request.tuned import Tuned
-from benchmarks.request.yaml_file import read_yaml
 from classifiers.registry import classifiers
 from data.mixing import Mode
 from data.registry import datasets
@@ -110,7 +109,8 @@ class Options:
     budgets and sizes of a published system."""
     config: Path | None = None
     """YAML file with any of these options, or the name of a published system (cxr_diffusion_text, say; all are listed
-    by `python -m benchmarks.list systems`); flags beat it, it beats the preset."""
+    by `python -m benchmarks.list systems`), with variants behind it (vae_vgg16+densenet121+decoder1; `list variants`);
+    flags beat it, it beats the preset."""
     plugin: tuple[Path, ...] = ()
     """Python files that register generators, datasets, classifiers, metrics, extractors or filters."""
     seed: int = 0
@@ -188,7 +188,7 @@ def parse(args: Sequence[str], *, prog: str) -> Request:
     """
     args = complete_flags(args)
     first = read_choice(args, prog=prog)
-    file = read_yaml(find_config(first.config)) if first.config else {}
+    file = read_config(first.config) if first.config else {}
     return parse_mapping(file, args, first=first, where=str(first.config), prog=prog)
 
 
