@@ -1,0 +1,137 @@
+"""One flat row an arm, with every number, its interval and its reason: as CSV and as Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.records.shape import reason_of
+from benchmarks.request.situations import situation_of
+from leaderboard.contamination import contamination_of
+from leaderboard.numbers import FIDELITY, INTERVAL, NUMBERS
+from leaderboard.tables import Row, Table
+from synthworth.escape import csv_cell
+
+TEXTS = frozenset({
+    "setting", "dataset", "classifier", "precision", "arm", "kind", "generator", "mode", "situation", "status",
+    "status_why", "contaminated", "verdict", "notes", "heading", "run_id",
+})  # fmt: skip
+"""Columns of text; the others hold numbers, but for those that end in `_group`."""
+
+
+def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+    """A mapping an arm, all with the same columns: finished arms of each table best first, then those that are not.
+
+    A number that is missing is None, and `notes` says why. An arm that did not finish has the status `failed` or
+    `skipped`, and no number.
+    """
+    records = [row.standing.entry.record for table in tables for row in table.rows]
+    attributes = sorted({attribute for record in records for attribute in record.get("subgroups", {})})
+    columns: list[str] | None = None
+    for table in tables:
+        for row in table.rows:
+            flat = _flat_row(table, row, attributes)
+            columns = columns or list(flat)
+            yield flat
+    for table in tables:
+        for record in table.failed:
+            flat = _unfinished(table, record)
+            yield {name: flat.get(name) for name in columns} if columns else flat
+
+
+def csv_text(tables: Sequence[Table]) -> str:
+    """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for number, row in enumerate(flat_rows(tables)):
+        if number == 0:
+            writer.writerow(map(csv_cell, row))
+        writer.writerow(map(csv_cell, row.values()))
+    return out.getvalue()
+
+
+def parquet_bytes(tables: Sequence[Table]) -> bytes:
+    """The same rows as Parquet: text, booleans, whole and real numbers, and nulls."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = list(flat_rows(tables))
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    arrays = {name: pa.array(values, type=_type_of(name, values)) for name, values in columns.items()}
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), out)
+    return bytes(out.getvalue())
+
+
+def _type_of(name: str, values: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    if name in TEXTS or name.endswith("_group"):
+        return pa.string()
+    kinds = {type(value) for value in values if value is not None}
+    return pa.bool_() if kinds == {bool} else pa.int64() if kinds == {int} else pa.float64()
+
+
+def _begin(table: Table, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its setting."""
+    return {
+        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
+        "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
+        "seed": spec["seed"], "precision": spec["precision"],
+    }  # fmt: skip
+
+
+def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, Any]:
+    record, spec = row.standing.entry.record, row.standing.entry.spec
+    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
+    flat: dict[str, Any] = _begin(table, spec) | {
+        "rank": row.standing.rank, "arm": row.label, "kind": row.kind, "generator": spec["generator"],
+        "mode": spec["mode"], "ratio": spec["ratio"], "situation": row.situation, "is_control": record["is_control"],
+        "labels_real": counts["real"], "labels_synthetic": counts["synthetic"], "status": row.status.word,
+        "status_why": row.status.why, "contaminated": row.contaminated,
+    }  # fmt: skip
+    for name, number in row.numbers.items():
+        flat[name] = number.value
+        if name in INTERVAL or name not in NUMBERS:
+            flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
+        if name in FIDELITY:
+            flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
+            flat[f"{name}_at_floor_n"] = number.at_floor_n
+    gaps, gap_notes = _gaps(record, attributes)
+    flat |= gaps
+    notes: dict[str, list[str]] = {}
+    said = {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}, **gap_notes}
+    for name, note in said.items():
+        if note:
+            notes.setdefault(note, []).append(name)
+    flat["verdict"] = row.verdict
+    flat["notes"] = "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items()) or None
+    return flat | {"heading": table.heading, "run_id": record["run_id"]}
+
+
+def _unfinished(table: Table, record: Mapping[str, Any]) -> dict[str, Any]:
+    spec = record["spec"]
+    return _begin(table, spec) | {
+        "arm": record["name"], "kind": "unfinished", "generator": spec["generator"], "mode": spec["mode"],
+        "ratio": spec["ratio"], "situation": situation_of(spec), "status": record["status"],
+        "status_why": reason_of(record), "contaminated": contamination_of(spec), "verdict": "not finished",
+        "notes": f"not finished: {reason_of(record)}", "heading": table.heading, "run_id": record["run_id"],
+    }  # fmt: skip
+
+
+def _gaps(record: Mapping[str, Any], attributes: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns of the worst-group gap of each attribute, and why a gap is missing."""
+    flat: dict[str, Any] = {}
+    notes: dict[str, str] = {}
+    for attribute in attributes:
+        name, found = f"gap_{attribute}", record.get("subgroups", {}).get(attribute)
+        gap = found["gap"] if found else {"note": "there are no groups of this attribute"}
+        worst = gap.get("worst")
+        flat |= {name: gap.get("value"), f"{name}_low": gap.get("low"), f"{name}_high": gap.get("high")}
+        flat |= {f"{name}_best_group": gap.get("best"), f"{name}_worst_group": worst}
+        flat[f"{name}_worst_auroc"] = found["groups"][worst]["auroc"] if worst else None
+        if gap["note"]:
+            notes[name] = gap["note"]
+    return flat, notes

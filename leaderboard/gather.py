@@ -1,0 +1,174 @@
+"""Which records the folders hold: each read once, kept in short, and known again by its bytes in the next build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records.load import RECORD, Unreadable, check_home, read_sealed, record_in
+from benchmarks.records.predictions import Entry
+from benchmarks.records.shape import FINISHED
+from benchmarks.records.store import Records
+from leaderboard.known import Known
+from leaderboard.slim import Slim, slim
+from synthworth.errors import UserError
+from synthworth.keys import sha256_of
+from synthworth.printable import one_line
+from synthworth.progress import track
+from synthworth.workers import map_tasks
+
+AT_ONCE = 100
+"""Records that a process reads in one go."""
+MANY = 1000
+"""Records from which on it pays to read them in several processes."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the folders hold: finished runs, unfinished ones, and what cannot be read or believed, with the reason."""
+
+    entries: tuple[Entry, ...]
+    failed: tuple[Mapping[str, Any], ...]
+    skipped: tuple[str, ...]
+
+
+def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int = 1) -> Found:
+    """Read every record in the folders in short; of several with one run id, the first finished one counts.
+
+    Parameters
+    ----------
+    known : where records are looked up by their bytes; what is read is kept there.
+    workers : processes that read what is not known, where that is much.
+
+    Raises
+    ------
+    UserError
+        For a folder that is not there, and when there is no record in any of them.
+    """
+    entries: dict[str, Slim] = {}
+    failed: dict[str, Mapping[str, Any]] = {}
+    skipped = []
+    shared: dict[str, Any] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
+        shelf = Records(folder)
+        for place, found in _read(shelf.places(), known, workers):
+            if isinstance(found, str):
+                skipped.append(f"{one_line(str(place / RECORD))} {found}")
+                continue
+            sha256, record = found
+            record = _with_shared(record, shared)
+            if record["status"] == FINISHED:
+                entries.setdefault(record["run_id"], Slim(record, place, sha256))
+            else:
+                failed.setdefault(record["run_id"], record)
+        skipped += shelf.left_over()
+    if not entries and not failed:
+        where = ", ".join(str(f) for f in folders)
+        unread = f"; not read: {skipped[0]}" if skipped else ""
+        unread += f"; and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        raise UserError(
+            f"there is no record in {where}{unread}. Run python -m benchmarks.run first, or name another --results"
+        )
+    unfinished = tuple(record for run_id, record in failed.items() if run_id not in entries)
+    return Found(tuple(entries.values()), unfinished, tuple(skipped))
+
+
+Outcome = tuple[str, dict[str, Any]] | str
+"""Digest of a file and the record in it, in short; or why it cannot be read."""
+
+
+def _read(places: Sequence[Path], known: Known | None, workers: int) -> Iterable[tuple[Path, Outcome]]:
+    """What each folder holds, in their order."""
+    parts = [places[k : k + AT_ONCE] for k in range(0, len(places), AT_ONCE)]
+    if known is None:
+        for part in track(parts, "reading records", unit="parts"):
+            yield from ((place, _record(place)) for place in part)
+        return
+    looked = [_looked_up(part, known) for part in track(parts, "looking records up", unit="parts")]
+    unread = [place for part in looked for place, found in part.items() if found is None]
+    tasks = [tuple(map(str, unread[k : k + AT_ONCE])) for k in range(0, len(unread), AT_ONCE)]
+    side_by_side = workers if len(unread) >= MANY else 1
+    answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records") if tasks else []
+    read = zip(tasks, answers, strict=True)
+    fresh = {place: one for task, answer in read for place, one in zip(task, answer or (), strict=True)}
+    for part in looked:
+        for place, found in part.items():
+            yield place, found if found is not None else _kept(fresh.pop(str(place)), known)
+
+
+def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | None]:
+    """What is known of the records in these folders; None where it has to be read."""
+    keys: dict[Path, tuple[str, str]] = {}
+    for place in places:
+        try:
+            sha256 = sha256_of([read_sealed(place / RECORD)])
+        except Unreadable:
+            continue  # read again below, which gives the reason
+        keys[place] = sha256, known.key("record", sha256)
+    there = known.find([key for _, key in keys.values()])
+    found: dict[Path, Outcome | None] = dict.fromkeys(places)
+    for place, (sha256, key) in keys.items():
+        if key in there:
+            try:
+                check_home(there[key]["run_id"], place / RECORD)
+            except Unreadable as reason:
+                found[place] = str(reason)
+            else:
+                found[place] = sha256, there[key]
+    return found
+
+
+def _kept(text: str, known: Known) -> Outcome:
+    outcome = json.loads(text)
+    if isinstance(outcome, str):
+        return outcome
+    sha256, record = outcome
+    known.keep(known.key("record", sha256), record)
+    return sha256, record
+
+
+def records_in(places: Sequence[str]) -> list[str]:
+    """What each folder holds, as JSON: small parcels between processes."""
+    return [json.dumps(_record(Path(place)), separators=(",", ":")) for place in places]
+
+
+def _record(place: Path) -> Outcome:
+    """The record in a folder in short, or why it cannot be read."""
+    file = place / RECORD
+    try:
+        raw = read_sealed(file)
+        return sha256_of([raw]), slim(record_in(raw, file))
+    except Unreadable as reason:
+        return str(reason)
+
+
+def _with_shared(record: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """The record with parts that many records have alike held once: of 10,000, a third of the memory."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, dict):
+            made: Any = {shared.setdefault(name, name): one(part) for name, part in value.items()}
+        elif isinstance(value, list):
+            made = [one(part) for part in value]
+        elif isinstance(value, str) and len(value) < 200:
+            return shared.setdefault(value, value)
+        else:
+            return value
+        return made
+
+    record = one(record)
+    for name in ("provenance", "audit", "training", "counts"):
+        if name in record:
+            record[name] = _once(record[name], shared)
+    spec = record["spec"].items()
+    record["spec"] = {name: _once(part, shared) if isinstance(part, (dict, list)) else part for name, part in spec}
+    return record
+
+
+def _once(part: Any, shared: dict[str, Any]) -> Any:
+    return shared.setdefault(f"\0{part!r}", part)
