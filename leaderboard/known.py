@@ -22,9 +22,9 @@ FILE = Path("leaderboard") / "known.sqlite"
 """Below the home of what is computed; it may go at any time."""
 DECIDES = (
     "benchmarks/judging", "benchmarks/metrics", "benchmarks/records", "benchmarks/request", "benchmarks/statistics",
-    "benchmarks/verdicts", "leaderboard", "synthworth",
+    "benchmarks/verdicts", "leaderboard/judge.py", "leaderboard/slim.py", "synthworth",
 )  # fmt: skip
-"""Folders whose code decides what is found: what other code found is never looked up."""
+"""Folders and files whose code decides what is found: what other code found is never looked up."""
 TABLE = "create table if not exists known (key text primary key, value text not null, sha256 text not null)"
 
 

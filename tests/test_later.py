@@ -24,8 +24,9 @@ from benchmarks.records.seal import SEAL
 from benchmarks.records.store import Records
 from benchmarks.report.tables import print_arms, print_fidelity
 from benchmarks.show import main as show
+from leaderboard.flat import csv_text
 from leaderboard.tables import make_tables
-from leaderboard.text import csv_text, markdown
+from leaderboard.text import markdown
 from synthworth.errors import Unavailable
 
 PLUGIN = '''

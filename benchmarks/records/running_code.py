@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @cache
-def digest_of_code(*folders: str) -> str:
-    """Digest of every Python source below these folders, named from the root of the packages; 64 hexadecimal digits."""
-    files = sorted({file for folder in folders for file in (ROOT / folder).rglob("*.py")})
+def digest_of_code(*places: str) -> str:
+    """Digest of Python sources: files, and all below folders, named from the root of the packages; 64 digits of hex."""
+    there = [ROOT / place for place in places]
+    files = sorted({file for place in there for file in ([place] if place.is_file() else place.rglob("*.py"))})
     return sha256_of(piece for file in files for piece in (file.relative_to(ROOT).as_posix(), file.read_bytes()))
