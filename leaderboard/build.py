@@ -20,7 +20,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.reproduced import read_notes
 from benchmarks.records.shape import reason_of
 from leaderboard.figures import draw_figures
-from leaderboard.flat import csv_text, parquet_bytes
+from leaderboard.flat import csv_of, flat_rows, parquet_of
 from leaderboard.gather import Found, collect
 from leaderboard.judge import Judge
 from leaderboard.known import opened
@@ -42,6 +42,8 @@ Format = Literal["markdown", "csv", "parquet", "latex"]
 MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
 MOST_PRINTED = 200
 """Most arms of a table that are printed, the best; all of them stand in the files."""
+MOST_TABLES = 20
+"""Most tables that are printed, the first by their headings."""
 MOST_LINES = 10
 """Most reasons that are printed of records which are left out."""
 
@@ -94,7 +96,7 @@ def main(args: Sequence[str]) -> int:
         judge = Judge(known)
         unknown = judge.unknown(entries)
         if unknown > options.recompute:
-            judge = Judge(known, recompute=False)
+            judge.claim()
         notes = read_notes(options.results)
         entries = [replace(entry, record=complete(entry, plugins=options.plugin)) for entry in entries]
         tables = make_tables(entries, failed, judge, notes.counted)
@@ -149,17 +151,20 @@ def _write(
     ensure_folder(options.out)
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
     figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
+    rows = list(flat_rows(tables)) if {"csv", "parquet"} & set(options.format) else []
     files: dict[Format, tuple[str, Callable[[], bytes]]] = {
         "markdown": (MARKDOWN, lambda: markdown(tables, skipped, figures, over).encode()),
-        "csv": (CSV, lambda: csv_text(tables).encode()),
-        "parquet": (PARQUET, lambda: parquet_bytes(tables)),
+        "csv": (CSV, lambda: csv_of(rows).encode()),
+        "parquet": (PARQUET, lambda: parquet_of(rows)),
         "latex": (LATEX, lambda: latex(tables).encode()),
     }
     written = [files[name] for name in dict.fromkeys(options.format)]
     for name, content in written:
         write_bytes(options.out / name, content())
-    for table in tables:
+    for table in tables[:MOST_TABLES]:
         print_table(out, table)
+    if len(tables) > MOST_TABLES:
+        out.print(f"and {len(tables) - MOST_TABLES} further tables, in the files")
     for line in over:
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     if len(largest) < len(tables):

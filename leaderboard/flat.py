@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.records.shape import reason_of
@@ -42,22 +42,26 @@ def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
 
 
 def csv_text(tables: Sequence[Table]) -> str:
+    """The rows of tables as CSV."""
+    return csv_of(flat_rows(tables))
+
+
+def csv_of(rows: Iterable[Mapping[str, Any]]) -> str:
     """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    for number, row in enumerate(flat_rows(tables)):
+    for number, row in enumerate(rows):
         if number == 0:
             writer.writerow(map(csv_cell, row))
         writer.writerow(map(csv_cell, row.values()))
     return out.getvalue()
 
 
-def parquet_bytes(tables: Sequence[Table]) -> bytes:
+def parquet_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The same rows as Parquet: text, booleans, whole and real numbers, and nulls."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = list(flat_rows(tables))
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
     arrays = {name: pa.array(values, type=_type_of(name, values)) for name, values in columns.items()}
     out = pa.BufferOutputStream()

@@ -22,6 +22,8 @@ from synthworth.workers import map_tasks
 
 AT_ONCE = 100
 """Records that a process reads in one go."""
+ALIKE = ("provenance", "audit", "training", "counts", "classes")
+"""Parts of a record that others of its experiment have word for word."""
 MANY = 1000
 """Records from which on it pays to read them in several processes."""
 
@@ -94,11 +96,13 @@ def _read(places: Sequence[Path], known: Known | None, workers: int) -> Iterable
     tasks = [tuple(map(str, unread[k : k + AT_ONCE])) for k in range(0, len(unread), AT_ONCE)]
     side_by_side = workers if len(unread) >= MANY else 1
     answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records") if tasks else []
-    read = zip(tasks, answers, strict=True)
-    fresh = {place: one for task, answer in read for place, one in zip(task, answer or (), strict=True)}
+    fresh: dict[str, Outcome] = {}
+    for task, answer in zip(tasks, answers, strict=True):
+        for place, found in zip(task, json.loads(answer or "[]"), strict=True):
+            fresh[place] = _kept(found, known)
     for part in looked:
         for place, found in part.items():
-            yield place, found if found is not None else _kept(fresh.pop(str(place)), known)
+            yield place, found if found is not None else fresh.pop(str(place))
 
 
 def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | None]:
@@ -123,18 +127,17 @@ def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | Non
     return found
 
 
-def _kept(text: str, known: Known) -> Outcome:
-    outcome = json.loads(text)
-    if isinstance(outcome, str):
-        return outcome
-    sha256, record = outcome
+def _kept(found: Any, known: Known) -> Outcome:
+    if isinstance(found, str):
+        return found
+    sha256, record = found
     known.keep(known.key("record", sha256), record)
     return sha256, record
 
 
-def records_in(places: Sequence[str]) -> list[str]:
-    """What each folder holds, as JSON: small parcels between processes."""
-    return [json.dumps(_record(Path(place)), separators=(",", ":")) for place in places]
+def records_in(places: Sequence[str]) -> str:
+    """What each folder holds, as one JSON: a small parcel between processes, in which names are held once."""
+    return json.dumps([_record(Path(place)) for place in places], separators=(",", ":"))
 
 
 def _record(place: Path) -> Outcome:
@@ -148,21 +151,8 @@ def _record(place: Path) -> Outcome:
 
 
 def _with_shared(record: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """The record with parts that many records have alike held once: of 10,000, a third of the memory."""
-
-    def one(value: Any) -> Any:
-        if isinstance(value, dict):
-            made: Any = {shared.setdefault(name, name): one(part) for name, part in value.items()}
-        elif isinstance(value, list):
-            made = [one(part) for part in value]
-        elif isinstance(value, str) and len(value) < 200:
-            return shared.setdefault(value, value)
-        else:
-            return value
-        return made
-
-    record = one(record)
-    for name in ("provenance", "audit", "training", "counts"):
+    """The record with the parts that many records have alike held once."""
+    for name in ALIKE:
         if name in record:
             record[name] = _once(record[name], shared)
     spec = record["spec"].items()
@@ -171,4 +161,4 @@ def _with_shared(record: dict[str, Any], shared: dict[str, Any]) -> dict[str, An
 
 
 def _once(part: Any, shared: dict[str, Any]) -> Any:
-    return shared.setdefault(f"\0{part!r}", part)
+    return shared.setdefault(repr(part), part)

@@ -67,12 +67,17 @@ class Judge:
         self._known, self._recompute = known, recompute
         self._sampled: dict[tuple[str, str], Sampled] = {}
         self._contents: dict[str, str] = {}
+        self._seen: set[str] = set()
 
     def unknown(self, entries: Sequence[Entry]) -> int:
         """How many of these arms would have to be made again from their predictions."""
         if self._known is None:
             return len(entries)
         return len(entries) - sum(self._found("arm", [entry]) is not None for entry in entries)
+
+    def claim(self) -> None:
+        """From now on make nothing that is not known."""
+        self._recompute = False
 
     def arm(self, entry: Entry) -> Arm:
         """What is known of an arm by itself."""
@@ -215,11 +220,28 @@ class Judge:
             found = make()
             if self._known is not None and (key := self._key(kind, entries, *words)):
                 self._known.keep(key, found)
+                for entry in entries:
+                    self._known.keep(self._trace(entry), True)
         return found
 
     def _found(self, kind: str, entries: Sequence[Entry], *words: str) -> Any:
+        if self._known is None or not all(self._was_seen(entry) for entry in entries):
+            return None
         key = self._key(kind, entries, *words)
-        return self._known.find([key]).get(key) if self._known is not None and key else None
+        return self._known.find([key]).get(key) if key else None
+
+    def _was_seen(self, entry: Entry) -> bool:
+        """Whether anything is known of a record, by its bytes alone: else its predictions need not be hashed."""
+        if self._known is None or not isinstance(entry, Slim):
+            return False
+        if entry.sha256 not in self._seen:
+            key = self._trace(entry)
+            self._seen |= {entry.sha256} if self._known.find([key]) else set()
+        return entry.sha256 in self._seen
+
+    def _trace(self, entry: Entry) -> str:
+        assert self._known is not None and isinstance(entry, Slim)
+        return self._known.key("seen", entry.sha256)
 
     def _key(self, kind: str, entries: Sequence[Entry], *words: str) -> str | None:
         slim = [entry for entry in entries if isinstance(entry, Slim)]

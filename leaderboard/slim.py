@@ -65,7 +65,7 @@ def whole(entry: Entry) -> Mapping[str, Any]:
 def slim(record: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a record that tables and figures read, in the record's own form."""
     kept = _some(record, ALWAYS)
-    kept["provenance"] = _some(record["provenance"], MACHINE)
+    kept |= {"provenance": _some(record["provenance"], MACHINE)} if "provenance" in record else {}
     if record["status"] != FINISHED:
         return kept
     kept |= _some(record, WHOLE)

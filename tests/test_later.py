@@ -233,7 +233,8 @@ def test_added_metrics_stand_in_the_leaderboard(lab: Any) -> None:
     tables = make_tables([Entry(complete(e), e.folder) for e in entries])
     rows = {row["generator"]: row for row in csv.DictReader(io.StringIO(csv_text(tables)))}
     page = markdown(tables)
-    (header,) = (line for line in page.splitlines() if line.startswith("| rank"))
+    header, *others = (line for line in page.splitlines() if line.startswith("| rank"))
+    assert others == [header]  # of what is judged, and of the controls
     assert header.count("MCC") == 1 and "| balanced accuracy |" in header
     for one in entries:
         row = rows[one.spec["generator"]]

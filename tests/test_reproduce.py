@@ -11,13 +11,14 @@ import pytest
 
 from benchmarks.job.carry_out import carry_out
 from benchmarks.records.load import RECORD
+from benchmarks.records.reproduced import KEY, read_notes
 from benchmarks.records.store import Records
 from benchmarks.reproduce import main
 from benchmarks.request.again import request_again
 from benchmarks.request.options import parse
 from benchmarks.verdicts.agreement import fields_of
 from synthworth.errors import UserError
-from synthworth.keys import digest
+from synthworth.keys import digest, file_sha256
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
@@ -38,6 +39,11 @@ SMALL = [
     *("--extractors", "--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
 ]
 HERE = ["--device", "cpu", "--workers", "1"]
+
+
+@pytest.fixture(autouse=True)
+def notes_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, str(tmp_path / "notes.key"))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,9 @@ def test_a_run_comes_out_again_to_the_bit(
     assert "REPRODUCED to the bit" in capsys.readouterr().out
     made, was = (json.loads(record_of(folder, name).read_text()) for folder in (place / "runs", finished))
     assert made["run_id"] == was["run_id"]
+    (note,) = read_notes([finished]).counted.values()  # those of the other names were signed with other keys
+    assert note.agreed and note.name == name and note.n_fields == note.n_same
+    assert note.record_sha256 == file_sha256(record_of(finished, name))
 
 
 def test_the_request_of_every_arm_is_found_in_its_spec(finished: Path) -> None:
@@ -132,6 +141,8 @@ def test_a_number_that_has_moved_is_told_with_the_exit_code(
     assert again(folder, tmp_path / "again") == 1
     said = capsys.readouterr().out
     assert "counts.real." in said and "REPRODUCED not to the bit" in said and "1 within" in said
+    (note,) = read_notes([tmp_path]).counted.values()
+    assert not note.agreed and note.n_within == 1 and f"noted in {tmp_path / 'reproduced'}" in said
 
 
 def test_fields_are_the_same_within_the_interval_or_other() -> None:
