@@ -3,7 +3,7 @@
 Every copy of the committed records has another root seed, so that it stands in a table of its own with its controls:
 another spec, run id and comparisons, sealed anew, beside the same predictions. The first build looks at records that
 nobody has looked at and takes them at their word; the second finds them by their bytes. Both are processes of their
-own.
+own. 10,000 records take 4 GB below the folder of temporary files.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def write_copies(folder: Path, n: int, *, one_table: bool = False) -> None:
             write_seal(final, "record.json")
             mine = json.loads((final / SEAL).read_text())["sha256"]
             (final / SEAL).write_text(json.dumps({"sha256": {**sealed, **mine}}))
-            os.link(COMMITTED / was[:16] / "predictions.parquet", final / "predictions.parquet")
+            shutil.copy(COMMITTED / was[:16] / "predictions.parquet", final)
             written += 1
         if written >= n:
             return
@@ -87,7 +87,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{'records':>8} {'build':<7} {'CPU s':>8} {'wall s':>8} {'peak MiB':>9}")
     for n in options.records:
-        folder = Path(tempfile.mkdtemp(dir=ROOT.parent if os.access(ROOT.parent, os.W_OK) else None))
+        folder = Path(tempfile.mkdtemp())
         try:
             write_copies(folder / "runs", n, one_table=options.one_table)
             for what in ("first", "again"):
