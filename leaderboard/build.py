@@ -10,6 +10,7 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.reproduced import read_notes
 from benchmarks.records.shape import reason_of
 from leaderboard.figures import draw_figures
-from leaderboard.flat import csv_of, flat_rows, parquet_of
+from leaderboard.flat import flat_files
 from leaderboard.gather import Found, collect
 from leaderboard.judge import Judge
 from leaderboard.known import opened
@@ -151,11 +152,11 @@ def _write(
     ensure_folder(options.out)
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
     figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
-    rows = list(flat_rows(tables)) if {"csv", "parquet"} & set(options.format) else []
+    rows = cache(lambda: flat_files(tables))
     files: dict[Format, tuple[str, Callable[[], bytes]]] = {
         "markdown": (MARKDOWN, lambda: markdown(tables, skipped, figures, over).encode()),
-        "csv": (CSV, lambda: csv_of(rows).encode()),
-        "parquet": (PARQUET, lambda: parquet_of(rows)),
+        "csv": (CSV, lambda: rows()[0].encode()),
+        "parquet": (PARQUET, lambda: rows()[1]),
         "latex": (LATEX, lambda: latex(tables).encode()),
     }
     written = [files[name] for name in dict.fromkeys(options.format)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from benchmarks.records.shape import reason_of
@@ -18,7 +19,11 @@ TEXTS = frozenset({
     "setting", "dataset", "classifier", "precision", "arm", "kind", "generator", "mode", "situation", "status",
     "status_why", "contaminated", "verdict", "notes", "heading", "run_id",
 })  # fmt: skip
-"""Columns of text; the others hold numbers, but for those that end in `_group`."""
+"""Columns of text, as are those that end in `_group`."""
+WHOLE = frozenset({"steps", "seeds", "seed", "rank", "labels_real", "labels_synthetic"})
+"""Columns of whole numbers, as are those of how many images a number is of."""
+AT_ONCE = 1000
+"""Rows that are laid out as columns at a time."""
 
 
 def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
@@ -42,40 +47,43 @@ def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
 
 
 def csv_text(tables: Sequence[Table]) -> str:
-    """The rows of tables as CSV."""
-    return csv_of(flat_rows(tables))
+    """The rows of tables as CSV; missing numbers are `null`, and `notes` says why."""
+    return flat_files(tables)[0]
 
 
-def csv_of(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for number, row in enumerate(rows):
-        if number == 0:
-            writer.writerow(map(csv_cell, row))
-        writer.writerow(map(csv_cell, row.values()))
-    return out.getvalue()
-
-
-def parquet_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The same rows as Parquet: text, booleans, whole and real numbers, and nulls."""
+def flat_files(tables: Sequence[Table]) -> tuple[str, bytes]:
+    """The rows of tables as CSV and as Parquet (text, booleans, whole and real numbers, and nulls), made in one go."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-    arrays = {name: pa.array(values, type=_type_of(name, values)) for name, values in columns.items()}
-    out = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), out)
-    return bytes(out.getvalue())
+    text, out = io.StringIO(), pa.BufferOutputStream()
+    lines = csv.writer(text, lineterminator="\n")
+    rows = flat_rows(tables)
+    first = next(rows, {})
+    schema = pa.schema([(name, _type_of(name)) for name in first])
+    with pq.ParquetWriter(out, schema) as parquet:
+        if first:
+            lines.writerow(map(csv_cell, first))
+        for some in _parts(first, rows) if first else ():
+            lines.writerows(map(csv_cell, row.values()) for row in some)
+            columns = [pa.array([row[name] for row in some], type=schema.field(name).type) for name in schema.names]
+            parquet.write_table(pa.table(columns, schema=schema))
+    return text.getvalue(), bytes(out.getvalue())
 
 
-def _type_of(name: str, values: Sequence[Any]) -> Any:
+def _parts(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    every = chain([first], rest)
+    return iter(lambda: list(islice(every, AT_ONCE)), [])
+
+
+def _type_of(name: str) -> Any:
     import pyarrow as pa
 
     if name in TEXTS or name.endswith("_group"):
         return pa.string()
-    kinds = {type(value) for value in values if value is not None}
-    return pa.bool_() if kinds == {bool} else pa.int64() if kinds == {int} else pa.float64()
+    if name in WHOLE or name.removesuffix("_n") in FIDELITY or name.removesuffix("_floor_n") in FIDELITY:
+        return pa.int64()
+    return pa.bool_() if name == "is_control" else pa.float64()
 
 
 def _begin(table: Table, spec: Mapping[str, Any]) -> dict[str, Any]:

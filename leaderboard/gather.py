@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from benchmarks.records.load import RECORD, Unreadable, check_home, read_sealed, record_in
@@ -24,6 +25,10 @@ AT_ONCE = 100
 """Records that a process reads in one go."""
 ALIKE = ("provenance", "audit", "training", "counts", "classes")
 """Parts of a record that others of its experiment have word for word."""
+VALUES, TEXTS = ("utility", "fidelity", "privacy"), ("metric", "extractor", "features", "alias", "direction", "note")
+"""Parts that hold values, and texts of a value that thousands of records have word for word."""
+IN_A_ROUND = 4000
+"""Records that are read before they are put away in short: what is in memory at a time."""
 MANY = 1000
 """Records from which on it pays to read them in several processes."""
 
@@ -58,12 +63,11 @@ def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int
         if not folder.is_dir():
             raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
         shelf = Records(folder)
-        for place, found in _read(shelf.places(), known, workers):
+        for place, found in _read(shelf.places(), known, workers, shared):
             if isinstance(found, str):
                 skipped.append(f"{one_line(str(place / RECORD))} {found}")
                 continue
             sha256, record = found
-            record = _with_shared(record, shared)
             if record["status"] == FINISHED:
                 entries.setdefault(record["run_id"], Slim(record, place, sha256))
             else:
@@ -84,25 +88,27 @@ Outcome = tuple[str, dict[str, Any]] | str
 """Digest of a file and the record in it, in short; or why it cannot be read."""
 
 
-def _read(places: Sequence[Path], known: Known | None, workers: int) -> Iterable[tuple[Path, Outcome]]:
-    """What each folder holds, in their order."""
+def _read(
+    places: Sequence[Path], known: Known | None, workers: int, shared: dict[str, Any]
+) -> Iterable[tuple[Path, Outcome]]:
+    """What each folder holds, in their order; parts that many records have alike are held once, in `shared`."""
     parts = [places[k : k + AT_ONCE] for k in range(0, len(places), AT_ONCE)]
     if known is None:
         for part in track(parts, "reading records", unit="parts"):
-            yield from ((place, _record(place)) for place in part)
+            yield from ((place, _once_each(_record(place), shared)) for place in part)
         return
-    looked = [_looked_up(part, known) for part in track(parts, "looking records up", unit="parts")]
-    unread = [place for part in looked for place, found in part.items() if found is None]
-    tasks = [tuple(map(str, unread[k : k + AT_ONCE])) for k in range(0, len(unread), AT_ONCE)]
-    side_by_side = workers if len(unread) >= MANY else 1
-    answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records") if tasks else []
-    fresh: dict[str, Outcome] = {}
-    for task, answer in zip(tasks, answers, strict=True):
-        for place, found in zip(task, json.loads(answer or "[]"), strict=True):
-            fresh[place] = _kept(found, known)
-    for part in looked:
-        for place, found in part.items():
-            yield place, found if found is not None else fresh.pop(str(place))
+    looked: dict[Path, Outcome | None] = {}
+    for part in track(parts, "looking records up", unit="parts"):
+        looked |= {place: _once_each(found, shared) for place, found in _looked_up(part, known).items()}
+    unread = [place for place, found in looked.items() if found is None]
+    for first in range(0, len(unread), IN_A_ROUND):
+        some = unread[first : first + IN_A_ROUND]
+        tasks = [tuple(some[k : k + AT_ONCE]) for k in range(0, len(some), AT_ONCE)]
+        side_by_side = workers if len(some) >= MANY else 1
+        answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records")
+        for task, answer in zip(tasks, answers, strict=True):
+            looked |= zip(task, (_once_each(one, shared) for one in _kept(answer or [], known)), strict=True)
+    yield from ((place, found) for place, found in looked.items() if found is not None)
 
 
 def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | None]:
@@ -127,17 +133,20 @@ def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | Non
     return found
 
 
-def _kept(found: Any, known: Known) -> Outcome:
-    if isinstance(found, str):
-        return found
-    sha256, record = found
-    known.keep(known.key("record", sha256), record)
-    return sha256, record
+def _kept(answer: Sequence[tuple[str, str]], known: Known) -> list[Outcome]:
+    """What was read, kept in `known`; parsed at one go, so that names of fields are held once."""
+    found = json.loads(f"[{','.join(text for _, text in answer)}]")
+    for (sha256, text), one in zip(answer, found, strict=True):
+        if not isinstance(one, str):
+            known.keep_text(known.key("record", sha256), text)
+    return [one if isinstance(one, str) else (sha256, one) for (sha256, _), one in zip(answer, found, strict=True)]
 
 
-def records_in(places: Sequence[str]) -> str:
-    """What each folder holds, as one JSON: a small parcel between processes, in which names are held once."""
-    return json.dumps([_record(Path(place)) for place in places], separators=(",", ":"))
+def records_in(places: Sequence[Path]) -> list[tuple[str, str]]:
+    """What each folder holds: the digest of the file, and as JSON the record in short, or why it cannot be read."""
+    found = [_record(place) for place in places]
+    pairs = [("", one) if isinstance(one, str) else one for one in found]
+    return [(sha256, json.dumps(one, allow_nan=False, separators=(",", ":"))) for sha256, one in pairs]
 
 
 def _record(place: Path) -> Outcome:
@@ -150,11 +159,19 @@ def _record(place: Path) -> Outcome:
         return str(reason)
 
 
+def _once_each(found: Any, shared: dict[str, Any]) -> Any:
+    """What was found, with the parts of a record that many have alike held once."""
+    return found if found is None or isinstance(found, str) else (found[0], _with_shared(found[1], shared))
+
+
 def _with_shared(record: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """The record with the parts that many records have alike held once."""
     for name in ALIKE:
         if name in record:
             record[name] = _once(record[name], shared)
+    for value in (value for part in VALUES for value in record.get(part, {}).values()):
+        for name in TEXTS:
+            if value.get(name) is not None:
+                value[name] = intern(value[name])
     spec = record["spec"].items()
     record["spec"] = {name: _once(part, shared) if isinstance(part, (dict, list)) else part for name, part in spec}
     return record

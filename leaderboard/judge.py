@@ -102,7 +102,11 @@ class Judge:
             names = {"name_a": entry.record["name"], "name_b": control.record["name"]}
             made = compare(self.sampled(entry), self.sampled(control), **names).to_json()
             training = (slim_training(e.record["training"]) for e in (entry, control))
-            return {"run_id": control.run_id, **slim_row(made), "unequal": unequal(*training)}
+            return {
+                "run_id": control.run_id,
+                **slim_row(made, control.spec["generator"]),
+                "unequal": unequal(*training),
+            }
 
         return self._memo("compared", [entry, control], make)
 
@@ -118,7 +122,7 @@ class Judge:
                 found, note = compared_again(row, *pair, analysis=entry.spec["analysis"], further=further)
             except Unavailable as reason:
                 found, note = row, f"cannot be made again from the predictions: {reason}"
-            return slim_row(found), note
+            return slim_row(found, name), note
 
         return self._memo("compared again", [entry, control], make, name)
 

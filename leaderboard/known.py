@@ -74,7 +74,10 @@ class Known:
 
     def keep(self, key: str, value: Any) -> None:
         """Keep a finding; written with others, at the latest when the table is closed."""
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        self.keep_text(key, json.dumps(value, allow_nan=False, separators=(",", ":")))
+
+    def keep_text(self, key: str, text: str) -> None:
+        """As `keep`, of what is JSON already."""
         self._waiting[key] = key, text, _seal(key, text)
         if len(self._waiting) >= 256:
             self.write()

@@ -102,7 +102,7 @@ def of_value(value: Mapping[str, Any] | None, why: str) -> Number:
     """A value of a record as a cell; `why` where it has none."""
     if value is None:
         return Number(None, note=why)
-    return Number(value["value"], value["low"], value["high"], value["n"], note=value["note"])
+    return Number(value["value"], value.get("low"), value.get("high"), value["n"], note=value["note"])
 
 
 def _worth(standing: Standing) -> Number:
@@ -134,7 +134,7 @@ def _differences(standing: Standing, control: str) -> dict[str, Number]:
 
 
 def _first(values: Iterable[Mapping[str, Any]], fields: Mapping[str, str]) -> Mapping[str, Any] | None:
-    return next((v for v in values if all(v[name] == wanted for name, wanted in fields.items())), None)
+    return next((v for v in values if all(v.get(name) == wanted for name, wanted in fields.items())), None)
 
 
 def _beside_floor(record: Mapping[str, Any], fields: Mapping[str, str]) -> Number:

@@ -14,15 +14,23 @@ from synthworth.keys import sha256_of
 
 COPY_RATE = "copy_rate"
 ALWAYS = ("schema", "status", "run_id", "name", "spec", "provenance", "error")
-WHOLE = (
-    "classes", "is_control", "added", "not_compared", "positive_control", "collapsed", "verdict", "reanalysed",
-)  # fmt: skip
-NUMBER = ("metric", "label", "extractor", "features", "alias", "value", "low", "high", "n", "direction", "note")
-FLOOR = ("floor", "floor_n", "at_floor_n", "held_out")
+WHOLE = ("classes", "is_control", "added", "not_compared", "positive_control", "collapsed", "verdict")
+UTILITY = ("metric", "label", "value", "low", "high", "n", "note")
+FIDELITY = ("metric", "extractor", "features", "alias", "value", "n", "direction", "note")
+PRIVACY = ("metric", "extractor", "features", "value", "low", "high", "n", "note")
+FLOOR = ("floor", "floor_n", "at_floor_n")
+UNREAD = frozenset({
+    "precision", "recall", "specificity", "balanced_accuracy_argmax", "brier_calibrated",
+    "sensitivity_at_90_specificity", "specificity_at_90_sensitivity", "specificity_at_95_sensitivity",
+})  # fmt: skip
+"""Built-in metrics of utility that no table shows."""
 ROW = (
-    "run_id", "a", "b", "difference", "low", "high", "p_value", "p_interval", "n_seeds", "n_groups", "note", "verdict",
-    "unequal", "support", "collapsed", "equivalence", "detectable",
+    "run_id", "a", "b", "difference", "low", "high", "p_value", "p_interval", "n_seeds", "n_groups", "note", "unequal",
+    "support", "collapsed", "equivalence", "detectable",
 )  # fmt: skip
+FURTHER = ("run_id", "difference", "low", "high", "p_interval", "n_seeds", "note", "unequal")
+"""What is kept of a comparison with a control that tables show no difference to."""
+SHOWN = ("none", "duplicate")
 MACHINE = ("synthworth", "commit", "processor", "n_cores", "gpu", "device", "when", "command")
 TRAINING = ("steps", "images_seen", "stopped")
 COSTS = ("classifier_seconds", "fit_seconds", "draw_seconds_per_1000")
@@ -70,12 +78,15 @@ def slim(record: Mapping[str, Any]) -> dict[str, Any]:
         return kept
     kept |= _some(record, WHOLE)
     kept["counts"] = {kind: {"all": sum(n.values())} for kind, n in record["counts"].items()}
-    for part in ("utility", "fidelity"):
-        kept[part] = {name: _number(value) for name, value in record[part].items() if value["label"] is None}
-    kept["validation"] = {"auroc": _number(record["validation"]["auroc"])}
-    privacy = record.get("privacy", {}).items()
-    kept["privacy"] = {name: _number(value) for name, value in privacy if value["metric"] == COPY_RATE}
-    kept["comparisons"] = {name: slim_row(row) for name, row in record["comparisons"].items()}
+    macros = {part: _macros(record.get(part, {})) for part in ("utility", "fidelity", "privacy")}
+    kept["utility"] = {n: _some(v, UTILITY) for n, v in macros["utility"].items() if v["metric"] not in UNREAD}
+    kept["fidelity"] = {
+        name: {**_some(value, FIDELITY), "extra": _some(value["extra"], FLOOR)}
+        for name, value in macros["fidelity"].items()
+    }
+    kept["privacy"] = {n: _some(v, PRIVACY) for n, v in macros["privacy"].items() if v["metric"] == COPY_RATE}
+    kept["validation"] = {"auroc": _some(record["validation"]["auroc"], ("value", "note"))}
+    kept["comparisons"] = {name: slim_row(row, name) for name, row in record["comparisons"].items()}
     kept["training"] = slim_training(record["training"])
     kept["cost"] = _cost(record["cost"])
     kept["audit"] = _some(record["audit"], ("n_images", "n_patients", "patients_known"))
@@ -89,9 +100,9 @@ def slim_worth(worth: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if worth is None else {name: part for name, part in worth.items() if name != "curve"}
 
 
-def slim_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison without what is counted by seed, by other metric and by other test."""
-    return _some(row, ROW)
+def slim_row(row: Mapping[str, Any], control: str) -> dict[str, Any]:
+    """A comparison with a control, without what is counted by seed, by other metric and by other test."""
+    return _some(row, ROW if control in SHOWN else FURTHER)
 
 
 def slim_training(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +110,9 @@ def slim_training(training: Mapping[str, Any]) -> dict[str, Any]:
     return {**_some(training, TRAINING), "learning_rate": sha256_of([repr(training["learning_rate"])])}
 
 
-def _number(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_some(value, NUMBER), "extra": _some(value["extra"], FLOOR)}
+def _macros(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are of no single class."""
+    return {name: value for name, value in values.items() if value["label"] is None}
 
 
 def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:

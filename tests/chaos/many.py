@@ -55,6 +55,8 @@ def write_copies(folder: Path, n: int, *, one_table: bool = False) -> None:
                 for name, row in template["comparisons"].items()
             }
             final = folder / record["run_id"][:16]
+            if final.exists():
+                continue
             final.mkdir(parents=True)
             (final / "record.json").write_text(json.dumps(record))
             sealed = json.loads((COMMITTED / was[:16] / SEAL).read_text())["sha256"]
