@@ -86,15 +86,16 @@ def keep(file: Path, was: tuple[str, str], record: Mapping[str, Any], made: Mapp
     """
     from benchmarks.records.reproduced import Note, write_note
     from benchmarks.report.tables import console
-    from benchmarks.verdicts.agreement import fields_of
+    from benchmarks.verdicts.agreement import disagreeing, fields_of
     from synthworth.errors import CANNOT_WRITE
 
-    words, about = Counter(field.word for field in fields_of(record, made)), made["provenance"]
+    fields = fields_of(record, made)
+    words, about, wrong = Counter(field.word for field in fields), made["provenance"], len(disagreeing(fields))
     machine = about["gpu"] if about["device"].startswith("cuda") else about["processor"]
     note = Note(
         run_id=record["run_id"], name=record["name"], record_sha256=was[0],
-        content=was[1], agreed=not words["other"], n_fields=words.total(),
-        n_same=words["same"], n_within=words["within"], commit=about["commit"], synthworth=about["synthworth"],
+        content=was[1], agreed=not wrong, n_fields=words.total(),
+        n_same=words["same"], n_within=words["within"], n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
         machine=f"{machine}, {about['n_cores']} cores", when=about["when"],
     )  # fmt: skip
     out = console()

@@ -16,7 +16,7 @@ from benchmarks.records.store import Records
 from benchmarks.reproduce import main
 from benchmarks.request.again import request_again
 from benchmarks.request.options import parse
-from benchmarks.verdicts.agreement import fields_of
+from benchmarks.verdicts.agreement import disagreeing, fields_of
 from synthworth.errors import UserError
 from synthworth.keys import digest, file_sha256
 
@@ -169,3 +169,12 @@ def test_an_estimate_outside_of_the_interval_is_another_with_all_that_follows() 
     was = {"comparisons": {"none": {"difference": 0.01, "low": 0.0, "high": 0.02, "p_interval": 0.04}}}
     now = {"comparisons": {"none": {"difference": 0.03, "low": 0.02, "high": 0.04, "p_interval": 0.01}}}
     assert {field.word for field in fields_of(was, now)} == {"other"}
+
+
+def test_a_number_that_the_record_lacks_contradicts_nothing() -> None:
+    was = {"utility": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "fid": None}}
+    now = {"utility": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "fid": 3.0, "ece": {"value": 0.1}}}
+    assert not disagreeing(fields_of(was, now))
+    now["utility"]["auroc"] = {"value": 0.6, "low": 0.7, "high": 0.9}
+    assert [field.path for field in disagreeing(fields_of(was, now))] == [("utility", "auroc", "value")]
+    assert disagreeing(fields_of(was, {"utility": {"fid": None}}))  # a number that is gone does

@@ -124,9 +124,13 @@ def test_a_comparison_with_an_arm_that_is_not_there_is_a_claim(arms: Any, tmp_pa
 def test_what_is_known_and_was_edited_counts_as_unknown(arms: Any, tmp_path: Path) -> None:
     build(arms, tmp_path)
     with sqlite3.connect(tmp_path / "home" / FILE) as base:
-        base.execute("update known set value = replace(value, 'true', 'false')")
+        forged = """update known set value = replace(value, 'doubted":{}', 'doubted":{"auroc":"x"}')"""
+        changed = base.execute(forged)
+        assert changed.rowcount
     base.close()
-    assert set(statuses(build(arms, tmp_path, "--recompute", "0")).values()) == {"claimed"}
+    rows = build(arms, tmp_path, "--recompute", "0")
+    assert set(statuses(rows).values()) == {"claimed"}
+    assert all(row["auroc"] != "null" for row in rows.values())
 
 
 def test_what_is_no_table_of_what_is_known_is_put_aside(
@@ -153,7 +157,7 @@ def note_of(folder: Path, **change: Any) -> Note:
     sha256 = sha256_of([(folder / "record.json").read_bytes()])
     told: dict[str, Any] = {
         "run_id": "a" * 64, "name": "good add 0.5", "record_sha256": sha256, "content": content_of(folder, sha256),
-        "agreed": True, "n_fields": 10, "n_same": 9, "n_within": 1, "commit": "c" * 40, "synthworth": "0.1",
+        "agreed": True, "n_fields": 10, "n_same": 9, "n_within": 1, "n_added": 0, "commit": "c" * 40, "synthworth": "0.1",
         "machine": "a processor, 2 cores", "when": "2026-12-01T10:00:00+00:00",
     }  # fmt: skip
     return Note(**{**told, **change})

@@ -32,8 +32,9 @@ class Note:
     Parameters
     ----------
     record_sha256, content : of record.json, and of it with its predictions (`content_of`): what was reproduced.
-    agreed : whether every field came out the same to the bit, or within the record's interval.
+    agreed : whether every field that the record holds came out the same to the bit, or within the record's interval.
     n_fields, n_same, n_within : how many there are, and came out so.
+    n_added : how many the record does not hold.
     commit, synthworth, machine, when : of the reproduction.
     """
 
@@ -45,6 +46,7 @@ class Note:
     n_fields: int
     n_same: int
     n_within: int
+    n_added: int
     commit: str | None
     synthworth: str
     machine: str
@@ -54,6 +56,7 @@ class Note:
     def said(self) -> str:
         """The note in one line."""
         n = f"{self.n_same} of {self.n_fields} fields the same, {self.n_within} within the record's intervals"
+        n += f", {self.n_added} that the record does not hold" if self.n_added else ""
         return f"{self.when[:10]}, {self.machine}, commit {self.commit or 'not known'}: {n}"
 
 
