@@ -95,7 +95,8 @@ def keep(file: Path, was: tuple[str, str], record: Mapping[str, Any], made: Mapp
     note = Note(
         run_id=record["run_id"], name=record["name"], record_sha256=was[0],
         content=was[1], agreed=not wrong, n_fields=words.total(),
-        n_same=words["same"], n_within=words["within"], n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
+        n_same=words["same"], n_within=words["within"],
+        n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
         machine=f"{machine}, {about['n_cores']} cores", when=about["when"],
     )  # fmt: skip
     out = console()

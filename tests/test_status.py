@@ -123,10 +123,9 @@ def test_a_comparison_with_an_arm_that_is_not_there_is_a_claim(arms: Any, tmp_pa
 
 def test_what_is_known_and_was_edited_counts_as_unknown(arms: Any, tmp_path: Path) -> None:
     build(arms, tmp_path)
+    forged = "update known set value = replace(value, ?, ?)"
     with sqlite3.connect(tmp_path / "home" / FILE) as base:
-        forged = """update known set value = replace(value, 'doubted":{}', 'doubted":{"auroc":"x"}')"""
-        changed = base.execute(forged)
-        assert changed.rowcount
+        assert base.execute(forged, ('doubted":{}', 'doubted":{"auroc":"x"}')).rowcount
     base.close()
     rows = build(arms, tmp_path, "--recompute", "0")
     assert set(statuses(rows).values()) == {"claimed"}
