@@ -156,8 +156,8 @@ def note_of(folder: Path, **change: Any) -> Note:
     sha256 = sha256_of([(folder / "record.json").read_bytes()])
     told: dict[str, Any] = {
         "run_id": "a" * 64, "name": "good add 0.5", "record_sha256": sha256, "content": content_of(folder, sha256),
-        "agreed": True, "n_fields": 10, "n_same": 9, "n_within": 1, "n_added": 0, "commit": "c" * 40, "synthworth": "0.1",
-        "machine": "a processor, 2 cores", "when": "2026-12-01T10:00:00+00:00",
+        "agreed": True, "n_fields": 10, "n_same": 9, "n_within": 1, "n_added": 0, "commit": "c" * 40,
+        "synthworth": "0.1", "machine": "a processor, 2 cores", "when": "2026-12-01T10:00:00+00:00",
     }  # fmt: skip
     return Note(**{**told, **change})
 
