@@ -29,6 +29,7 @@ COMMANDS = {
     "calibrate": ("benchmarks.calibrate.__main__", "how often the statistics are wrong, by simulation"),
     "speed": ("benchmarks.speed.__main__", "speed ratios against peers, in one run"),
     "leaderboard": ("leaderboard.build", "tables from records"),
+    "submit": ("leaderboard.submit", "records checked and laid out for the published leaderboard"),
 }
 
 

@@ -29,6 +29,9 @@ RECORD.json     a record, or the folder it lies in
 --results DIR   folder of the new records (default: results/again)
 --home DIR      folder of what is computed (default: .synthworth-again); a second call goes on there
 --every         print every field that differs, not the first of each part only
+
+What came of it is noted in the folder `reproduced` beside the record's, and shown by leaderboards that are built on
+this machine.
 """
 RESULTS, HOME = Path("results/again"), Path(".synthworth-again")
 
@@ -58,8 +61,51 @@ def main(args: Sequence[str]) -> int:
             f"{file} lies in {results}, where the new record would go: it would be compared with itself. Name another "
             "folder with --results"
         )
+    was = what_lies_at(file)
     made = carry_out_again(record, flags, beside=beside(record, file))
-    return say(record, made, every="--every" in args)
+    outcome = say(record, made, every="--every" in args)
+    keep(file, was, record, made)
+    return outcome
+
+
+def what_lies_at(file: Path) -> tuple[str, str]:
+    """Digest of a record's file, and of it with its predictions."""
+    from benchmarks.records.reproduced import content_of
+    from synthworth.keys import sha256_of
+
+    sha256 = sha256_of([file.read_bytes()])
+    return sha256, content_of(file.absolute().parent, sha256)
+
+
+def keep(file: Path, was: tuple[str, str], record: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Note what came of it beside the record; say where, or why it cannot be.
+
+    Parameters
+    ----------
+    was : of `what_lies_at`, before the run.
+    """
+    from benchmarks.records.reproduced import Note, write_note
+    from benchmarks.report.tables import console
+    from benchmarks.verdicts.agreement import disagreeing, fields_of
+    from synthworth.errors import CANNOT_WRITE
+
+    fields = fields_of(record, made)
+    words, about, wrong = Counter(field.word for field in fields), made["provenance"], len(disagreeing(fields))
+    machine = about["gpu"] if about["device"].startswith("cuda") else about["processor"]
+    note = Note(
+        run_id=record["run_id"], name=record["name"], record_sha256=was[0],
+        content=was[1], agreed=not wrong, n_fields=words.total(),
+        n_same=words["same"], n_within=words["within"],
+        n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
+        machine=f"{machine}, {about['n_cores']} cores", when=about["when"],
+    )  # fmt: skip
+    out = console()
+    try:
+        out.print(f"noted in {write_note(file.absolute().parent.parent, note)}", markup=False, soft_wrap=True)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        out.print(f"not noted: {error}", markup=False, soft_wrap=True)
 
 
 def value_of(flag: str, flags: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Tables from records alone: `python -m leaderboard.build [--results DIR ...] [--out DIR]`."""
+"""The command `python -m leaderboard.build [--results DIR ...] [--out DIR]`: tables from records alone."""
 
 from __future__ import annotations
 
@@ -8,85 +8,72 @@ if __name__ == "__main__":  # before the imports below: they take a moment
     hear()
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
+from benchmarks.records.reproduced import read_notes
 from benchmarks.records.shape import reason_of
-from benchmarks.records.store import Records
 from leaderboard.figures import draw_figures
+from leaderboard.flat import flat_files
+from leaderboard.gather import Found, collect
+from leaderboard.judge import Judge
+from leaderboard.known import opened
+from leaderboard.latex import latex
+from leaderboard.suite import Suite, left_out, read_suite
 from leaderboard.tables import Table, make_tables, over_tables
-from leaderboard.text import cell, csv_text, markdown
+from leaderboard.text import cell, markdown
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
+from synthworth.store import Store
+from synthworth.threads import n_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MARKDOWN, CSV = "leaderboard.md", "leaderboard.csv"
+Format = Literal["markdown", "csv", "parquet", "latex"]
+MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
 MOST_PRINTED = 200
 """Most arms of a table that are printed, the best; all of them stand in the files."""
+MOST_TABLES = 20
+"""Most tables that are printed, the first by their headings."""
+MOST_LINES = 10
+"""Most reasons that are printed of records which are left out."""
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Rank the arms of every setting from their records, and write the tables as Markdown and CSV, with figures."""
+    """Rank the arms of every setting from their records, and write the tables, with figures."""
 
     results: tuple[Path, ...] = (Path("results/runs"),)
     """Folders of records; a run that is in several of them counts once."""
     plugin: tuple[Path, ...] = ()
     """Python files that register metrics: what records lack of them is computed from their stored predictions."""
     out: Path = Path("leaderboard/site")
-    """Folder that takes leaderboard.md, leaderboard.csv and the figures."""
+    """Folder that takes the files and the figures."""
+    format: tuple[Format, ...] = ("markdown", "csv", "parquet", "latex")
+    """Which files are written: leaderboard.md, .csv, .parquet (a row an arm, every number), .tex (booktabs)."""
     figures: int = 20
     """Most tables that figures are drawn of, those with the most arms; 0 for none."""
+    suite: str = ""
+    """A frozen suite by its name, or a YAML file of one: records that are not of it are left out, with the reason."""
+    recompute: int = 500
+    """Most records whose numbers are made again from their predictions where no earlier build here has done so; of
+    more, none are: they are shown as their records claim them. 0 for never."""
+    home: Path | None = None
+    """Folder of what is computed, which keeps what a build finds; default $SYNTHWORTH_HOME, or .synthworth."""
 
-
-@dataclass(frozen=True)
-class Found:
-    """What the folders hold: finished runs, unfinished ones, and what cannot be read or believed, with the reason."""
-
-    entries: tuple[Entry, ...]
-    failed: tuple[Mapping[str, Any], ...]
-    skipped: tuple[str, ...]
-
-
-def collect(folders: Sequence[Path]) -> Found:
-    """Read every record in the folders; of several with one run id, the first finished one counts.
-
-    Raises
-    ------
-    UserError
-        For a folder that is not there, and when there is no record in any of them.
-    """
-    entries: dict[str, Entry] = {}
-    failed: dict[str, Mapping[str, Any]] = {}
-    skipped = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"--results {folder}: no such folder. Run python -m benchmarks.run first, or name another")
-        shelf = Records(folder).read()
-        skipped += shelf.unread
-        for entry in shelf.finished:
-            entries.setdefault(entry.run_id, entry)
-        for entry in shelf.unfinished:
-            failed.setdefault(entry.run_id, entry.record)
-    if not entries and not failed:
-        where = ", ".join(str(f) for f in folders)
-        unread = f"; not read: {skipped[0]}" if skipped else ""
-        unread += f"; and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-        raise UserError(
-            f"there is no record in {where}{unread}. Run python -m benchmarks.run first, or name another --results"
-        )
-    unfinished = tuple(record for run_id, record in failed.items() if run_id not in entries)
-    return Found(tuple(entries.values()), unfinished, tuple(skipped))
+    def __post_init__(self) -> None:
+        if self.recompute < 0:
+            raise UserError(f"--recompute {self.recompute} was asked for; it is a number of records, or 0 for never")
 
 
 def main(args: Sequence[str]) -> int:
@@ -100,30 +87,92 @@ def main(args: Sequence[str]) -> int:
     options = tyro.cli(BuildOptions, args=list(args), prog="python -m leaderboard.build")
     for plugin in options.plugin:
         load_plugin_file(plugin)
-    found = collect(options.results)
-    entries = [Entry(complete(entry, plugins=options.plugin), entry.folder) for entry in found.entries]
-    tables = make_tables(entries, found.failed)
-    ensure_folder(options.out)
-    largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
-    figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
-    over = over_tables(tables)
-    pages = {MARKDOWN: markdown(tables, found.skipped, figures, over), CSV: csv_text(tables)}
-    for name, text in pages.items():
-        write_bytes(options.out / name, text.encode())
+    suite = read_suite(options.suite) if options.suite else None
     from benchmarks.report.tables import console
 
     out = console()
-    for table in tables:
+    with opened(Store.open(options.home).home) as known:
+        found = collect(options.results, known, workers=n_cores())
+        entries, failed, reasons = _of_suite(found, suite)
+        judge = Judge(known)
+        unknown = judge.unknown(entries)
+        if unknown > options.recompute:
+            judge.claim()
+        notes = read_notes(options.results)
+        entries = [replace(entry, record=complete(entry, plugins=options.plugin)) for entry in entries]
+        tables = make_tables(entries, failed, judge, notes.counted)
+        over = over_tables(tables, judge)
+    tables = [_beside_suite(table, suite) for table in tables]
+    _write(options, out, tables, found.skipped, over)
+    if unknown > options.recompute:
+        out.print(
+            f"claimed: {unknown} of {len(entries)} records were not made again from their predictions; --recompute "
+            f"{unknown} does that, once",
+            soft_wrap=True,
+        )
+    for line in (*(f"not read: {line}" for line in found.skipped), *(f"note: {line}" for line in notes.others)):
+        out.print(line, markup=False, soft_wrap=True)
+    for line in reasons[:MOST_LINES]:
+        out.print(f"not of {suite.name if suite else ''}: {line}", markup=False, soft_wrap=True)
+    if len(reasons) > MOST_LINES:
+        out.print(f"and {len(reasons) - MOST_LINES} further reasons")
+    return OK
+
+
+def _of_suite(found: Found, suite: Suite | None) -> tuple[list[Entry], list[Mapping[str, Any]], tuple[str, ...]]:
+    """What is of a suite; why the other records are not, a line a reason."""
+    if suite is None:
+        return list(found.entries), list(found.failed), ()
+    why = {entry.run_id: suite.why_not(entry.spec) for entry in found.entries}
+    why |= {record["run_id"]: suite.why_not(record["spec"]) for record in found.failed}
+    entries = [entry for entry in found.entries if why[entry.run_id] is None]
+    failed = [record for record in found.failed if why[record["run_id"]] is None]
+    if not entries and not failed:
+        first = left_out([reason for reason in why.values() if reason])[0]
+        raise UserError(
+            f"--suite {suite.name}: none of {len(why)} records is of it; {first}. Name other --results or another suite"
+        )
+    return entries, failed, left_out([reason for reason in why.values() if reason])
+
+
+def _beside_suite(table: Table, suite: Suite | None) -> Table:
+    """The table with what it lacks of a suite among its facts."""
+    if suite is None:
+        return table
+    lacks = suite.lacks([row.standing.entry.spec for row in table.rows])
+    said = f"suite {suite.name} of {suite.date}"
+    said += f"; not finished here, of its controls: {', '.join(lacks)}" if lacks else ", with all of its controls"
+    return replace(table, facts=(*table.facts, said))
+
+
+def _write(
+    options: BuildOptions, out: Console, tables: Sequence[Table], skipped: Sequence[str], over: Sequence[str]
+) -> None:
+    """Draw and write what was asked for; print the tables and where the files are."""
+    ensure_folder(options.out)
+    largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
+    figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
+    rows = cache(lambda: flat_files(tables))
+    files: dict[Format, tuple[str, Callable[[], bytes]]] = {
+        "markdown": (MARKDOWN, lambda: markdown(tables, skipped, figures, over).encode()),
+        "csv": (CSV, lambda: rows()[0].encode()),
+        "parquet": (PARQUET, lambda: rows()[1]),
+        "latex": (LATEX, lambda: latex(tables).encode()),
+    }
+    written = [files[name] for name in dict.fromkeys(options.format)]
+    for name, content in written:
+        write_bytes(options.out / name, content())
+    for table in tables[:MOST_TABLES]:
         print_table(out, table)
+    if len(tables) > MOST_TABLES:
+        out.print(f"and {len(tables) - MOST_TABLES} further tables, in the files")
     for line in over:
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     if len(largest) < len(tables):
         out.print(f"figures of the {len(largest)} tables with the most arms, of {len(tables)} (--figures)")
-    for line in found.skipped:
-        out.print(f"not read: {line}", markup=False, soft_wrap=True)
-    for name in (*pages, *(figure.path for drawn in figures.values() for figure in drawn)):
+    drawn = [figure.path for some in figures.values() for figure in some]
+    for name in (*(name for name, _ in written), *drawn):
         out.print(f"written {options.out / name}", markup=False, soft_wrap=True)
-    return OK
 
 
 def print_table(out: Console, table: Table) -> None:
@@ -132,13 +181,13 @@ def print_table(out: Console, table: Table) -> None:
 
     from benchmarks.report.tables import table as empty
 
-    columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict")
+    columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict", "status")
     made = empty(escape(table.heading), columns)
     for row in table.rows[:MOST_PRINTED]:
         label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
         shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
         auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
-        texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict)
+        texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict, row.status.word)
         made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
     out.print(made)
     if (left := len(table.rows) - MOST_PRINTED) > 0:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmarks.judging.positive_control import POSITIVE
-from benchmarks.records.predictions import PREDICTIONS, Contradicted, Entry
+from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.request.controls import Controls
 from benchmarks.request.spec import ANALYSIS, NONE, is_real_only, is_zero_line
 from benchmarks.statistics.multiple import holm
-from benchmarks.verdicts.again import worth_again
-from benchmarks.verdicts.differing import differing, in_words_of
-from benchmarks.verdicts.equal_compute import unequal
-from benchmarks.verdicts.recheck import believed_utility, compared_again, further_of, positive_again
-from synthworth.errors import Unavailable
+from leaderboard.judge import Arm, Judge, Row, apart_by_claims
 from synthworth.progress import track
 
-if TYPE_CHECKING:
-    from benchmarks.statistics.sampled import Sampled
-
 NOT_MADE_AGAIN = "as the record says: it could not be made again from the predictions of both arms"
+NO_PREDICTIONS = "not in the record, and predictions are missing to compute it"
+CLAIM = "nothing was made again from the predictions in this build (--recompute)"
 REFERENCES = (NONE, "duplicate")
 """The controls that a table shows differences to."""
 
@@ -42,6 +37,8 @@ class Standing:
     positive : the positive control of the record, as its predictions have it where they are in the table.
     worth : what an added image was worth, as the predictions have it where the arms of the curve are in the table.
     doubted : by number of `utility`, or `worth`: why what the record says of it is not believed.
+    claimed : why what is shown counts as the record's word; None where all of it was made again from the predictions.
+    holm_duplicate : as `holm`, of the comparison with duplicates.
     """
 
     entry: Entry
@@ -54,165 +51,187 @@ class Standing:
     positive: Mapping[str, Any] | None = None
     worth: Mapping[str, Any] | None = None
     doubted: Mapping[str, str] = field(default_factory=dict)
+    claimed: str | None = None
+    holm_duplicate: float | None = None
 
 
-@dataclass
-class _Sampled:
-    """What the predictions of a table's arms give, by run id; all AUROC can be paired with each other."""
-
-    auroc: dict[str, Sampled] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    """Why an arm has none."""
-    contradicted: set[str] = field(default_factory=set)
-    """Those whose record says another thing."""
-    doubted: dict[str, dict[str, str]] = field(default_factory=dict)
-    """What of the others' records is not borne out."""
-
-
-def stand(entries: Sequence[Entry]) -> list[Standing]:
+def stand(entries: Sequence[Entry], judge: Judge | None = None) -> list[Standing]:
     """Order the arms of one table by AUROC and compare them; no two may be the same arm.
 
     An arm shares the rank of the arm at the head of its rank group unless the paired 95 % interval of their
     difference excludes 0; then it is the head of the next group, whose rank is one more than the number of arms
-    before it. From one seed nothing is told apart. An arm whose record says another thing than its predictions stands
-    last.
+    before it. From one seed nothing is told apart. Two arms of which one is a claim are told apart by what their
+    records say (`apart_by_claims`). An arm whose record says another thing than its predictions stands last.
+
+    Parameters
+    ----------
+    judge : who knows what the predictions say; by default everything is made again from them.
     """
+    judge = judge or Judge()
     by_auroc = sorted(entries, key=lambda e: (e.auroc is None, -(e.auroc or 0.0), e.run_id))
-    table = _sample(by_auroc)
-    made, missing = table.auroc, table.missing
-    ordered = sorted(by_auroc, key=lambda e: e.run_id in table.contradicted)
-    ranks = _ranks([e for e in ordered if e.run_id in made], made)
-    against, reasons, noted, positives, worths = {}, {}, {}, {}, {}
+    table = _look_at(by_auroc, judge)
+    ordered = sorted(by_auroc, key=lambda e: table.arms[e.run_id].contradicted)
+    ranks = _ranks([e for e in ordered if e.run_id not in table.missing], table, judge)
     controls = {name: Controls((e for e in ordered if e.spec["generator"] == name), _spec) for name in REFERENCES}
-    zero = next((made[e.run_id] for e in ordered if is_zero_line(e.spec) and e.run_id in made), None)
-    alone = [(e.record, made[e.run_id]) for e in ordered if e.spec["generator"] == NONE and e.run_id in made]
-    known = {e.run_id: e for e in ordered if e.run_id in made}
-    for entry in ordered:
-        i = entry.run_id
-        against[i], reasons[i] = _against(entry, controls, made)
-        if i in table.contradicted:
-            reasons[i] |= dict.fromkeys(against.pop(i), missing[i])
-            against[i] = {}
-        against[i], noted[i] = _made_again(entry, against[i], made, known)
-        positives[i], note = _positive_again(entry, made, zero)
-        noted[i] |= {POSITIVE: note} if note else {}
-        worths[i], doubt = _worth_again(entry, made, alone)
-        table.doubted[i] = table.doubted.get(i, {}) | ({"worth": doubt} if doubt else {})
-    with_none = [e.run_id for e in ordered if NONE in against[e.run_id]]
-    adjusted = dict(zip(with_none, holm([against[i][NONE]["p_interval"] for i in with_none]), strict=True))
+    made = [_standing(entry, table, controls, judge) for entry in track(ordered, "comparing arms", unit="arms")]
+    adjusted = {name: _holm(made, name) for name in REFERENCES}
     return [
-        Standing(
-            entry,
-            ranks.get(entry.run_id),
-            against[entry.run_id],
-            adjusted.get(entry.run_id),
-            reasons[entry.run_id] | ({"rank": missing[entry.run_id]} if entry.run_id in missing else {}),
-            noted[entry.run_id],
-            missing[entry.run_id] if entry.run_id in table.contradicted else None,
-            positives[entry.run_id],
-            worths[entry.run_id],
-            table.doubted[entry.run_id],
+        replace(
+            one,
+            rank=ranks.get(one.entry.run_id),
+            holm=adjusted[NONE].get(one.entry.run_id),
+            holm_duplicate=adjusted["duplicate"].get(one.entry.run_id),
         )
-        for entry in ordered
+        for one in made
     ]
 
 
-def _sample(ordered: Sequence[Entry]) -> _Sampled:
-    """What the predictions give: of one test set, the one that most arms have (of as many, the first arm's)."""
-    table = _Sampled()
-    for entry in track(ordered, "comparing arms", unit="arms"):
-        i = entry.run_id
-        try:  # what has no interval cannot be told from another arm
-            table.auroc[i], table.doubted[i] = believed_utility(entry)
-        except Unavailable as reason:
-            table.missing[i] = str(reason)
-            table.contradicted |= {i} if isinstance(reason, Contradicted) else set()
-    designs = Counter(found.design for found in table.auroc.values())
+@dataclass
+class _Table:
+    """What is known of the arms of a table, by run id."""
+
+    arms: dict[str, Arm]
+    known: dict[str, Entry]
+    """Those whose predictions were used, now or in an earlier build: all can be paired with each other."""
+    missing: dict[str, str]
+    """Why an arm cannot be ranked."""
+    zero: Entry | None = None
+    alone: list[Entry] = field(default_factory=list)
+
+
+def _look_at(ordered: Sequence[Entry], judge: Judge) -> _Table:
+    """What is known of each arm: of one test set, the one that most arms have (of as many, the first arm's)."""
+    arms = {e.run_id: judge.arm(e) for e in track(ordered, "looking at arms", unit="arms")}
+    missing = {i: arm.missing for i, arm in arms.items() if arm.missing is not None}
+    missing |= {e.run_id: _no_auroc(e) for e in ordered if e.auroc is None and e.run_id not in missing}
+    designs = Counter(arm.design for arm in arms.values() if arm.design is not None)
     common = max(designs, key=lambda design: designs[design], default=None)
-    for i in [i for i, found in table.auroc.items() if found.design != common]:
-        del table.auroc[i]
-        table.missing[i] = f"{PREDICTIONS} is of another test set than those of the other arms"
-    return table
+    for i, arm in arms.items():
+        if arm.design not in (None, common):
+            missing[i] = f"{PREDICTIONS} is of another test set than those of the other arms"
+    known = {e.run_id: e for e in ordered if arms[e.run_id].recomputed and e.run_id not in missing}
+    zero = next((e for e in known.values() if is_zero_line(e.spec)), None)
+    return _Table(arms, known, missing, zero, [e for e in known.values() if e.spec["generator"] == NONE])
+
+
+def _no_auroc(entry: Entry) -> str:
+    return str(entry.record["utility"]["auroc"]["note"])
+
+
+def _standing(entry: Entry, table: _Table, controls: Mapping[str, Controls[Entry]], judge: Judge) -> Standing:
+    """What is said of one arm; its ranks come later."""
+    i, arm = entry.run_id, table.arms[entry.run_id]
+    against, reasons = _against(entry, controls, table, judge)
+    if arm.contradicted:
+        reasons |= dict.fromkeys(against, table.missing[i])
+        against = {}
+    against, noted, left = _made_again(entry, against, table, judge)
+    positive, note, left_positive = _positive_again(entry, table, judge)
+    worth, doubt, left_worth = _worth_again(entry, table, judge)
+    return Standing(
+        entry,
+        None,
+        against,
+        None,
+        reasons | ({"rank": table.missing[i]} if i in table.missing else {}),
+        noted | ({POSITIVE: note} if note else {}),
+        table.missing[i] if arm.contradicted else None,
+        positive,
+        worth,
+        {**arm.doubted, **({"worth": doubt} if doubt else {})},
+        claimed=_claimed(arm, table.missing.get(i), [*left, *left_positive, *left_worth]),
+    )
+
+
+def _claimed(arm: Arm, missing: str | None, left: Sequence[str]) -> str | None:
+    """Why an arm's numbers count as claimed; None where all of them were made again."""
+    if not arm.recomputed:
+        return missing or CLAIM
+    return f"not made again: {', '.join(left)}" if left else None
 
 
 def _made_again(
-    entry: Entry, against: Mapping[str, Mapping[str, Any]], made: Mapping[str, Sampled], known: Mapping[str, Entry]
-) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-    """Every comparison of the record with an arm of the table, made again; in what the record differed, by control."""
-    found: dict[str, Mapping[str, Any]] = {**against}
+    entry: Entry, against: Mapping[str, Row], table: _Table, judge: Judge
+) -> tuple[dict[str, Row], dict[str, str], list[str]]:
+    """Every comparison of the record with an arm of the table, made again; in what it differed; which were not."""
+    found: dict[str, Row] = {**against}
     noted: dict[str, str] = {}
-    recorded = {
-        name: row for name, row in entry.record["comparisons"].items() if name in against or entry.run_id in made
-    }
-    for control, row in recorded.items():
-        if entry.run_id not in made or row["run_id"] not in made:
-            noted[control] = NOT_MADE_AGAIN
+    left: list[str] = []
+    is_known = entry.run_id in table.known
+    for control, row in entry.record["comparisons"].items():
+        if control not in against and not is_known:
             continue
-        pair = made[entry.run_id], made[row["run_id"]]
-        training = [e.record["training"] for e in (entry, known[row["run_id"]])]
-        try:
-            further = further_of(*pair, entry.spec["margin"], training)
-            found[control], note = compared_again(row, *pair, analysis=entry.spec["analysis"], further=further)
-        except Unavailable as reason:
-            found[control], note = row, f"cannot be made again from the predictions: {reason}"
+        other = table.known.get(row["run_id"])
+        again = judge.compared_again(entry, control, other) if is_known and other is not None else None
+        if again is not None:
+            found[control], note = again
+        else:
+            found[control], left = row, [*left, control]
+            note = None if _is_claim(table, entry) else NOT_MADE_AGAIN
         if note:
             noted[control] = note
-    return found, noted
+    return found, noted, left
 
 
-def _positive_again(
-    entry: Entry, made: Mapping[str, Sampled], zero: Sampled | None
-) -> tuple[Mapping[str, Any] | None, str | None]:
-    """The positive control of the record, made again where the predictions are in the table; in what it differed."""
+def _is_claim(table: _Table, entry: Entry) -> bool:
+    """Whether nothing of an arm was made again, by choice and not because it could not be."""
+    return not table.arms[entry.run_id].recomputed and entry.run_id not in table.missing
+
+
+def _positive_again(entry: Entry, table: _Table, judge: Judge) -> tuple[Row | None, str | None, list[str]]:
+    """The positive control of the record, made again where it is known; in what it differed; whether it was not."""
     recorded = entry.record.get("positive_control")
-    if recorded is None or zero is None or recorded["run_id"] not in made:
-        return recorded, None
-    try:
-        return positive_again(recorded, made[recorded["run_id"]], zero, analysis=entry.spec["analysis"])
-    except Unavailable as reason:
-        return recorded, f"positive control: cannot be made again from the predictions: {reason}"
+    if recorded is None:
+        return None, None, []
+    control = table.known.get(recorded["run_id"])
+    again = None
+    if table.zero is not None and control is not None:
+        again = judge.positive_again(entry, control, table.zero)
+    return (*again, []) if again is not None else (recorded, None, ["positive control"])
 
 
-def _worth_again(
-    entry: Entry, made: Mapping[str, Sampled], alone: Sequence[tuple[Mapping[str, Any], Sampled]]
-) -> tuple[Mapping[str, Any] | None, str | None]:
-    """The worth of the record, measured again where the predictions are in the table; in what it differed."""
+def _worth_again(entry: Entry, table: _Table, judge: Judge) -> tuple[Row | None, str | None, list[str]]:
+    """The worth of the record, measured again where it is known; in what it differed; whether it was not."""
     recorded = entry.record.get("worth")
-    if recorded is None or entry.run_id not in made or entry.spec["analysis"] != ANALYSIS:
-        return recorded, None
-    try:
-        again = worth_again(recorded, made[entry.run_id], alone)
-    except (Unavailable, ValueError) as reason:
-        return recorded, f"not measured again from the predictions: {reason}"
-    if lines := list(differing(again, recorded)):
-        return again, f"the record says another thing than its predictions: {lines[0]}"
-    return in_words_of(again, recorded), None
+    if recorded is None:
+        return None, None, []
+    again = None
+    if entry.run_id in table.known and entry.spec["analysis"] == ANALYSIS:
+        again = judge.worth_again(entry, table.alone)
+    return (*again, []) if again is not None else (recorded, None, ["worth"])
 
 
 def _spec(entry: Entry) -> Mapping[str, Any]:
     return entry.spec
 
 
-def _ranks(ordered: Sequence[Entry], made: Mapping[str, Sampled]) -> dict[str, int]:
-    from benchmarks.statistics.compare import told_apart
-
+def _ranks(ordered: Sequence[Entry], table: _Table, judge: Judge) -> dict[str, int]:
     ranks: dict[str, int] = {}
     head, rank = None, 0
     for place, entry in enumerate(ordered, start=1):
-        mine = made[entry.run_id]
-        if head is None or told_apart(head, mine):
-            head, rank = mine, place
+        if head is None or _apart(head, entry, table, judge):
+            head, rank = entry, place
         ranks[entry.run_id] = rank
     return ranks
 
 
-def _against(
-    entry: Entry, controls: Mapping[str, Controls[Entry]], made: Mapping[str, Sampled]
-) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-    """Comparisons with the references: the record's own, else from the predictions of the control in the table."""
-    from benchmarks.statistics.compare import compare
+def _apart(head: Entry, mine: Entry, table: _Table, judge: Judge) -> bool:
+    both = head.run_id in table.known and mine.run_id in table.known
+    found = judge.apart(head, mine) if both else None
+    return apart_by_claims(head, mine) if found is None else found
 
-    found: dict[str, Mapping[str, Any]] = {}
+
+def _holm(standings: Sequence[Standing], control: str) -> dict[str, float]:
+    """Holm-adjusted p of the comparisons with a control, over the table, by run id."""
+    rows = {one.entry.run_id: one.against[control]["p_interval"] for one in standings if control in one.against}
+    return dict(zip(rows, holm(list(rows.values())), strict=True))
+
+
+def _against(
+    entry: Entry, controls: Mapping[str, Controls[Entry]], table: _Table, judge: Judge
+) -> tuple[dict[str, Row], dict[str, str]]:
+    """Comparisons with the references: the record's own, else from the predictions of the control in the table."""
+    found: dict[str, Row] = {}
     reasons: dict[str, str] = {}
     for control in REFERENCES:
         recorded = entry.record["comparisons"].get(control)
@@ -227,14 +246,11 @@ def _against(
             reasons[control] = f"a classical remedy has no ratio at which there would be a {control} arm"
         elif twin is None:
             reasons[control] = f"no finished {control} arm to compare with in this setting, at this ratio and mode"
-        elif entry.run_id in made and twin.run_id in made:
-            pair = made[entry.run_id], made[twin.run_id]
-            names = {"name_a": entry.record["name"], "name_b": twin.record["name"]}
-            found[control] = {
-                "run_id": twin.run_id,
-                **compare(*pair, **names).to_json(),
-                "unequal": unequal(entry.record["training"], twin.record["training"]),
-            }
+        elif entry.run_id not in table.known or twin.run_id not in table.known:
+            claim = _is_claim(table, entry) or _is_claim(table, twin)
+            reasons[control] = f"not in the record; {CLAIM}" if claim else NO_PREDICTIONS
+        elif (row := judge.compared(entry, twin)) is not None:
+            found[control] = row
         else:
-            reasons[control] = "not in the record, and predictions are missing to compute it"
+            reasons[control] = f"not in the record; {CLAIM}"
     return found, reasons

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from benchmarks.judging.positive_control import POSITIVE
 from benchmarks.records.predictions import Entry
-from benchmarks.report.columns import UTILITY, utility_columns, value_of
-from benchmarks.request.spec import NONE, NOT_THE_ARM, is_real_only, is_zero_line
+from benchmarks.records.reproduced import Note
+from benchmarks.request.situations import situation_of
+from benchmarks.request.spec import NONE, NOT_THE_ARM, is_zero_line
 from benchmarks.statistics.word import too_few_seeds
-from benchmarks.verdicts.over_families import family_sentences, over_classifiers
-from benchmarks.verdicts.over_trainings import pooled_sentences
 from benchmarks.verdicts.sentences import tuned_sentence
 from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
+from leaderboard.best_ratio import Best, best_ratios
+from leaderboard.contamination import contamination_of
+from leaderboard.judge import Judge
+from leaderboard.numbers import Number, added_columns, numbers_of
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
+from leaderboard.status import Status, status_of
 from synthworth.keys import digest
 
+NOT_MADE = "was not made from the predictions in this build (--recompute)"
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
     "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision", "tuned",
@@ -28,34 +32,6 @@ ARM_FIELDS = (
 )  # fmt: skip
 """Fields of a RunSpec in which the arms of one table may differ; every other field must be equal. Not every spec
 has one that came later."""
-INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", "auprc", "balanced_accuracy", "f1")
-FIDELITY = {
-    "fid": {"metric": "fd", "alias": "fid"},
-    "fd_efficientnet_lite0": {"metric": "fd", "extractor": "efficientnet_lite0"},
-}
-"""Columns of the Frechet distance, and the fields by which a value belongs there."""
-NUMBERS = (
-    "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "worth", "auprc",
-    "balanced_accuracy", "f1", "fid", "fd_efficientnet_lite0", "class_consistency_auroc", "class_consistency",
-    "fit_seconds", "draw_seconds_per_1000",
-)  # fmt: skip
-NOT_MEASURED = "this metric was not measured"
-NO_GENERATOR = "real images alone: nothing was fitted or drawn"
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """One cell: a value with its interval or its real-real floor; None with a note where it is missing."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    floor: float | None = None
-    floor_n: int | None = None
-    at_floor_n: float | None = None
-    """The value of as many images as the floor stands on, where these are fewer than n."""
-    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +48,20 @@ class Row:
     """The same in a word or two, or what the arm is in its table."""
     sentence: str
     """The same with its differences and intervals."""
+    situation: str
+    """What the synthetic images are put to the test for."""
+    status: Status
+    """How far the numbers are to be trusted."""
+    contaminated: str | None
+    """Why a part of the arm may have seen the films; None where none was trained elsewhere. It keeps its rank."""
+
+    @property
+    def kind(self) -> str:
+        """`judged`, or what is set apart from it: `control`, `curve` (real images alone, some or more of them)."""
+        record = self.standing.entry.record
+        if record["spec"]["generator"] == NONE and not is_zero_line(record["spec"]):
+            return "curve"
+        return "control" if record["is_control"] else "judged"
 
 
 @dataclass(frozen=True)
@@ -106,13 +96,20 @@ def arm_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {k: spec[k] for k in ARM_FIELDS if k in spec and k not in NOT_THE_ARM}
 
 
-def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
+def make_tables(
+    entries: Sequence[Entry],
+    failed: Sequence[Mapping[str, Any]] = (),
+    judge: Judge | None = None,
+    notes: Mapping[str, Note] | None = None,
+) -> list[Table]:
     """One table a setting, in the order of their headings.
 
     Parameters
     ----------
     entries : finished records, no run twice.
     failed : records of runs that did not finish.
+    judge : who knows what the predictions say; by default everything is made again from them.
+    notes : of reproductions that count here, by the digest of the record's file.
     """
     settings: dict[str, dict[str, Any]] = {}
     arms_of: dict[str, list[Entry]] = defaultdict(list)
@@ -125,28 +122,39 @@ def make_tables(entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]] = 
         setting = setting_of(record["spec"])
         settings.setdefault(key := digest(setting), setting)
         failed_of[key].append(record)
-    made = [_table(setting, arms_of[key], failed_of[key]) for key, setting in settings.items()]
+    judge = judge or Judge()
+    made = [_table(setting, arms_of[key], failed_of[key], judge, notes or {}) for key, setting in settings.items()]
     headings = Counter(table.heading for table in made)
     made = [t if headings[t.heading] == 1 else replace(t, heading=f"{t.heading} ({t.key})") for t in made]
     return sorted(made, key=lambda t: t.heading)
 
 
-def _table(setting: Mapping[str, Any], entries: Sequence[Entry], failed: Sequence[Mapping[str, Any]]) -> Table:
+def _table(
+    setting: Mapping[str, Any],
+    entries: Sequence[Entry],
+    failed: Sequence[Mapping[str, Any]],
+    judge: Judge,
+    notes: Mapping[str, Note],
+) -> Table:
     """The table of one setting."""
     arms, repeated = _one_an_arm(entries)
-    labels = _labels(arms)
-    added = tuple(added_columns())
-    rows = tuple(_row(standing, labels[standing.entry.run_id], added) for standing in stand(arms))
+    labels, best, added = _labels(arms), best_ratios(arms), tuple(added_columns())
+    rows = tuple(
+        _row(one, labels[one.entry.run_id], best[one.entry.run_id], added, notes) for one in stand(arms, judge)
+    )
     quality = agreements([row.standing for row in rows])
-    pooled = tuple(pooled_sentences([_as_it_stands(row.standing) for row in rows]))
-    return Table(setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, pooled)
+    pooled, left = judge.pooled([_as_it_stands(row.standing) for row in rows])
+    if left:
+        pooled.append(f"{left} generators were trained several times; what they come to together {NOT_MADE}")
+    return Table(
+        setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, tuple(pooled)
+    )
 
 
-def over_tables(tables: Sequence[Table]) -> tuple[str, ...]:
+def over_tables(tables: Sequence[Table], judge: Judge | None = None) -> tuple[str, ...]:
     """What can be said of arms that stand in the tables of several classifiers, a line each; controls have none."""
-    entries = [_as_it_stands(row.standing) for table in tables for row in table.rows]
-    found = over_classifiers(entries)
-    return tuple(family_sentences([over for over in found if not over.is_control]))
+    lines, left = (judge or Judge()).over([_as_it_stands(row.standing) for table in tables for row in table.rows])
+    return (*lines, *([f"{left} arms have several classifiers; what they come to together {NOT_MADE}"] if left else []))
 
 
 def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
@@ -237,103 +245,25 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
-def _row(standing: Standing, label: str, added: Sequence[str]) -> Row:
+def _row(standing: Standing, label: str, best: Best, added: Sequence[str], notes: Mapping[str, Note]) -> Row:
     record = standing.entry.record
-    believed = {} if standing.contradicted else _not_doubted(standing)
-    numbers = {name: _of_value(believed.get(name), standing.contradicted or NOT_MEASURED) for name in UTILITY}
-    for control in (NONE, "duplicate"):
-        numbers |= _differences(standing, control)
-    numbers["worth"] = Number(None, note=standing.contradicted) if standing.contradicted else _worth(standing)
-    alone = is_real_only(record["spec"])
-    for name, fields in FIDELITY.items():
-        numbers[name] = Number(None, note=NO_GENERATOR) if alone else _distance(record, fields)
-    for name in ("class_consistency_auroc", "class_consistency"):
-        why = "needs one class an image" if name == "class_consistency" else NOT_MEASURED
-        numbers[name] = _of_value(record["fidelity"].get(name), NO_GENERATOR if alone else why)
-    for name in ("fit_seconds", "draw_seconds_per_1000"):
-        value = record["cost"].get(name)
-        numbers[name] = Number(value, note=NO_GENERATOR if value is None else None)
     comparisons = {} if standing.contradicted else {**record["comparisons"], **standing.against}
     how: dict[str, Any] = {"adjusted": standing.holm, "positive": standing.positive}
     word = word_of_arm(comparisons, **how)
     missing = standing.contradicted or record.get("not_compared", {}).get(NONE)
     sentence = verdict(record["name"], comparisons, **how, missing=missing, audited=record.get("audit"))
-    in_order = {name: numbers[name] for name in NUMBERS}
-    for name in added:
-        in_order[name] = _of_value(value_of(believed, name), standing.contradicted or NOT_MEASURED)
-    return Row(standing, label, in_order, word, _said(word, record["spec"]), sentence)
-
-
-def added_columns() -> dict[str, str]:
-    """Metric -> heading of the utility metrics that are not built in."""
-    return {name: heading for name, heading in utility_columns().items() if name not in UTILITY}
+    numbers = numbers_of(standing, best, added)
+    spec = record["spec"]
+    return Row(
+        standing, label, numbers, word, _said(word, spec), sentence, situation_of(spec), status_of(standing, notes),
+        contamination_of(spec),
+    )  # fmt: skip
 
 
 def _as_it_stands(standing: Standing) -> Entry:
     """The arm with the positive control that its predictions give."""
     entry = standing.entry
-    return Entry({**entry.record, "positive_control": standing.positive}, entry.folder)
-
-
-def _not_doubted(standing: Standing) -> dict[str, Any]:
-    """The utility that the record holds; null, with the reason, where its predictions say another thing."""
-    null = {"value": None, "low": None, "high": None}
-    doubted = {name: note for name, note in standing.doubted.items() if name != "worth"}
-    utility = standing.entry.record["utility"]
-    return {**utility, **{name: {**utility[name], **null, "note": note} for name, note in doubted.items()}}
-
-
-def _worth(standing: Standing) -> Number:
-    record, found = standing.entry.record, standing.worth
-    if is_real_only(record["spec"]):
-        return Number(None, note="real images alone: nothing was added")
-    if not found:
-        return Number(None, note="no learning curve was measured (--curve)")
-    note = "; ".join(part for part in (found["note"], standing.doubted.get("worth")) if part) or None
-    if found["worth"] is None and found["low"] is not None:
-        note = f"{found['where']}: above {found['low']:.2f}; {note}"
-    elif found["worth"] is None and found["high"] is not None:
-        note = f"{found['where']}: below {found['high']:.2f}; {note}"
-    return Number(found["worth"], found["low"], found["high"], found["n_synthetic"], note=note)
-
-
-def _of_value(value: Mapping[str, Any] | None, why: str) -> Number:
-    if value is None:
-        return Number(None, note=why)
-    return Number(value["value"], value["low"], value["high"], value["n"], note=value["note"])
-
-
-def _differences(standing: Standing, control: str) -> dict[str, Number]:
-    names = f"vs_{control}", f"p_{control}", f"holm_{control}"
-    row = standing.against.get(control)
-    if row is None:
-        return {name: Number(None, note=standing.missing[control]) for name in names}
-    p = Number(row["p_interval"]) if row["n_seeds"] > 1 else Number(None, note="one seed gives no p")
-    adjusted = Number(standing.holm) if row["n_seeds"] > 1 else p
-    of_positive = standing.noted.get(POSITIVE) if control == NONE else None
-    notes = [note for note in (row["note"], standing.noted.get(control), of_positive) if note]
-    found = Number(row["difference"], row["low"], row["high"], note="; ".join(notes) or None)
-    return dict(zip(names, (found, p, adjusted), strict=True))
-
-
-def _distance(record: Mapping[str, Any], fields: Mapping[str, str]) -> Number:
-    """The distance with these fields, at its n."""
-    values = record["fidelity"].values()
-    value = next((v for v in values if all(v[name] == wanted for name, wanted in fields.items())), None)
-    if value is None:
-        return Number(None, note="the extractor was not among those asked for")
-    extra, floor = value["extra"], value["extra"].get("floor")
-    note = value["note"]
-    if note is None and floor is None:
-        note = "the real-real floor could not be measured"
-    if note is None and record["spec"]["extractor_precision"] == "bf16":
-        note = f"features in bf16 ({value['features']}): not to be compared with fp32"
-    if note is None and floor is not None and extra["floor_n"] < value["n"] and extra.get("at_floor_n") is None:
-        note = "the floor stands on fewer images than the distance, which makes it larger: the two do not compare"
-    return Number(
-        value["value"], n=value["n"], floor=floor, floor_n=extra.get("floor_n"), at_floor_n=extra.get("at_floor_n"),
-        note=note,
-    )  # fmt: skip
+    return replace(entry, record={**entry.record, "positive_control": standing.positive})
 
 
 def _said(word: Word, spec: Mapping[str, Any]) -> str:

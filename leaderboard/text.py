@@ -1,9 +1,7 @@
-"""How tables read: one page of Markdown, and one flat CSV."""
+"""How tables read: one page of Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +9,25 @@ from benchmarks.records.shape import reason_of
 from benchmarks.report.footnotes import Notes
 from benchmarks.request.spec import NONE
 from leaderboard.figures import Drawn
+from leaderboard.numbers import COSTS, FIDELITY, PRIVACY, RATES, Number, added_columns
 from leaderboard.quality import LEAST
-from leaderboard.tables import FIDELITY, INTERVAL, NUMBERS, Number, Row, Table, added_columns
-from synthworth.escape import csv_cell, markdown_text, picture_text
+from leaderboard.tables import Row, Table
+from synthworth.escape import markdown_text, picture_text
 
 COLUMNS = {
     "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",
-    "vs_duplicate": "minus duplicate", "p_duplicate": "p", "worth": "worth", "auprc": "AUPRC",
-    "balanced_accuracy": "balanced accuracy", "f1": "F1", "fid": "FID",
-    "fd_efficientnet_lite0": "FD EfficientNet-Lite0", "class_consistency_auroc": "class consistency (AUROC)",
-    "fit_seconds": "fit s", "draw_seconds_per_1000": "s per 1,000 images",
+    "vs_duplicate": "minus duplicate", "p_duplicate": "p", "holm_duplicate": "Holm p", "worth": "worth",
+    "best_ratio": "best ratio (val)", "auprc": "AUPRC",
+    "sensitivity_at_95_specificity": "sensitivity at 95 % specificity", "balanced_accuracy": "balanced accuracy",
+    "f1": "F1", "ece": "ECE", "ece_calibrated": "ECE calibrated", "fid": "FID", "kid": "KID",
+    "fd_efficientnet_lite0": "FD EfficientNet-Lite0", "manifold_precision": "precision", "manifold_recall": "recall",
+    "density": "density", "coverage": "coverage", "inception_score": "IS", "copy_rate": "copy rate (pixels)",
+    "copy_rate_features": "copy rate (features)", "class_consistency_auroc": "class consistency (AUROC)",
+    "fit_gflop": "fit GFLOP", "fit_seconds": "fit s", "draw_seconds_per_1000": "s per 1,000 images",
+    "classifier_gflop": "classifier GFLOP", "classifier_seconds": "classifier s",
 }  # fmt: skip
+WITH_INTERVAL = ("auroc", "vs_none", "vs_duplicate", *PRIVACY, *RATES)
+"""Numbers whose interval the page has."""
 HOW_TO_READ = """## How to read this
 
 - One table holds arms that can be compared: same real images, classifier, budget of optimiser steps and seeds.
@@ -40,8 +46,23 @@ HOW_TO_READ = """## How to read this
 - **FID** and **FD** (lower is closer to the real training images) are written `value @n (floor value @n)`: n images,
   and the same distance of n real test images. Compare numbers only at the same n: where test has fewer images than the
   arm, `arm value @n` is the distance of as many of the arm's images, to be read against the floor.
+- **situation**: what the synthetic images are put to the test for. *augmenting* adds them to all real ones,
+  *replacing* puts them in the place of some, *balancing* fills up rarer classes, *pretraining* begins with them,
+  *only* leaves the real ones out, *sharing* takes those that a donor hospital's films taught, or are.
+- **best ratio (val)**: of the same arm at several ratios, real images alone (0) among them, the one with the highest
+  AUROC on val. Test never chooses.
+- **status**: *claimed*, taken from the record alone; *recomputed*, the statistics were made again here from the
+  predictions beside it, and agree; *reproduced*, the run was carried out again here and agreed; *contradicted*, the
+  predictions say another thing, and nothing of it is shown. Arms of which one is a claim are told apart only where
+  their intervals do not touch: a paired interval, which needs the predictions of both, would tell more of them apart.
+- Controls and points of the learning curve stand in a table of their own, below what is judged, with the same ranks.
+- (contaminated) marks an arm with a part that was trained elsewhere and may have seen these films. It keeps its rank.
+- **KID**, **precision**, **recall**, **density**, **coverage** and **IS** are of Inception's features, with their floor
+  as FID. **copy rate**: share of images nearer to a training image than 1 % of held-out real images are, by pixels and
+  by the features of EfficientNet-Lite0.
+- **GFLOP**: forward and backward, of the fit and of one training of the classifier.
 - **class consistency**: how well a classifier trained on real images alone sees the label that was asked for.
-- **fit s** and **s per 1,000 images** are wall seconds on the machine named above the table.
+- **fit s**, **classifier s** and **s per 1,000 images** are wall seconds on the machine named above the table.
 - **Quality and usefulness**, below a table: Spearman's rank correlation of each fidelity number with the gain in AUROC
   over real images alone, signed so that +1 means the number tells what images are worth. Few arms give wide intervals.
 - The CSV also holds the worst-group gap of each attribute (`gap_sex` and so on): AUROC of the best group of test images
@@ -76,13 +97,18 @@ def markdown(
 def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     notes = Notes()
     lines = [f"## {markdown_text(table.heading)}", "", *(f"- {markdown_text(line)}" for line in table.facts), ""]
-    if table.rows:
-        columns = _columns()
-        titles = ["rank", "arm", *columns.values(), "verdict"]
-        lines += [f"| {' | '.join(titles)} |", f"|{'|'.join(['---:', '---', *['---:'] * len(columns), '---'])}|"]
-        lines += [f"| {' | '.join(_cells(row, notes, columns))} |" for row in table.rows]
-    else:
+    judged = [row for row in table.rows if row.kind == "judged"]
+    apart = [row for row in table.rows if row.kind != "judged"]
+    lines += _rows_text(judged, notes)
+    if not table.rows:
         lines.append("No arm of this setting has finished.")
+    if apart:
+        lines += [
+            *([""] if judged else []),
+            "Controls and points of the learning curve:",
+            "",
+            *_rows_text(apart, notes),
+        ]
     lines += ["", *(f"- ({mark}) {markdown_text(note)}" for note, mark in notes.marks.items())]
     if table.repeated:
         ids = ", ".join(i[:12] for i in table.repeated)
@@ -109,6 +135,15 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _rows_text(rows: Sequence[Row], notes: Notes) -> list[str]:
+    """The lines of one table of arms; none without any."""
+    columns = _columns()
+    titles = ["rank", "arm", "situation", *columns.values(), "verdict", "status"]
+    ruled = ["---:", "---", "---", *["---:"] * len(columns), "---", "---"]
+    head = [f"| {' | '.join(titles)} |", f"|{'|'.join(ruled)}|"]
+    return [*head, *(f"| {' | '.join(_cells(row, notes, columns))} |" for row in rows)] if rows else []
+
+
 def _quality_text(table: Table) -> list[str]:
     """The table of quality against usefulness."""
     titles = ("number", "arms", "agreement with the gain in AUROC", "without controls")
@@ -123,8 +158,10 @@ def _cells(row: Row, notes: Notes, columns: Iterable[str]) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
     label = markdown_text(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
+    label += f" (contaminated) ({notes.mark(row.contaminated)})" if row.contaminated else ""
     numbers = (cell(name, row.numbers[name], notes.mark) for name in columns)
-    return [rank, label, *numbers, markdown_text(row.verdict)]
+    status = row.status.word + (f" ({notes.mark(row.status.why)})" if row.status.why else "")
+    return [rank, label, row.situation, *numbers, markdown_text(row.verdict), status]
 
 
 def _columns() -> dict[str, str]:
@@ -148,72 +185,16 @@ def cell(name: str, number: Number, mark: Any) -> str:
         if number.at_floor_n is not None:
             floor += f", arm {number.at_floor_n:.4g} @{number.floor_n}"
         return f"{number.value:.4g} @{number.n} (floor {floor}){tail}"
-    if name in ("fit_seconds", "draw_seconds_per_1000"):
-        return f"{number.value:.1f}{tail}"
+    if name in COSTS:
+        return f"{number.value:,.1f}{tail}"
+    if name == "best_ratio":
+        return f"{number.value:g}{tail}"
     if name.startswith(("p_", "holm_")) and number.value < 0.0005:
         return f"< 0.001{tail}"
     text = f"{number.value:{sign}.3f}"
     if name == "worth":
         low, high = ("..." if x is None else f"{x:.2f}" for x in (number.low, number.high))
         return f"{number.value:.2f} [{low}, {high}]{tail}"
-    if name in ("auroc", "vs_none", "vs_duplicate") and number.low is not None:
+    if name in WITH_INTERVAL and number.low is not None and number.high is not None:
         text += f" [{number.low:{sign}.3f}, {number.high:{sign}.3f}]"
     return text + tail
-
-
-def csv_text(tables: Sequence[Table]) -> str:
-    """One flat file, a row an arm; missing numbers are `null`, and `notes` says why."""
-    records = [row.standing.entry.record for table in tables for row in table.rows]
-    attributes = sorted({attribute for record in records for attribute in record.get("subgroups", {})})
-    rows = [_flat_row(table, row, attributes) for table in tables for row in table.rows]
-    out = io.StringIO()
-    if rows:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(map(csv_cell, rows[0]))
-        writer.writerows(map(csv_cell, row.values()) for row in rows)
-    return out.getvalue()
-
-
-def _gaps(record: Mapping[str, Any], attributes: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Columns of the worst-group gap of each attribute, and why a gap is missing."""
-    flat: dict[str, Any] = {}
-    notes: dict[str, str] = {}
-    for attribute in attributes:
-        name, found = f"gap_{attribute}", record.get("subgroups", {}).get(attribute)
-        gap = found["gap"] if found else {"note": "there are no groups of this attribute"}
-        worst = gap.get("worst")
-        flat |= {name: gap.get("value"), f"{name}_low": gap.get("low"), f"{name}_high": gap.get("high")}
-        flat |= {f"{name}_best_group": gap.get("best"), f"{name}_worst_group": worst}
-        flat[f"{name}_worst_auroc"] = found["groups"][worst]["auroc"] if worst else None
-        if gap["note"]:
-            notes[name] = gap["note"]
-    return flat, notes
-
-
-def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, Any]:
-    record, spec = row.standing.entry.record, row.standing.entry.spec
-    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
-    flat: dict[str, Any] = {
-        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
-        "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
-        "seed": spec["seed"], "precision": spec["precision"], "rank": row.standing.rank, "arm": row.label,
-        "generator": spec["generator"], "mode": spec["mode"], "ratio": spec["ratio"],
-        "is_control": record["is_control"], "labels_real": counts["real"], "labels_synthetic": counts["synthetic"],
-    }  # fmt: skip
-    for name, number in row.numbers.items():
-        flat[name] = number.value
-        if name in INTERVAL or name not in NUMBERS:
-            flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
-        if name in FIDELITY:
-            flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
-            flat[f"{name}_at_floor_n"] = number.at_floor_n
-    gaps, gap_notes = _gaps(record, attributes)
-    flat |= gaps
-    notes: dict[str, list[str]] = {}
-    said = {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}, **gap_notes}
-    for name, note in said.items():
-        if note:
-            notes.setdefault(note, []).append(name)
-    flat["verdict"] = row.verdict
-    flat["notes"] = "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items()) or None
-    return flat | {"heading": table.heading, "run_id": record["run_id"]}

@@ -300,8 +300,14 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, make_images: Callable[..., ImageSet], make_spec: Callable[..., RunSpec]) -> Lab:
-    """A folder of pretended runs on 120 test images of 60 patients."""
+def lab(
+    tmp_path: Path,
+    make_images: Callable[..., ImageSet],
+    make_spec: Callable[..., RunSpec],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Lab:
+    """A folder of pretended runs on 120 test images of 60 patients; what a leaderboard finds of them is kept beside."""
+    monkeypatch.setenv("SYNTHWORTH_HOME", str(tmp_path / "home"))
     return Lab(tmp_path / "runs", make_images((40, 40, 40), split=Split.test), make_spec())
 
 
@@ -311,10 +317,11 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
     def run(*args: str, path: Sequence[Path] = (), **env: str) -> subprocess.CompletedProcess[str]:
         folders = os.pathsep.join(str(p) for p in (*path, ROOT))
+        own = {"SYNTHWORTH_HOME": str(tmp_path / "home"), "SYNTHWORTH_NOTES_KEY": str(tmp_path / "notes.key")}
         return subprocess.run(
             [sys.executable, *args],
             cwd=tmp_path,
-            env={**os.environ, "SYNTHWORTH_HOME": str(tmp_path / "home"), "PYTHONPATH": folders, **env},
+            env={**os.environ, **own, "PYTHONPATH": folders, **env},
             capture_output=True,
             text=True,
             timeout=120,
@@ -338,7 +345,8 @@ def call_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def call(folder: Path, module: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(str(folder))
-        for name, value in {"SYNTHWORTH_HOME": str(folder / "home"), **env}.items():
+        own = {"SYNTHWORTH_HOME": str(folder / "home"), "SYNTHWORTH_NOTES_KEY": str(folder / "notes.key")}
+        for name, value in {**own, **env}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # `guarded` sets its own
         found = importlib.import_module(module)

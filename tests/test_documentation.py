@@ -22,6 +22,7 @@ from benchmarks.request.spec import RunSpec
 TOP = {path.name for path in ROOT.iterdir()}
 MADE_BY_RUNS = (
     "results/runs",
+    "results/submitted",
     "results/reader",
     "results/sweeps",
     "results/tune",

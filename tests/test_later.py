@@ -24,8 +24,9 @@ from benchmarks.records.seal import SEAL
 from benchmarks.records.store import Records
 from benchmarks.report.tables import print_arms, print_fidelity
 from benchmarks.show import main as show
+from leaderboard.flat import csv_text
 from leaderboard.tables import make_tables
-from leaderboard.text import csv_text, markdown
+from leaderboard.text import markdown
 from synthworth.errors import Unavailable
 
 PLUGIN = '''
@@ -232,7 +233,8 @@ def test_added_metrics_stand_in_the_leaderboard(lab: Any) -> None:
     tables = make_tables([Entry(complete(e), e.folder) for e in entries])
     rows = {row["generator"]: row for row in csv.DictReader(io.StringIO(csv_text(tables)))}
     page = markdown(tables)
-    (header,) = (line for line in page.splitlines() if line.startswith("| rank"))
+    header, *others = (line for line in page.splitlines() if line.startswith("| rank"))
+    assert others == [header]  # of what is judged, and of the controls
     assert header.count("MCC") == 1 and "| balanced accuracy |" in header
     for one in entries:
         row = rows[one.spec["generator"]]

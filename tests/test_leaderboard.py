@@ -225,7 +225,7 @@ def test_pages_hold_every_arm_and_no_blank_cell(full: Any, tmp_path: Path) -> No
     assert build("--results", full.folder, "--out", tmp_path / "site") == 0
     page = (tmp_path / "site" / MARKDOWN).read_text()
     rows = cells_of(page)
-    assert len(rows) == 5
+    assert len(rows) == 2 + 4
     assert {len(row) for row in rows} == {len(rows[0])}
     assert all(cell.strip() for row in rows for cell in row)
     flat = list(csv.DictReader(io.StringIO((tmp_path / "site" / CSV).read_text())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.verdicts.verdict import Kind, word_of_arm
-from leaderboard.tables import Number
+from leaderboard.numbers import Number
 from leaderboard.text import cell, markdown
 
 

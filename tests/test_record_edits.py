@@ -28,8 +28,9 @@ from benchmarks.request.options import parse
 from benchmarks.verdicts.recheck import Rechecked, recheck
 from generators.registry import BUILT_IN, CONTROLS, generators
 from leaderboard.build import collect
+from leaderboard.flat import csv_text
 from leaderboard.tables import Row, make_tables
-from leaderboard.text import csv_text, markdown
+from leaderboard.text import markdown
 from synthworth.commands import guarded
 from synthworth.errors import UserError
 

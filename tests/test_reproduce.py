@@ -11,13 +11,14 @@ import pytest
 
 from benchmarks.job.carry_out import carry_out
 from benchmarks.records.load import RECORD
+from benchmarks.records.reproduced import KEY, read_notes
 from benchmarks.records.store import Records
 from benchmarks.reproduce import main
 from benchmarks.request.again import request_again
 from benchmarks.request.options import parse
-from benchmarks.verdicts.agreement import fields_of
+from benchmarks.verdicts.agreement import disagreeing, fields_of
 from synthworth.errors import UserError
-from synthworth.keys import digest
+from synthworth.keys import digest, file_sha256
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = [
@@ -38,6 +39,11 @@ SMALL = [
     *("--extractors", "--data.n-train", "120", "--data.n-val", "40", "--data.n-test", "40"),
 ]
 HERE = ["--device", "cpu", "--workers", "1"]
+
+
+@pytest.fixture(autouse=True)
+def notes_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, str(tmp_path / "notes.key"))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,9 @@ def test_a_run_comes_out_again_to_the_bit(
     assert "REPRODUCED to the bit" in capsys.readouterr().out
     made, was = (json.loads(record_of(folder, name).read_text()) for folder in (place / "runs", finished))
     assert made["run_id"] == was["run_id"]
+    (note,) = read_notes([finished]).counted.values()  # those of the other names were signed with other keys
+    assert note.agreed and note.name == name and note.n_fields == note.n_same
+    assert note.record_sha256 == file_sha256(record_of(finished, name))
 
 
 def test_the_request_of_every_arm_is_found_in_its_spec(finished: Path) -> None:
@@ -132,6 +141,8 @@ def test_a_number_that_has_moved_is_told_with_the_exit_code(
     assert again(folder, tmp_path / "again") == 1
     said = capsys.readouterr().out
     assert "counts.real." in said and "REPRODUCED not to the bit" in said and "1 within" in said
+    (note,) = read_notes([tmp_path]).counted.values()
+    assert not note.agreed and note.n_within == 1 and f"noted in {tmp_path / 'reproduced'}" in said
 
 
 def test_fields_are_the_same_within_the_interval_or_other() -> None:
@@ -158,3 +169,12 @@ def test_an_estimate_outside_of_the_interval_is_another_with_all_that_follows() 
     was = {"comparisons": {"none": {"difference": 0.01, "low": 0.0, "high": 0.02, "p_interval": 0.04}}}
     now = {"comparisons": {"none": {"difference": 0.03, "low": 0.02, "high": 0.04, "p_interval": 0.01}}}
     assert {field.word for field in fields_of(was, now)} == {"other"}
+
+
+def test_a_number_that_the_record_lacks_contradicts_nothing() -> None:
+    was = {"utility": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "fid": None}}
+    now = {"utility": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "fid": 3.0, "ece": {"value": 0.1}}}
+    assert not disagreeing(fields_of(was, now))
+    now["utility"]["auroc"] = {"value": 0.6, "low": 0.7, "high": 0.9}
+    assert [field.path for field in disagreeing(fields_of(was, now))] == [("utility", "auroc", "value")]
+    assert disagreeing(fields_of(was, {"utility": {"fid": None}}))  # a number that is gone does

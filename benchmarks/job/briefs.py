@@ -7,7 +7,6 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from benchmarks.job.believe import doubt_what_changed
 from benchmarks.job.record import lacks_what_is_at_hand
 from benchmarks.judging.later import lacks_a_metric
 from benchmarks.metrics.registry import added_metrics
+from benchmarks.records.running_code import digest_of_code
 from benchmarks.records.store import Records
 from synthworth.artifacts import write_bytes
 from synthworth.errors import CANNOT_WRITE
@@ -160,12 +160,9 @@ def _read(file: Path) -> dict[str, list[Any]]:
     return found
 
 
-@cache
 def _code() -> str:
     """Digest of the code that checks records and reads numbers off them."""
-    root = Path(__file__).resolve().parents[2]
-    files = sorted(file for package in PACKAGES for file in (root / package).rglob("*.py"))
-    return sha256_of(piece for file in files for piece in (file.relative_to(root).as_posix(), file.read_bytes()))
+    return digest_of_code(*PACKAGES)
 
 
 def _can_be_had(extractors: tuple[str, ...]) -> bool:

@@ -56,9 +56,34 @@ def load_record(file: Path, *, at_home: bool = True) -> dict[str, Any]:
     Unreadable
         Where one of these does not hold.
     """
+    return record_in(read_sealed(file), file, at_home=at_home)
+
+
+def read_sealed(file: Path) -> bytes:
+    """The bytes of a file that may be a record, where they are those of its seal.
+
+    Raises
+    ------
+    Unreadable
+        For what is no regular file of a bearable size, and for other bytes than its seal was written for.
+    """
+    raw = _bytes_of(file)
     try:
-        raw = _bytes_of(file)
         check_record(read_seal(file.parent), file.name, raw)
+    except Broken as error:
+        raise Unreadable(one_line(str(error))) from error
+    return raw
+
+
+def record_in(raw: bytes, file: Path, *, at_home: bool = True) -> dict[str, Any]:
+    """The record in these bytes of a file; as `load_record`, which reads them first.
+
+    Raises
+    ------
+    Unreadable
+        As `load_record`.
+    """
+    try:
         found = _parsed(raw)
         _check_schema(found)
         run_id, is_digest = found.get("run_id"), _is_digest_of_spec(found)
@@ -68,8 +93,6 @@ def load_record(file: Path, *, at_home: bool = True) -> dict[str, Any]:
         check_shape(record)
         if not is_digest:
             raise Unreadable("has another spec than its run_id is the digest of: one of the two has changed")
-    except Broken as error:
-        raise Unreadable(one_line(str(error))) from error
     except Wrong as error:
         raise Unreadable(f"is no whole record: {one_line(str(error))}") from error
     except RecursionError as error:
@@ -78,9 +101,21 @@ def load_record(file: Path, *, at_home: bool = True) -> dict[str, Any]:
         check_agreement(record)
     except Wrong as error:
         raise Unreadable(one_line(str(error))) from error
-    if at_home and file.parent.name != str(run_id)[:ID_DIGITS]:
-        raise Unreadable(f"is the record of run {str(run_id)[:ID_DIGITS]}, and lies in the folder of another")
+    if at_home:
+        check_home(run_id, file)
     return record
+
+
+def check_home(run_id: Any, file: Path) -> None:
+    """Refuse a record that lies in the folder of another run.
+
+    Raises
+    ------
+    Unreadable
+        Where the folder has another name than the run.
+    """
+    if file.parent.name != str(run_id)[:ID_DIGITS]:
+        raise Unreadable(f"is the record of run {str(run_id)[:ID_DIGITS]}, and lies in the folder of another")
 
 
 def _bytes_of(file: Path) -> bytes:

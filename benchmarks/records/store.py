@@ -189,22 +189,23 @@ class Records:
     def read(self) -> Shelf:
         """Every record of the folder; what cannot be read does not keep the others from it."""
         finished, unfinished, unread = [], [], []
-        for place in self._places():
+        for place in self.places():
             try:
                 record = load_record(place / RECORD)
             except Unreadable as reason:
                 unread.append(f"{one_line(str(place / RECORD))} {reason}")
                 continue
             (finished if record["status"] == FINISHED else unfinished).append(Entry(record, place))
-        return Shelf(tuple(finished), tuple(unfinished), (*unread, *self._left_over()))
+        return Shelf(tuple(finished), tuple(unfinished), (*unread, *self.left_over()))
 
-    def _places(self) -> list[Path]:
-        """Folders with a record in them; not those half-written by a run that was killed."""
+    def places(self) -> list[Path]:
+        """Folders with a record in them, by name; not those half-written by a run that was killed."""
         if not self.folder.is_dir():
             return []
         return [p for p in sorted(self.folder.iterdir()) if p.name[0] != "." and os.path.lexists(p / RECORD)]
 
-    def _left_over(self) -> Iterator[str]:
+    def left_over(self) -> Iterator[str]:
+        """A line for each record that a run moved out of the way, and was killed before it wrote the next."""
         for place in sorted(self.folder.glob(f"{OLD}[.-]*")):
             final = self._home_of(place)
             if final is not None and not os.path.lexists(final):
@@ -223,11 +224,11 @@ class Records:
         UserError
             When none or several do, or when it cannot be read; the message says why.
         """
-        near = [p for p in self._places() if prefix and p.name.startswith(prefix[:ID_DIGITS])]
+        near = [p for p in self.places() if prefix and p.name.startswith(prefix[:ID_DIGITS])]
         found = [(place, *_read_or_why(place)) for place in near]
         fitting = [one for one in found if one[1] is None or str(one[1]["run_id"]).startswith(prefix)]
         if len(fitting) != 1:
-            there = ", ".join(one_line(p.name[:12]) for p in self._places())
+            there = ", ".join(one_line(p.name[:12]) for p in self.places())
             problem = "is no run" if not fitting else f"fits {len(fitting)} runs"
             raise UserError(
                 f"{prefix!r} {problem} in {self.folder.resolve()}. There are: "

@@ -32,8 +32,6 @@ BASE: dict[str, Any] = {
     "preset": "smoke", "device": "cpu", "generator": GENERATOR, "controls": list(CONTROLS), "extractors": [],
     "seeds": 2, "train": {"steps": 1}, "fit": {"steps": 2}, "data": {"n_train": 60, "n_val": 60, "n_test": 90},
 }  # fmt: skip
-MOST_RANKED = 1000
-"""Most records that a leaderboard is measured with: it makes each one's intervals again, a minute for each thousand."""
 Work = Callable[[], object]
 
 
@@ -158,8 +156,14 @@ def _sweep(folder: Path, kind: str, flag: str, *, runs: str = "runs", looked_at:
 def _board(folder: Path, kind: str) -> Work:
     main = import_module("leaderboard.build").main  # by its name, as the installed command has it: a floor above
 
-    words = ["--results", str(folder / kind / "runs"), "--out", str(folder / kind / "site")]
-    return lambda: _silent(main, words)
+    place = folder / kind
+    words = ["--results", str(place / "runs"), "--out", str(place / "site"), "--recompute", "0", "--figures", "0"]
+
+    def build() -> None:
+        with tempfile.TemporaryDirectory(dir=place) as home:  # of its own: nothing is known
+            _silent(main, [*words, "--home", home])
+
+    return build
 
 
 def _silent(main: Callable[[Sequence[str]], int], words: Sequence[str]) -> None:
@@ -177,7 +181,7 @@ def _stages(kind: str) -> dict[str, Stage]:
         f"plan at first, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--dry-run", looked_at=False), first),
         f"plan again, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--dry-run")),
         f"collect, {said}": Stage(lambda folder, n: _sweep(folder, kind, "--collect")),
-        f"leaderboard, {said}": Stage(lambda folder, n: _board(folder, kind), "every interval again", most=MOST_RANKED),
+        f"leaderboard, {said}": Stage(lambda folder, n: _board(folder, kind), "at the records' word"),
     }
 
 

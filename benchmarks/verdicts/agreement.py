@@ -35,6 +35,14 @@ def fields_of(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Field]:
     return [field for name in parts for field in _walk((name,), was.get(name), now.get(name), within=False)]
 
 
+def disagreeing(fields: Sequence[Field]) -> list[Field]:
+    """Of the fields of two records those that make the second no reproduction of the first.
+
+    A number that the first does not hold, as its version did not measure it or could not, contradicts nothing.
+    """
+    return [field for field in fields if field.word == "other" and field.was is not None]
+
+
 def _walk(path: tuple[str, ...], was: Any, now: Any, *, within: bool) -> Iterator[Field]:
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         held = within or _is_within(was, now)

@@ -32,14 +32,23 @@ def by_val(records: Sequence[Record], *, generator: str) -> list[str]:
     return lines
 
 
+def chosen(arms: Sequence[Record]) -> Record | None:
+    """The arm with the highest AUROC on val, of equal ones the first; None where one has none on val."""
+    values = [arm["validation"]["auroc"]["value"] for arm in arms]
+    if None in values:
+        return None
+    highest = max(values)
+    return next(arm for arm, value in zip(arms, values, strict=True) if value >= highest - ROUNDING)
+
+
 def _line(arms: Sequence[Record]) -> str:
     found = [(arm, arm["validation"]["auroc"]["value"]) for arm in arms]
-    missing = next((arm for arm, value in found if value is None), None)
-    if missing is not None:
+    best = chosen(arms)
+    if best is None:
+        missing = next(arm for arm, value in found if value is None)
         return f"no ratio is chosen: AUROC on val of {missing['name']}: {missing['validation']['auroc']['note']}"
-    highest = max(value for _, value in found)
-    best, value = next(pair for pair in found if pair[1] >= highest - ROUNDING)
     others = ", ".join(f"{arm['name']} {x:.4f}" for arm, x in found if arm is not best)
     test = best["utility"]["auroc"]["value"]
     on_test = "null" if test is None else f"{test:.4f}"
+    value = best["validation"]["auroc"]["value"]
     return f"val chooses {best['name']}: AUROC {value:.4f} on val ({others}), {on_test} on test"

@@ -35,8 +35,9 @@ from benchmarks.records.store import RECORD, Records
 from benchmarks.verdicts.again import Finished, judge_again
 from leaderboard.build import collect, print_table
 from leaderboard.figures import draw_figures
+from leaderboard.flat import csv_text
 from leaderboard.tables import make_tables
-from leaderboard.text import csv_text, markdown
+from leaderboard.text import markdown
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.printable import STEERING, console, one_line

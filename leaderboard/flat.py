@@ -1,0 +1,149 @@
+"""One flat row an arm, with every number, its interval and its reason: as CSV and as Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from benchmarks.records.shape import reason_of
+from benchmarks.request.situations import situation_of
+from leaderboard.contamination import contamination_of
+from leaderboard.numbers import FIDELITY, INTERVAL, NUMBERS
+from leaderboard.tables import Row, Table
+from synthworth.escape import csv_cell
+
+TEXTS = frozenset({
+    "setting", "dataset", "classifier", "precision", "arm", "kind", "generator", "mode", "situation", "status",
+    "status_why", "contaminated", "verdict", "notes", "heading", "run_id",
+})  # fmt: skip
+"""Columns of text, as are those that end in `_group`."""
+WHOLE = frozenset({"steps", "seeds", "seed", "rank", "labels_real", "labels_synthetic"})
+"""Columns of whole numbers, as are those of how many images a number is of."""
+AT_ONCE = 1000
+"""Rows that are laid out as columns at a time."""
+
+
+def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+    """A mapping an arm, all with the same columns: finished arms of each table best first, then those that are not.
+
+    A number that is missing is None, and `notes` says why. An arm that did not finish has the status `failed` or
+    `skipped`, and no number.
+    """
+    records = [row.standing.entry.record for table in tables for row in table.rows]
+    attributes = sorted({attribute for record in records for attribute in record.get("subgroups", {})})
+    columns: list[str] | None = None
+    for table in tables:
+        for row in table.rows:
+            flat = _flat_row(table, row, attributes)
+            columns = columns or list(flat)
+            yield flat
+    for table in tables:
+        for record in table.failed:
+            flat = _unfinished(table, record)
+            yield {name: flat.get(name) for name in columns} if columns else flat
+
+
+def csv_text(tables: Sequence[Table]) -> str:
+    """The rows of tables as CSV; missing numbers are `null`, and `notes` says why."""
+    return flat_files(tables)[0]
+
+
+def flat_files(tables: Sequence[Table]) -> tuple[str, bytes]:
+    """The rows of tables as CSV and as Parquet (text, booleans, whole and real numbers, and nulls), made in one go."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, out = io.StringIO(), pa.BufferOutputStream()
+    lines = csv.writer(text, lineterminator="\n")
+    rows = flat_rows(tables)
+    first = next(rows, {})
+    schema = pa.schema([(name, _type_of(name)) for name in first])
+    with pq.ParquetWriter(out, schema) as parquet:
+        if first:
+            lines.writerow(map(csv_cell, first))
+        for some in _parts(first, rows) if first else ():
+            lines.writerows(map(csv_cell, row.values()) for row in some)
+            columns = [pa.array([row[name] for row in some], type=schema.field(name).type) for name in schema.names]
+            parquet.write_table(pa.table(columns, schema=schema))
+    return text.getvalue(), bytes(out.getvalue())
+
+
+def _parts(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    every = chain([first], rest)
+    return iter(lambda: list(islice(every, AT_ONCE)), [])
+
+
+def _type_of(name: str) -> Any:
+    import pyarrow as pa
+
+    if name in TEXTS or name.endswith("_group"):
+        return pa.string()
+    if name in WHOLE or name.removesuffix("_n") in FIDELITY or name.removesuffix("_floor_n") in FIDELITY:
+        return pa.int64()
+    return pa.bool_() if name == "is_control" else pa.float64()
+
+
+def _begin(table: Table, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its setting."""
+    return {
+        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
+        "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
+        "seed": spec["seed"], "precision": spec["precision"],
+    }  # fmt: skip
+
+
+def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, Any]:
+    record, spec = row.standing.entry.record, row.standing.entry.spec
+    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
+    flat: dict[str, Any] = _begin(table, spec) | {
+        "rank": row.standing.rank, "arm": row.label, "kind": row.kind, "generator": spec["generator"],
+        "mode": spec["mode"], "ratio": spec["ratio"], "situation": row.situation, "is_control": record["is_control"],
+        "labels_real": counts["real"], "labels_synthetic": counts["synthetic"], "status": row.status.word,
+        "status_why": row.status.why, "contaminated": row.contaminated,
+    }  # fmt: skip
+    for name, number in row.numbers.items():
+        flat[name] = number.value
+        if name in INTERVAL or name not in NUMBERS:
+            flat |= {f"{name}_low": number.low, f"{name}_high": number.high}
+        if name in FIDELITY:
+            flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
+            flat[f"{name}_at_floor_n"] = number.at_floor_n
+    gaps, gap_notes = _gaps(record, attributes)
+    flat |= gaps
+    notes: dict[str, list[str]] = {}
+    said = {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}, **gap_notes}
+    for name, note in said.items():
+        if note:
+            notes.setdefault(note, []).append(name)
+    flat["verdict"] = row.verdict
+    flat["notes"] = "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items()) or None
+    return flat | {"heading": table.heading, "run_id": record["run_id"]}
+
+
+def _unfinished(table: Table, record: Mapping[str, Any]) -> dict[str, Any]:
+    spec = record["spec"]
+    return _begin(table, spec) | {
+        "arm": record["name"], "kind": "unfinished", "generator": spec["generator"], "mode": spec["mode"],
+        "ratio": spec["ratio"], "situation": situation_of(spec), "status": record["status"],
+        "status_why": reason_of(record), "contaminated": contamination_of(spec), "verdict": "not finished",
+        "notes": f"not finished: {reason_of(record)}", "heading": table.heading, "run_id": record["run_id"],
+    }  # fmt: skip
+
+
+def _gaps(record: Mapping[str, Any], attributes: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns of the worst-group gap of each attribute, and why a gap is missing."""
+    flat: dict[str, Any] = {}
+    notes: dict[str, str] = {}
+    for attribute in attributes:
+        name, found = f"gap_{attribute}", record.get("subgroups", {}).get(attribute)
+        gap = found["gap"] if found else {"note": "there are no groups of this attribute"}
+        worst = gap.get("worst")
+        flat |= {name: gap.get("value"), f"{name}_low": gap.get("low"), f"{name}_high": gap.get("high")}
+        flat |= {f"{name}_best_group": gap.get("best"), f"{name}_worst_group": worst}
+        flat[f"{name}_worst_auroc"] = found["groups"][worst]["auroc"] if worst else None
+        if gap["note"]:
+            notes[name] = gap["note"]
+    return flat, notes

@@ -1,0 +1,160 @@
+"""A suite is a frozen list of what is comparable: what is not of it is left out with the reason."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.request.situations import SITUATIONS, situation_of
+from data.mixing import MODES
+from leaderboard.build import CSV, MARKDOWN, main
+from leaderboard.suite import FOLDER, Suite, read_suite, suites
+from synthworth.commands import guarded
+from synthworth.errors import UserError
+
+FINGERPRINT = "f" * 64
+SMALL = {
+    "name": "small", "date": "2026-12-01", "about": "a suite of the tests", "classifier": "resnet18", "train_steps": 5,
+    "seeds": 6, "ratios": [0.5], "situations": ["augmenting"], "controls": ["none", "duplicate", "noise"],
+    "datasets": [
+        {"name": "phantom", "dataset": "phantom", "size": 32, "fingerprint": FINGERPRINT, "real_fraction": 1.0}
+    ],
+}  # fmt: skip
+
+
+def suite_of(place: Path, **change: Any) -> Path:
+    file = place / "small.yaml"
+    file.write_text(yaml.safe_dump({**SMALL, **change}))
+    return file
+
+
+def build(lab: Any, place: Path, *words: str) -> int:
+    flags = ["--results", str(lab.folder), "--out", str(place / "site"), "--home", str(place / "home"), *words]
+    return guarded(main, [*flags, "--figures", "0"])
+
+
+@pytest.mark.parametrize("name", suites())
+def test_a_shipped_suite_can_be_read_and_is_called_as_its_file(name: str) -> None:
+    suite = read_suite(name)
+    assert suite.name == name
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", suite.date) and suite.date[:7] in name
+    assert suite.seeds >= 6 and {"none", "duplicate"} <= set(suite.controls)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", films.fingerprint) for films in suite.datasets)
+
+
+def test_the_phantom_of_a_suite_is_the_one_that_this_version_renders(tmp_path: Path) -> None:
+    """The committed records were made of it, by the version that rendered it; slow to render, so those are asked."""
+    import json
+
+    from benchmarks.records.load import RECORD
+
+    root = FOLDER.parents[1] / "results" / "reference"
+    specs = [json.loads(file.read_text())["spec"] for file in root.glob(f"*/{RECORD}")]
+    suite = read_suite("synthworth-2026-12")
+    (films,) = (one for one in suite.datasets if one.dataset == "phantom")
+    of_suite = [spec for spec in specs if suite.why_not(spec) is None]
+    assert {spec["fingerprint"] for spec in of_suite} == {films.fingerprint}
+    assert {spec["data"]["size"] for spec in of_suite} == {films.size}
+    assert "latent_ddpm" in {spec["generator"] for spec in of_suite}
+
+
+@pytest.mark.slow
+def test_the_phantom_of_a_suite_comes_out_again(tmp_path: Path) -> None:
+    from data.prepared import read_index
+    from data.registry import datasets
+    from synthworth.registry import config_of
+
+    kind = datasets.get("phantom")
+    made = kind(config_of(kind)(size=32, n_train=400))
+    made.prepare(tmp_path)
+    (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "phantom")
+    assert read_index(tmp_path)["fingerprint"] == films.fingerprint
+
+
+def test_only_what_is_of_the_suite_is_in_its_tables_and_the_rest_is_told(
+    lab: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.run("none", 1.0)
+    lab.run("duplicate", 1.0, jitter=2)
+    lab.run("good", 2.0)
+    lab.run("good", 2.0, fingerprint="e" * 64)
+    lab.run("good", 2.0, ratio=3.0)
+    lab.run("good", 2.0, ratio=8.0)
+    lab.run("good", 2.0, mode="only")
+    lab.run("good", 2.0, seeds=5)
+    lab.run("good", 2.0, real_fraction=0.5)
+    lab.run("good", 2.0, classifier="densenet121")
+    assert build(lab, tmp_path, "--suite", str(suite_of(tmp_path))) == 0
+    with (tmp_path / "site" / CSV).open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["generator"] for row in rows} == {"none", "duplicate", "good"} and len(rows) == 3
+    said = capsys.readouterr().out
+    assert "not of small: 1 record: another fingerprint: phantom eeeeeeeeeeee is no dataset of the suite" in said
+    for reason in ("ratio 3, the suite has 0.5", "ratio 8, the suite", "the situation only is not judged",
+                   "5 classifier seeds, the suite has at least 6", "another share of the real patients",
+                   "another classifier or budget: densenet121"):  # fmt: skip
+        assert f"not of small: 1 record: {reason}" in said or reason in said
+    page = (tmp_path / "site" / MARKDOWN).read_text()
+    assert "suite small of 2026-12-01; not finished here, of its controls: noise" in page
+
+
+def test_a_suite_that_no_record_is_of_is_refused_with_the_first_reason(
+    lab: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.run("none", 1.0)
+    assert build(lab, tmp_path, "--suite", "synthworth-2026-12") == 2
+    assert "none of 1 records is of it; 1 record: another fingerprint" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 3}, "seed"),
+        ({"seeds": "many"}, "seeds"),
+        ({"situations": ["sometimes"]}, "no situation 'sometimes'. There are: augmenting"),
+        ({"datasets": [{"name": "x"}]}, "fingerprint"),
+    ],
+)
+def test_a_suite_with_what_it_does_not_know_is_refused_in_one_line(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        read_suite(str(suite_of(tmp_path, **change)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_is_no_suite_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"synthworth-2020-01: no such suite\. There are: synthworth-2026-12"):
+        read_suite("synthworth-2020-01")
+
+
+def test_a_suite_says_which_of_its_controls_are_not_there(tmp_path: Path) -> None:
+    suite: Suite = read_suite(str(suite_of(tmp_path)))
+    assert suite.lacks([{"generator": "none"}, {"generator": "noise"}]) == ("duplicate",)
+
+
+# -- situations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_a_situation(mode: str) -> None:
+    assert situation_of({"generator": "vae", "mode": mode}) in SITUATIONS
+
+
+def test_a_situation_is_what_the_images_are_for() -> None:
+    def of(generator: str, mode: str, learn_from: str = "") -> str:
+        return situation_of({"generator": generator, "mode": mode, "learn_from": learn_from})
+
+    assert of("vae", "add") == "augmenting"
+    assert of("vae", "balance") == "balancing"
+    assert of("vae", "pretrain") == "pretraining"
+    assert of("vae", "only") == "only"
+    assert of("vae", "pretrain", "donor") == "sharing"
+    assert of("none", "add") == "real images alone"
+    assert of("mixup", "add") == "classical remedy"
