@@ -8,7 +8,10 @@ from typing import Any
 PARTS = {
     "autoencoder_id": "the autoencoder",
     "pretrained_id": "the denoiser",
+    "base_id": "the text-to-image pipeline",
+    "teacher_id": "the denoiser that was tuned",
     "source_id": "the encoder of conditions",
+    "perceptual_sha256": "the network of the perceptual loss",
     "encoder_sha256": "the weights that the encoder began with",
 }
 """Option of a generator that names a part from elsewhere -> what that part is. Empty where there is none."""

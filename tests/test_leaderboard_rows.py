@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,24 @@ def test_images_and_classifiers_from_elsewhere_are_named_too() -> None:
         contamination_of({**spec, "generator": "vae"})
     )
     assert contamination_of({**spec, "generator": "vae", "clf": {"pretrained": True}}) is None
+
+
+@pytest.mark.parametrize("generator", ["consistency", "edm", "flow", "latent_ddpm", "lora", "pixel_ddpm", "vae"])
+def test_every_option_that_names_a_part_from_elsewhere_is_disclosed(generator: str) -> None:
+    """Options that stand for files in a key end in `_id` or `_sha256`."""
+    from generators.registry import generators
+
+    def named(config: Any) -> Iterator[str]:
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from named(value)
+            elif field.name.endswith(("_id", "_sha256")):
+                yield field.name
+
+    for name in named(generators.get(generator).Config()):
+        spec = {"generator": generator, "gen": {name: "hub:some/thing"}, "clf": {}}
+        assert "hub:some/thing" in str(contamination_of(spec)), name
 
 
 def test_csv_and_parquet_hold_the_same_rows_failed_ones_among_them(lab: Any, tmp_path: Path) -> None:
