@@ -11,6 +11,7 @@ docs/equal_operations.md. A row that is there is not made again. Test films are 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -74,6 +75,8 @@ def measure(dataset: str, names: list[str]) -> None:
     held = extractor.extract(val.images).features
     kept["real"] = {"n": len(train), "n_val": len(val), "fd_of_val": frechet_distance(real=real, fake=held)}
     kept["features"] = extractor.id
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    keep_films(dataset, "real", train.images, train)
     judge = judge_of(dataset, train, val)
     reference = operations("pixel_ddpm", (), train, n_steps=1000)
     for name in names:
@@ -96,7 +99,6 @@ def measure(dataset: str, names: list[str]) -> None:
             })  # fmt: skip
             print(dataset, name, row["draws"][-1], flush=True)
         kept["rows"][name] = row
-        RESULTS.mkdir(parents=True, exist_ok=True)
         keep_films(dataset, name, drawn, train)
         write_json(file, kept)
 
@@ -187,7 +189,95 @@ def keep_films(dataset: str, name: str, drawn: torch.Tensor, train: ImageSet) ->
 
     strip = torch.cat([drawn[train.labels == k][:SHOWN] for k in range(train.n_classes)])
     pixels = strip[:, 0].permute(1, 0, 2).reshape(strip.shape[-2], -1).numpy()
-    Image.fromarray(pixels).save(RESULTS / f"{dataset}-{name.replace(', ', '-').lower()}.png", optimize=True)
+    Image.fromarray(pixels).save(strip_of(dataset, name), optimize=True)
+
+
+def strip_of(dataset: str, name: str) -> Path:
+    """Where the films of a row are."""
+    return RESULTS / f"{dataset}-{name.replace(', ', '-').lower()}.png"
+
+
+# -- tables and pictures ------------------------------------------------------------------------------------------
+
+COLUMNS = (
+    "generator", "steps of training", "GFLOP", "parameters", "steps of drawing", "predictions", "FD", "precision",
+    "recall", "consistency", "s per 1,000 images",
+)  # fmt: skip
+
+
+def read(dataset: str) -> dict[str, Any]:
+    """What was measured on a dataset."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{dataset}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def table_of(kept: dict[str, Any]) -> str:
+    """A table as Markdown, a row for each number of steps of drawing."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+    for name, row in kept["rows"].items():
+        for k, at in enumerate(row["draws"]):
+            of_fit = (f"{row['steps']:,}", f"{row['gflop']:,.0f}", f"{row['parameters']:,}") if k == 0 else ("",) * 3
+            seconds = at.get("seconds_per_1000")
+            cells = (
+                f"`{name}`" if k == 0 else "", *of_fit, "" if at["steps"] is None else str(at["steps"]),
+                str(at["predictions"]), f"{at['fd']:.0f}", f"{at['precision']:.2f}", f"{at['recall']:.2f}",
+                f"{at['consistency_auroc']:.2f} ({at['consistency']:.2f})",
+                "" if seconds is None else f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}",
+            )  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw_steps(file: Path, found: dict[str, dict[str, Any]]) -> None:
+    """FD by predictions of the network an image takes, a panel a dataset."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4 * len(found), 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (dataset, kept) in zip(panels, found.items(), strict=True):
+        for k, (name, row) in enumerate(kept["rows"].items()):
+            x, y = [at["predictions"] for at in row["draws"]], [at["fd"] for at in row["draws"]]
+            axes.plot(x, y, "-o" if k < len(colours) else "--s", label=name, color=colours[k % len(colours)], ms=4)
+        axes.axhline(kept["real"]["fd_of_val"], color="#666666", lw=1)
+        axes.annotate(f"real films ({kept['real']['n_val']} of val)", (1, kept["real"]["fd_of_val"]), va="bottom")
+        axes.set(xscale="log", yscale="log", xlabel="predictions of the network an image", title=dataset)
+    panels[0].set_ylabel("FD to the training films (lower is nearer)")
+    panels[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.savefig(file, dpi=110)
+
+
+def draw_films(file: Path, found: dict[str, dict[str, Any]]) -> None:
+    """What each generator draws in its last number of steps, a row each, a block a dataset."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    names = list(dict.fromkeys(name for kept in found.values() for name in ("real", *kept["rows"])))
+    figure = Figure(figsize=(1.6 + 5.6 * len(found), 0.48 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for (row, name), (column, dataset) in itertools.product(enumerate(names), enumerate(found)):
+        axes = figure.add_subplot(len(names), len(found), row * len(found) + column + 1)
+        axes.set_axis_off()
+        strip = strip_of(dataset, name)
+        if strip.is_file():
+            axes.imshow(Image.open(strip), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if column == 0:
+            axes.text(-0.02, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=9)
+        if row == 0:
+            axes.set_title(dataset, fontsize=10)
+    figure.savefig(file, dpi=130)
+
+
+def main() -> None:
+    """Print the tables and draw the pictures."""
+    found = {dataset: read(dataset) for dataset in DATASETS if (RESULTS / f"{dataset}.json").is_file()}
+    for dataset, kept in found.items():
+        print(f"{dataset}\n\n{table_of(kept)}\n")
+    draw_steps(ROOT / "docs/images/steps_of_drawing.png", found)
+    draw_films(ROOT / "docs/images/generators_of_today.png", found)
 
 
 if __name__ == "__main__":
@@ -196,3 +286,5 @@ if __name__ == "__main__":
         which, _, only = wanted.removeprefix("time:").partition("=")
         chosen = [n for n in VARIANTS if not only or n in only.split("+")]
         (time_drawing if wanted.startswith("time:") else measure)(which, chosen)
+    if not sys.argv[1:]:
+        main()
