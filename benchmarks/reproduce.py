@@ -96,7 +96,7 @@ def keep(file: Path, was: tuple[str, str], record: Mapping[str, Any], made: Mapp
         run_id=record["run_id"], name=record["name"], record_sha256=was[0],
         content=was[1], agreed=not wrong, n_fields=words.total(),
         n_same=words["same"], n_within=words["within"],
-        n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
+        n_added=sum(field.was is None for field in fields if field.word == "other"), commit=about["commit"], synthworth=about["synthworth"],
         machine=f"{machine}, {about['n_cores']} cores", when=about["when"],
     )  # fmt: skip
     out = console()
