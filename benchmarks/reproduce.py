@@ -91,12 +91,13 @@ def keep(file: Path, was: tuple[str, str], record: Mapping[str, Any], made: Mapp
 
     fields = fields_of(record, made)
     words, about, wrong = Counter(field.word for field in fields), made["provenance"], len(disagreeing(fields))
+    added = sum(field.was is None for field in fields if field.word == "other")
     machine = about["gpu"] if about["device"].startswith("cuda") else about["processor"]
     note = Note(
         run_id=record["run_id"], name=record["name"], record_sha256=was[0],
         content=was[1], agreed=not wrong, n_fields=words.total(),
         n_same=words["same"], n_within=words["within"],
-        n_added=words["other"] - wrong, commit=about["commit"], synthworth=about["synthworth"],
+        n_added=added, commit=about["commit"], synthworth=about["synthworth"],
         machine=f"{machine}, {about['n_cores']} cores", when=about["when"],
     )  # fmt: skip
     out = console()

@@ -177,4 +177,6 @@ def test_a_number_that_the_record_lacks_contradicts_nothing() -> None:
     assert not disagreeing(fields_of(was, now))
     now["utility"]["auroc"] = {"value": 0.6, "low": 0.7, "high": 0.9}
     assert [field.path for field in disagreeing(fields_of(was, now))] == [("utility", "auroc", "value")]
+    assert not disagreeing(fields_of({"kid": 0.003942822722393098}, {"kid": 0.003942822722393151}))
+    assert disagreeing(fields_of({"kid": 0.00394282}, {"kid": 0.00394283}))
     assert disagreeing(fields_of(was, {"utility": {"fid": None}}))  # a number that is gone does

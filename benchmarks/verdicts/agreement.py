@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 Word = Literal["same", "within", "other"]
 LEFT_OUT = ("provenance", "cost", "reanalysed", "schema", "dataset", "pretrained")
 """Parts of a record that say where, when and how fast it was made, and on what terms: records of before lack some."""
+ROUNDING = 1e-9
 ESTIMATES = ("value", "difference", "worth")
 """Names of a number that an interval `low` .. `high` stands beside."""
 
@@ -38,9 +40,15 @@ def fields_of(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Field]:
 def disagreeing(fields: Sequence[Field]) -> list[Field]:
     """Of the fields of two records those that make the second no reproduction of the first.
 
-    A number that the first does not hold, as its version did not measure it or could not, contradicts nothing.
+    A number that the first does not hold, as its version did not measure it or could not, contradicts nothing; nor do
+    the last digits of one that has no interval (`ROUNDING`, as a share of it).
     """
-    return [field for field in fields if field.word == "other" and field.was is not None]
+    return [field for field in fields if field.word == "other" and field.was is not None and not _rounded(field)]
+
+
+def _rounded(field: Field) -> bool:
+    both = _is_number(field.was) and _is_number(field.now)
+    return both and math.isclose(field.was, field.now, rel_tol=ROUNDING)
 
 
 def _walk(path: tuple[str, ...], was: Any, now: Any, *, within: bool) -> Iterator[Field]:
