@@ -120,6 +120,13 @@ def test_a_stride_that_has_no_features_is_refused() -> None:
         TimmEncoder("densenet121", factor=1, frozen=True, weights=None)
 
 
+@pytest.mark.parametrize("encoder", ["vgg16", "densenet121"])
+def test_what_a_family_on_a_published_encoder_computes_is_known_before_it_is_trained(encoder: str) -> None:
+    model = VAE(VAEConfig(encoder=encoder, widths=(8, 16), latent="vector", latent_size=6))  # type: ignore[arg-type]
+    known = model.operations(channels=1, size=16, n_classes=3, multilabel=False, n_steps=4)
+    assert known is not None and known.of_a_step() > 0 and known.parameters > 10_000
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_frozen_encoder_does_not_change(frozen: bool, train: ImageSet, tmp_path: Path) -> None:
     config = tiny(encoder="densenet121", encoder_frozen=frozen, patch=1, batch=4)

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from generators.nets.residual import ResBlock, norm
 from synthworth.errors import UserError
@@ -123,6 +124,8 @@ def begin(tag: str, weights: str | Path | None, **options: Any) -> Any:
         net = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         del net.pretrained_cfg["state_dict"]  # or every copy of the network would carry it
         return net
+    if isinstance(torch.empty(0), FakeTensor):  # its operations are counted: it has no numbers that would be drawn
+        return timm.create_model(tag, pretrained=False, **options)
     with torch.device("meta"):
         net = timm.create_model(tag, pretrained=False, **options)
     net.to_empty(device="cpu")
