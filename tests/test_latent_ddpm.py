@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from benchmarks.check.checks import check_generator, make_images
 from benchmarks.request.options import parse
 from data.images import ImageSet
+from generators.backbones import DiTConfig
 from generators.conditioning import ConditionConfig
 from generators.first_stage import FirstStageConfig, PublishedAutoencoder
 from generators.latent_ddpm import LatentDDPM, LatentDDPMConfig
@@ -183,6 +184,22 @@ def test_a_published_autoencoder_is_a_first_stage(channels: int, size: int, publ
     assert drawn.shape == (4, channels, size, size)
     assert torch.equal(loaded.sample(labels, seed=2), drawn)
     assert torch.equal(loaded.reconstruct(train.images[:4]), model.reconstruct(train.images[:4]))
+
+
+def test_a_transformer_denoises_the_latents_of_a_published_autoencoder_or_says_why_not(
+    published: Path, train: ImageSet, tmp_path: Path
+) -> None:
+    (channels, side, _) = PublishedAutoencoder.latent_of(str(published), channels=1, size=32)
+    assert (channels, side) == PublishedAutoencoder.open(
+        str(published), channels=1, size=32, device="cpu"
+    ).latent_shape[:2]
+    small = DiTConfig(patch=2, width=16, depth=1, head_width=8)
+    config = dataclasses.replace(TINY, autoencoder=str(published), backbone="dit", dit=small)
+    model = fit(config, train, tmp_path, steps=2)
+    assert model.sample(train.labels[:2], seed=0).shape == (2, 1, 32, 32)
+    wrong = dataclasses.replace(config, dit=dataclasses.replace(small, patch=5))
+    with pytest.raises(UserError, match=f"patches of 5 pixels do not divide the latents, {side} pixels a side"):
+        fit(wrong, train, tmp_path / "wrong")
 
 
 def test_latents_of_a_published_autoencoder_are_scaled_as_it_says(published: Path) -> None:
