@@ -1,0 +1,110 @@
+"""The picture on the front page: what an added image was worth, by generator and situation, between the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboard.pages.intervals import Line, Mark, draw_lines
+from leaderboard.pages.svg import Chart
+from leaderboard.tables import Row, Table
+
+TITLE = "What one added image was worth, in real images"
+CAPTION = (
+    "Each line is one experiment: the dot is the worth, the line its 95 % interval; an arrow leaves the range that was "
+    "measured. Squares are controls: real images drawn again (duplicate) and further real images (holdout_real)."
+)
+AXIS = "worth of one added image, in further real images"
+MARKS = (Mark(0, "adds nothing", kind="zero"), Mark(1, "as good as a real image", kind="one"))
+CONTROLS = {"duplicate": "duplicates of the real images", "holdout_real": "further real images"}
+MOST_TABLES, MOST_ARMS = 6, 8
+HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", "note", "run_id")
+
+
+def worth_of(row: Row) -> dict[str, Any] | None:
+    """The worth of an arm as its predictions have it; None where no learning curve was measured, or none is believed."""
+    found = row.standing.worth or {}
+    return dict(found) if found.get("where") and row.standing.contradicted is None else None
+
+
+def said_of(worth: dict[str, Any]) -> str:
+    """A worth in a few words: the number with its interval, or why there is none."""
+    low, high = (None if worth[end] is None else f"{worth[end]:.2f}" for end in ("low", "high"))
+    if worth["worth"] is not None:
+        return f"{worth['worth']:.2f} [{low or '…'}, {high or '…'}]"
+    if low is None and high is None:
+        return "curve too flat to read"
+    return f"below {high}" if low is None else f"above {low}" if high is None else f"{low} to {high}"
+
+
+def front_chart(tables: Sequence[Table]) -> Chart | None:
+    """The picture over the settings in which a generator's worth was measured; None where there is none.
+
+    Of a setting it has the judged arms in the order of their names, and of each control the arm at the ratio of the
+    first of them. Nothing here is chosen by how well it did.
+    """
+    chosen = [(table, rows) for table in tables if (rows := _rows(table))]
+    if not chosen:
+        return None
+    chosen = sorted(chosen, key=lambda pair: -len(pair[1]))[:MOST_TABLES]
+    lines: list[Line] = []
+    numbers: list[tuple[Any, ...]] = []
+    for table, rows in chosen:
+        for situation in dict.fromkeys(row.situation for row in rows):
+            lines.append(Line(f"{short_heading(table)} · {situation}", heading=True))
+            mine = [row for row in rows if row.situation == situation]
+            for row in [*mine[:MOST_ARMS], *_controls(table, mine[0])]:
+                worth = worth_of(row) or {}
+                lines.append(_line(row, worth))
+                numbers.append((
+                    table.heading, row.label, row.situation, row.kind, worth["worth"], worth["low"], worth["high"],
+                    worth["where"], worth["note"], row.standing.entry.run_id,
+                ))  # fmt: skip
+    return Chart(
+        "worth", TITLE, CAPTION, lambda width: draw_lines(lines, MARKS, AXIS, width), HEAD, tuple(numbers)
+    )
+
+
+def _line(row: Row, worth: dict[str, Any]) -> Line:
+    control = row.kind != "judged"
+    generator = row.standing.entry.spec["generator"]
+    label = CONTROLS.get(generator, row.label) if control else row.label
+    colour = {"duplicate": "s2", "holdout_real": "s3"}.get(generator, "control") if control else "s1"
+    return Line(label, worth["worth"], worth["low"], worth["high"], colour, said_of(worth), control)
+
+
+def _rows(table: Table) -> list[Row]:
+    found = [row for row in table.rows if row.kind == "judged" and worth_of(row)]
+    return sorted(found, key=lambda row: (row.situation, row.label))
+
+
+def _controls(table: Table, beside: Row) -> list[Row]:
+    """Of each control the arm at the ratio of `beside` that has a worth, the first of its trainings."""
+    ratio = beside.standing.entry.spec["ratio"]
+    found = []
+    for name in CONTROLS:
+        spec = lambda row: row.standing.entry.spec  # noqa: E731
+        arms = [r for r in table.rows if spec(r)["generator"] == name and spec(r)["ratio"] == ratio and worth_of(r)]
+        found += sorted(arms, key=lambda row: (spec(row)["generator_seed"], row.label))[:1]
+    return found
+
+
+def short_heading(table: Table) -> str:
+    """A setting in a few words: dataset, size and share of the real patients."""
+    setting = table.setting
+    named = dataset_of(setting)
+    size = setting["data"].get("size")
+    share = setting["real_fraction"]
+    parts = [named + (f", {size} px" if size else "")]
+    if share != 1:
+        parts.append(f"{100 * share:g} % of the real patients")
+    trained = next((r.standing.entry.record["audit"]["n_images"]["train"] for r in table.rows), None)
+    if trained is not None:
+        parts.append(f"{trained:,} real training images")
+    return ", ".join(parts)
+
+
+def dataset_of(setting: Any) -> str:
+    """What a page calls a dataset: its name, and which one of several it is."""
+    which = setting["data"].get("name")
+    return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
