@@ -26,6 +26,7 @@ from leaderboard.gather import Found, collect
 from leaderboard.judge import Judge
 from leaderboard.known import opened
 from leaderboard.latex import latex
+from leaderboard.pages.site import Site, write_site
 from leaderboard.suite import Suite, left_out, read_suite
 from leaderboard.tables import Table, make_tables, over_tables
 from leaderboard.text import cell, markdown
@@ -39,7 +40,7 @@ from synthworth.threads import n_cores
 if TYPE_CHECKING:
     from rich.console import Console
 
-Format = Literal["markdown", "csv", "parquet", "latex"]
+Format = Literal["markdown", "csv", "parquet", "latex", "site"]
 MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
 MOST_PRINTED = 200
 """Most arms of a table that are printed, the best; all of them stand in the files."""
@@ -59,10 +60,11 @@ class BuildOptions:
     """Python files that register metrics: what records lack of them is computed from their stored predictions."""
     out: Path = Path("leaderboard/site")
     """Folder that takes the files and the figures."""
-    format: tuple[Format, ...] = ("markdown", "csv", "parquet", "latex")
-    """Which files are written: leaderboard.md, .csv, .parquet (a row an arm, every number), .tex (booktabs)."""
+    format: tuple[Format, ...] = ("markdown", "csv", "parquet", "latex", "site")
+    """Which files are written: leaderboard.md, .csv, .parquet (a row an arm, every number), .tex (booktabs); site:
+    pages that a browser opens from disk, index.html first."""
     figures: int = 20
-    """Most tables that figures are drawn of, those with the most arms; 0 for none."""
+    """Most tables that figures are drawn of, on the pages too, those with the most arms; 0 for none."""
     suite: str = ""
     """A frozen suite by its name, or a YAML file of one: records that are not of it are left out, with the reason."""
     recompute: int = 500
@@ -153,15 +155,19 @@ def _write(
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
     figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
     rows = cache(lambda: flat_files(tables))
+    pages: list[str] = []
     files: dict[Format, tuple[str, Callable[[], bytes]]] = {
         "markdown": (MARKDOWN, lambda: markdown(tables, skipped, figures, over).encode()),
         "csv": (CSV, lambda: rows()[0].encode()),
         "parquet": (PARQUET, lambda: rows()[1]),
         "latex": (LATEX, lambda: latex(tables).encode()),
     }
-    written = [files[name] for name in dict.fromkeys(options.format)]
+    written = [files[name] for name in dict.fromkeys(options.format) if name in files]
     for name, content in written:
         write_bytes(options.out / name, content())
+    if "site" in options.format:
+        site = Site(tables, skipped, over, [name for name, _ in written])
+        pages = write_site(site, options.out, n_figures=options.figures)
     for table in tables[:MOST_TABLES]:
         print_table(out, table)
     if len(tables) > MOST_TABLES:
@@ -173,6 +179,9 @@ def _write(
     drawn = [figure.path for some in figures.values() for figure in some]
     for name in (*(name for name, _ in written), *drawn):
         out.print(f"written {options.out / name}", markup=False, soft_wrap=True)
+    if pages:
+        also = f" and {len(pages) - 1} more pages: open it in a browser"
+        out.print(f"written {options.out / pages[0]}{also}", markup=False, soft_wrap=True)
 
 
 def print_table(out: Console, table: Table) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.request.spec import is_zero_line
+from benchmarks.verdicts.verdict import Kind
 from leaderboard.figures import choose_quality, ratio_series
 from leaderboard.numbers import Number
 from leaderboard.pages.details import Details
 from leaderboard.pages.heat import Cell, draw_heat
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.points import Level, Point, Series, draw_points
-from leaderboard.pages.svg import Chart, Draw
+from leaderboard.pages.svg import NULL, Chart, Draw, minus
 from leaderboard.quality import Correlation
 from leaderboard.tables import Row, Table
-from benchmarks.request.spec import is_zero_line
-from benchmarks.verdicts.verdict import Kind
 
-COLOURS = ("s1", "s6", "s5", "s7", "s4", "s8")
+COLOURS = ("s1", "s4", "s8", "s7", "s6", "s5")
 """Of generators, in the order of their names; s2 and s3 are the controls'."""
 OF_WORD = {Kind.HELPS: "helps", Kind.HURTS: "hurts"}
 MOST_LINES, MOST_SERIES, MOST_HEAT, MOST_CLASSES = 60, 8, 30, 20
@@ -58,11 +58,11 @@ def generator(row: Row) -> str:
 def shown(number: Number, digits: int = 3, sign: str = "+") -> str:
     """A number with its interval, as pictures write it."""
     if number.value is None:
-        return "–"
-    text = f"{number.value:{sign}.{digits}f}"
+        return NULL
+    text = minus(f"{number.value:{sign}.{digits}f}")
     if number.low is None or number.high is None:
         return text
-    return f"{text} [{number.low:{sign}.{digits}f}, {number.high:{sign}.{digits}f}]"
+    return minus(f"{text} [{number.low:{sign}.{digits}f}, {number.high:{sign}.{digits}f}]")
 
 
 # -- gains --------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def ratio_curves(table: Table) -> Chart | None:
     ratios = sorted({p.x for one in series for p in one.points})
     return Chart(
         f"{table.key}-ratio", "How many added images?",
-        "Gain in AUROC by the number of added images for each real one; areas are 95 % intervals. Squares are controls.",
+        "Gain in AUROC by the number of added images for each real one; areas are 95 % intervals. Squares: controls.",
         lambda width: draw_points(
             series, ("added images for each real one", GAIN), width, levels=[Level(0, "real images alone")],
             log=True, x_ticks=ratios,
@@ -147,7 +147,7 @@ def learning_curve(table: Table, details: Details) -> Chart | None:
     ns = [p["n"] for p in curve]
     return Chart(
         f"{table.key}-curve", "Learning curve of real images, and where the arms lie on it",
-        "An arm lies above the number of real images that would have done as well alone. Its worth is what it gained on "
+        "An arm lies above the number of real images that would have done as well alone. Its worth is its gain in "
         "them, divided by the images that were added. Bars and area are 95 % intervals.",
         lambda width: draw_points(series, ("real training images", "AUROC"), width, log=True, x_ticks=ns),
         ("arm", "real_images", "auroc", "low", "high"), tuple(rows),
@@ -280,7 +280,7 @@ def by_class(table: Table, details: Details) -> Chart | None:
 
 def _cell(value: float | None, base: float | None, is_base: bool) -> Cell:
     if value is None:
-        return Cell("–", None)
+        return Cell(NULL, None)
     return Cell(f"{value:.2f}".lstrip("0"), None if base is None or is_base else value - base)
 
 
@@ -306,7 +306,7 @@ def gaps(table: Table) -> Chart | None:
     marks = (Mark(0, "no gap"),)
     return Chart(
         f"{table.key}-gaps", "Gaps between groups of patients",
-        "AUROC of the best group minus that of the worst, which is named at the right; 95 % intervals that allow for the "
+        "AUROC of the best group minus that of the worst, named at the right; 95 % intervals that allow for the "
         "choice of the two. One that holds 0 shows no gap.",
         lambda width: draw_lines(lines, marks, "AUROC of the best group minus that of the worst", width),
         ("attribute", "arm", "gap", "low", "high", "best", "worst", "note"), tuple(rows),
@@ -348,7 +348,7 @@ def gains(rows: Sequence[tuple[Table, Row]], name: str, title: str) -> Chart | N
     if not numbers:
         return None
     return Chart(
-        name, title, "Paired differences of AUROC with 95 % intervals. Green helps, red hurts, after Holm's correction.",
+        name, title, "Paired differences of AUROC with 95 % intervals. Green helps, red hurts, after Holm.",
         lambda width: draw_lines(lines[: 2 * MOST_LINES], (Mark(0, "real images alone"),), GAIN, width),
         ("setting", "arm", "gain", "low", "high", "verdict"), tuple(numbers),
     )  # fmt: skip

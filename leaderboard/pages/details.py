@@ -38,7 +38,9 @@ class Details:
         if row.standing.contradicted:
             return {}
         found = self.of(row).get("utility", {}).values()
-        return {v["label"]: v["value"] for v in found if v["metric"] == "auroc" and v["label"] and v["value"] is not None}
+        return {
+            v["label"]: v["value"] for v in found if v["metric"] == "auroc" and v["label"] and v["value"] is not None
+        }
 
     def calibration(self, row: Row) -> Mapping[str, Any] | None:
         """The bins of a reliability curve, as given and after temperature scaling."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leaderboard.pages.svg import LETTER, Canvas, label_of, ticks
+from leaderboard.pages.svg import LETTER, Canvas, label_of, ticks, wrapped
 
 TALL, HEAD = 26, 30
+BOLD = 1.25
+"""How much wider bold letters are."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def draw_lines(lines: Sequence[Line], marks: Sequence[Mark], axis: str, width: f
     longest = max((len(line.label) for line in lines if not line.heading), default=0)
     names = 0.0 if narrow else min(max(longest * LETTER + 14, 90), 0.36 * width)
     texts = 0.0 if narrow else max((len(line.text) for line in lines), default=0) * LETTER + 16
-    tall = TALL + 16 if narrow else TALL
+    talls = [_tall(line, width, narrow) for line in lines]
     left, right = names + 10, width - texts - 12
     low, high = _reach(lines, marks)
 
@@ -61,8 +63,8 @@ def draw_lines(lines: Sequence[Line], marks: Sequence[Mark], axis: str, width: f
 
     levels = _levels([(scale(m.at), len(m.name) * LETTER * 0.92) for m in marks if m.name], width)
     top = HEAD + 15 * (max(levels, default=1) - 1)
-    canvas = Canvas(width, top + tall * len(lines) + 46)
-    bottom = top + tall * len(lines) + 4
+    canvas = Canvas(width, top + sum(talls) + 46)
+    bottom = top + sum(talls) + 4
     for tick in ticks(low, high, 4 if narrow else 7):
         canvas.line(scale(tick), top, scale(tick), bottom, "grid")
         canvas.text(scale(tick), bottom + 17, label_of(tick), "small", anchor="middle")
@@ -78,9 +80,17 @@ def draw_lines(lines: Sequence[Line], marks: Sequence[Mark], axis: str, width: f
             place = min(max(place, half + 2), width - half - 2)
             canvas.text(place, top - 8 - 15 * (next(named) - 1), mark.name, f"small {mark.kind}", anchor="middle")
     canvas.text((left + right) / 2, bottom + 37, axis, "small", anchor="middle", most=width)
-    for number, line in enumerate(lines):
-        _draw_line(canvas, line, top + tall * number, tall, names, scale, (low, high), narrow)
+    for line, tall in zip(lines, talls, strict=True):
+        _draw_line(canvas, line, top, tall, names, scale, (low, high), narrow)
+        top += tall
     return canvas
+
+
+def _tall(line: Line, width: float, narrow: bool) -> float:
+    """Height of a line in px."""
+    if line.heading:
+        return 14 + 17 * len(wrapped(line.label, width / BOLD))
+    return TALL + 16 if narrow else TALL
 
 
 def _draw_line(
@@ -95,13 +105,14 @@ def _draw_line(
 ) -> None:
     middle = top + (tall - 11 if narrow else tall / 2)
     if line.heading:
-        canvas.text(2, top + tall / 2 + 6, line.label, "strong", most=canvas.width - 4)
+        for number, part in enumerate(wrapped(line.label, canvas.width / BOLD)):
+            canvas.text(2, top + 19 + 17 * number, part, "strong halo")
         canvas.line(0, top + tall - 2, canvas.width, top + tall - 2, "rule")
         return
     soft = "control" if line.control else ""
     if narrow:
-        canvas.text(2, middle - 13, line.label, f"small {soft}", most=canvas.width - len(line.text) * LETTER - 12)
-        canvas.text(canvas.width - 2, middle - 13, line.text, f"small num {soft}", anchor="end")
+        canvas.text(2, middle - 13, line.label, f"small halo {soft}", most=canvas.width - len(line.text) * LETTER - 12)
+        canvas.text(canvas.width - 2, middle - 13, line.text, f"small num halo {soft}", anchor="end")
     else:
         canvas.text(names, middle + 4.5, line.label, soft, anchor="end", most=names - 4)
         canvas.text(canvas.width - 4, middle + 4.5, line.text, f"small num {soft}", anchor="end")

@@ -66,7 +66,5 @@ def copy_pictures(rows: Sequence[Row], out: Path) -> tuple[list[Picture], list[s
             why_not.append(f"{row.label}: there is no picture of its images beside its record")
         elif "grid.png" not in allowed:
             dataset = entry.spec["dataset"]
-            why_not.append(
-                f"{row.label}: the licence of {dataset} is not known to let pictures of its images be shown"
-            )
+            why_not.append(f"{row.label}: the licence of {dataset} is not known to let pictures of its images be shown")
     return made, why_not

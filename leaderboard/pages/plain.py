@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leaderboard.numbers import Number
+from leaderboard.pages.svg import NULL, minus
 from leaderboard.tables import Row, Table
 
 COLUMNS = {
@@ -65,7 +66,7 @@ def by_kind(arms: Sequence[ArmText]) -> list[tuple[str, list[ArmText]]]:
 def _arm(row: Row, ties: Counter[int | None]) -> ArmText:
     rank = row.standing.rank
     return ArmText(
-        "–" if rank is None else f"{'=' if ties[rank] > 1 else ''}{rank}", row.label, row.kind, row.situation,
+        NULL if rank is None else f"{'=' if ties[rank] > 1 else ''}{rank}", row.label, row.kind, row.situation,
         str(row.standing.entry.spec["generator"]), tuple(_cell(name, row) for name in COLUMNS), row.verdict,
         row.word.kind.name.lower(), row.status.word, row.status.why or "", row.contaminated or "",
         row.standing.entry.run_id,
@@ -75,7 +76,7 @@ def _arm(row: Row, ties: Counter[int | None]) -> ArmText:
 def _cell(name: str, row: Row) -> CellText:
     number = row.numbers[name]
     if number.value is None:
-        return CellText("–", note=number.note or "not measured")
+        return CellText(NULL, note=number.note or "not measured")
     sign, digits = ("+", 3) if name.startswith("vs_") else ("", 2 if name == "worth" else 3)
     below = _interval(number, sign, digits)
     corrected = row.numbers.get(name.replace("vs_", "holm_")) if sign else None
@@ -92,4 +93,4 @@ def _interval(number: Number, sign: str, digits: int) -> str:
 
 
 def _signed(value: float, sign: str, digits: int) -> str:
-    return f"{value:{sign}.{digits}f}".replace("-", "−")
+    return minus(f"{value:{sign}.{digits}f}")

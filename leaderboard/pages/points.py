@@ -100,9 +100,7 @@ def draw_points(
     return canvas
 
 
-def _draw_series(
-    canvas: Canvas, one: Series, across: Callable[[float], float], up: Callable[[float], float]
-) -> None:
+def _draw_series(canvas: Canvas, one: Series, across: Callable[[float], float], up: Callable[[float], float]) -> None:
     whole = [p for p in one.points if p.low is not None and p.high is not None]
     if one.band and len(whole) > 1:
         upper = [(across(p.x), up(p.high)) for p in whole if p.high is not None]

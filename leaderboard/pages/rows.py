@@ -13,7 +13,7 @@ from leaderboard.contamination import contamination_of
 from leaderboard.numbers import Number
 from leaderboard.pages.columns import columns, parts_of
 from leaderboard.pages.names import generator_page
-from leaderboard.pages.worth import dataset_of, short_heading
+from leaderboard.pages.worth import dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.printable import one_line
 
@@ -21,6 +21,8 @@ TEXTS = ("arm", "situation", "verdict", "status", "dataset", "classifier", "gene
 """Columns of text; each is a list of what stands in it, and by row the place in that list."""
 NOTED = ("status", "contaminated", "rank")
 """What has a note beside the numbers."""
+CORRECTED = ("holm_none", "holm_duplicate")
+"""Numbers that stand in the cell of their gain, and in no column of their own."""
 DIGITS = 5
 """Significant digits of a number on the page; the CSV has all of them."""
 NOT_FINISHED = "unfinished"
@@ -43,7 +45,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `columns`; `settings` (heading, page of figures); `setting` (place by row); `texts` and `codes` by column of
+        `columns`; `settings` (heading, key); `setting` (place by row); `texts` and `codes` by column of
         text; `numbers` by column of numbers, lists of values and of their parts, null where there is none; `notes`, and
         `why` by column the place of a note by row, -1 where there is none.
     """
@@ -51,7 +53,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     codes: dict[str, list[int]] = {name: [] for name in TEXTS}
     notes = Texts()
     shown = columns()
-    numbered = [c["id"] for c in shown if c["id"] not in (*TEXTS, "rank", "real_fraction")]
+    numbered = [c["id"] for c in shown if c["id"] not in (*TEXTS, "rank", "real_fraction")] + list(CORRECTED)
     numbers: dict[str, dict[str, list[Any]]] = {
         name: {part: [] for part in ("value", *parts_of(name))} for name in numbered
     }
@@ -78,7 +80,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
                 why[name].append(notes.place(text) if (text := said[name]) else -1)
     return {
         "columns": shown,
-        "settings": [{"heading": one_line(t.heading), "short": one_line(short_heading(t)), "key": t.key} for t in tables],
+        "settings": [{"heading": one_line(t.heading), "key": t.key} for t in tables],
         "setting": setting, "texts": {name: list(one.places) for name, one in texts.items()}, "codes": codes,
         "numbers": numbers, "notes": list(notes.places), "why": why,
     }  # fmt: skip

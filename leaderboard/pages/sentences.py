@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.verdicts.verdict import Kind
+from leaderboard.pages.svg import minus
 from leaderboard.pages.worth import dataset_of, worth_of
 from leaderboard.tables import Row, Table
 
@@ -24,8 +25,8 @@ def _what(tables: Sequence[Table], judged: Sequence[Row]) -> str:
     generators = {row.standing.entry.spec["generator"] for row in judged}
     runs, failed = sum(len(table.rows) for table in tables), sum(len(table.failed) for table in tables)
     said = (
-        f"{_many(len(generators), 'generator')} on {_many(len(datasets), 'dataset')}: {_many(len(judged), 'arm')} judged, "
-        f"among {_many(runs, 'finished run')} with their controls"
+        f"{_many(len(generators), 'generator')} on {_many(len(datasets), 'dataset')}: "
+        f"{_many(len(judged), 'arm')} judged, among {_many(runs, 'finished run')} with their controls"
     )
     return said + (f"; {_many(failed, 'run')} did not finish." if failed else ".")
 
@@ -35,7 +36,9 @@ def _helps(judged: Sequence[Row]) -> str:
         return "No generator has a finished run yet."
     kinds = Counter(row.word.kind for row in judged)
     helpful = [row for row in judged if row.word.kind is Kind.HELPS]
-    said = _share(len(helpful), len(judged), "judged arm is", "judged arms are") + " shown to help over real images alone"
+    said = (
+        _share(len(helpful), len(judged), "judged arm is", "judged arms are") + " shown to help over real images alone"
+    )
     if helpful:
         by = Counter(f"{row.standing.entry.spec['generator']}, {row.situation}" for row in helpful)
         said += f" ({'; '.join(f'{name}: {n}' for name, n in by.most_common(MOST_NAMED))}"
@@ -49,15 +52,21 @@ def _controls(tables: Sequence[Table], judged: Sequence[Row]) -> str:
     """Who beats duplicates, and what duplicates and held-out real images came to themselves."""
     compared = [row for row in judged if row.numbers["vs_duplicate"].value is not None]
     above = [row for row in compared if _above(row)]
-    said = [f"{len(above)} of {len(compared)} are shown to be better than real images drawn again"] if compared else []
-    for name, called in (("duplicate", "duplicates"), ("holdout_real", "further real images")):
+    said = []
+    if compared:
+        said.append(
+            _share(len(above), len(compared), "is", "are") + " shown to beat real images drawn again (duplicates)"
+        )
+    worths = {}
+    for name, called in (("duplicate", "a duplicate"), ("holdout_real", "a further real image")):
         rows = [row for table in tables for row in table.rows if row.standing.entry.spec["generator"] == name]
-        worths = [w["worth"] for row in rows if (w := worth_of(row)) and w["worth"] is not None]
-        if worths:
-            said.append(f"an added image of {called} was worth {_range(worths)} of a real one")
+        found = [w["worth"] for row in rows if (w := worth_of(row)) and w["worth"] is not None]
+        if found:
+            worths[called] = _range(found)
+    said += [f"{called} measured {worth}" for called, worth in worths.items()]
     if not said:
         return "No arm could be compared with real images drawn again (duplicates) yet."
-    text = "; ".join(said)
+    text = "; ".join(said) + (" on the scale of worth" if worths else "")
     return text[0].upper() + text[1:] + "."
 
 
@@ -67,7 +76,7 @@ def _above(row: Row) -> bool:
 
 
 def _range(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    low, high = (minus(f"{end(values):.2f}") for end in (min, max))
     return low if low == high else f"{low} to {high}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from leaderboard.pages.rows import as_script, table_data
 from leaderboard.pages.sentences import sentences
 from leaderboard.pages.subjects import INTENDED, generator_names, make_dataset_page, make_generator_page
 from leaderboard.pages.svg import NARROW, WIDE, Chart
-from leaderboard.pages.worth import dataset_of, front_chart
+from leaderboard.pages.worth import dataset_of, front_chart, worth_of
 from leaderboard.slim import Slim
 from leaderboard.tables import Row, Table
 from synthworth.artifacts import ensure_folder, write_bytes
@@ -55,6 +55,7 @@ def write_site(site: Site, out: Path, *, n_figures: int) -> list[str]:
         Paths of the pages below `out`.
     """
     details = Details()
+    site = replace(site, tables=sorted(site.tables, key=_first))
     by_size = sorted(site.tables, key=lambda table: -len(table.rows))
     with_charts = {table.key for table in by_size[: max(n_figures, 0)]}
     front = front_chart(site.tables) if n_figures > 0 else None
@@ -96,6 +97,12 @@ def write_site(site: Site, out: Path, *, n_figures: int) -> list[str]:
     for one in dataset_pages:
         _write(out / one.file, pages.get_template("dataset.html.j2").render(**shared, page=one))
     return [INDEX, *(page.file for page in generator_pages), *(page.file for page in dataset_pages)]
+
+
+def _first(table: Table) -> tuple[bool, int, str]:
+    """Settings in which the worth of what is judged was measured come first, then those with the most arms."""
+    judged = [row for row in table.rows if row.kind == "judged"]
+    return not any(worth_of(row) for row in judged), -len(judged), table.heading
 
 
 def _environment() -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.export import facts
+from benchmarks.records.shape import reason_of
 from leaderboard.admission import SHOWN as LICENCES
 from leaderboard.pages.cards import Card, card_of
 from leaderboard.pages.charts import charts_of, gains, reliability
@@ -18,7 +19,6 @@ from leaderboard.pages.plain import ArmText, arm_texts, by_kind
 from leaderboard.pages.svg import Chart
 from leaderboard.pages.worth import dataset_of, short_heading
 from leaderboard.tables import Row, Table
-from benchmarks.records.shape import reason_of
 
 MOST_RUNS = 200
 """Most runs that a generator's page lists; the table of the front page has all of them."""
@@ -26,7 +26,7 @@ MOST_ARMS = 100
 """Most arms of a setting that a dataset's page lists."""
 MOST_LIMITS = 12
 INTENDED = (
-    "To measure what synthetic images add to the training of a classifier. Whatever else the images or the generator are "
+    "To measure what synthetic images add to the training of a classifier. Whatever else images or generator are "
     "used for has to be shown by whoever does it."
 )
 
@@ -110,7 +110,9 @@ def make_generator_page(
     found = [line for _, record in records for line in facts.limits(record)]
     page.limits = list(dict.fromkeys([*filter(None, [page.card.weak]), *found]))[:MOST_LIMITS]
     page.contaminated = list(dict.fromkeys(row.contaminated for _, row in arms if row.contaminated))
-    page.pictures, page.why_not = copy_pictures([row for _, row in leads], out) if not page.card.is_control else ([], [])
+    page.pictures, page.why_not = (
+        copy_pictures([row for _, row in leads], out) if not page.card.is_control else ([], [])
+    )
     key = slug(name)
     charts = [gains(arms, f"generator-{key}-gains", "Gain over real images alone, in every setting")]
     if not page.card.is_control:
@@ -172,5 +174,3 @@ def _flat(options: Any, prefix: str = "") -> Any:
             yield from _flat(value, f"{prefix}{name}.")
         elif value not in ("", None):
             yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-

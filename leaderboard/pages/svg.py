@@ -16,6 +16,8 @@ from synthworth.printable import one_line
 
 WIDE, NARROW = 860, 360
 """Widths in px that every picture is drawn at: beside a desk, and on a phone."""
+NULL = "\u2013"
+"""What stands in the place of a number that is missing: an en dash."""
 LETTER = 6.6
 """Mean width of a letter in px at the size of a label."""
 
@@ -66,7 +68,9 @@ class Canvas:
 
     def _add(self, tag: str, kind: str, inside: Any = "", **attributes: Any) -> None:
         given = Markup("").join(
-            Markup(' {}="{}"').format(name.replace("_", "-"), _short(value) if isinstance(value, float | int) else value)
+            Markup(' {}="{}"').format(
+                name.replace("_", "-"), _short(value) if isinstance(value, float | int) else value
+            )
             for name, value in attributes.items()
         )
         self.parts.append(Markup('<{0} class="{1}"{2}>{3}</{0}>').format(tag, kind, given, inside))
@@ -165,11 +169,14 @@ def log_ticks(low: float, high: float) -> list[float]:
 def label_of(value: float) -> str:
     """A number on an axis."""
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
-        return f"{value:.0e}"
-    return f"{value:,g}" if abs(value) >= 1000 else f"{value:g}"
+        return minus(f"{value:.0e}")
+    return minus(f"{value:,g}" if abs(value) >= 1000 else f"{value:g}")
+
+
+def minus(written: str) -> str:
+    """A number as it is set: with the sign of minus in the place of a hyphen."""
+    return written.replace("-", "\u2212")
 
 
 def _short(value: float) -> str:
     return f"{value:.1f}".rstrip("0").rstrip(".")
-
-

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.pages.intervals import Line, Mark, draw_lines
-from leaderboard.pages.svg import Chart
+from leaderboard.pages.svg import Chart, minus
 from leaderboard.tables import Row, Table
 
 TITLE = "What one added image was worth, in real images"
@@ -22,16 +23,16 @@ HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", 
 
 
 def worth_of(row: Row) -> dict[str, Any] | None:
-    """The worth of an arm as its predictions have it; None where no learning curve was measured, or none is believed."""
+    """The worth of an arm as its predictions have it; None where there is no learning curve."""
     found = row.standing.worth or {}
     return dict(found) if found.get("where") and row.standing.contradicted is None else None
 
 
 def said_of(worth: dict[str, Any]) -> str:
     """A worth in a few words: the number with its interval, or why there is none."""
-    low, high = (None if worth[end] is None else f"{worth[end]:.2f}" for end in ("low", "high"))
+    low, high = (None if worth[end] is None else minus(f"{worth[end]:.2f}") for end in ("low", "high"))
     if worth["worth"] is not None:
-        return f"{worth['worth']:.2f} [{low or '…'}, {high or '…'}]"
+        return f"{minus(format(worth['worth'], '.2f'))} [{low or '…'}, {high or '…'}]"
     if low is None and high is None:
         return "curve too flat to read"
     return f"below {high}" if low is None else f"above {low}" if high is None else f"{low} to {high}"
@@ -61,8 +62,22 @@ def front_chart(tables: Sequence[Table]) -> Chart | None:
                     worth["where"], worth["note"], row.standing.entry.run_id,
                 ))  # fmt: skip
     return Chart(
-        "worth", TITLE, CAPTION, lambda width: draw_lines(lines, MARKS, AXIS, width), HEAD, tuple(numbers)
+        "worth",
+        TITLE,
+        CAPTION + _without(tables),
+        lambda width: draw_lines(lines, MARKS, AXIS, width),
+        HEAD,
+        tuple(numbers),
     )
+
+
+def _without(tables: Sequence[Table]) -> str:
+    """How many judged arms have no worth, by situation; nothing where all have one."""
+    left = Counter(r.situation for table in tables for r in table.rows if r.kind == "judged" and not worth_of(r))
+    if not left:
+        return ""
+    counted = ", ".join(f"{situation} {n}" for situation, n in left.most_common())
+    return f" {left.total()} judged arms have gains but no worth: no learning curve was measured ({counted})."
 
 
 def _line(row: Row, worth: dict[str, Any]) -> Line:

@@ -96,15 +96,13 @@
     const low = part(id, row, "low"), high = part(id, row, "high");
     let below = low === null && high === null ? "" : `[${fixed(low, digits, sign)}, ${fixed(high, digits, sign)}]`;
     const corrected = kind === "gain" ? part(id.replace("vs_", "holm_"), row) : null;
-    if (corrected !== null) below += ` p ${pText(corrected)}`;
-    return [fixed(value, digits, sign), below];
+    return [fixed(value, digits, sign), below, corrected === null ? "" : `p ${pText(corrected)}`];
   }
 
   function element(tag, given = {}, ...inside) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(given)) {
-      if (name === "class") made.className = value;
-      else if (value !== null && value !== undefined) made.setAttribute(name, value);
+      if (value !== null && value !== undefined) made.setAttribute(name, value);
     }
     made.append(...inside);
     return made;
@@ -134,8 +132,8 @@
     }
     const inside = [found[0]];
     if (why) inside.push(element("sup", { "aria-hidden": "true" }, "†"), hidden(` (${why})`));
-    if (found[1]) inside.push(element("small", {}, found[1]));
-    return element("td", { class: "num", "data-tip": why || null, "data-column": column.id }, ...inside);
+    if (found[1]) inside.push(element("small", {}, found[1], ...(found[2] ? [" ", element("span", { class: "p" }, found[2])] : [])));
+    return element("td", { class: "num", "data-tip": why || null }, ...inside);
   }
 
   // -- the tables ----------------------------------------------------------------------------------------------------
