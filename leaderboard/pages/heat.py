@@ -31,17 +31,14 @@ def draw_heat(
     names = 0.0 if narrow else min(max(len(row) for row in rows) * LETTER + 12, 0.34 * width)
     wide = (width - names) / max(len(columns), 1)
     heads = [wrapped(column, wide - 4) if wide > 70 else [column] for column in columns]
-    slanted = wide <= 70
-    top = 14 + (max(len(c) for c in columns) * LETTER * 0.72 if slanted else 15 * max(map(len, heads)))
+    upright = wide <= 70
+    top = 14 + (max(len(c) for c in columns) * LETTER if upright else 15 * max(map(len, heads)))
     tall = TALL + 18 if narrow else TALL
     canvas = Canvas(width, top + tall * len(rows) + 8)
     for k, head in enumerate(heads):
         middle = names + wide * (k + 0.5)
-        if slanted:
-            canvas.text(
-                middle, top - 6, columns[k], "small", anchor="middle" if len(columns[k]) * LETTER < wide else "start",
-                turn=-45,
-            )  # fmt: skip
+        if upright:
+            canvas.text(middle + 4, top - 6, columns[k], "small", turn=-90)
             continue
         for i, part in enumerate(head):
             canvas.text(middle, top - 8 - 15 * (len(head) - 1 - i), part, "small", anchor="middle")

@@ -18,7 +18,7 @@ WIDE, NARROW = 860, 360
 """Widths in px that every picture is drawn at: beside a desk, and on a phone."""
 NULL = "\u2013"
 """What stands in the place of a number that is missing: an en dash."""
-LETTER = 6.6
+LETTER = 7.3
 """Mean width of a letter in px at the size of a label."""
 
 
