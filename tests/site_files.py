@@ -1,4 +1,4 @@
-"""Sites that tests look at: of committed records, taken at their word, with arms that are hostile, failed or foreign."""
+"""Sites for tests: of committed records, taken at their word, with arms that are hostile, failed or foreign."""
 
 from __future__ import annotations
 

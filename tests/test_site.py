@@ -119,9 +119,7 @@ def test_a_name_is_text_wherever_it_stands(site: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_table_holds_every_arm_finished_or_not_with_the_numbers_of_the_csv(
-    site: Path, tables: list[Table]
-) -> None:
+def test_the_table_holds_every_arm_finished_or_not_with_the_numbers_of_the_csv(site: Path, tables: list[Table]) -> None:
     data = data_of(site)
     flat = {str(row["run_id"])[:16]: row for row in flat_rows(tables)}
     runs = [data["texts"]["run"][code] for code in data["codes"]["run"]]
@@ -205,7 +203,9 @@ def test_the_sentences_count_what_is_shown_and_no_more(lab: Any) -> None:
     assert "on the scale of worth" not in controls
 
 
-def test_pictures_are_shown_where_the_licence_lets_them_and_else_the_page_says_why_not(lab: Any, tmp_path: Path) -> None:
+def test_pictures_are_shown_where_the_licence_lets_them_and_else_the_page_says_why_not(
+    lab: Any, tmp_path: Path
+) -> None:
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
     for k, dataset in enumerate(("phantom", "folder")):
         record = lab.run("vae", 1.0 + k, dataset=dataset)

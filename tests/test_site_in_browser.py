@@ -12,9 +12,14 @@ from site_files import HOSTILE, REASON, committed_tables
 
 from leaderboard.pages.names import dataset_page, generator_page
 from leaderboard.pages.site import Site, write_site
+from leaderboard.pages.svg import NULL
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine (Debian: apt-get install chromium)")
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no chromium on this machine (Debian: apt-get install chromium)"
+)
 WITHIN = {"preload": False}
 """What axe is told: to fetch no style sheet anew, which the pages let nobody do."""
 DESK, PHONE = (1440, 900), (390, 844)
@@ -94,7 +99,7 @@ def test_a_column_sorts_by_its_better_end_first_and_missing_numbers_stand_last(v
     assert [float(text) for text in column(page, "AUROC")] == sorted(values)
     by_label(page, "Worth").click()
     worth = column(page, "Worth")
-    missing = [text.startswith("–") for text in worth]
+    missing = [text.startswith(NULL) for text in worth]
     assert missing == sorted(missing) and not missing[0] and missing[-1]
     by_label(page, "Worth").click()
     by_label(page, "Worth").click()
@@ -219,8 +224,7 @@ def test_no_page_is_wider_than_its_window_and_no_label_leaves_its_picture(
         assert len(picture) > 10_000
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk, light", "phone, dark"])
 def test_axe_has_nothing_serious_to_say(visit: Open, size: tuple[int, int], scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

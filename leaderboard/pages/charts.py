@@ -14,12 +14,15 @@ from leaderboard.pages.heat import Cell, draw_heat
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.points import Level, Point, Series, draw_points
 from leaderboard.pages.svg import NULL, Chart, Draw, minus
+from leaderboard.pages.worth import dataset_of
 from leaderboard.quality import Correlation
 from leaderboard.tables import Row, Table
 
 COLOURS = ("s1", "s4", "s8", "s7", "s6", "s5")
 """Of generators, in the order of their names; s2 and s3 are the controls'."""
 OF_WORD = {Kind.HELPS: "helps", Kind.HURTS: "hurts"}
+SMALL = 420
+"""Width in px of a picture that has another beside it."""
 MOST_LINES, MOST_SERIES, MOST_HEAT, MOST_CLASSES = 60, 8, 30, 20
 GAIN = "AUROC minus that of real images alone"
 
@@ -313,7 +316,7 @@ def gaps(table: Table) -> Chart | None:
     )  # fmt: skip
 
 
-def reliability(row: Row, name: str, details: Details) -> Chart | None:
+def reliability(table: Table, row: Row, name: str, details: Details) -> Chart | None:
     """How often a classifier was right, by how sure it was; None where the record has no bins."""
     found = details.calibration(row)
     series: list[Series] = []
@@ -331,8 +334,9 @@ def reliability(row: Row, name: str, details: Details) -> Chart | None:
         return None
     draw: Draw = lambda width: draw_points(series, ("how sure", "share that was right"), width, square=True)  # noqa: E731
     return Chart(
-        name, f"Reliability: {row.label}", "On the diagonal a classifier is right as often as it is sure.", draw,
-        ("which", "confidence", "correct", "n"), tuple(rows),
+        name, f"Reliability: {row.label}, {dataset_of(table.setting)}",
+        "On the diagonal a classifier is right as often as it is sure.", draw,
+        ("which", "confidence", "correct", "n"), tuple(rows), wide=SMALL,
     )  # fmt: skip
 
 

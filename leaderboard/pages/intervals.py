@@ -52,7 +52,7 @@ def draw_lines(lines: Sequence[Line], marks: Sequence[Mark], axis: str, width: f
     """
     narrow = width < 600
     longest = max((len(line.label) for line in lines if not line.heading), default=0)
-    names = 0.0 if narrow else min(max(longest * LETTER + 14, 90), 0.36 * width)
+    names = 0.0 if narrow else min(max(longest * LETTER + 14, 90), 0.44 * width)
     texts = 0.0 if narrow else max((len(line.text) for line in lines), default=0) * LETTER + 16
     talls = [_tall(line, width, narrow) for line in lines]
     left, right = names + 10, width - texts - 12
@@ -90,7 +90,14 @@ def _tall(line: Line, width: float, narrow: bool) -> float:
     """Height of a line in px."""
     if line.heading:
         return 14 + 17 * len(wrapped(line.label, width / BOLD))
-    return TALL + 16 if narrow else TALL
+    if not narrow:
+        return TALL
+    return TALL + (16 if _fits(line, width) else 31)
+
+
+def _fits(line: Line, width: float) -> bool:
+    """Whether the name of a line and its number stand side by side on a narrow page."""
+    return (len(line.label) + len(line.text)) * LETTER + 12 <= width
 
 
 def _draw_line(
@@ -111,7 +118,8 @@ def _draw_line(
         return
     soft = "control" if line.control else ""
     if narrow:
-        canvas.text(2, middle - 13, line.label, f"small halo {soft}", most=canvas.width - len(line.text) * LETTER - 12)
+        above = 13 if _fits(line, canvas.width) else 28
+        canvas.text(2, middle - above, line.label, f"small halo {soft}", most=canvas.width)
         canvas.text(canvas.width - 2, middle - 13, line.text, f"small num halo {soft}", anchor="end")
     else:
         canvas.text(names, middle + 4.5, line.label, soft, anchor="end", most=names - 4)

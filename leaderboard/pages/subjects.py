@@ -24,7 +24,7 @@ MOST_RUNS = 200
 """Most runs that a generator's page lists; the table of the front page has all of them."""
 MOST_ARMS = 100
 """Most arms of a setting that a dataset's page lists."""
-MOST_LIMITS = 12
+MOST_LIMITS, LONGEST = 12, 180
 INTENDED = (
     "To measure what synthetic images add to the training of a classifier. Whatever else images or generator are "
     "used for has to be shown by whoever does it."
@@ -108,7 +108,7 @@ def make_generator_page(
     page.about_data = list(dict.fromkeys(f"{dataset_of(t.setting)}: {licence(row, details)}" for t, row in leads))
     page.parts = list(dict.fromkeys(line for _, record in records for line in facts.pretrained(record)))
     found = [line for _, record in records for line in facts.limits(record)]
-    page.limits = list(dict.fromkeys([*filter(None, [page.card.weak]), *found]))[:MOST_LIMITS]
+    page.limits = [_cut(line) for line in dict.fromkeys([*filter(None, [page.card.weak]), *found])][:MOST_LIMITS]
     page.contaminated = list(dict.fromkeys(row.contaminated for _, row in arms if row.contaminated))
     page.pictures, page.why_not = (
         copy_pictures([row for _, row in leads], out) if not page.card.is_control else ([], [])
@@ -116,7 +116,9 @@ def make_generator_page(
     key = slug(name)
     charts = [gains(arms, f"generator-{key}-gains", "Gain over real images alone, in every setting")]
     if not page.card.is_control:
-        charts += [reliability(row, f"generator-{key}-reliability-{k}", details) for k, (_, row) in enumerate(leads)]
+        charts += [
+            reliability(table, row, f"generator-{key}-reliability-{k}", details) for k, (table, row) in enumerate(leads)
+        ]
     page.charts = [chart for chart in charts if chart is not None]
     left = MOST_RUNS
     for table in dict.fromkeys(id(table) for table, _ in arms):
@@ -157,6 +159,10 @@ def licence(row: Row, details: Details) -> str:
     spec = row.standing.entry.spec
     said = (details.of(row).get("dataset") or {}).get("licence") or LICENCES.get(spec["dataset"])
     return str(said) if said else "the licence of the images is not in the record"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}… (all of it is in the record)"
 
 
 def _leads(arms: Sequence[tuple[Table, Row]]) -> list[tuple[Table, Row]]:

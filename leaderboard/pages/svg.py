@@ -106,6 +106,7 @@ class Chart:
     title, caption : above it, and how it is read.
     draw : the picture at a width in px.
     head, rows : the CSV behind it.
+    wide : its width beside a desk; several of a small one stand side by side.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Chart:
     draw: Draw
     head: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    wide: float = WIDE
 
     @property
     def csv(self) -> str:
@@ -129,7 +131,7 @@ class Chart:
 
     def alone(self, style: str) -> str:
         """The picture as a file, with its own style sheet."""
-        return str(self.draw(WIDE).written(self.name, self.title, self.caption, style=style))
+        return str(self.draw(self.wide).written(self.name, self.title, self.caption, style=style))
 
 
 def cut(text: str, most: float) -> str:
