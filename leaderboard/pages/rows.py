@@ -13,7 +13,7 @@ from leaderboard.contamination import contamination_of
 from leaderboard.numbers import Number
 from leaderboard.pages.columns import columns, parts_of
 from leaderboard.pages.names import generator_page
-from leaderboard.pages.worth import dataset_of
+from leaderboard.pages.worth import dataset_of, short_heading
 from leaderboard.tables import Row, Table
 from synthworth.printable import one_line
 
@@ -45,7 +45,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `columns`; `settings` (heading, key); `setting` (place by row); `texts` and `codes` by column of
+        `columns`; `settings` (heading, the same in short, key); `setting` (place by row); `texts` and `codes` by column of
         text; `numbers` by column of numbers, lists of values and of their parts, null where there is none; `notes`, and
         `why` by column the place of a note by row, -1 where there is none.
     """
@@ -80,7 +80,9 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
                 why[name].append(notes.place(text) if (text := said[name]) else -1)
     return {
         "columns": shown,
-        "settings": [{"heading": one_line(t.heading), "key": t.key} for t in tables],
+        "settings": [
+            {"heading": one_line(t.heading), "short": one_line(short_heading(t)), "key": t.key} for t in tables
+        ],
         "setting": setting, "texts": {name: list(one.places) for name, one in texts.items()}, "codes": codes,
         "numbers": numbers, "notes": list(notes.places), "why": why,
     }  # fmt: skip

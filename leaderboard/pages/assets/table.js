@@ -115,6 +115,7 @@
       const why = note("contaminated", row);
       const inside = [element("a", { href: text("page", row) }, text("arm", row))];
       if (why) inside.push(" ", element("span", { class: "flag", "data-tip": why }, "may have seen these films", hidden(`: ${why}`)));
+      if (state.sort) inside.push(element("small", {}, data.settings[data.setting[row]].short)); // else a line above says it
       return element("th", { scope: "row", class: "pinned" }, ...inside);
     }
     if (id === "verdict") return element("td", {}, element("span", { class: `word ${text("word", row)}` }, text(id, row)));
