@@ -156,13 +156,13 @@ def test_every_number_of_a_row_is_a_column_or_stands_in_the_cell_of_one() -> Non
 
 
 def test_every_picture_has_the_numbers_behind_it_and_tells_them_in_words(site: Path, tables: list[Table]) -> None:
-    names = {file.stem for file in (site / "figures").glob("*.svg")}
+    names = {file.stem for file in (site / "charts").glob("*.svg")}
     assert names == {file.stem for file in (site / "data").glob("*.csv")}
     kinds = {name.rpartition("-")[2] for name in names}
     assert {"worth", "forest", "ratio", "curve", "cost", "quality", "classes", "gaps", "gains"} <= kinds
     assert any("reliability" in name for name in names)
     for name in names:
-        picture = ElementTree.parse(site / "figures" / f"{name}.svg").getroot()
+        picture = ElementTree.parse(site / "charts" / f"{name}.svg").getroot()
         said = {child.tag.rpartition("}")[2]: child.text for child in picture[:2]}
         assert said["title"] and said["desc"], name
     (table,) = (t for t in tables if len(t.rows) > 20)

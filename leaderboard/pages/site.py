@@ -24,7 +24,7 @@ from synthworth.keys import sha256_of
 from synthworth.printable import one_line
 
 HERE = Path(__file__).parent
-INDEX, DATA, RECORDS, FIGURES, ASSETS = "index.html", "data", "data/records", "figures", "assets"
+INDEX, DATA, RECORDS, CHARTS, ASSETS = "index.html", "data", "data/records", "charts", "assets"
 MOST_RECORDS = 200
 """Most records that are laid beside the pages; of larger leaderboards the pages name them alone."""
 LARGEST_RECORD = 64 * 2**20
@@ -125,7 +125,7 @@ def _write_assets(out: Path) -> None:
 
 def _write_charts(charts: Sequence[Chart], out: Path, style: str) -> None:
     for chart in charts:
-        _write(out / FIGURES / f"{chart.name}.svg", chart.alone(style))
+        _write(out / CHARTS / f"{chart.name}.svg", chart.alone(style))
         _write(out / DATA / f"{chart.name}.csv", chart.csv)
 
 
