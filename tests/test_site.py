@@ -23,6 +23,7 @@ from leaderboard.build import main
 from leaderboard.flat import flat_rows
 from leaderboard.numbers import NUMBERS
 from leaderboard.pages.cards import card_of
+from leaderboard.pages.charts import MOST_POINTS, thinned
 from leaderboard.pages.columns import columns
 from leaderboard.pages.names import dataset_page, generator_page, slug
 from leaderboard.pages.rows import CORRECTED, as_script, table_data
@@ -277,3 +278,24 @@ def test_ticks_are_few_round_and_inside(low: float, wide: float) -> None:
 def test_log_ticks_are_one_two_five_or_powers_alone() -> None:
     assert log_ticks(90, 1100) == [100, 200, 500, 1000]
     assert log_ticks(1, 1e6) == [10.0**k for k in range(7)]
+
+
+def test_of_very_many_settings_a_page_has_the_first_and_links_to_the_others(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaderboard.pages.subjects.MOST_SETTINGS", 1)
+    for seeds in (2, 3):
+        lab.run("none", 1.0, seeds=seeds)
+        lab.run("vae", 1.5, seeds=seeds)
+    tables = lab.tables()
+    write_site(Site(tables), tmp_path, n_figures=1)
+    page = Page((tmp_path / dataset_page("phantom")).read_text())
+    assert len([one for one in page.ids if one.startswith("setting-")]) == 1
+    linked = [address for address in page.addresses if "#setting=" in address]
+    assert len(linked) == 1 and {table.key for table in tables} > {linked[0].partition("=")[2]}
+
+
+def test_a_picture_draws_some_of_very_many_arms_and_the_numbers_have_all() -> None:
+    assert list(thinned(range(5))) == [0, 1, 2, 3, 4] and thinned([]) == []
+    many = thinned(range(10_000))
+    assert len(many) <= MOST_POINTS and many[0] == 0 and many[-1] > 9_900

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.request.spec import is_zero_line
 from benchmarks.verdicts.verdict import Kind
@@ -18,12 +18,13 @@ from leaderboard.pages.worth import dataset_of
 from leaderboard.quality import Correlation
 from leaderboard.tables import Row, Table
 
+T = TypeVar("T")
 COLOURS = ("s1", "s4", "s8", "s7", "s6", "s5")
 """Of generators, in the order of their names; s2 and s3 are the controls'."""
 OF_WORD = {Kind.HELPS: "helps", Kind.HURTS: "hurts"}
 SMALL = 420
 """Width in px of a picture that has another beside it."""
-MOST_LINES, MOST_SERIES, MOST_HEAT, MOST_CLASSES = 60, 8, 30, 20
+MOST_LINES, MOST_SERIES, MOST_HEAT, MOST_CLASSES, MOST_POINTS = 60, 8, 30, 20, 300
 GAIN = "AUROC minus that of real images alone"
 
 
@@ -173,7 +174,7 @@ def cost_against_gain(table: Table) -> Chart | None:
     series, rows = [], []
     for name, colour in colours(table).items():
         mine = [(row, cost) for row, cost in arms if generator(row) == name]
-        points = tuple(_against(row, cost, f"{cost:,.0f} s") for row, cost in mine)
+        points = tuple(_against(row, cost, f"{cost:,.0f} s") for row, cost in thinned(mine))
         series += [Series(name, points, colour, line=False)] if points else []
         rows += [(row.label, cost, row.numbers["fit_gflop"].value, *_ends(row)) for row, cost in mine]
     edge, best = [], -2.0
@@ -194,6 +195,11 @@ def cost_against_gain(table: Table) -> Chart | None:
         ),
         ("arm", "seconds", "fit_gflop", "gain", "low", "high"), tuple(rows),
     )  # fmt: skip
+
+
+def thinned(arms: Sequence[T]) -> Sequence[T]:
+    """At most `MOST_POINTS` of many arms, evenly over their order: a page draws no more, the CSV has all."""
+    return arms[:: -(-len(arms) // MOST_POINTS) or 1]
 
 
 def _cost(row: Row) -> float | None:
@@ -230,8 +236,8 @@ def quality_against_gain(table: Table) -> Chart | None:
         groups.setdefault(kind, []).append((row, value))
     series = [
         Series(
-            kind, tuple(_against(row, value, f"{value:.4g}") for row, value in mine), colour_of(mine[0][0], table),
-            line=False, control=mine[0][0].kind != "judged",
+            kind, tuple(_against(row, value, f"{value:.4g}") for row, value in thinned(mine)),
+            colour_of(mine[0][0], table), line=False, control=mine[0][0].kind != "judged",
         )
         for kind, mine in groups.items()
     ]  # fmt: skip

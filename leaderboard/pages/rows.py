@@ -45,9 +45,9 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `columns`; `settings` (heading, the same in short, key); `setting` (place by row); `texts` and `codes` by column of
-        text; `numbers` by column of numbers, lists of values and of their parts, null where there is none; `notes`, and
-        `why` by column the place of a note by row, -1 where there is none.
+        `columns`; `settings` (heading, the same in short, key); `setting` (place by row); `texts` and `codes` by column
+        of text; `numbers` by column of numbers: lists of values and of their parts, null where there is none; `notes`;
+        and `why`, by column the place of a note by row, -1 where there is none.
     """
     texts = {name: Texts() for name in TEXTS}
     codes: dict[str, list[int]] = {name: [] for name in TEXTS}

@@ -22,6 +22,8 @@ from leaderboard.tables import Row, Table
 
 MOST_RUNS = 200
 """Most runs that a generator's page lists; the table of the front page has all of them."""
+MOST_SETTINGS = 40
+"""Most settings of a dataset whose arms its page lists, the first of them; of the others it has links to the table."""
 MOST_ARMS = 100
 """Most arms of a setting that a dataset's page lists."""
 MOST_LIMITS, LONGEST = 12, 180
@@ -77,6 +79,8 @@ class DatasetPage:
     about: list[str]
     settings: list[Setting]
     n_arms: int
+    others: list[tuple[str, str]] = field(default_factory=list)
+    """Key and heading of settings that are in the table of the front page alone."""
 
 
 def generator_names(tables: Sequence[Table]) -> list[str]:
@@ -143,7 +147,8 @@ def make_dataset_page(name: str, tables: Sequence[Table], details: Details, with
     if first is not None and record:
         page.about = [f"licence: {licence(first, details)}", facts.patients_are_known(record)]
         page.about += [f"left out: {said}" for said in [facts.left_out(record)] if said]
-    for table in tables:
+    page.others = [(table.key, table.heading) for table in tables[MOST_SETTINGS:]]
+    for table in tables[:MOST_SETTINGS]:
         charts = charts_of(table, details) if table.key in with_charts else []
         texts = arm_texts(table, table.rows[:MOST_ARMS])
         failed = [(str(r["name"]), str(r["run_id"])[:16], reason_of(r)) for r in table.failed]
