@@ -299,3 +299,34 @@ def test_a_picture_draws_some_of_very_many_arms_and_the_numbers_have_all() -> No
     assert list(thinned(range(5))) == [0, 1, 2, 3, 4] and thinned([]) == []
     many = thinned(range(10_000))
     assert len(many) <= MOST_POINTS and many[0] == 0 and many[-1] > 9_900
+
+
+def test_what_an_earlier_build_wrote_goes_and_nothing_else(lab: Any, tmp_path: Path) -> None:
+    lab.run("none", 1.0)
+    site = tmp_path / "site"
+    (lone,) = lab.tables()
+    lab.run("vae", 1.5)
+    write_site(Site(lab.tables()), site, n_figures=1)
+    mine, outside = site / "generator-mine.html", site.parent / f"{site.name}.html"
+    for file in (mine, outside):
+        file.write_text("of the user")
+    names = json.loads((site / "site.json").read_text())
+    (site / "site.json").write_text(json.dumps([*names, f"../{outside.name}", "data/../generator-mine.html", 3]))
+    assert generator_page("vae") in names
+    write_site(Site([lone]), site, n_figures=1)
+    assert not (site / generator_page("vae")).exists() and mine.exists() and outside.exists()
+    there = {str(file.relative_to(site)) for file in site.rglob("*") if file.is_file()}
+    assert there == {*json.loads((site / "site.json").read_text()), mine.name, "site.json"}
+    (site / "site.json").write_text("no list")
+    write_site(Site([lone]), site, n_figures=1)
+
+
+def test_a_record_that_has_changed_since_is_named_and_not_copied(lab: Any, tmp_path: Path) -> None:
+    record = lab.run("none", 1.0)
+    lab.run("vae", 1.5)
+    tables = lab.tables()
+    (lab.folder / record["run_id"][:16] / "record.json").write_text("{}")
+    write_site(Site(tables), tmp_path, n_figures=1)
+    assert not (tmp_path / f"data/records/{record['run_id'][:16]}.json").exists()
+    words = " ".join(Page((tmp_path / "index.html").read_text()).words)
+    assert record["run_id"][:16] in words and "record.json has changed since this build read it" in words

@@ -139,6 +139,16 @@ def test_columns_are_chosen_and_the_address_brings_the_view_back(visit: Open) ->
     assert again.locator("th[aria-sort=descending]").first.inner_text() == "AUPRC"
 
 
+def test_an_address_of_a_place_leads_there_and_keeps_the_view(visit: Open) -> None:
+    page = visit("index.html#generators")
+    assert 0 <= page.locator("#generators").bounding_box()["y"] < 200
+    page.get_by_label("Search").fill("latent")
+    few = arms(page)
+    page.get_by_role("link", name="Datasets", exact=True).click()
+    by_label(page, "AUROC").click()
+    assert sorted(arms(page)) == sorted(few) and page.get_by_label("Search").input_value() == "latent"
+
+
 def test_an_address_that_names_nothing_shows_the_usual_table(visit: Open) -> None:
     page = visit("index.html#sort=-nothing&columns=nothing&dataset=%3Cimg%20src%3Dx%3E")
     assert "Nothing matches" in page.locator("#count").inner_text()

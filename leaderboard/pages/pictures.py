@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from leaderboard.admission import pictures_of
+from leaderboard.pages.folder import Folder
 from leaderboard.tables import Row
-from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.files import Unfit, read_file
 
 FOLDER = "pictures"
@@ -34,7 +33,7 @@ class Picture:
     of: str
 
 
-def copy_pictures(rows: Sequence[Row], out: Path) -> tuple[list[Picture], list[str]]:
+def copy_pictures(rows: Sequence[Row], out: Folder) -> tuple[list[Picture], list[str]]:
     """Copy the pictures of these arms that may be shown into the site.
 
     Returns
@@ -59,8 +58,7 @@ def copy_pictures(rows: Sequence[Row], out: Path) -> tuple[list[Picture], list[s
                 why_not.append(f"{row.label}: {name} is no PNG")
                 continue
             path = f"{FOLDER}/{entry.run_id[:16]}-{name}"
-            ensure_folder(out / FOLDER)
-            write_bytes(out / path, content)
+            out.write(path, content)
             made.append(Picture(path, SHOWN[name][0], SHOWN[name][1], row.label))
         if "grid.png" not in there:
             why_not.append(f"{row.label}: there is no picture of its images beside its record")

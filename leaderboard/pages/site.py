@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS
+from benchmarks.records.load import RECORD
 from leaderboard.pages.columns import columns
 from leaderboard.pages.details import Details
+from leaderboard.pages.folder import Folder
 from leaderboard.pages.plain import COLUMNS
 from leaderboard.pages.rows import as_script, table_data
 from leaderboard.pages.sentences import sentences
@@ -18,7 +20,6 @@ from leaderboard.pages.svg import NARROW, WIDE, Chart
 from leaderboard.pages.worth import dataset_of, front_chart, worth_of
 from leaderboard.slim import Slim
 from leaderboard.tables import Row, Table
-from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.files import Unfit, read_file
 from synthworth.keys import sha256_of
 from synthworth.printable import one_line
@@ -41,20 +42,20 @@ class Site:
     """Names of other files in the same folder, which the front page links."""
 
 
-def write_site(site: Site, out: Path, *, n_figures: int) -> list[str]:
+def write_site(site: Site, place: Path, *, n_figures: int) -> list[str]:
     """Write the site: pages, their style and scripts, figures as SVG, and the numbers behind them as CSV.
 
     Parameters
     ----------
-    out : folder that takes it; it is there.
+    place : folder that takes it; what an earlier build wrote there and this one did not goes.
     n_figures : most settings that figures are drawn of, those with the most arms.
 
     Returns
     -------
     list of str
-        Paths of the pages below `out`.
+        Paths of the pages below `place`.
     """
-    details = Details()
+    details, out = Details(), Folder(place)
     site = replace(site, tables=sorted(site.tables, key=_first))
     by_size = sorted(site.tables, key=lambda table: -len(table.rows))
     with_charts = {table.key for table in by_size[: max(n_figures, 0)]}
@@ -79,11 +80,12 @@ def write_site(site: Site, out: Path, *, n_figures: int) -> list[str]:
     style = (HERE / "assets" / "chart.css").read_text(encoding="utf-8")
     _write_assets(out)
     _write_charts(charts, out, style)
-    _write(out / DATA / "table.js", as_script(table_data(site.tables)))
+    out.write(f"{DATA}/table.js", as_script(table_data(site.tables)))
     pages = _environment()
     shared: dict[str, Any] = {
         "generators": generator_pages, "datasets": dataset_pages, "not_for_diagnosis": NOT_FOR_DIAGNOSIS,
-        "records": _write_records(site.tables, out), "wide": WIDE, "narrow": NARROW, "short_columns": COLUMNS,
+        "records": _write_records(site.tables, out, details.lost), "short_columns": COLUMNS, "wide": WIDE,
+        "narrow": NARROW,
     }  # fmt: skip
     n_unfinished = sum(len(table.failed) for table in site.tables)
     index = pages.get_template("index.html.j2").render(
@@ -91,11 +93,12 @@ def write_site(site: Site, out: Path, *, n_figures: int) -> list[str]:
         skipped=list(map(one_line, site.skipped)), downloads=site.downloads, n_unfinished=n_unfinished,
         lost=sorted(details.lost.items()),
     )  # fmt: skip
-    _write(out / INDEX, index)
+    out.write(INDEX, index)
     for page in generator_pages:
-        _write(out / page.file, pages.get_template("generator.html.j2").render(**shared, page=page, intended=INTENDED))
+        out.write(page.file, pages.get_template("generator.html.j2").render(**shared, page=page, intended=INTENDED))
     for one in dataset_pages:
-        _write(out / one.file, pages.get_template("dataset.html.j2").render(**shared, page=one))
+        out.write(one.file, pages.get_template("dataset.html.j2").render(**shared, page=one))
+    out.finish()
     return [INDEX, *(page.file for page in generator_pages), *(page.file for page in dataset_pages)]
 
 
@@ -115,39 +118,35 @@ def _environment() -> Any:
     )  # fmt: skip
 
 
-def _write_assets(out: Path) -> None:
+def _write_assets(out: Folder) -> None:
     """Style and scripts; `chart.css` is part of the style sheet of the pages."""
     parts = [(HERE / "assets" / name).read_text(encoding="utf-8") for name in ("chart.css", "style.css")]
-    _write(out / ASSETS / "style.css", "\n".join(parts))
+    out.write(f"{ASSETS}/style.css", "\n".join(parts))
     for name in ("theme.js", "table.js", "icon.svg"):
-        _write(out / ASSETS / name, (HERE / "assets" / name).read_text(encoding="utf-8"))
+        out.write(f"{ASSETS}/{name}", (HERE / "assets" / name).read_text(encoding="utf-8"))
 
 
-def _write_charts(charts: Sequence[Chart], out: Path, style: str) -> None:
+def _write_charts(charts: Sequence[Chart], out: Folder, style: str) -> None:
     for chart in charts:
-        _write(out / CHARTS / f"{chart.name}.svg", chart.alone(style))
-        _write(out / DATA / f"{chart.name}.csv", chart.csv)
+        out.write(f"{CHARTS}/{chart.name}.svg", chart.alone(style))
+        out.write(f"{DATA}/{chart.name}.csv", chart.csv)
 
 
-def _write_records(tables: Sequence[Table], out: Path) -> Mapping[str, str]:
-    """Lay the records beside the pages, where they are few: path by run id. One that has changed is left out."""
+def _write_records(tables: Sequence[Table], out: Folder, lost: dict[str, str]) -> Mapping[str, str]:
+    """Lay the records beside the pages, where they are few: path by run id. Why one is not there goes into `lost`."""
     entries = [row.standing.entry for table in tables for row in table.rows]
     if len(entries) > MOST_RECORDS:
         return {}
     paths = {}
     for entry in entries:
         try:
-            content = read_file(entry.folder / "record.json", at_most=LARGEST_RECORD)
-        except (Unfit, OSError):
+            content = read_file(entry.folder / RECORD, at_most=LARGEST_RECORD)
+        except (Unfit, OSError) as reason:
+            lost[entry.run_id] = f"{RECORD} cannot be read any more: {reason}"
             continue
         if isinstance(entry, Slim) and sha256_of([content]) != entry.sha256:
+            lost[entry.run_id] = f"{RECORD} has changed since this build read it"
             continue
         paths[entry.run_id] = f"{RECORDS}/{entry.run_id[:16]}.json"
-        ensure_folder(out / RECORDS)
-        write_bytes(out / paths[entry.run_id], content, sync=False)
+        out.write(paths[entry.run_id], content)
     return paths
-
-
-def _write(file: Path, text: str) -> None:
-    ensure_folder(file.parent)
-    write_bytes(file, text.encode("utf-8"), sync=False)

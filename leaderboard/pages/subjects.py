@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.export import facts
@@ -13,6 +12,7 @@ from leaderboard.admission import SHOWN as LICENCES
 from leaderboard.pages.cards import Card, card_of
 from leaderboard.pages.charts import charts_of, gains, reliability
 from leaderboard.pages.details import Details
+from leaderboard.pages.folder import Folder
 from leaderboard.pages.names import dataset_page, generator_page, slug
 from leaderboard.pages.pictures import Picture, copy_pictures
 from leaderboard.pages.plain import ArmText, arm_texts, by_kind
@@ -93,7 +93,7 @@ def generator_names(tables: Sequence[Table]) -> list[str]:
 
 
 def make_generator_page(
-    name: str, arms: Sequence[tuple[Table, Row]], failed: Sequence[tuple[Table, Any]], details: Details, out: Path
+    name: str, arms: Sequence[tuple[Table, Row]], failed: Sequence[tuple[Table, Any]], details: Details, out: Folder
 ) -> GeneratorPage:
     """The page of one generator; its pictures are copied below `out`.
 

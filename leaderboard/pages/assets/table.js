@@ -220,9 +220,9 @@
   }
   const VIEW = ["q", "sort", "columns", ...FILTERS.map(([name]) => name), ...HIDDEN];
   function fromAddress() {
-    state = fresh();
     const said = new URLSearchParams(location.hash.slice(1));
-    if (![...said.keys()].some((name) => VIEW.includes(name))) return false;
+    if (![...said.keys()].some((name) => VIEW.includes(name))) return false; // a place on the page, and no view
+    state = fresh();
     state.q = said.get("q") || "";
     for (const name of [...FILTERS.map(([one]) => one), ...HIDDEN]) if (said.get(name)) state.filters[name] = said.get(name);
     const sort = said.get("sort") || "";
@@ -361,5 +361,6 @@
   show();
   draw();
   requestIdleCallback(() => USUAL.forEach(keysOf)); // so that the first sort is as quick as the next
-  if (asked) document.getElementById("table").scrollIntoView();
+  const at = document.getElementById(asked ? "table" : location.hash.slice(1)); // which the table has moved
+  if (at) at.scrollIntoView({ behavior: "instant" });
 })();
