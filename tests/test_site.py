@@ -185,6 +185,26 @@ def test_the_front_picture_chooses_nothing_by_how_well_it_did(tables: list[Table
     assert "no worth" in chart.caption and front_chart([]) is None
 
 
+def test_the_front_picture_says_how_many_settings_and_arms_it_has_no_room_for(
+    tables: list[Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaderboard.pages.worth.MOST_TABLES", 1)
+    monkeypatch.setattr("leaderboard.pages.worth.MOST_ARMS", 3)
+    (phantom,) = (table for table in tables if len(table.rows) > 20)
+    chart = front_chart([phantom, phantom])
+    assert chart is not None and len(chart.rows) == 3 + 2
+    assert chart.caption.endswith("1 further arms of these settings and 1 further settings are in the table.")
+
+
+def test_a_ratio_curve_stands_against_the_controls_that_have_no_curve(site: Path, tables: list[Table]) -> None:
+    (phantom,) = (table for table in tables if len(table.rows) > 20)
+    with (site / f"data/{phantom.key}-ratio.csv").open() as file:
+        rows = {(row["arm"], row["ratio"]): row["gain"] for row in csv.DictReader(file)}
+    (held,) = (row for row in phantom.rows if row.label == "holdout_real add 1")
+    assert float(rows["further real images at ratio 1", "null"]) == held.numbers["vs_none"].value
+    assert {("duplicate add", "0.5"), ("duplicate add", "1.0")} <= set(rows)
+
+
 def test_the_sentences_count_what_is_shown_and_no_more(lab: Any) -> None:
     lab.run("none", 1.0)
     assert sentences(lab.tables())[1] == "No generator has a finished run yet."

@@ -14,7 +14,7 @@ from leaderboard.pages.heat import Cell, draw_heat
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.points import Level, Point, Series, draw_points
 from leaderboard.pages.svg import NULL, Chart, Draw, minus
-from leaderboard.pages.worth import dataset_of
+from leaderboard.pages.worth import dataset_of, front_chart
 from leaderboard.quality import Correlation
 from leaderboard.tables import Row, Table
 
@@ -37,6 +37,7 @@ def charts_of(table: Table, details: Details) -> list[Chart]:
     """
     made = (forest, ratio_curves, learning_curve, cost_against_gain, quality_against_gain)
     found = [draw(table) if draw is not learning_curve else learning_curve(table, details) for draw in made]
+    found.insert(1, front_chart([table], f"{table.key}-worth"))
     found += [by_class(table, details), gaps(table)]
     return [chart for chart in found if chart is not None]
 
@@ -118,15 +119,29 @@ def ratio_curves(table: Table) -> Chart | None:
             rows.append((name, ratio, number.value, number.low, number.high))
         series.append(Series(name, tuple(points), colour_of(arms[0], table), band=True, control=control, dash=k))
     ratios = sorted({p.x for one in series for p in one.points})
+    levels = [Level(0, "real images alone"), *_control_levels(table, {generator(arms[0]) for arms in found.values()})]
+    rows += [(level.name, None, level.at, level.low, level.high) for level in levels[1:]]
     return Chart(
         f"{table.key}-ratio", "How many added images?",
         "Gain in AUROC by the number of added images for each real one; areas are 95 % intervals. Squares: controls.",
         lambda width: draw_points(
-            series, ("added images for each real one", GAIN), width, levels=[Level(0, "real images alone")],
-            log=True, x_ticks=ratios,
+            series, ("added images for each real one", GAIN), width, levels=levels, log=True, x_ticks=ratios
         ),
         ("arm", "ratio", "gain", "low", "high"), tuple(rows),
     )  # fmt: skip
+
+
+def _control_levels(table: Table, drawn: set[str]) -> list[Level]:
+    """Duplicates and further real images as lines across, where they have no curve: the first arm of each by label."""
+    found = []
+    for name, called in (("duplicate", "duplicates"), ("holdout_real", "further real images")):
+        arms = sorted((row for row in table.rows if generator(row) == name), key=lambda row: row.label)
+        arms = [row for row in arms if row.numbers["vs_none"].value is not None and name not in drawn]
+        if arms:
+            gain, ratio = arms[0].numbers["vs_none"], float(arms[0].standing.entry.spec["ratio"])
+            said = f"{called} at ratio {ratio:g}"
+            found.append(Level(gain.value or 0.0, said, gain.low, gain.high, colour_of(arms[0], table)))
+    return found
 
 
 def learning_curve(table: Table, details: Details) -> Chart | None:

@@ -18,7 +18,7 @@ CAPTION = (
 AXIS = "worth of one added image, in further real images"
 MARKS = (Mark(0, "adds nothing", kind="zero"), Mark(1, "as good as a real image", kind="one"))
 CONTROLS = {"duplicate": "duplicates of the real images", "holdout_real": "further real images"}
-MOST_TABLES, MOST_ARMS = 6, 8
+MOST_TABLES, MOST_ARMS = 4, 8
 HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", "note", "run_id")
 
 
@@ -38,22 +38,28 @@ def said_of(worth: dict[str, Any]) -> str:
     return f"below {high}" if low is None else f"above {low}" if high is None else f"{low} to {high}"
 
 
-def front_chart(tables: Sequence[Table]) -> Chart | None:
+def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
     """The picture over the settings in which a generator's worth was measured; None where there is none.
 
     Of a setting it has the judged arms in the order of their names, and of each control the arm at the ratio of the
     first of them. Nothing here is chosen by how well it did.
+
+    Parameters
+    ----------
+    name : of the files of the picture.
     """
     chosen = [(table, rows) for table in tables if (rows := _rows(table))]
     if not chosen:
         return None
-    chosen = sorted(chosen, key=lambda pair: -len(pair[1]))[:MOST_TABLES]
+    chosen = sorted(chosen, key=lambda pair: -len(pair[1]))
+    left, chosen, n_left = len(chosen) - MOST_TABLES, chosen[:MOST_TABLES], 0
     lines: list[Line] = []
     numbers: list[tuple[Any, ...]] = []
     for table, rows in chosen:
         for situation in dict.fromkeys(row.situation for row in rows):
             lines.append(Line(f"{short_heading(table)} · {situation}", heading=True))
             mine = [row for row in rows if row.situation == situation]
+            n_left += max(len(mine) - MOST_ARMS, 0)
             for row in [*mine[:MOST_ARMS], *_controls(table, mine[0])]:
                 worth = worth_of(row) or {}
                 lines.append(_line(row, worth))
@@ -62,9 +68,9 @@ def front_chart(tables: Sequence[Table]) -> Chart | None:
                     worth["where"], worth["note"], row.standing.entry.run_id,
                 ))  # fmt: skip
     return Chart(
-        "worth",
+        name,
         TITLE,
-        CAPTION + _without(tables),
+        CAPTION + _without(tables) + _left_out(left, n_left),
         lambda width: draw_lines(lines, MARKS, AXIS, width),
         HEAD,
         tuple(numbers),
@@ -77,7 +83,15 @@ def _without(tables: Sequence[Table]) -> str:
     if not left:
         return ""
     counted = ", ".join(f"{situation} {n}" for situation, n in left.most_common())
-    return f" {left.total()} judged arms have gains but no worth: no learning curve was measured ({counted})."
+    has = "arm has" if left.total() == 1 else "arms have"
+    return f" {left.total()} judged {has} gains but no worth: no learning curve was measured ({counted})."
+
+
+def _left_out(n_settings: int, n_arms: int) -> str:
+    """How many settings and arms with a worth the picture has no room for."""
+    said = [f"{n_arms} further arms of these settings"] if n_arms else []
+    said += [f"{n_settings} further settings"] if n_settings > 0 else []
+    return f" {' and '.join(said)} are in the table." if said else ""
 
 
 def _line(row: Row, worth: dict[str, Any]) -> Line:
