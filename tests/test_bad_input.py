@@ -45,7 +45,7 @@ def refuse(capsys: pytest.CaptureFixture[str], home: Path, *args: str) -> str:
 def test_an_unknown_generator_is_answered_with_the_nearest_names(capsys, home: Path) -> None:
     said = refuse(capsys, home, "--generator", "latent_dpm")
     assert "no generator named 'latent_dpm'. Did you mean 'latent_ddpm'" in said
-    assert "Available: dcgan, dcgan_per_class, duplicate" in said
+    assert "Available: consistency, dcgan, dcgan_per_class, duplicate" in said
 
 
 @pytest.mark.parametrize("ratio", ["-0.5", "nan", "inf"])

@@ -70,7 +70,7 @@ def test_the_phantom_of_a_suite_comes_out_again(tmp_path: Path) -> None:
     from synthworth.registry import config_of
 
     kind = datasets.get("phantom")
-    made = kind(config_of(kind)(size=32, n_train=400))
+    made = kind(config_of(kind, "phantom")(size=32, n_train=400))
     made.prepare(tmp_path)
     (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "phantom")
     assert read_index(tmp_path)["fingerprint"] == films.fingerprint

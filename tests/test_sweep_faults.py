@@ -21,7 +21,7 @@ FAULTS = {
     "breaks": ("error", "ZeroDivisionError: the plugin divided by zero"),
     "eats": ("out of memory", "MemoryError: no more"),
     "dies": ("killed", "killed by SIGKILL"),
-    "sleeps": ("timeout", "longer than 0.004 h"),
+    "sleeps": ("timeout", "longer than 0.008 h"),
 }
 
 
@@ -31,7 +31,7 @@ def test_what_fails_is_a_record_with_its_phase_and_the_others_finish(
     (tmp_path / "broken.py").write_text(BROKEN)
     names = ", ".join([*FAULTS, "vae"])
     args = write(tmp_path, f"plugin: {tmp_path / 'broken.py'}\nsweep:\n  product: {{generator: [{names}]}}\n")
-    assert main([*args, "--jobs", "2", "--max-hours", "fit=0.004", "--seeds", "1"]) == 1
+    assert main([*args, "--jobs", "2", "--max-hours", "fit=0.008", "--seeds", "1"]) == 1
     of = {record["name"]: record for record in records(tmp_path).values()}
     assert {arm: record["status"] for arm, record in of.items()} == {
         "none": "ok", "duplicate add 0.5": "ok", "vae add 0.5": "ok", **{f"{name} add 0.5": "failed" for name in FAULTS}
