@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from data.images import ImageSet
-from generators.backbones import Backbone, DiTConfig, make_dit
+from generators.backbones import Backbone, DiTConfig, make_dit, require_divides
 from generators.copy_stop import require_judge
 from generators.denoising import Denoising
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
@@ -160,6 +160,10 @@ class Latents(Denoising):
         super().check_files(fetch=fetch, channels=channels, size=size)
         self._require_autoencoder()
         c = self.config
+        if c.backbone == "dit" and not self._latent_is_vector and not c.autoencoder and size is not None:
+            first = VAE(c.first_stage)
+            first.shape = Shape(channels or 1, size, n_classes=2, multilabel=False)
+            require_divides(c.dit.patch, first.latent_shape[-1], what="the latents")
         if not c.autoencoder:
             VAE(c.first_stage).check_files(fetch=fetch, channels=channels, size=size)
         elif fetch or not is_fetched(c.autoencoder):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from data.images import ImageSet
-from generators.backbones import Backbone, DiTConfig, make_dit
+from generators.backbones import Backbone, DiTConfig, make_dit, require_divides
 from generators.copy_stop import require_judge
 from generators.denoising import Denoising
 from generators.padding import cut_signed, pad_signed
@@ -57,6 +57,12 @@ class Pixels(Denoising):
     """
 
     bound: ClassVar[float | None] = 1.0
+
+    def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
+        """Refuse patches that do not divide the images, and conditions that cannot be used; see `BaseGenerator`."""
+        super().check_files(fetch=fetch, channels=channels, size=size)
+        if self.config.backbone == "dit" and size is not None:
+            require_divides(self.config.dit.patch, size, what="the images")
 
     def operations(
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int

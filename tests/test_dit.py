@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,6 +154,17 @@ def test_a_patch_that_does_not_divide_is_refused_before_anything_is_trained(tmp_
     latent = dataclasses.replace(LatentFlow.tiny_config(), backbone="dit", dit=wrong)
     with pytest.raises(UserError, match="patches of 3 pixels do not divide the latents, 7 pixels a side"):
         LatentFlow(latent).fit(films, seed=0, work=Work(tmp_path, budget=Budget(2)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("generator", "what"), [("flow", "the images, 32"), ("latent_flow", "the latents, 8")])
+def test_a_patch_that_does_not_divide_is_refused_before_any_image_is_made(
+    generator: str, what: str, run_here: Any, tmp_path: Path
+) -> None:
+    asked = ["--preset", "smoke", "--dataset", "phantom", "--generator", generator]
+    out = run_here("-m", "benchmarks.run", *asked, "--gen.backbone", "dit", "--gen.dit.patch", "5")
+    assert out.returncode == 2
+    assert f"patches of 5 pixels do not divide {what} pixels a side" in " ".join(out.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 
