@@ -43,6 +43,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pixel_ddpm, DiT": ("pixel_ddpm", DIT),
     "flow": ("flow", ()),
     "flow, DiT": ("flow", DIT),
+    "flow, logit-normal": ("flow", ("--gen.times", "logit_normal")),
     "flow, coupled": ("flow", ("--gen.coupling",)),
     "edm": ("edm", ()),
     "edm, DiT": ("edm", DIT),
