@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generators.guidance import guided
+from generators.noise import stratified
 from generators.options import N_STEPS
 from synthworth.errors import UserError
 from synthworth.keys import seed_from
@@ -69,8 +70,7 @@ def noised(noising: DDPMScheduler, clean: Tensor, *, drop: float) -> tuple[Tenso
     Steps are stratified over the batch, which leaves their distribution uniform and its average quieter.
     """
     n, n_steps = len(clean), len(noising.betas)
-    strata = (torch.arange(n, device=clean.device) + torch.rand(n, device=clean.device)) / n
-    steps = (strata * n_steps).long().clamp_(max=n_steps - 1)
+    steps = (stratified(n, clean.device) * n_steps).long().clamp_(max=n_steps - 1)
     noise = torch.randn_like(clean)
     dropped = torch.rand(n, device=clean.device) < drop
     noisy = noising.add_noise(clean, noise, steps)

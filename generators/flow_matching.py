@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from generators.guidance import guided
+from generators.noise import stratified
 from generators.ode import Level, integrate
 from generators.options import Method, Times
 
@@ -54,7 +55,7 @@ class FlowMatching:
         return F.mse_loss(net(noisy, times, condition, dropped).float(), target)
 
     def _times(self, n: int, device: torch.device) -> Tensor:  # float32 (n,), within 0..1, both excluded
-        strata = (torch.arange(n, device=device) + torch.rand(n, device=device)) / n
+        strata = stratified(n, device)
         if self.times == "uniform":
             return strata.clamp(1e-5, 1 - 1e-5)
         normal = torch.special.ndtri(strata.clamp(1e-6, 1 - 1e-6))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from generators.guidance import guided
 from generators.nets.ada import EDM, augment
+from generators.noise import stratified
 from generators.ode import Level, integrate
 from generators.options import Method
 from synthworth.keys import seed_from
@@ -93,8 +94,7 @@ class KarrasNoising:
 
 def log_normal(n: int, *, mean: float, spread: float, device: torch.device) -> Tensor:  # float32 (n,)
     """Numbers whose log is normal, stratified: one of each n-th part of the distribution, in order."""
-    strata = (torch.arange(n, device=device) + torch.rand(n, device=device)) / n
-    return torch.exp(mean + spread * torch.special.ndtri(strata.clamp(1e-6, 1 - 1e-6)))
+    return torch.exp(mean + spread * torch.special.ndtri(stratified(n, device).clamp(1e-6, 1 - 1e-6)))
 
 
 def noises_of(n_steps: int, *, lowest: float, highest: float, rho: float) -> list[float]:

@@ -9,7 +9,7 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from generators.nets.labels import ConditionSpec, ConditionTokens, LabelVector
+from generators.nets.labels import ConditionSpec, LabelVector, make_condition
 from generators.nets.upsampling import make_repeatable
 from synthworth.errors import UserError
 
@@ -38,13 +38,9 @@ class Denoiser(nn.Module):
         super().__init__()
         make_repeatable(unet)
         self.unet, self.patch = unet, patch
-        self.condition: nn.Module
-        if spec.kind == "label":
-            width = unet.time_embedding.linear_2.out_features  # type: ignore[union-attr]
-            self.condition = LabelVector(spec.n_classes, width, multilabel=spec.multilabel)  # type: ignore[arg-type]
-            self.of_augmented = nn.Linear(augmented, width, bias=False) if augmented else None  # type: ignore[arg-type]
-        else:
-            self.condition = ConditionTokens(spec, absent=absent)
+        width: int = unet.time_embedding.linear_2.out_features  # type: ignore[union-attr,assignment]
+        self.condition = make_condition(spec, width=width, absent=absent)
+        self.of_augmented = nn.Linear(augmented, width, bias=False) if augmented else None
 
     def forward(
         self, x: Tensor, steps: Tensor, condition: Tensor, dropped: Tensor | None = None,

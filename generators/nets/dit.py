@@ -7,7 +7,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps, get_2d_sin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from generators.nets.labels import ConditionSpec, ConditionTokens, LabelVector
+from generators.nets.labels import ConditionSpec, LabelVector, make_condition
 
 FREQUENCIES = 256
 """Length of the sinusoidal embedding of the time, as in Peebles & Xie 2023."""
@@ -78,11 +78,8 @@ class DiT(nn.Module):
         self.register_buffer("where", places[None], persistent=False)
         self.time = Timesteps(FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.of_time = TimestepEmbedding(FREQUENCIES, width)
-        self.condition: nn.Module
-        if spec.kind == "label":
-            self.condition = LabelVector(spec.n_classes, width, multilabel=spec.multilabel)
-        else:
-            self.condition = ConditionTokens(spec, absent=absent)
+        self.condition = make_condition(spec, width=width, absent=absent)
+        if spec.kind != "label":
             self.of_tokens = nn.Linear(spec.width, width)
         self.of_augmented = nn.Linear(augmented, width, bias=False) if augmented else None
         self.blocks = nn.ModuleList(AdaLNZero(width, n_heads=n_heads, expansion=expansion) for _ in range(depth))

@@ -63,6 +63,18 @@ class LabelVector(nn.Module):
         return vectors if dropped is None else torch.where(dropped[:, None], self.absent, vectors)
 
 
+def make_condition(spec: ConditionSpec, *, width: int, absent: Tensor | None = None) -> LabelVector | ConditionTokens:
+    """What embeds a network's condition: a vector of `width` for a label, else tokens.
+
+    Parameters
+    ----------
+    absent : see `ConditionTokens`.
+    """
+    if spec.kind == "label":
+        return LabelVector(spec.n_classes, width, multilabel=spec.multilabel)
+    return ConditionTokens(spec, absent=absent)
+
+
 class ConditionTokens(nn.Module):
     """The tokens that cross-attention looks at: (N, T, W).
 
