@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import sys
 import tempfile
 import time
@@ -36,7 +37,8 @@ from synthworth.work import Budget, Work
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results/reference/generators"
-DATASETS = {"phantom": (), "medmnist": ("--dataset", "medmnist")}
+FILE = Path(os.environ.get("SYNTHWORTH_DATA", "data")) / "pneumoniamnist.npz"
+DATASETS = {"phantom": (), "medmnist": ("--dataset", "medmnist", "--data.file", str(FILE))}
 DIT = ("--gen.backbone", "dit")
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pixel_ddpm": ("pixel_ddpm", ()),
