@@ -3,9 +3,9 @@
 `python docs/equal_operations.py time:phantom` adds the seconds of drawing.
 
 Each generator is trained on the films of preset quick until it has computed as much as `pixel_ddpm` does there. Then it
-draws a film for each label that it learned from (at most 942 of them), in 1, 2, 4, 10 and 25 steps where it has steps. Rows and films go to
-results/reference/generators, from where `python docs/equal_operations.py` makes the tables and pictures of
-docs/equal_operations.md. A row that is there is not made again. Test films are not looked at.
+draws a film for each label that it learned from (at most 942 of them), in 1, 2, 4, 10 and 25 steps where it has steps.
+Rows and films go to results/reference/generators, from where `python docs/equal_operations.py` makes the tables and
+pictures of docs/equal_operations.md. A row that is there is not made again. Test films are not looked at.
 """
 
 from __future__ import annotations

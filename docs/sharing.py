@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records.telling import telling
 from benchmarks.report.figures.sharing import Panel, draw_sharing, kept_text
 from benchmarks.request.spec import NONE
 from benchmarks.verdicts.sentences import p_text
@@ -70,12 +71,12 @@ def _called(record: Record) -> str:
 
 
 def _private(record: Record, metric: str) -> str:
-    """A privacy number in features, with what never-seen real films come to in brackets."""
-    found = [v for v in record["privacy"].values() if v["metric"] == metric and v["features"] != "pixels"]
-    if not found or found[0]["value"] is None:
+    """A privacy number in the space that tells most, with what never-seen real films come to there in brackets."""
+    found = telling(record["privacy"], metric)
+    if found is None:
         return ""
-    floor = found[0]["extra"].get("floor")
-    return f"{found[0]['value']:.3f}" + ("" if floor is None else f" ({floor:.3f})")
+    floor, space = found["extra"].get("floor"), "pixels" if found["features"] == "pixels" else "features"
+    return f"{found['value']:.3f} in {space}" + ("" if floor is None else f" ({floor:.3f})")
 
 
 def table_of(records: Sequence[Record]) -> str:

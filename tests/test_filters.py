@@ -52,7 +52,7 @@ def test_too_few_val_images_to_say_what_a_near_copy_is_are_named(run_here: Run, 
 def test_an_unknown_filter_is_refused_with_the_nearest_name(run_here: Run) -> None:
     done = run_here(*SMALL, "--filters", "copies")
     assert done.returncode == 2
-    assert "no filter named 'copies'. Did you mean 'no_copies' or 'confident'?" in done.stderr
+    assert "no filter named 'copies'. Did you mean 'no_copies' or 'no_pixel_copies' or 'confident'?" in done.stderr
 
 
 def names_of(*args: str) -> list[str]:
@@ -66,8 +66,10 @@ def test_controls_are_not_filtered() -> None:
 
 def test_an_arm_without_copies_joins_each_ratio_of_the_generator_and_no_control() -> None:
     found = names_of("--without-copies", "--ratio", "0", "1", "2", "--controls", "none", "duplicate")
-    assert sorted(n for n in found if "no_copies" in n) == ["vae add 1 [no_copies]", "vae add 2 [no_copies]"]
-    assert len(names_of("--without-copies", "--filters", "no_copies")) == len(names_of("--filters", "no_copies"))
+    assert sorted(n for n in found if "no_copies" in n) == [f"vae add {k} [no_copies+no_pixel_copies]" for k in (1, 2)]
+    asked = ("--filters", "no_copies", "no_pixel_copies")
+    assert len(names_of("--without-copies", *asked)) == len(names_of(*asked))
+    assert len(names_of("--without-copies", *asked[:2])) == len(names_of(*asked[:2])) + 1
 
 
 def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_says_why_it_is_missing(
@@ -76,12 +78,13 @@ def test_a_generator_that_only_copies_keeps_its_row_and_the_one_without_copies_s
     films = ("--data.n-train", "300", "--data.n-val", "120", "--max-train", "0")
     done = run_here(*COPIED, *films, "--generator", "duplicate", "--without-copies")
     assert done.returncode == 0, done.stderr
-    assert "SKIPPED duplicate add 0.2 [no_copies]: --filters no_copies: 0 of " in done.stdout
+    skipped = "SKIPPED duplicate add 0.2 [no_copies+no_pixel_copies]: --filters no_copies no_pixel_copies: 0 of "
+    assert skipped in done.stdout
     assert "without near-copies: 0 of 60 images are left; train on others in their place" in done.stdout
     found = {r["name"]: r for p in tmp_path.glob("results/runs/*/record.json") if (r := json.loads(p.read_text()))}
     assert found["duplicate add 0.2"]["status"] == "ok"
-    assert found["duplicate add 0.2 [no_copies]"]["status"] == "skipped"
-    assert "0 of " in found["duplicate add 0.2 [no_copies]"]["error"]
+    assert found["duplicate add 0.2 [no_copies+no_pixel_copies]"]["status"] == "skipped"
+    assert "0 of " in found["duplicate add 0.2 [no_copies+no_pixel_copies]"]["error"]
 
 
 def test_a_copy_is_at_distance_0_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,32 @@ def test_a_record_of_duplicates_says_so_in_both_spaces(privacy):
     assert found["exact_copy_rate"].value == 1 and found["exact_copy_rate"].extra["floor"] == 0
     assert found["n_without_copies"].value == 0
     record = {"name": "x", "spec": {}, "privacy": {name: value.to_json() for name, value in found.items()}}
-    assert re.search(r"copy rate 1.000 \[0.97., 1.000\] \(real 0.022\), exact", privacy_sentence(record))
-    assert "corners@4" in privacy_sentence(record)
+    assert re.search(r"copy rate 1.000 \[0.97., 1.000\] \(in [a-z@4]+, real 0.0..\), exact", privacy_sentence(record))
+    assert privacy_sentence(record).endswith("of corners@4 and pixels whichever tells more")
+
+
+def test_films_learned_by_heart_are_seen_where_features_are_blind_to_it(privacy):
+    judge, sets, arm = privacy
+
+    class Blind(Corners):
+        """Another image altogether where one pixel is another."""
+
+        def extract(self, images: torch.Tensor) -> Extracted:
+            weights = torch.arange(1, images[0].numel() + 1, dtype=torch.float64)
+            mixed = [torch.sin(images.flatten(1).double() @ (weights * k)) for k in range(1, 17)]
+            return Extracted(torch.stack(mixed, 1).float().numpy(), None)
+
+    judge.fidelity.extractors["efficientnet_lite0"] = Blind()
+    train: ImageSet = sets["train"]
+    brighter = train.images[:30].clamp(max=254) + 1
+    learned = arm(brighter, train.labels[:30])
+    found = judge.of(learned)
+    assert found["copy_rate/corners@4"].value < 0.5 < found["copy_rate/pixels"].value == 1
+    record = {"name": "x", "spec": {}, "privacy": {name: value.to_json() for name, value in found.items()}}
+    assert re.search(r"copy rate 1.000 \[0....?, 1.000\] \(in pixels", privacy_sentence(record))
+    assert found["n_without_copies"].value == 0
+    assert judge.nearest_space(learned) == "pixels"
+    assert next(iter(judge.pairs(learned).values()))[0].distance < 0.1
 
 
 def test_the_arm_without_copies_is_named_and_counted(privacy):
@@ -82,7 +106,7 @@ def test_the_arm_without_copies_is_named_and_counted(privacy):
     value = judge.of(one)["n_without_copies"]
     assert 0 < value.value <= 60
     assert value.extra["option"] == "--without-copies"
-    assert value.extra["name"] == "dcgan add 0.5 [no_copies]"
+    assert value.extra["name"] == "dcgan add 0.5 [no_copies+no_pixel_copies]"
     assert value.extra["run_id"] != one.spec.run_id
 
 

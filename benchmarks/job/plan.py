@@ -11,7 +11,7 @@ from benchmarks.metrics.registry import EXTRACTORS
 from benchmarks.records.kinds import Wrong
 from benchmarks.records.shape import check_spec
 from benchmarks.report.plan import Row
-from benchmarks.request.filters import COPIES, check_filters, without_copies
+from benchmarks.request.filters import WITHOUT_COPIES, check_filters, without_copies
 from benchmarks.request.options import Options, Request
 from benchmarks.request.remedies import REMEDIES, changed_options
 from benchmarks.request.spec import DONOR, RunSpec, n_shards, normalise, real_only
@@ -172,9 +172,9 @@ def _check_can_be_read_again(spec: RunSpec) -> None:
 
 def optional_arms(request: Request, specs: Sequence[RunSpec]) -> frozenset[str]:
     """Run ids of the arms that `--without-copies` adds: where too few images pass, they are skipped with a note."""
-    if not request.options.without_copies or COPIES in request.options.filters:
+    if not request.options.without_copies or set(WITHOUT_COPIES) <= set(request.options.filters):
         return frozenset()
-    return frozenset(spec.run_id for spec in specs if COPIES in spec.filters)
+    return frozenset(spec.run_id for spec in specs if set(WITHOUT_COPIES) <= set(spec.filters))
 
 
 def _plain(config: Any, known: Known) -> Any:

@@ -301,7 +301,7 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
             seed=seed_from(arm.spec.seed, "grid"),
         )
     if pairs := privacy.pairs(arm):
-        files[NEAREST] = lambda f: draw_pairs(f, pairs, space=privacy.spaces[0])
+        files[NEAREST] = lambda f: draw_pairs(f, pairs, space=privacy.nearest_space(arm))
     if spread := privacy.spread(arm):
         files[PCA] = lambda f: draw_features(
             f, **spread, name=arm.spec.name, space=privacy.spaces[0],

@@ -104,11 +104,11 @@ class Privacy:
         return replace(value, name=f"{value.name}/{space}", extractor=extractor, features=space)
 
     def pairs(self, arm: Arm) -> dict[str, list[Pair]]:
-        """The nearest pairs in the first space, under a title each; empty where nothing was measured.
+        """The nearest pairs in `nearest_space`, under a title each; empty where nothing was measured.
 
         They are of the arm's images with training images and, for scale, of real val images with training images.
         """
-        space = self.spaces[0]
+        space = self.nearest_space(arm)
         near = self._near.get((arm.spec.run_id, space))
         pool, train, val = arm.pool, self.images.train, self.images.val
         if pool is None or near is None:
@@ -130,6 +130,18 @@ class Privacy:
                 held, lambda i: val.images[int(rows[i])], lambda i: val.ids[rows[i]]
             ),
         }
+
+    def nearest_space(self, arm: Arm) -> str:
+        """The space in which more of an arm's images are near-copies; of equals the first."""
+        return max(self.spaces, key=lambda space: self._copies(arm, space))
+
+    def _copies(self, arm: Arm, space: str) -> int:
+        """Near-copies in a space; -1 where nothing was measured there."""
+        near = self._near.get((arm.spec.run_id, space))
+        try:
+            return -1 if near is None else int(are_copies(near.distance, self._reference(space).bound).sum())
+        except Unavailable:
+            return -1
 
     def spread(self, arm: Arm) -> dict[str, NDArray[np.floating]]:
         """Features of what is drawn in two dimensions.
@@ -182,21 +194,23 @@ class Privacy:
         return replace(value, extra=extra)
 
     def _without_copies(self, arm: Arm) -> Value:
+        """Images that are near-copies in neither space."""
         n = len(arm.pool or ())
-        near = self._near.get((arm.spec.run_id, self.spaces[0]))
         if self.extractor != EXTRACTOR:
             reason = f"the filter looks at features of {EXTRACTOR}, which this run does not have"
             return N_WITHOUT_COPIES.missing(reason, n)
-        if near is None:
-            return N_WITHOUT_COPIES.missing("there are no distances to training images: see copy_rate", n)
-        try:
-            bound = self._reference(self.spaces[0]).bound
-        except Unavailable as reason:
-            return N_WITHOUT_COPIES.missing(reason, n)
-        left = n - int(are_copies(near.distance, bound).sum())
+        copied = np.zeros(n, dtype=bool)
+        for space in self.spaces:
+            near = self._near.get((arm.spec.run_id, space))
+            if near is None:
+                return N_WITHOUT_COPIES.missing("there are no distances to training images: see copy_rate", n)
+            try:
+                copied |= are_copies(near.distance, self._reference(space).bound)
+            except Unavailable as reason:
+                return N_WITHOUT_COPIES.missing(reason, n)
         filtered = without_copies(arm.spec) or arm.spec
         extra = {"option": "--without-copies", "name": filtered.name, "run_id": filtered.run_id}
-        return N_WITHOUT_COPIES.value(float(left), n, extra=extra)
+        return N_WITHOUT_COPIES.value(float(n - int(copied.sum())), n, extra=extra)
 
 
 def closest(near: Near, n: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.records.telling import telling
 from generators.pool import Pool, PoolConfig
 from generators.pool_folder import CARD, NO_FINDING, TABLE, TOGETHER, WARNING, folder_names, write_pictures
 from synthworth.artifacts import check_writable, ensure_folder, publish, write_bytes
@@ -144,11 +145,10 @@ They are read back with `--generator pool --gen.path` and this folder.
 
 
 def _copies(record: Mapping[str, Any]) -> str:
-    """The rate of near-copies beside that of never-seen real films."""
-    rates = [value for value in (record.get("privacy") or {}).values() if value["metric"] == "copy_rate"]
-    if not rates or rates[0]["value"] is None:
+    """The rate of near-copies in the space that tells most, beside that of never-seen real films."""
+    one = telling(record.get("privacy") or {}, "copy_rate")
+    if one is None:
         return "not measured"
-    one = rates[0]
     beside = one["extra"].get("held_out")
     real = "" if beside is None else f", {beside:.3f} of never-seen real films"
     within = f" [{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else ""

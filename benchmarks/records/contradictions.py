@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from benchmarks.records.decision_shape import of_decision
@@ -77,12 +78,12 @@ def _of_worth(worth: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:
-    """What the line on privacy is made of: copy rate and membership in one space, exact copies, what is left."""
-    space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
-    if space is None:
+    """What the line on privacy is made of: copy rate and membership in every space, exact copies, what is left."""
+    spaces = [v["features"] for v in privacy.values() if v["metric"] == "copy_rate"]
+    if not spaces:
         return
     there = {(v["metric"], v["features"]) for v in privacy.values()}
-    for metric in ("membership_auroc", "membership_auroc_exposed"):
+    for space, metric in product(spaces, ("membership_auroc", "membership_auroc_exposed")):
         if (metric, space) not in there:
             yield f"has a copy rate in {space} and no {metric} there"
     if (privacy.get("exact_copy_rate") or {"value": None})["value"] is None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.metrics.declare import PIXELS
 from benchmarks.metrics.near_copies import COPY
+from benchmarks.records.telling import telling
 from benchmarks.report.columns import FIDELITY, added_names, fidelity_columns, utility_columns, value_of
 from benchmarks.request.spec import NONE
 from benchmarks.verdicts.copying import copying_sentences
@@ -136,29 +137,30 @@ def print_privacy(out: Console, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def privacy_sentence(record: Mapping[str, Any]) -> str:
-    """Copy rate and membership attack in the first space of a record; empty where nothing was drawn.
+    """Copy rate and membership attack, each in the space where it tells most; empty where nothing was drawn.
 
-    That space is the features, where there are any. With intervals and, in brackets, what real test images come to, and
-    what share of real images is a near-copy by chance where that is more than one in a hundred.
+    With intervals and, in brackets, the space, what real test images come to there, and what share of real images is a
+    near-copy by chance where that is more than one in a hundred.
     """
     privacy = record.get("privacy") or {}
-    space = next((v["features"] for v in privacy.values() if v["metric"] == "copy_rate"), None)
-    if space is None:
+    spaces = [str(v["features"]) for v in privacy.values() if v["metric"] == "copy_rate"]
+    if not spaces:
         return ""
 
     def said(metric: str) -> str:
-        value = next(v for v in privacy.values() if (v["metric"], v["features"]) == (metric, space))
+        value = telling(privacy, metric) or next(v for v in privacy.values() if v["metric"] == metric)
         floor = value["extra"].get("floor")
-        said = [] if floor is None else [f"real {floor:.3f}"]
+        said = [f"in {value['features']}"] + ([] if floor is None else [f"real {floor:.3f}"])
         if (chance := value["extra"].get("quantile", COPY)) > COPY:  # too few held-out images to tell 1 %
             said.append(f"chance {chance:.3f}")
-        return number(value) + (f" ({', '.join(said)})" if said else "")
+        return f"{number(value)} ({', '.join(said)})"
 
     exact = privacy["exact_copy_rate"]["value"]
     whose = record["name"] + (" (the donor's patients)" if record["spec"].get("learn_from") else "")
     return (
         f"privacy of {whose}: copy rate {said('copy_rate')}, exact copies {exact:.3f}, membership AUROC "
-        f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}; in {space}"
+        f"{said('membership_auroc')}, of the most exposed fifth {said('membership_auroc_exposed')}"
+        + (f"; of {' and '.join(spaces)} whichever tells more" if len(spaces) > 1 else "")
     )
 
 

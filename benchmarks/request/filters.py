@@ -7,7 +7,9 @@ from dataclasses import replace
 from benchmarks.request.spec import RunSpec
 from synthworth.registry import BuiltIn, Registry
 
-COPIES = "no_copies"
+COPIES, PIXEL_COPIES = "no_copies", "no_pixel_copies"
+WITHOUT_COPIES = (COPIES, PIXEL_COPIES)
+"""The filters that `--without-copies` asks for: a copy is one wherever it shows."""
 FILTERS = Registry(
     "filter",
     "synthworth.filters",
@@ -22,7 +24,11 @@ FILTERS = Registry(
         ),
         COPIES: BuiltIn(
             "benchmarks.stages.filters:no_copies",
-            "not nearer to a training image than 99 % of the real val images are (near-copies go)",
+            "not nearer to a training image than 99 % of the real val images are, in features (near-copies go)",
+        ),
+        PIXEL_COPIES: BuiltIn(
+            "benchmarks.stages.filters:no_pixel_copies",
+            "the same in pixels, where films that were learned by heart show first",
         ),
     },
 )
@@ -45,6 +51,7 @@ def check_filters(names: tuple[str, ...]) -> None:
 
 def without_copies(spec: RunSpec) -> RunSpec | None:
     """The same arm with near-copies left out; None for real images alone, and where they are left out already."""
-    if spec.is_real_only or COPIES in spec.filters:
+    missing = [name for name in WITHOUT_COPIES if name not in spec.filters]
+    if spec.is_real_only or not missing:
         return None
-    return replace(spec, filters=(*spec.filters, COPIES))
+    return replace(spec, filters=(*spec.filters, *missing))

@@ -31,7 +31,7 @@ DONOR = "donor"
 """What `learn_from` says of an arm whose images were learned from, or are, a donor's films."""
 PRETRAINED = "shared_pretrained"
 """The control that goes by mode `pretrain` beside arms of every mode."""
-COPY_JUDGE = 1
+COPY_JUDGE = 2
 """Raised when a fit that stops before it copies would be told other copy rates of the same images: part of its key, and
 of no other fit's."""
 ANALYSIS = 3

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks.metrics.near_copies import chance
-from benchmarks.metrics.privacy import Reference, outsider_rows, require_enough
+from benchmarks.metrics.privacy import Reference, outsider_rows, pixel_vectors, require_enough
 from benchmarks.request.spec import RunSpec
 from benchmarks.stages.experiment import Experiment
 from benchmarks.stages.features import extract_features
@@ -33,8 +33,8 @@ class NearCopies:
 
     Members are the images that the generator learns from (a donor's, where it learns at one), outsiders those of val
     that are not among them. Distances are between features of `efficientnet_lite0` in fp32, whatever features the run
-    is judged in, for a fit's key says which judge it had. Nothing is extracted before the first use: of several
-    processes that share a fit one looks.
+    is judged in, for a fit's key says which judge it had, and between pixels; the answer is that of the space in which
+    more are near-copies. Nothing is extracted before the first use: of several processes that share a fit one looks.
     """
 
     def __init__(self, experiment: Experiment, spec: RunSpec) -> None:
@@ -58,17 +58,20 @@ class NearCopies:
         return made
 
     @cached_property
-    def _reference(self) -> Reference:
-        """Raises Unavailable where there are too few, or their features tell no copies."""
+    def _references(self) -> tuple[Reference, Reference]:
+        """In features and in pixels; raises Unavailable where there are too few, or their distances tell no copies."""
         train, val = self.images.train, self.images.val
-        members, held_out = (
+        features = (
             extract_features(self.bench, self._extractor, s.fingerprint(), lambda s=s: s.images).features  # type: ignore[misc]
             for s in (train, val)
         )
-        groups = [val.groups[row] for row in self._rows]
-        reference = Reference(members, held_out[self._rows], train.groups, groups, self.bench.device)
-        assert reference.bound >= 0  # Unavailable where there is none
-        return reference
+        return self._reference(*features), self._reference(*(pixel_vectors(s.images) for s in (train, val)))
+
+    def _reference(self, members: NDArray[np.floating], held_out: NDArray[np.floating]) -> Reference:
+        groups = [self.images.val.groups[row] for row in self._rows]
+        made = Reference(members, held_out[self._rows], self.images.train.groups, groups, self.bench.device)
+        assert made.bound >= 0  # Unavailable where there is none
+        return made
 
     def prepare(self) -> None:
         """Extract the features of train and val, and refuse where they tell no copies.
@@ -79,16 +82,19 @@ class NearCopies:
             As `require_near_copies`, and where half of val lies on training images.
         """
         try:
-            _ = self._reference
+            _ = self._references
         except Unavailable as reason:
             raise _cannot(reason) from reason
 
     def __call__(self, images: Tensor) -> CopyLook:
-        """Judge uint8 (N, C, H, W)."""
-        reference = self._reference
-        found = reference.copies(reference.nearest_member(self._extractor.extract(images).features), seed=self.seed)
-        assert found.value is not None and found.low is not None and found.high is not None
-        return CopyLook(found.value, found.low, found.high)
+        """Judge uint8 (N, C, H, W), in the space in which more are near-copies; of equals in features."""
+        vectors = self._extractor.extract(images).features, pixel_vectors(images)
+        looks = []
+        for reference, found in zip(self._references, vectors, strict=True):
+            value = reference.copies(reference.nearest_member(found), seed=self.seed)
+            assert value.value is not None and value.low is not None and value.high is not None
+            looks.append(CopyLook(value.value, value.low, value.high))
+        return max(looks, key=lambda look: look.rate)
 
 
 def near_copies(experiment: Experiment, spec: RunSpec) -> NearCopies | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.near_copies import are_copies, copy_bound
-from benchmarks.metrics.privacy import outsider_rows
+from benchmarks.metrics.privacy import outsider_rows, pixel_vectors
 from benchmarks.request.filters import FILTERS
 from benchmarks.request.spec import RunSpec, real_only
 from benchmarks.stages.arm import Arm
@@ -39,6 +39,8 @@ EVIDENCE = {
     "probabilities": "float32 (n, K): what a classifier trained on real images alone says of the synthetic ones",
     "distance": "float64 (n,): from each to the nearest training image, in features",
     "real_distance": "float64 (m,): the same of the real val images that are not in train too",
+    "pixel_distance": "float64 (n,): from each to the nearest training image, in pixels",
+    "real_pixel_distance": "float64 (m,): the same of the real val images that are not in train too",
 }
 """What a filter may ask for by naming it in its signature."""
 
@@ -82,6 +84,16 @@ def no_copies(distance: np.ndarray, real_distance: np.ndarray) -> np.ndarray:
     return ~are_copies(distance, copy_bound(real_distance))
 
 
+def no_pixel_copies(pixel_distance: np.ndarray, real_pixel_distance: np.ndarray) -> np.ndarray:
+    """`no_copies` in pixels (`benchmarks.metrics.privacy.pixel_vectors`).
+
+    Returns
+    -------
+    bool (n,)
+    """
+    return ~are_copies(pixel_distance, copy_bound(real_pixel_distance))
+
+
 def apply_filter(name: str, evidence: Mapping[str, Callable[[], Any]]) -> np.ndarray:  # -> bool (n,)
     """Which images pass the filter of that name, which is given the pieces of `evidence` that it names.
 
@@ -117,8 +129,8 @@ def named_by(judge: Callable[..., Any]) -> tuple[str, ...]:
 class Sieve:
     """The filters of one arm; each shard's answer is kept under its own key.
 
-    Distances are Euclidean, between features of `efficientnet_lite0`; both bounds come from the distances of the real
-    val images to their nearest training image (less those that are in train too), so that they mean the same in every
+    Distances are Euclidean, between features of `efficientnet_lite0` or between pixels; all bounds come from the
+    distances of the real val images to their nearest training image (less those that are in train too), so that they mean the same in every
     dataset. Test is not touched. Where the images were learned from a donor's films, both are the donor's.
     """
 
@@ -172,6 +184,8 @@ class Sieve:
             "probabilities": lambda: self._classifier.predict(pictures),
             "distance": distance,
             "real_distance": lambda: self._val_distances,
+            "pixel_distance": lambda: _nearest(pixel_vectors(pictures), self._train_pixels),
+            "real_pixel_distance": lambda: self._val_pixel_distances,
         }
 
     @cached_property
@@ -186,25 +200,27 @@ class Sieve:
 
     @cached_property
     def _val_distances(self) -> np.ndarray:
-        fresh = outsider_rows(val=self.images.val.images, train=self.images.train.images)
-        return self._to_train(self._features("val")[fresh])
+        return self._to_train(self._features("val")[self._fresh])
+
+    @cached_property
+    def _fresh(self) -> np.ndarray:
+        """Rows of val that are not in train too."""
+        return outsider_rows(val=self.images.val.images, train=self.images.train.images)
 
     def _features(self, split: str) -> np.ndarray:
         images = getattr(self.images, split)
         return extract_features(self.bench, self._extractor, images.fingerprint(), lambda: images.images).features
 
     def _to_train(self, features: np.ndarray) -> np.ndarray:
-        """Distance of each to the nearest training image, float64 (n,)."""
-        import torch
+        return _nearest(features, self._train_features)
 
-        from benchmarks.metrics.frechet import check_features
-        from benchmarks.metrics.neighbours import centre_of, nearest
+    @cached_property
+    def _train_pixels(self) -> np.ndarray:
+        return pixel_vectors(self.images.train.images)
 
-        check_features(real=self._train_features, fake=features, minimum=0)
-
-        centre = centre_of(self._train_features)
-        points, train = (torch.from_numpy(f - centre) for f in (features, self._train_features))
-        return nearest(points, train).squared[:, 0].sqrt().numpy()
+    @cached_property
+    def _val_pixel_distances(self) -> np.ndarray:
+        return _nearest(pixel_vectors(self.images.val.images)[self._fresh], self._train_pixels)
 
     @cached_property
     def _judge_arm(self) -> Arm:
@@ -223,6 +239,19 @@ class Sieve:
         made = train_classifier(self.experiment, self._judge_arm, 0)
         judge = classifiers.get(self._judge_arm.spec.classifier)
         return judge.load(made.folder / "model", device=self.bench.device)
+
+
+def _nearest(vectors: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Distance of each row to the nearest of train, float64 (n,)."""
+    import torch
+
+    from benchmarks.metrics.frechet import check_features
+    from benchmarks.metrics.neighbours import centre_of, nearest
+
+    check_features(real=train, fake=vectors, minimum=0)
+    centre = centre_of(train)
+    points, members = (torch.from_numpy(f - centre) for f in (vectors, train))
+    return nearest(points, members).squared[:, 0].sqrt().numpy()
 
 
 def refuse_starved(spec: RunSpec, stream: str, *, passed: int, drawn: int, wanted: int) -> None:
