@@ -3,7 +3,7 @@
 `python docs/equal_operations.py time:phantom` adds the seconds of drawing.
 
 Each generator is trained on the films of preset quick until it has computed as much as `pixel_ddpm` does there. Then it
-draws a film for each label that it learned from (at most 942 of them), in 1, 2, 4, 10 and 25 steps where it has steps.
+draws a film for each label that it learned from (at most 400 of them), in 1, 2, 4, 10 and 25 steps where it has steps.
 Rows and films go to results/reference/generators, from where `python docs/equal_operations.py` makes the tables and
 pictures of docs/equal_operations.md. A row that is there is not made again. Test films are not looked at.
 """
@@ -62,7 +62,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Name of a row -> generator and options beside those of preset quick."""
 STEPS = (1, 2, 4, 10, 25)
-MOST = 942
+MOST = 400
 """Films that are drawn, at most."""
 TIMED = 64
 """Films that are drawn to time it."""

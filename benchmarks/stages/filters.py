@@ -130,8 +130,9 @@ class Sieve:
     """The filters of one arm; each shard's answer is kept under its own key.
 
     Distances are Euclidean, between features of `efficientnet_lite0` or between pixels; all bounds come from the
-    distances of the real val images to their nearest training image (less those that are in train too), so that they mean the same in every
-    dataset. Test is not touched. Where the images were learned from a donor's films, both are the donor's.
+    distances of the real val images to their nearest training image (less those that are in train too), so that they
+    mean the same in every dataset. Test is not touched. Where the images were learned from a donor's films, both are
+    the donor's.
     """
 
     def __init__(self, experiment: Experiment, spec: RunSpec) -> None:
