@@ -36,6 +36,7 @@ class KarrasConfig(DenoisingConfig):
     sigma_max: float = 80.0
     """Noise that drawing starts from."""
     # the base has these options' docstrings
+    batch: int = field(default=32, metadata=searched(OneOf(16, 32, 64)))
     lr: float = 1e-3
     guidance: float = field(default=1.5, metadata=DRAWING)
 
@@ -64,9 +65,11 @@ class EDMConfig(PixelOptions, KarrasConfig):
     a step, second order)."""
     sampling_steps: int = field(default=10, metadata=DRAWING | searched(OneOf(5, 10, 15, 18, 25)))
     """Steps of the sampler, 1 or more; 18 are the source's at 32 px."""
-    rho: float = field(default=7.0, metadata=DRAWING)
+    rho: float = field(default=7.0, metadata=DRAWING | searched(Between(3.0, 9.0, step=1.0)))
     """How the sampler's noises are spaced: evenly in their rho-th root."""
-    churn: float = field(default=0.0, metadata=DRAWING)
+    churn: float = field(
+        default=0.0, metadata=DRAWING | searched(OneOf(0.0, 2.0, 5.0, 10.0), sampler=("euler", "heun"))
+    )
     """Noise that is added again while drawing (S_churn): 0 draws deterministically; the source takes 40 on ImageNet."""
     churn_min: float = field(default=0.05, metadata=DRAWING)
     """Least noise of a step that is churned (S_tmin)."""

@@ -37,6 +37,7 @@ class FlowMatchingConfig(DenoisingConfig):
     """Pair noise and images of a batch by optimal transport, among images of one label (Tong 2024). Straighter paths
     for a batch of some size; needs condition label."""
     # the base has these options' docstrings
+    batch: int = field(default=32, metadata=searched(OneOf(16, 32, 64)))
     lr: float = 1e-3
     guidance: float = field(default=1.5, metadata=DRAWING)
     sampler: Method = field(default="heun", metadata=DRAWING | searched(OneOf("euler", "heun", "dpmsolver++")))

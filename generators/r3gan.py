@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.images import ImageSet
 from generators.adversarial import Adversarial, AdversarialConfig, Step, adapted
@@ -34,6 +34,12 @@ class R3GANConfig(AdversarialConfig):
         For a value out of its range.
     """
 
+    batch: int = field(default=32, metadata=searched(OneOf(16, 32, 64)))
+    augment: tuple[Literal["color", "translation", "cutout", "ada"], ...] = field(
+        default=(),
+        metadata=searched(OneOf((), ("color", "translation"), ("color", "translation", "cutout"), ("ada",))),
+    )
+    # the base has these options' docstrings
     noise: int = 64
     """Length of the noise vector, and of the labels' vectors in both networks."""
     width: int = field(default=32, metadata=searched(OneOf(16, 32, 64)))
@@ -49,12 +55,12 @@ class R3GANConfig(AdversarialConfig):
     gamma: float = field(default=1.0, metadata=searched(Between(0.05, 20.0, log=True)))
     """Weight of both gradient penalties at first; it falls to a tenth in the burn-in. The paper has 0.05 on CIFAR-10
     (32 px), 2 on FFHQ at 64 px and 150 at 256: more pixels and fewer images want more."""
-    lr: float = field(default=2e-4, metadata=searched(Between(5e-5, 1e-3, log=True)))
+    lr: float = field(default=2e-4, metadata=searched(Between(5e-5, 3e-3, log=True)))
     """Learning rate of both networks at first (Adam); it falls to a quarter in the burn-in."""
-    burn_in: float = 0.5
+    burn_in: float = field(default=0.5, metadata=searched(Between(0.2, 1.0, step=0.1)))
     """Share of the steps in which, along half a cosine, the learning rate and gamma fall and Adam's second decay rises
     from 0.9 to 0.99."""
-    half_life: int = 5000
+    half_life: int = field(default=5000, metadata=searched(OneOf(1000, 2500, 5000, 10_000)))
     """Images seen in training over which the average of the generator's weights, which is exported and drawn with,
     forgets half; it begins with shorter memory. 0 exports the last weights. The paper has 500,000 to 5 M of budgets of
     20 M and more."""

@@ -23,7 +23,11 @@ from synthworth.keys import digest, seed_from
 from synthworth.progress import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
+
+    from data.mixing import SyntheticSet
 
 CONSISTENCY_AUROC = Quantity("class_consistency_auroc", "higher")
 CONSISTENCY = Quantity("class_consistency", "higher")
@@ -263,25 +267,35 @@ def class_consistency(bench: Bench, arm: Arm, judge: Arm | None) -> dict[str, Va
     `class_consistency`, one class an image, is the balanced accuracy of its first choice, chance 1 / K: over the
     classes that were asked for, and the note names the others. Null with a note below `MIN_JUDGED` images.
     """
+    if arm.pool is None:
+        return {}
+    if judge is None:
+        reason = "needs the real-only arm as judge: have `none` among --controls"
+        return {CONSISTENCY_AUROC.name: CONSISTENCY_AUROC.missing(reason, len(arm.pool))}
+    return consistency_of(arm.pool, judge.spec.classifier, judge.scores[0].folder / "model", device=bench.device)
+
+
+def consistency_of(pool: SyntheticSet, classifier: str, model: Path, *, device: str) -> dict[str, Value]:
+    """`class_consistency` of drawn images, by the judge whose weights lie in a folder.
+
+    Parameters
+    ----------
+    classifier : registered name of the judge's kind.
+    model : folder of its weights.
+    """
     from benchmarks.metrics.utility import argmax_accuracy, auroc
     from classifiers.registry import classifiers
 
-    if arm.pool is None:
-        return {}
-    n = len(arm.pool)
-    if judge is None:
-        reason = "needs the real-only arm as judge: have `none` among --controls"
-        return {CONSISTENCY_AUROC.name: CONSISTENCY_AUROC.missing(reason, n)}
-    folder = judge.scores[0].folder / "model"
+    n = len(pool)
     if n < MIN_JUDGED:
         reason = f"needs {MIN_JUDGED} images; there are {n}"
-        asked = (CONSISTENCY_AUROC, CONSISTENCY) if arm.pool.labels.ndim == 1 else (CONSISTENCY_AUROC,)
+        asked = (CONSISTENCY_AUROC, CONSISTENCY) if pool.labels.ndim == 1 else (CONSISTENCY_AUROC,)
         return {q.name: q.missing(reason, n) for q in asked}
-    scores = classifiers.get(judge.spec.classifier).load(folder, device=bench.device).predict(arm.pool.images)
-    truth = arm.pool.labels.numpy()
-    ranked = auroc(truth=truth, scores=scores, classes=arm.pool.classes)["auroc"]
+    scores = classifiers.get(classifier).load(model, device=device).predict(pool.images)
+    truth = pool.labels.numpy()
+    ranked = auroc(truth=truth, scores=scores, classes=pool.classes)["auroc"]
     found = {CONSISTENCY_AUROC: ranked}
     if truth.ndim == 1:
-        first = argmax_accuracy(truth, scores, arm.pool.classes)
-        found[CONSISTENCY] = replace(first, extra={"chance": 1 / len(arm.pool.classes)})
+        first = argmax_accuracy(truth, scores, pool.classes)
+        found[CONSISTENCY] = replace(first, extra={"chance": 1 / len(pool.classes)})
     return {q.name: replace(value, name=q.name, metric=q.name) for q, value in found.items()}

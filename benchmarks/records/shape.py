@@ -287,7 +287,7 @@ SPEC = fields(
     },
     {
         "generator_precision": text, "donor": text, "learn_from": one_of("", "donor"),
-        "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text})),
+        "tuned": maybe(fields({"study": text, "trials": whole(1), "space": text}, {"by": one_of("fidelity")})),
         "test_on": several(TEST_ON), "robustness": flag,
         "prevalence": share,
     },

@@ -65,7 +65,7 @@ def request_again(
     request = read_flags(flags, default, prog=prog)
     tuned, options = None, spec["gen"] if spec["generator"] in REMEDIES else {}
     if mark := spec.get("tuned"):
-        tuned = Tuned(spec["generator"], mark["study"], mark["trials"], mark["space"], options)
+        tuned = Tuned(spec["generator"], mark["study"], mark["trials"], mark["space"], options, mark.get("by", ""))
     precisions = spec["precision"], shown.get("generator_precision", "")
     return dataclasses.replace(request, precisions=precisions, tuned=tuned)
 

@@ -1,4 +1,4 @@
-"""Options searched on val, the best run on test once: `python -m benchmarks.tune --generator vae --trials 20`."""
+"""Options searched, the best run on test once: `python -m benchmarks.tune --generator vae --trials 20`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ def tune(o: TuneOptions, request: Request) -> int:
         return OK
     from optuna.exceptions import StorageInternalError
 
+    sides = ready(o, sides, opened)
     try:
         studies = search(o, sides, storage or open_storage(url), opened, out)
     except NothingFound as nothing:
@@ -93,9 +95,10 @@ def begin(o: TuneOptions, request: Request, sides: Sequence[Side], out: Console,
         print_space(out, side)
     sizes = Sizes.of(begun.dataset, None)
     lines = Estimate(begun.bench, begun.request, sizes, Todo.of_specs(arm, sizes), begun.dataset).lines()
+    stages = ("data", "fit", "pool", *(("classify",) if o.by == "utility" else ()))
     each = " in each of 2 studies" if len(sides) > 1 else ""
     out.print(f"{o.trials} trials{each}, kept in {where}; a trial as asked:", markup=False, soft_wrap=True)
-    print_expected(out, [line for line in lines if line.stage in ("data", "fit", "pool", "classify")])
+    print_expected(out, [line for line in lines if line.stage in stages])
     out.file.flush()
     if o.dry_run:
         return None
@@ -106,6 +109,23 @@ def begin(o: TuneOptions, request: Request, sides: Sequence[Side], out: Console,
     opened = open_prepared(begun.request, begun.bench, begun.dataset, folder, index)
     check_classes(opened.experiment.images, opened.specs)
     return opened
+
+
+def ready(o: TuneOptions, sides: Sequence[Side], opened: Opened) -> tuple[Side, ...]:
+    """The studies with what only the images tell; refuses films too few to compare."""
+    from benchmarks.tune.by import FIDELITY
+    from benchmarks.tune.drawn import extractor_of, refuse_few
+    from benchmarks.tune.equal import Held
+
+    first, *others = sides
+    if first.by is FIDELITY:
+        refuse_few(opened)
+        first = replace(first, extractor=extractor_of(opened))
+    if o.equal_operations:
+        run = first.request.options
+        train = opened.experiment.images.train
+        first = replace(first, held=Held.to(run.generator, first.request.gen, train, n_steps=run.fit.steps))
+    return (first, *others)
 
 
 def folder_of(o: TuneOptions, side: Side) -> Path:
@@ -135,8 +155,8 @@ def search(o: TuneOptions, sides: Sequence[Side], storage: Any, opened: Opened, 
         out.print(f"study {side.study}: {counts(study)} of {o.trials}", markup=False)
         began = time.monotonic()
 
-        def told(trial: Any, study: Any = study, began: float = began) -> None:
-            print_trial(out, study, trial, trials=o.trials, seconds=time.monotonic() - began)
+        def told(trial: Any, side: Side = side, study: Any = study, began: float = began) -> None:
+            print_trial(out, side, study, trial, trials=o.trials, seconds=time.monotonic() - began)
 
         def waits() -> None:
             out.print("the last trials are with other workers; waiting for them", markup=False)
@@ -149,18 +169,22 @@ def search(o: TuneOptions, sides: Sequence[Side], storage: Any, opened: Opened, 
 
 
 def finish(o: TuneOptions, request: Request, sides: Sequence[Side], studies: Sequence[Study], out: Console) -> int:
-    """Figures, the runs on test, and what they say."""
+    """Figures, the best options, and unless only a search was asked for the runs on test and what they say."""
     from benchmarks.report import tables as report
     from benchmarks.tune.figures import write_study
-    from benchmarks.tune.final import files_of, run_on_test
+    from benchmarks.tune.final import best_to, files_of, run_on_test
     from benchmarks.tune.say import print_compared
 
     folder = folder_of(o, sides[0])
     files: list[Path] = []
     for side, study in zip(sides, studies, strict=True):
         files += write_study(study, side, folder if side is sides[0] else folder / "remedies")
+    if o.search_only:
+        files += best_to(folder, sides, studies)
+        out.print("written: " + ", ".join(map(str, files)), markup=False, soft_wrap=True)
+        return OK
     final = run_on_test(request, sides, studies)
-    files += files_of(final, folder)
+    files += files_of(final, folder, sides, studies)
     report.print_arms(out, final.records)
     report.print_comparisons(out, [r for r in final.records if r["spec"].get("tuned")])
     report.print_verdicts(out, [record for record in (final.tuned,) if record is not None])

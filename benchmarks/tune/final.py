@@ -14,9 +14,10 @@ from benchmarks.records.store import Records
 from benchmarks.request.options import Request
 from benchmarks.tune.slots import by_slot
 from benchmarks.tune.space import Side
-from benchmarks.tune.study import best_of
+from benchmarks.tune.study import best_of, finished
 from benchmarks.verdicts.two_runs import compare_runs, sentences
 from synthworth.errors import UserError
+from synthworth.keys import plain
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -98,11 +99,36 @@ def _compare(results: Records, final: Final, name: str, other: Mapping[str, Any]
     final.lines += [*how, f"TUNED    {said}"]
 
 
-def files_of(final: Final, out: Path) -> list[Path]:
-    """Write the best trial's run ids and the comparisons; the files."""
+def best_of_side(side: Side, study: Study) -> dict[str, Any]:
+    """The best trial as JSON: its place among all, its value and facts, the options it found, and the steps of its fit.
+
+    `options` are the flags of a run without their dashes (`gen.lr`); a value that is a tuple is a list.
+    """
+    best, trials = best_of(study), finished(study)
+    values = side.values_of(best.params)
+    asked = side.asked(values, trials=len(trials))
+    return {
+        "study": side.study, "trial": 1 + [trial.number for trial in trials].index(best.number),
+        "trials": len(trials), "by": side.by.name, "features": side.extractor or None, side.by.column: best.value,
+        **{name: best.user_attrs.get(name) for name in side.facts}, "options": plain(values),
+        "fit": plain(asked.options.fit) if side.arm else None,
+    }  # fmt: skip
+
+
+def best_to(out: Path, sides: Sequence[Side], studies: Sequence[Study]) -> list[Path]:
+    """Write the best trial of each study, where nothing is run on test; the files."""
+    from synthworth.artifacts import write_json
+
+    write_json(out / "tuned.json", {"best": [best_of_side(*pair) for pair in zip(sides, studies, strict=True)]})
+    return [out / "tuned.json"]
+
+
+def files_of(final: Final, out: Path, sides: Sequence[Side], studies: Sequence[Study]) -> list[Path]:
+    """Write the best trials, the run ids and the comparisons; the files."""
     from synthworth.artifacts import write_json
 
     runs = {name: None if r is None else {"run_id": r["run_id"], "name": r["name"], "spec": r["spec"]}
             for name, r in (("tuned", final.tuned), ("untuned", final.untuned), ("remedy", final.remedy))}  # fmt: skip
-    write_json(out / "tuned.json", {"runs": runs, "compared": final.compared})
+    best = [best_of_side(*pair) for pair in zip(sides, studies, strict=True)]
+    write_json(out / "tuned.json", {"runs": runs, "compared": final.compared, "best": best})
     return [out / "tuned.json"]

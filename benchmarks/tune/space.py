@@ -11,6 +11,8 @@ from benchmarks.request.options import Request
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.spec import NONE
 from benchmarks.request.tuned import Tuned
+from benchmarks.tune.by import FIDELITY, KINDS, STEPS, UTILITY, By
+from benchmarks.tune.equal import Held
 from benchmarks.tune.options import TuneOptions
 from generators.registry import generators
 from synthworth.errors import UserError, unknown_name
@@ -26,7 +28,7 @@ RATIOS = (0.25, 0.5, 1.0, 2.0)
 RATIO, REMEDY, CLF = "ratio", "remedy", "clf."
 REGULARISERS = ("label_smoothing", "dropout", "weight_decay")
 """Options of the classifier that are searched beside every remedy: the classical means against learning by heart."""
-KINDS = {"gen": "generator", "clf": "classifier"}
+PARTS = {"gen": "generator", "clf": "classifier"}
 Space = Mapping[str, Searched]
 Values = Mapping[str, Any]
 
@@ -41,12 +43,23 @@ class Side:
     space : what is searched, by name (`gen.lr`, `ratio`, `remedy`), in the order it is drawn.
     arm : the generator's name; empty for the remedies, of which a trial draws one.
     request : what holds for every trial.
+    by : what its trials are compared by.
+    extractor : that the films are compared in, by registered name; empty where they are not.
+    held : what every fit computes, where all compute as much.
     """
 
     study: str
     space: Space
     arm: str
     request: Request
+    by: By = UTILITY
+    extractor: str = ""
+    held: Held | None = None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What is kept of a trial beside its value."""
+        return self.by.facts or ((STEPS,) if self.held is not None else ())
 
     @property
     def digest(self) -> str:
@@ -121,7 +134,10 @@ class Side:
             o = dataclasses.replace(o, controls=(NONE, arm))
         if RATIO in values:
             o = dataclasses.replace(o, ratio=(values[RATIO],))
-        tuned = Tuned(arm, self.study, trials, self.digest, options)
+        if self.held is not None:
+            steps = self.held.steps(parts["gen"], n_steps=o.fit.steps)
+            o = dataclasses.replace(o, fit=dataclasses.replace(o.fit, steps=steps))
+        tuned = Tuned(arm, self.study, trials, self.digest, options, "fidelity" if self.by is FIDELITY else "")
         return dataclasses.replace(request, options=o, tuned=tuned, **parts)
 
 
@@ -131,20 +147,48 @@ def sides_of(o: TuneOptions, request: Request) -> tuple[Side, ...]:
     Raises
     ------
     UserError
-        For a part that declares nothing, and a name that is not declared.
+        For a part that declares nothing, a name that is not declared, and what does not go with --by fidelity.
     """
-    name = o.study or f"{request.options.generator}-{request.options.dataset}"
+    by = KINDS[o.by]
+    refuse_beside(o, request)
+    marked = "-fidelity" if by is FIDELITY else ""
+    name = o.study or f"{request.options.generator}-{request.options.dataset}{marked}"
     space = narrowed(space_of(o, request), o.only, given=request.given)
-    found = [Side(name, space, request.options.generator, request)]
+    found = [Side(name, space, request.options.generator, request, by)]
     if o.fair:
         found.append(remedies_of(f"{name}-remedies", o, request))
     return tuple(found)
 
 
+def refuse_beside(o: TuneOptions, request: Request) -> None:
+    """Refuse options of a run that make no sense beside those of the search.
+
+    Raises
+    ------
+    UserError
+        Naming which, and why.
+    """
+    run = request.options
+    if o.equal_operations and run.fit.seconds is not None:
+        raise UserError(
+            f"--fit.seconds {run.fit.seconds:g} beside --equal-operations: the clock would end fits before they have "
+            "computed as much; leave one of the two out"
+        )
+    if o.by != FIDELITY.name:
+        return
+    if len(run.ratio) != 1 or run.ratio[0] == 0:
+        raise UserError(
+            f"--ratio {' '.join(f'{ratio:g}' for ratio in run.ratio)} beside --by fidelity: a Frechet distance falls "
+            "with the number of films, so all trials draw as many; give one ratio above 0"
+        )
+    if not run.extractors:
+        raise UserError("--by fidelity needs a feature network: --extractors efficientnet_lite0, say")
+
+
 def space_of(o: TuneOptions, request: Request) -> dict[str, Searched]:
     """What the Configs declare, less what is given a value."""
     found: dict[str, Searched] = {}
-    for part, kind in KINDS.items():
+    for part, kind in PARTS.items():
         if part in o.tune:
             name = getattr(request.options, kind)
             own = _qualified(declared(getattr(request, part)), part)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.job.fault import fault_of
+from benchmarks.tune.by import FIDELITY, NOTES, STEPS, UTILITY
+from benchmarks.tune.drawn import measure_drawn
 from benchmarks.tune.measure import measure
 from benchmarks.tune.slots import SLOT, SURPLUS, by_slot, give_back, is_left, place_of
 from benchmarks.tune.space import Side, plain_space
@@ -60,7 +62,7 @@ def open_study(storage: Any, side: Side, base: Mapping[str, Any], *, trials: int
     quieten()
     how = {"pruner": make_pruner(), "sampler": sampler_of(side, 0), "storage": storage, "study_name": side.study}
     try:
-        study = optuna.create_study(direction="maximize", **how)
+        study = optuna.create_study(direction=side.by.direction, **how)
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(**how)
     asked = canonical(asked_of(side, base))
@@ -74,7 +76,10 @@ def open_study(storage: Any, side: Side, base: Mapping[str, Any], *, trials: int
 
 def asked_of(side: Side, base: Mapping[str, Any]) -> dict[str, Any]:
     """What every call at a study has to agree in."""
-    return {"space": {name: plain_space(one) for name, one in side.space.items()}, "request": base}
+    asked: dict[str, Any] = {"space": {name: plain_space(one) for name, one in side.space.items()}, "request": base}
+    if side.by is not UTILITY:
+        asked |= {"by": side.by.name, "features": side.extractor}
+    return {**asked, "equal operations": True} if side.held is not None else asked
 
 
 def refuse_another(study: Study, asked: str) -> None:
@@ -190,7 +195,7 @@ class Objective:
         self.refused: UserError | None = None
 
     def __call__(self, trial: Trial) -> float:
-        """The trial's AUROC on val."""
+        """The trial's value: `Side.by` says of what."""
         import optuna
 
         slot = int(trial.user_attrs.get(SLOT, trial.number))
@@ -209,7 +214,14 @@ class Objective:
 
         try:
             request = self.side.asked(self.side.draw(trial), trials=self.trials)
-            return measure(request, report, images=self.images)
+            if self.side.held is not None:
+                trial.set_user_attr(STEPS, request.options.fit.steps)
+            if self.side.by is not FIDELITY:
+                return measure(request, report, images=self.images)
+            drawn = measure_drawn(request, self.side.extractor, images=self.images)
+            for name, fact in {**drawn.facts, NOTES: drawn.notes}.items():
+                trial.set_user_attr(name, fact)
+            return drawn.fd
         except optuna.TrialPruned:
             raise
         except OSError as error:
@@ -235,13 +247,14 @@ def finished(study: Study) -> list[FrozenTrial]:
 
 
 def best_of(study: Study) -> FrozenTrial:
-    """The trial with the highest AUROC on val; of equal ones the first.
+    """The trial with the highest AUROC on val, or the lowest Frechet distance; of equal ones the first.
 
     Raises
     ------
     NothingFound
         When none came to its end.
     """
+    from optuna.study import StudyDirection
     from optuna.trial import TrialState
 
     complete = [trial for trial in finished(study) if trial.state == TrialState.COMPLETE]
@@ -251,7 +264,8 @@ def best_of(study: Study) -> FrozenTrial:
         raise NothingFound(
             f"study {study.study_name!r}: none of its trials came to an end, so nothing is run on test.{why}"
         )
-    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number))
+    sign = 1.0 if study.direction == StudyDirection.MINIMIZE else -1.0
+    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
 class NothingFound(Exception):

@@ -114,7 +114,8 @@ def sharing_sentence(record: Mapping[str, Any]) -> str:
 
 def tuned_sentence(tuned: Mapping[str, Any]) -> str:
     """What a spec's mark means: an arm that was chosen had as many chances as its study had trials."""
-    return f"chosen on val among {tuned['trials']} trials of study {tuned['study']} (space {tuned['space'][:12]})"
+    by = "by the distance of its films to the training films" if tuned.get("by") else "on val"
+    return f"chosen {by} among {tuned['trials']} trials of study {tuned['study']} (space {tuned['space'][:12]})"
 
 
 def reader_sentence(found: Mapping[str, Any]) -> str:
