@@ -42,7 +42,7 @@ pytestmark = [
 FEATURES = "efficientnet_lite0"
 FLAGS = [
     *("--preset", "smoke", "--device", "cpu", "--workers", "1", "--ratio", "1", "--shard", "16"),
-    *("--fit.steps", "6", "--train.steps", "2", "--extractors", FEATURES),
+    *("--fit.steps", "6", "--train.steps", "1", "--extractors", FEATURES),
     *("--data.n-train", "60", "--data.n-val", "40", "--data.n-test", "40"),
 ]
 BY = ["--by", "fidelity"]
@@ -186,7 +186,7 @@ def test_the_lowest_distance_is_best_and_no_trial_is_pruned(tmp_path: Path, monk
 
 
 def test_a_costlier_network_gets_fewer_steps_and_the_same_one_as_many() -> None:
-    for name in ("vae", "latent_flow", "consistency", "r3gan"):
+    for name in ("vae", "latent_flow"):
         config = generators.get(name).tiny_config()
         held = Held(name, SHAPE, planned(name, config, SHAPE, n_steps=400))
         assert held.steps(config, n_steps=400) == 400
