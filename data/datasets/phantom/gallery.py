@@ -1,4 +1,4 @@
-"""The picture of the README: films of every class, and the same films as a 32 px classifier sees them.
+"""The picture of phantom in docs/data.md: films of every class, and the same films as a 32 px classifier sees them.
 
 `python -m data.datasets.phantom.gallery [FILE.png] [SEED]` writes docs/images/phantom.png.
 """
