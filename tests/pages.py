@@ -35,7 +35,8 @@ def split_commands(block: str) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     """Commands of a page's bash blocks, and those of the project in its text that have arguments."""
-    text = " ".join(re.findall(r"`((?:python -m|synthworth) [^`]+)`", page.read_text(encoding="utf-8")))
+    text = " ".join(re.findall(r"`((?:python\s-m|synthworth)\s[^`]+)`", page.read_text(encoding="utf-8")))
+    text = " ".join(text.split())
     inline = [part.strip() for part in re.split(r"(?=python -m |synthworth )", text) if OURS.match(part)]
     inline = [part for part in inline if len(part.split()) > (3 if part.startswith("python") else 2)]
     inline = [part for part in inline if "..." not in part]

@@ -174,6 +174,23 @@ def test_the_guides_own_pytest_passes(workplace: Path) -> None:
         assert re.search(r"^\d+ passed", done.stdout, re.M)
 
 
-def test_the_short_plugin_of_the_guide_is_short() -> None:
-    (code,) = (c for page in PAGES for n, c in marked(page, "plugin:", "python").items() if n == "pca_gauss.py")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 35
+@pytest.mark.parametrize(("name", "most"), [("pca_gauss.py", 35), ("fade.py", 28)])
+def test_the_short_plugins_are_short(name: str, most: int) -> None:
+    (code,) = (c for page in PAGES for n, c in marked(page, "plugin:", "python").items() if n == name)
+    assert len([line for line in code.splitlines() if line.strip()]) <= most
+
+
+def test_every_block_of_python_is_executed_or_compared_with_the_code() -> None:
+    """By its mark: a plugin file is loaded by a command that is run, a test is run, a contract is compared."""
+    loaded = {file for c in DISTINCT if not why_not(c) for file in re.findall(r"[\w-]+\.py\b", c)}
+    for page in PAGES:
+        n_seen = 0
+        for mark in ("plugin:", "test:", "compared:"):
+            for name in marked(page, mark, "python"):
+                n_seen += 1
+                assert mark != "plugin:" or name in loaded, f"{page.name}: no command that is run loads {name}"
+                if mark == "compared:":
+                    file, _, test = name.partition("::")
+                    assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), name
+        fenced = re.findall(r"^ *```(?:py|python)\b", page.read_text(encoding="utf-8"), re.M)
+        assert n_seen == len(fenced), f"{page.name}: a block of Python has no mark that says what executes it"
