@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,13 @@ def name_in_site(page: Path) -> str:
     """The file of the site that shows a page."""
     outside = load("mkdocs_hooks.py").OUTSIDE
     return Path(outside.get(page.relative_to(ROOT).as_posix(), page.name)).with_suffix(".html").name
+
+
+def test_the_environment_that_builds_it_takes_what_the_extra_names() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    environments = configparser.ConfigParser()
+    environments.read(ROOT / "tox.ini", encoding="utf-8")
+    assert environments["testenv:docs"]["deps"].split("\n") == extra["docs"]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +118,7 @@ def test_a_link_to_a_folder_ends_the_build_by_name(tmp_path: Path, monkeypatch: 
         list(hooks.linked(tmp_path / "page.md"))
 
 
+@pytest.mark.slow
 @needs_browser
 def test_it_is_searched_from_disk_and_fits_a_phone_without_a_network(site: Path) -> None:
     from playwright.sync_api import sync_playwright
@@ -135,6 +145,7 @@ def test_it_is_searched_from_disk_and_fits_a_phone_without_a_network(site: Path)
     assert complaints == []
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_script_takes_its_pictures_of_a_site(tmp_path: Path) -> None:
     from PIL import Image
