@@ -200,7 +200,8 @@ def _wrapped(block: str) -> str:
         return block.strip()
     items = re.split(r"\n(?=- )", block.strip())
     fill = partial(textwrap.fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(fill(item, subsequent_indent="  " if item.startswith("- ") else "") for item in items)
+    joined = (" ".join(item.split()) for item in items)
+    return "\n".join(fill(item, subsequent_indent="  " if item.startswith("- ") else "") for item in joined)
 
 
 if __name__ == "__main__":
