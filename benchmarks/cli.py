@@ -22,6 +22,7 @@ COMMANDS = {
     "export": ("benchmarks.export.__main__", "a record as Croissant, RO-Crate, model card, CLAIM or SMD card"),
     "compare": ("benchmarks.compare", "two finished runs against each other, paired"),
     "reanalyse": ("benchmarks.reanalyse", "finished records again by today's statistics, nothing trained"),
+    "repack": ("benchmarks.repack", "finished records again in today's layout, which is smaller; no number changes"),
     "sweep": ("benchmarks.sweep.__main__", "many requests from one YAML, each artifact once, resumable"),
     "tune": ("benchmarks.tune.__main__", "options searched on val, the best run on test once"),
     "reproduce": ("benchmarks.reproduce", "a record's run carried out again, and what differs"),

@@ -113,6 +113,21 @@ def write_bytes(file: Path, *content: bytes | memoryview, sync: bool = True) -> 
         raise
 
 
+def write_parts(file: Path, value: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON with a line for each of its parts: three quarters of the size of indented JSON.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinity.
+    """
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(value[name], sort_keys=True, allow_nan=False, separators=(',', ':'))}"
+        for name in sorted(value)
+    )
+    write_bytes(file, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
 def write_json(file: Path, value: Any, *, sync: bool = True) -> None:
     """Write indented JSON with a final newline.
 
@@ -179,13 +194,23 @@ def write_array(file: Path, array: np.ndarray) -> None:
         raise
 
 
-def write_table(file: Path, columns: Mapping[str, Any]) -> None:
-    """Write named columns as parquet, whole or not at all."""
+def write_table(file: Path, columns: Mapping[str, Any], *, level: int | None = None) -> None:
+    """Write named columns as parquet, whole or not at all.
+
+    Parameters
+    ----------
+    level : how hard zstd tries, 1 to 22; where it is given, real numbers are split by bytes, which packs them better.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(dict(columns)), sink, compression="zstd")
+    table, sink, how = pa.table(dict(columns)), pa.BufferOutputStream(), dict[str, Any]()
+    if level is not None:
+        real = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        others = [name for name in table.column_names if name not in real]
+        split = dict.fromkeys(real, "BYTE_STREAM_SPLIT") or None
+        how = {"compression_level": level, "use_dictionary": others, "column_encoding": split}
+    pq.write_table(table, sink, compression="zstd", **how)
     write_bytes(file, sink.getvalue().to_pybytes())
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.records.predictions import write_predictions
+from benchmarks.records.rest import from_steps
 from benchmarks.records.seal import SEAL
 from benchmarks.records.store import RECORD, SCHEMA, Records
 from data.images import ImageSet, Split
@@ -172,11 +173,14 @@ def test_predictions_hold_a_row_for_every_seed_and_image(
     write_predictions(tmp_path / "p.parquet", test, scores)
     table = pq.read_table(tmp_path / "p.parquet")
     truth = [f"truth_{c}" for c in test.classes] if multi else ["truth"]
-    assert table.column_names == ["seed", "id", "group", *truth, *(f"score_{c}" for c in test.classes)]
+    named = [f"score_{c}" for c in test.classes]
+    assert table.column_names == ["seed", "id", "group", *truth, *(named if multi else [*named[:-1], "rest"])]
     assert table["seed"].to_pylist() == [0] * len(test) + [1] * len(test)
     assert tuple(table["id"].to_pylist()) == test.ids * 2
     assert tuple(table["group"].to_pylist()) == test.groups * 2
-    back = np.stack([table[f"score_{c}"].to_numpy().reshape(2, -1) for c in test.classes], axis=2)
+    columns = [table[c].to_numpy() for c in named if c in table.column_names]
+    columns += [] if multi else [from_steps(table["rest"].to_numpy(), columns)]
+    back = np.stack([column.reshape(2, -1) for column in columns], axis=2)
     assert back.dtype == np.float32
     assert np.array_equal(back, scores)
     labels = np.stack([table[t].to_numpy()[: len(test)] for t in truth], axis=1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.records.rest import REST, adds_up, from_steps, steps_to
 from benchmarks.records.seal import check_file
 from synthworth.artifacts import write_table
 from synthworth.errors import Unavailable
@@ -27,6 +28,10 @@ AGREEMENT = 1e-6
 """How far the AUROC of the predictions may lie from the one in the record: rounding, and no more."""
 MOST_ROWS = 50_000_000
 """Rows of the largest file of predictions that is read: 100 seeds of half a million images."""
+
+
+LEVEL = 19
+"""How hard zstd tries: predictions are written once, and lie in every checkout of a leaderboard."""
 
 
 class Contradicted(Unavailable):
@@ -182,7 +187,8 @@ def read_table_of(entry: Entry, name: str, n_images: int) -> tuple[np.ndarray, n
     multi = "truth" not in table.column_names
     truths = [f"truth_{c}" for c in classes] if multi else ["truth"]
     scores = [f"score_{c}" for c in classes]
-    _check_columns(table, truths, scores)
+    packed = not multi and REST in table.column_names and scores[-1] not in table.column_names
+    _check_columns(table, truths, scores[:-1] if packed else scores, [REST] if packed else [])
     table = table.sort_by([("seed", "ascending"), ("id", "ascending")])
     n_seeds = len(table["seed"].unique())
     if len(table) % n_seeds:
@@ -197,7 +203,10 @@ def read_table_of(entry: Entry, name: str, n_images: int) -> tuple[np.ndarray, n
     labels = np.stack([table[c].to_numpy().reshape(n_seeds, n) for c in truths], axis=2).astype(np.int64)
     if (labels != labels[0]).any() or labels.min() < 0 or labels.max() > (1 if multi else len(classes) - 1):
         raise ValueError("the labels are none of the classes, or differ between the seeds")
-    stack = np.stack([table[c].to_numpy().astype(np.float64).reshape(n_seeds, n) for c in scores], axis=2)
+    columns = [table[c].to_numpy() for c in (scores[:-1] if packed else scores)]
+    if packed:
+        columns.append(from_steps(table[REST].to_numpy(), columns))
+    stack = np.stack([column.astype(np.float64).reshape(n_seeds, n) for column in columns], axis=2)
     if not np.isfinite(stack).all():
         raise ValueError("a score is not finite")
     return stack, labels[0] if multi else labels[0, :, 0], table["group"].to_pylist()[:n]
@@ -208,7 +217,7 @@ def _read_table(file: Path, entry: Entry, n: int) -> Any:
     import pyarrow.parquet as pq
 
     seeds, classes = entry.spec["seeds"], entry.record["classes"]
-    wanted = {"seed", "id", "group", "truth", *(f"{what}_{c}" for c in classes for what in ("truth", "score"))}
+    wanted = {"seed", "id", "group", "truth", REST, *(f"{what}_{c}" for c in classes for what in ("truth", "score"))}
     with pq.ParquetFile(file) as found:
         rows = found.metadata.num_rows
         if not 0 < rows <= MOST_ROWS:
@@ -220,13 +229,13 @@ def _read_table(file: Path, entry: Entry, n: int) -> Any:
     return table.rename_columns([names[name] for name in table.column_names])
 
 
-def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str]) -> None:
+def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str], rest: Sequence[str]) -> None:
     """Refuse a table that lacks a column, or has one of another kind or with empty cells."""
     from pyarrow import types
 
     text = types.is_string, types.is_large_string
     kinds = {"seed": (types.is_integer,), "id": text, "group": text}
-    kinds |= dict.fromkeys(truths, (types.is_integer,)) | dict.fromkeys(scores, (types.is_floating,))
+    kinds |= dict.fromkeys((*truths, *rest), (types.is_integer,)) | dict.fromkeys(scores, (types.is_floating,))
     lacking = [c for c in kinds if table.column_names.count(c) != 1]
     if lacking:
         raise ValueError(f"no column {', '.join(lacking)}")
@@ -238,6 +247,8 @@ def _check_columns(table: Any, truths: Sequence[str], scores: Sequence[str]) -> 
 
 def write_predictions(file: Path, test: ImageSet | Films, scores: np.ndarray) -> None:
     """Test-set predictions as parquet, a row a seed and image: seed, id, group, truth_*, score_*.
+
+    Of one class an image, the last class has `rest` in the place of its score (`benchmarks.records.rest`).
 
     Parameters
     ----------
@@ -255,4 +266,46 @@ def write_predictions(file: Path, test: ImageSet | Films, scores: np.ndarray) ->
     else:
         columns["truth"] = np.tile(labels, n_seeds)
     columns |= {f"score_{c}": scores[:, :, k].ravel() for k, c in enumerate(test.classes)}
-    write_table(file, columns)
+    write_table(file, _packed(columns, test.classes), level=LEVEL)
+
+
+def write_again(file: Path, to: Path, classes: Sequence[str]) -> None:
+    """Predictions in a file, of whatever version, as `write_predictions` writes them today; not a bit of them changes.
+
+    Raises
+    ------
+    ValueError
+        Where they are not what they were when they are read again.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[str, Any] = {name: column.combine_chunks() for name, column in _columns_in(pq.read_table(file))}
+    packed = _packed({name: _as_array(column) for name, column in found.items()}, classes)
+    write_table(to, packed, level=LEVEL)
+    made = dict(_columns_in(pq.read_table(to)))
+    if REST in made and REST not in found:
+        others = [made[f"score_{c}"].to_numpy() for c in classes[:-1]]
+        made[f"score_{classes[-1]}"] = pa.chunked_array([from_steps(made.pop(REST).to_numpy(), others)])
+    if any(not made[name].equals(pa.chunked_array([column])) for name, column in found.items()):
+        raise ValueError(f"{file} would say another thing in today's layout")
+
+
+def _columns_in(table: Any) -> list[tuple[str, Any]]:
+    return [(name, table[name]) for name in table.column_names]
+
+
+def _as_array(column: Any) -> Any:
+    """A column that holds numbers as NumPy's, others as they are."""
+    from pyarrow import types
+
+    return column.to_numpy() if types.is_floating(column.type) else column
+
+
+def _packed(columns: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """The columns of predictions as they are stored: of one class an image, without the score that the others tell."""
+    scores = [columns.get(f"score_{c}") for c in classes]
+    if "truth" not in columns or any(one is None for one in scores) or not adds_up(np.stack(scores, axis=1)):
+        return dict(columns)
+    kept = {name: column for name, column in columns.items() if name != f"score_{classes[-1]}"}
+    return {**kept, REST: steps_to(scores[-1], scores[:-1])}

@@ -20,7 +20,7 @@ from benchmarks.records.seal import SEAL, write_seal
 from benchmarks.records.shape import FINISHED
 from benchmarks.records.upgrade import SCHEMA as SCHEMA
 from benchmarks.request.spec import is_zero_line
-from synthworth.artifacts import ensure_folder, publish, sync, write_json
+from synthworth.artifacts import ensure_folder, publish, sync, write_parts
 from synthworth.errors import UserError
 from synthworth.keys import digest
 from synthworth.printable import one_line
@@ -136,7 +136,7 @@ class Records:
         try:
             for name, write in files.items():
                 write(made / name)
-            write_json(made / RECORD, record)
+            write_parts(made / RECORD, record)
             write_seal(made, RECORD)
             sync(made)
             old = self._move_away(final, self._doubted.pop(record["run_id"], None))
