@@ -57,6 +57,7 @@ CAPTIONS = {
     "benchmarks.export": "papers",
     "benchmarks.pool": "images",
     "benchmarks.reanalyse": "anew",
+    "benchmarks.repack": "smaller",
     "benchmarks.reproduce": "again",
     "benchmarks.sweep": "many",
     "benchmarks.tune": "options",
