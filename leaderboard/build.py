@@ -8,9 +8,9 @@ if __name__ == "__main__":  # before the imports below: they take a moment
     hear()
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +21,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.reproduced import read_notes
 from benchmarks.records.shape import reason_of
 from leaderboard.figures import draw_figures
-from leaderboard.flat import flat_files
+from leaderboard.flat import write_flat
 from leaderboard.gather import Found, collect
 from leaderboard.judge import Judge
 from leaderboard.known import opened
@@ -30,7 +30,7 @@ from leaderboard.pages.site import Site, write_site
 from leaderboard.suite import Suite, left_out, read_suite
 from leaderboard.tables import Table, make_tables, over_tables
 from leaderboard.text import cell, markdown
-from synthworth.artifacts import ensure_folder, write_bytes
+from synthworth.artifacts import ensure_folder, whole_file
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Format = Literal["markdown", "csv", "parquet", "latex", "site"]
-MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
+MARKDOWN = "leaderboard.md"
+FILES: Mapping[str, str] = {
+    "markdown": MARKDOWN, "csv": "leaderboard.csv", "parquet": "leaderboard.parquet", "latex": "leaderboard.tex"
+}  # fmt: skip
 MOST_PRINTED = 200
 """Most arms of a table that are printed, the best; all of them stand in the files."""
 MOST_TABLES = 20
@@ -154,19 +157,17 @@ def _write(
     ensure_folder(options.out)
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
     figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
-    rows = cache(lambda: flat_files(tables))
     pages: list[str] = []
-    files: dict[Format, tuple[str, Callable[[], bytes]]] = {
-        "markdown": (MARKDOWN, lambda: markdown(tables, skipped, figures, over).encode()),
-        "csv": (CSV, lambda: rows()[0].encode()),
-        "parquet": (PARQUET, lambda: rows()[1]),
-        "latex": (LATEX, lambda: latex(tables).encode()),
-    }
-    written = [files[name] for name in dict.fromkeys(options.format) if name in files]
-    for name, content in written:
-        write_bytes(options.out / name, content())
+    written = [(name, FILES[name]) for name in dict.fromkeys(options.format) if name in FILES]
+    with ExitStack() as open_files:
+        to = {name: open_files.enter_context(whole_file(options.out / file)) for name, file in written}
+        if "markdown" in to:
+            to["markdown"].write(markdown(tables, skipped, figures, over).encode())
+        write_flat(tables, csv_to=to.get("csv"), parquet_to=to.get("parquet"))
+        if "latex" in to:
+            to["latex"].write(latex(tables).encode())
     if "site" in options.format:
-        site = Site(tables, skipped, over, [name for name, _ in written])
+        site = Site(tables, skipped, over, [file for _, file in written])
         pages = write_site(site, options.out, n_figures=options.figures)
     for table in tables[:MOST_TABLES]:
         print_table(out, table)
@@ -177,7 +178,7 @@ def _write(
     if len(largest) < len(tables):
         out.print(f"figures of the {len(largest)} tables with the most arms, of {len(tables)} (--figures)")
     drawn = [figure.path for some in figures.values() for figure in some]
-    for name in (*(name for name, _ in written), *drawn):
+    for name in (*(file for _, file in written), *drawn):
         out.print(f"written {options.out / name}", markup=False, soft_wrap=True)
     if pages:
         also = f" and {len(pages) - 1} more pages: open it in a browser"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
-from typing import Any
+from typing import Any, BinaryIO
 
 from benchmarks.records.shape import reason_of
 from benchmarks.request.situations import situation_of
@@ -32,8 +33,7 @@ def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
     A number that is missing is None, and `notes` says why. An arm that did not finish has the status `failed` or
     `skipped`, and no number.
     """
-    records = [row.standing.entry.record for table in tables for row in table.rows]
-    attributes = sorted({attribute for record in records for attribute in record.get("subgroups", {})})
+    attributes = sorted({attribute for table in tables for attribute in table.attributes})
     columns: list[str] | None = None
     for table in tables:
         for row in table.rows:
@@ -48,27 +48,54 @@ def flat_rows(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
 
 def csv_text(tables: Sequence[Table]) -> str:
     """The rows of tables as CSV; missing numbers are `null`, and `notes` says why."""
-    return flat_files(tables)[0]
+    made = io.BytesIO()
+    write_flat(tables, csv_to=made)
+    return made.getvalue().decode()
 
 
-def flat_files(tables: Sequence[Table]) -> tuple[str, bytes]:
-    """The rows of tables as CSV and as Parquet (text, booleans, whole and real numbers, and nulls), made in one go."""
+def write_flat(tables: Sequence[Table], *, csv_to: BinaryIO | None = None, parquet_to: BinaryIO | None = None) -> None:
+    """The rows of tables into open files, some at a time.
+
+    Parameters
+    ----------
+    csv_to : takes them as CSV, as `csv_text` gives it.
+    parquet_to : takes them as Parquet: text, booleans, whole and real numbers, and nulls.
+    """
+    rows = flat_rows(tables)
+    first = next(rows, {})
+    with ExitStack() as open_files:
+        takers = [open_files.enter_context(_csv(csv_to, first))] if csv_to is not None else []
+        takers += [open_files.enter_context(_parquet(parquet_to, first))] if parquet_to is not None else []
+        for some in _parts(first, rows) if first else ():
+            for take in takers:
+                take(some)
+
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@contextmanager
+def _csv(out: BinaryIO, first: Mapping[str, Any]) -> Iterator[Callable[[Rows], object]]:
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    lines = csv.writer(text, lineterminator="\n")
+    if first:
+        lines.writerow(map(csv_cell, first))
+    yield lambda some: lines.writerows(map(csv_cell, row.values()) for row in some)
+    text.detach()  # the file is closed by who opened it
+
+
+@contextmanager
+def _parquet(out: BinaryIO, first: Mapping[str, Any]) -> Iterator[Callable[[Rows], object]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text, out = io.StringIO(), pa.BufferOutputStream()
-    lines = csv.writer(text, lineterminator="\n")
-    rows = flat_rows(tables)
-    first = next(rows, {})
     schema = pa.schema([(name, _type_of(name)) for name in first])
+
+    def columns(some: Rows) -> list[Any]:
+        return [pa.array([row[name] for row in some], type=schema.field(name).type) for name in schema.names]
+
     with pq.ParquetWriter(out, schema) as parquet:
-        if first:
-            lines.writerow(map(csv_cell, first))
-        for some in _parts(first, rows) if first else ():
-            lines.writerows(map(csv_cell, row.values()) for row in some)
-            columns = [pa.array([row[name] for row in some], type=schema.field(name).type) for name in schema.names]
-            parquet.write_table(pa.table(columns, schema=schema))
-    return text.getvalue(), bytes(out.getvalue())
+        yield lambda some: parquet.write_table(pa.table(columns(some), schema=schema))
 
 
 def _parts(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

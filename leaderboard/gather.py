@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 from benchmarks.records.load import RECORD, Unreadable, check_home, read_sealed, record_in
@@ -14,6 +12,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.shape import FINISHED
 from benchmarks.records.store import Records
 from leaderboard.known import Known
+from leaderboard.packed import Packed, pack
 from leaderboard.slim import Slim, slim
 from synthworth.errors import UserError
 from synthworth.keys import sha256_of
@@ -23,10 +22,6 @@ from synthworth.workers import map_tasks
 
 AT_ONCE = 100
 """Records that a process reads in one go."""
-ALIKE = ("provenance", "audit", "training", "counts", "classes")
-"""Parts of a record that others of its experiment have word for word."""
-VALUES, TEXTS = ("utility", "fidelity", "privacy"), ("metric", "extractor", "features", "alias", "direction", "note")
-"""Parts that hold values, and texts of a value that thousands of records have word for word."""
 IN_A_ROUND = 4000
 """Records that are read before they are put away in short: what is in memory at a time."""
 MANY = 1000
@@ -84,22 +79,28 @@ def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int
     return Found(tuple(entries.values()), unfinished, tuple(skipped))
 
 
-Outcome = tuple[str, dict[str, Any]] | str
-"""Digest of a file and the record in it, in short; or why it cannot be read."""
+FoundOrWhy = tuple[str, bytes] | str
+"""Digest of a file and the record in it, in short and packed; or why it cannot be read."""
+Outcome = tuple[str, Mapping[str, Any]] | str
+"""The same with the record as it is read."""
 
 
 def _read(
     places: Sequence[Path], known: Known | None, workers: int, shared: dict[str, Any]
 ) -> Iterable[tuple[Path, Outcome]]:
-    """What each folder holds, in their order; parts that many records have alike are held once, in `shared`."""
+    """What each folder holds, in their order; parts of specs that many records have alike are held once, in `shared`.
+
+    What is not known is read in rounds; what is in memory in full at a time is one record a process.
+    """
     parts = [places[k : k + AT_ONCE] for k in range(0, len(places), AT_ONCE)]
     if known is None:
         for part in track(parts, "reading records", unit="parts"):
-            yield from ((place, _once_each(_record(place), shared)) for place in part)
+            yield from ((place, _opened(_record(place), shared)) for place in part)
         return
-    looked: dict[Path, Outcome | None] = {}
-    for part in track(parts, "looking records up", unit="parts"):
-        looked |= {place: _once_each(found, shared) for place, found in _looked_up(part, known).items()}
+    looked: dict[Path, Outcome | None] = dict.fromkeys(places)
+    begun = known.key("records were read")
+    for part in track(parts, "looking records up", unit="parts") if known.find([begun]) else ():
+        looked |= _looked_up(part, known, shared)
     unread = [place for place, found in looked.items() if found is None]
     for first in range(0, len(unread), IN_A_ROUND):
         some = unread[first : first + IN_A_ROUND]
@@ -107,11 +108,15 @@ def _read(
         side_by_side = workers if len(some) >= MANY else 1
         answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records")
         for task, answer in zip(tasks, answers, strict=True):
-            looked |= zip(task, (_once_each(one, shared) for one in _kept(answer or [], known)), strict=True)
+            for place, one in zip(task, answer or [], strict=True):
+                if not isinstance(one, str):
+                    known.keep_packed(known.key("record", one[0]), one[1])
+                looked[place] = _opened(one, shared)
+    known.keep(begun, True)
     yield from ((place, found) for place, found in looked.items() if found is not None)
 
 
-def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | None]:
+def _looked_up(places: Sequence[Path], known: Known, shared: dict[str, Any]) -> dict[Path, Outcome | None]:
     """What is known of the records in these folders; None where it has to be read."""
     keys: dict[Path, tuple[str, str]] = {}
     for place in places:
@@ -120,62 +125,35 @@ def _looked_up(places: Sequence[Path], known: Known) -> dict[Path, Outcome | Non
         except Unreadable:
             continue  # read again below, which gives the reason
         keys[place] = sha256, known.key("record", sha256)
-    there = known.find([key for _, key in keys.values()])
+    there = known.find_packed([key for _, key in keys.values()])
     found: dict[Path, Outcome | None] = dict.fromkeys(places)
     for place, (sha256, key) in keys.items():
         if key in there:
+            record = _opened((sha256, there[key]), shared)
             try:
-                check_home(there[key]["run_id"], place / RECORD)
+                check_home(record[1]["run_id"], place / RECORD)
             except Unreadable as reason:
                 found[place] = str(reason)
             else:
-                found[place] = sha256, there[key]
+                found[place] = record
     return found
 
 
-def _kept(answer: Sequence[tuple[str, str]], known: Known) -> list[Outcome]:
-    """What was read, kept in `known`; parsed at one go, so that names of fields are held once."""
-    found = json.loads(f"[{','.join(text for _, text in answer)}]")
-    for (sha256, text), one in zip(answer, found, strict=True):
-        if not isinstance(one, str):
-            known.keep_text(known.key("record", sha256), text)
-    return [one if isinstance(one, str) else (sha256, one) for (sha256, _), one in zip(answer, found, strict=True)]
+def records_in(places: Sequence[Path]) -> list[FoundOrWhy]:
+    """What each folder holds: the digest of the file and the record in short, packed; or why it cannot be read."""
+    return [_record(place) for place in places]
 
 
-def records_in(places: Sequence[Path]) -> list[tuple[str, str]]:
-    """What each folder holds: the digest of the file, and as JSON the record in short, or why it cannot be read."""
-    found = [_record(place) for place in places]
-    pairs = [("", one) if isinstance(one, str) else one for one in found]
-    return [(sha256, json.dumps(one, allow_nan=False, separators=(",", ":"))) for sha256, one in pairs]
-
-
-def _record(place: Path) -> Outcome:
+def _record(place: Path) -> FoundOrWhy:
     """The record in a folder in short, or why it cannot be read."""
     file = place / RECORD
     try:
         raw = read_sealed(file)
-        return sha256_of([raw]), slim(record_in(raw, file))
+        return sha256_of([raw]), pack(slim(record_in(raw, file)))
     except Unreadable as reason:
         return str(reason)
 
 
-def _once_each(found: Any, shared: dict[str, Any]) -> Any:
-    """What was found, with the parts of a record that many have alike held once."""
-    return found if found is None or isinstance(found, str) else (found[0], _with_shared(found[1], shared))
-
-
-def _with_shared(record: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    for name in ALIKE:
-        if name in record:
-            record[name] = _once(record[name], shared)
-    for value in (value for part in VALUES for value in record.get(part, {}).values()):
-        for name in TEXTS:
-            if value.get(name) is not None:
-                value[name] = intern(value[name])
-    spec = record["spec"].items()
-    record["spec"] = {name: _once(part, shared) if isinstance(part, (dict, list)) else part for name, part in spec}
-    return record
-
-
-def _once(part: Any, shared: dict[str, Any]) -> Any:
-    return shared.setdefault(repr(part), part)
+def _opened(found: FoundOrWhy, shared: dict[str, Any]) -> Any:
+    """What was found, with a record that can be read."""
+    return found if isinstance(found, str) else (found[0], Packed(found[1], shared))

@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from benchmarks.records.running_code import digest_of_code
 from synthworth.artifacts import ensure_folder
 from synthworth.errors import UserError
@@ -22,7 +24,7 @@ FILE = Path("leaderboard") / "known.sqlite"
 """Below the home of what is computed; it may go at any time."""
 DECIDES = (
     "benchmarks/judging", "benchmarks/metrics", "benchmarks/records", "benchmarks/request", "benchmarks/statistics",
-    "benchmarks/verdicts", "leaderboard/judge.py", "leaderboard/slim.py", "synthworth",
+    "benchmarks/verdicts", "leaderboard/judge.py", "leaderboard/packed.py", "leaderboard/slim.py", "synthworth",
 )  # fmt: skip
 """Folders and files whose code decides what is found: what other code found is never looked up."""
 TABLE = "create table if not exists known (key text primary key, value text not null, sha256 text not null)"
@@ -48,7 +50,7 @@ class Known:
     def __init__(self, home: Path) -> None:
         self.file = home / FILE
         self._code = digest_of_code(*DECIDES)
-        self._waiting: dict[str, tuple[str, str, str]] = {}
+        self._waiting: dict[str, tuple[str, str | bytes, str]] = {}
         try:
             ensure_folder(self.file.parent)
             self._base = _opened(self.file)
@@ -63,22 +65,28 @@ class Known:
 
     def find(self, keys: Sequence[str]) -> dict[str, Any]:
         """What is known under each of these keys; keys of which nothing is known are not there."""
+        return {key: orjson.loads(value) for key, value in self.find_packed(keys).items()}
+
+    def find_packed(self, keys: Sequence[str]) -> dict[str, Any]:
+        """As `find`, of what `keep_packed` kept: bytes."""
         found = {key: self._waiting[key][1] for key in keys if key in self._waiting}
         for some in _in_parts([key for key in keys if key not in found], 500):
             asked = f"select key, value, sha256 from known where key in ({','.join('?' * len(some))})"
             for key, value, sealed in self._base.execute(asked, some):
                 if sealed == _seal(key, value):
                     found[key] = value
-        values = json.loads(f"[{','.join(found.values())}]")  # at one go, so that names of fields are held once
-        return dict(zip(found, values, strict=True))
+        return found
 
     def keep(self, key: str, value: Any) -> None:
         """Keep a finding; written with others, at the latest when the table is closed."""
-        self.keep_text(key, json.dumps(value, allow_nan=False, separators=(",", ":")))
+        self._keep(key, json.dumps(value, allow_nan=False, separators=(",", ":")))
 
-    def keep_text(self, key: str, text: str) -> None:
-        """As `keep`, of what is JSON already."""
-        self._waiting[key] = key, text, _seal(key, text)
+    def keep_packed(self, key: str, packed: bytes) -> None:
+        """As `keep`, of what is bytes already; `find_packed` gives them."""
+        self._keep(key, packed)
+
+    def _keep(self, key: str, value: str | bytes) -> None:
+        self._waiting[key] = key, value, _seal(key, value)
         if len(self._waiting) >= 256:
             self.write()
 
@@ -118,7 +126,7 @@ def _opened(file: Path) -> sqlite3.Connection:
     return base
 
 
-def _seal(key: str, value: str) -> str:
+def _seal(key: str, value: str | bytes) -> str:
     return sha256_of([key, "\0", value])
 
 

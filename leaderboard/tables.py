@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -79,6 +79,8 @@ class Table:
     """How far each fidelity number agrees with the gain in usefulness, over the arms of the table."""
     pooled: tuple[str, ...] = field(default=())
     """What can be said of generators that were trained several times, a line each."""
+    attributes: frozenset[str] = frozenset()
+    """Attributes of patients that an arm has subgroups by."""
 
     @cached_property
     def key(self) -> str:
@@ -147,8 +149,9 @@ def _table(
     if left:
         pooled.append(f"{left} generators were trained several times; what they come to together {NOT_MADE}")
     return Table(
-        setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, tuple(pooled)
-    )
+        setting, _heading(setting), _facts(setting, rows), rows, tuple(failed), repeated, quality, tuple(pooled),
+        frozenset(attribute for entry in arms for attribute in entry.record.get("subgroups", ())),
+    )  # fmt: skip
 
 
 def over_tables(tables: Sequence[Table], judge: Judge | None = None) -> tuple[str, ...]:
@@ -263,7 +266,8 @@ def _row(standing: Standing, label: str, best: Best, added: Sequence[str], notes
 def _as_it_stands(standing: Standing) -> Entry:
     """The arm with the positive control that its predictions give."""
     entry = standing.entry
-    return replace(entry, record={**entry.record, "positive_control": standing.positive})
+    beside: Any = entry.record
+    return replace(entry, record=ChainMap({"positive_control": standing.positive}, beside))
 
 
 def _said(word: Word, spec: Mapping[str, Any]) -> str:

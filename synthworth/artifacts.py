@@ -7,9 +7,10 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -99,11 +100,23 @@ def write_bytes(file: Path, *content: bytes | memoryview, sync: bool = True) -> 
     content : one piece after another.
     sync : wait until the bytes are on disk, so that they outlive a power cut; without it they outlive only a kill.
     """
+    with whole_file(file, sync=sync) as handle:
+        for piece in content:
+            handle.write(piece)
+
+
+@contextmanager
+def whole_file(file: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its place when the block ends, and is gone where it does not end well.
+
+    Parameters
+    ----------
+    sync : as for `write_bytes`.
+    """
     neighbour = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         with neighbour.open("wb") as handle:
-            for piece in content:
-                handle.write(piece)
+            yield handle
             if sync:
                 handle.flush()
                 os.fsync(handle.fileno())

@@ -22,7 +22,7 @@ NOT_KEPT = frozenset({"val_truth", "val_scores"})
 """Evidence that a run offers and no record keeps. A metric that takes it would give another number without it."""
 
 
-def complete(entry: Entry, *, plugins: Sequence[Path] = ()) -> dict[str, Any]:
+def complete(entry: Entry, *, plugins: Sequence[Path] = ()) -> Mapping[str, Any]:
     """The record with every added metric that it lacks; what is stored is not changed.
 
     Each is computed from the record's predictions, as the mean over seeds, or is null with the reason and the command
@@ -32,6 +32,8 @@ def complete(entry: Entry, *, plugins: Sequence[Path] = ()) -> dict[str, Any]:
     ----------
     plugins : the files that registered them, for the command.
     """
+    if not any(_lacking(entry.record)):
+        return entry.record
     record = dict(entry.record)
     evidence = cache(lambda: _evidence(entry))
     for part, metric in _lacking(record):

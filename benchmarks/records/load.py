@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import orjson
 
 from benchmarks.records.kinds import Wrong
 from benchmarks.records.seal import Broken, check_record, read_seal
@@ -84,7 +85,14 @@ def record_in(raw: bytes, file: Path, *, at_home: bool = True) -> dict[str, Any]
         As `load_record`.
     """
     try:
-        found = _parsed(raw)
+        return _record_of(_fast, raw, file, at_home)
+    except (Unreadable, orjson.JSONDecodeError):  # read again by who takes every number that JSON has, and says where
+        return _record_of(_parsed, raw, file, at_home)
+
+
+def _record_of(parse: Callable[[bytes], Any], raw: bytes, file: Path, at_home: bool) -> dict[str, Any]:
+    try:
+        found = parse(raw)
         _check_schema(found)
         run_id, is_digest = found.get("run_id"), _is_digest_of_spec(found)
         record = upgrade(found)
@@ -130,10 +138,28 @@ def _bytes_of(file: Path) -> bytes:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
 
 
+def _fast(raw: bytes) -> Any:
+    """As `_parsed`, in a quarter of the time: whole numbers of 2^64 and more come out as floats, texts are whole UTF-8.
+
+    Raises
+    ------
+    Unreadable, orjson.JSONDecodeError
+        Where it is for `_parsed` to say whether this is JSON, and why not.
+    """
+    if _deepest(raw) > DEEPEST:
+        raise Unreadable("may be nested too deeply")
+    return orjson.loads(raw)
+
+
+def _deepest(raw: bytes) -> int:
+    """How deep it is nested at most: brackets inside texts count too."""
+    brackets = np.frombuffer(raw.translate(None, NO_BRACKETS), np.uint8)
+    return int(STEPS[brackets].cumsum(dtype=np.int64).max(initial=0))
+
+
 def _parsed(raw: bytes) -> Any:
     """JSON with finite numbers only, nested no deeper than a record may be."""
-    brackets = np.frombuffer(raw.translate(None, NO_BRACKETS), np.uint8)
-    depth = int(STEPS[brackets].cumsum(dtype=np.int64).max(initial=0))  # those inside texts count too
+    depth = _deepest(raw)
     try:
         found = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from synthworth.escape import csv_cell
 from synthworth.printable import one_line
@@ -18,6 +18,7 @@ WIDE, NARROW = 860, 360
 """Widths in px that every picture is drawn at: beside a desk, and on a phone."""
 NULL = "\u2013"
 """What stands in the place of a number that is missing: an en dash."""
+NOTHING = Markup("")
 LETTER = 7.3
 """Mean width of a letter in px at the size of a label."""
 
@@ -49,7 +50,7 @@ class Canvas:
 
     def dot(self, x: float, y: float, kind: str, *, square: bool = False, said: str = "") -> None:
         """A point: round for what is judged, square for a control; `said` is shown where the pointer rests."""
-        title = Markup("<title>{}</title>").format(one_line(said)) if said else Markup("")
+        title = _title(one_line(said)) if said else NOTHING
         if square:
             self._add("rect", kind, title, x=x - 4.5, y=y - 4.5, width=9, height=9)
         else:
@@ -61,19 +62,17 @@ class Canvas:
         """A line of text on its base line, cut in the middle where it is wider than `most` px; `turn` in degrees."""
         plain = one_line(said)
         shown = cut(plain, most) if most else plain
-        title = Markup("<title>{}</title>").format(plain) if shown != plain else Markup("")
+        title = _title(plain) if shown != plain else NOTHING
         more = {"transform": f"rotate({turn:g} {_short(x)} {_short(y)})"} if turn else {}
-        inside = Markup("{}{}").format(shown, title)
-        self._add("text", f"t {kind}".strip(), inside, x=x, y=y, text_anchor=anchor, **more)
+        self._add("text", f"t {kind}".strip(), escape(shown) + title, x=x, y=y, text_anchor=anchor, **more)
 
-    def _add(self, tag: str, kind: str, inside: Any = "", **attributes: Any) -> None:
-        given = Markup("").join(
-            Markup(' {}="{}"').format(
-                name.replace("_", "-"), _short(value) if isinstance(value, float | int) else value
-            )
+    def _add(self, tag: str, kind: str, inside: Markup = NOTHING, **attributes: Any) -> None:
+        """A mark; `inside` is escaped already, everything else is here. Not by `Markup.format`, which takes thrice."""
+        given = "".join(
+            f' {name.replace("_", "-")}="{_short(value) if isinstance(value, float | int) else escape(value)}"'
             for name, value in attributes.items()
         )
-        self.parts.append(Markup('<{0} class="{1}"{2}>{3}</{0}>').format(tag, kind, given, inside))
+        self.parts.append(Markup(f'<{tag} class="{escape(kind)}"{given}>{escape(inside)}</{tag}>'))
 
     def written(self, name: str, title: str, description: str, *, style: str = "") -> Markup:
         """The picture, with its title and what it shows in words for who does not see it.
@@ -132,6 +131,10 @@ class Chart:
     def alone(self, style: str) -> str:
         """The picture as a file, with its own style sheet."""
         return str(self.draw(self.wide).written(self.name, self.title, self.caption, style=style))
+
+
+def _title(text: str) -> Markup:
+    return Markup(f"<title>{escape(text)}</title>")
 
 
 def cut(text: str, most: float) -> str:
