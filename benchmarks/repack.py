@@ -77,9 +77,7 @@ def _companions(entry: Entry, without: Sequence[str]) -> dict[str, Any]:
     """What stands beside a record, copied; predictions in today's layout."""
     files: dict[str, Any] = copies_of(entry.folder, but=without)
     tables = [name for name in files if holds_predictions(name) and name != CORRUPTED]
-    return files | {
-        name: partial(write_again, entry.folder / name, classes=entry.record["classes"]) for name in tables
-    }
+    return files | {name: partial(write_again, entry.folder / name, classes=entry.record["classes"]) for name in tables}
 
 
 def _size(folder: Path) -> int:

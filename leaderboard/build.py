@@ -9,8 +9,8 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 

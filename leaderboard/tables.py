@@ -171,7 +171,7 @@ def _one_an_arm(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]
         measured = sum(v["value"] is not None for v in entry.record["fidelity"].values())
         return len(entry.record["comparisons"]), measured, entry.run_id
 
-    kept = [max(same, key=says) for same in arms.values()]
+    kept = [same[0] if len(same) == 1 else max(same, key=says) for same in arms.values()]
     ids = {e.run_id for e in kept}
     return kept, tuple(sorted(e.run_id for e in entries if e.run_id not in ids))
 

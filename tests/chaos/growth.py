@@ -8,37 +8,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from building import ROOT, measure
+
 GENERATORS, RATIOS, TRAININGS = ("latent_ddpm", "vae", "dcgan", "pixel_ddpm"), 10, 5
-MEASURE = """
-import json, re, sys, time
-from pathlib import Path
-began = time.process_time(), time.perf_counter()
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-if out.name == "tables":
-    from leaderboard.build import collect
-    from leaderboard.tables import make_tables
-    found = collect([folder])
-    began = time.process_time(), time.perf_counter()
-    make_tables(found.entries, found.failed)
-else:
-    from leaderboard.build import main
-    main(["--results", str(folder), "--out", str(out)])
-seconds = time.process_time() - began[0], time.perf_counter() - began[1]
-peak = re.search("VmHWM:.*?([0-9]+) kB", Path("/proc/self/status").read_text())[1]
-print(json.dumps([*seconds, int(peak) / 1024]))
-"""
 
 
 def lab(folder: Path) -> Any:
@@ -113,20 +93,6 @@ def _specs(spec: Any, n: int, settings: int) -> Iterator[Any]:
         )  # fmt: skip
 
 
-def measure(folder: Path, what: str) -> tuple[float, float, float]:
-    """Processor seconds, wall seconds and peak MiB of `tables` (make_tables alone) or `build` (the whole command)."""
-    with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(folder), str(Path(out) / what)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    seconds, wall, peak = json.loads(done.stdout.splitlines()[-1])
-    return seconds, wall, peak
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, nargs="+", default=[100, 1000, 10000])
@@ -137,9 +103,11 @@ def main() -> int:
     before: dict[str, tuple[int, float, float]] = {}
     for n in options.records:
         with tempfile.TemporaryDirectory() as folder:
-            write_records(Path(folder), n, settings=options.settings, predictions=options.predictions)
+            runs, site = Path(folder) / "runs", Path(folder) / "site"
+            write_records(runs, n, settings=options.settings, predictions=options.predictions)
             for what in ("tables", "build"):
-                seconds, wall, peak = measure(Path(folder), what)
+                words = (str(runs),) if what == "tables" else ("--results", str(runs), "--out", str(site))
+                seconds, wall, peak = measure(what, *words)
                 m, s, p = before.get(what, (n, seconds, peak))
                 grows = ("", "") if n == m else (
                     f"{math.log(seconds / s) / math.log(n / m):.2f}", f"{1024 * (peak - p) / (n - m):.1f}"
