@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Format = Literal["markdown", "csv", "parquet", "latex", "site"]
-MARKDOWN = "leaderboard.md"
-FILES: Mapping[str, str] = {
-    "markdown": MARKDOWN, "csv": "leaderboard.csv", "parquet": "leaderboard.parquet", "latex": "leaderboard.tex"
-}  # fmt: skip
+MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
+FILES: Mapping[str, str] = {"markdown": MARKDOWN, "csv": CSV, "parquet": PARQUET, "latex": LATEX}
 MOST_PRINTED = 200
 """Most arms of a table that are printed, the best; all of them stand in the files."""
 MOST_TABLES = 20

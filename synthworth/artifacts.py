@@ -40,6 +40,26 @@ def publish(made: Path, final: Path) -> bool:
     return True
 
 
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A folder beside its place, which does not exist yet; it takes its place when the block ends, else it is gone.
+
+    Raises
+    ------
+    UserError
+        Where its place is taken meanwhile by what is no empty folder.
+    """
+    made = ensure_folder(final.parent) / f".{final.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        yield made
+        if final.is_dir() and not any(final.iterdir()):
+            final.rmdir()
+        if not publish(made, final):
+            raise UserError(f"{final} was made by somebody else meanwhile. Name another folder")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def sync(folder: Path) -> None:
     """Wait until every file below `folder` is on disk."""
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,21 @@ def test_the_phantom_of_a_suite_comes_out_again(tmp_path: Path) -> None:
     made = kind(config_of(kind, "phantom")(size=32, n_train=400))
     made.prepare(tmp_path)
     (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "phantom")
+    assert read_index(tmp_path)["fingerprint"] == films.fingerprint
+
+
+def test_the_pneumoniamnist_of_a_suite_comes_out_again(tmp_path: Path) -> None:
+    from data.prepared import read_index
+    from data.registry import datasets
+    from synthworth.registry import config_of
+
+    there = os.environ.get("SYNTHWORTH_DATA")
+    if not there or not (Path(there) / "pneumoniamnist.npz").is_file():
+        pytest.skip("SYNTHWORTH_DATA holds no pneumoniamnist.npz")
+    kind = datasets.get("medmnist")
+    made = kind(config_of(kind, "medmnist")(file=Path(there) / "pneumoniamnist.npz"))
+    made.prepare(tmp_path)
+    (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "medmnist")
     assert read_index(tmp_path)["fingerprint"] == films.fingerprint
 
 

@@ -7,8 +7,6 @@ whose `result` are the files of the record.
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from benchmarks.export import facts
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS, TO_WRITE, Record
 from benchmarks.records.load import RECORD
 from benchmarks.records.terms import forbids, is_known
-from synthworth.artifacts import ensure_folder, publish
+from synthworth.artifacts import whole_folder
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
 
@@ -75,15 +73,8 @@ def write_crate(record: Record, folder: Path, to: Path, *, authors: Sequence[str
     _describe(crate, record)
     results = [_file(crate, file) for file in files]
     _act(crate, record, results, authors)
-    made = ensure_folder(to.parent) / f".{to.name}.{uuid.uuid4().hex[:8]}"
-    try:
+    with whole_folder(to) as made:
         crate.write(made)
-        if to.is_dir():
-            to.rmdir()  # it is empty
-        if not publish(made, to):
-            raise UserError(f"{to} was made by somebody else meanwhile. Name another folder")
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return stay
 
 

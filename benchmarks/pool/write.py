@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.records.telling import telling
 from generators.pool import Pool, PoolConfig
 from generators.pool_folder import CARD, NO_FINDING, TABLE, TOGETHER, WARNING, folder_names, write_pictures
-from synthworth.artifacts import check_writable, ensure_folder, publish, write_bytes
+from synthworth.artifacts import check_writable, ensure_folder, whole_folder, write_bytes
 from synthworth.errors import UserError
 from synthworth.escape import markdown_text
 from synthworth.work import Work
@@ -58,8 +56,7 @@ def write_pool(
         Where the folder could not be read back as the same images under the same labels; nothing is left then.
     """
     spec = record["spec"]
-    made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    with whole_folder(folder) as made:
         ensure_folder(made)
         rows = write_pictures(
             made, pool, generator=spec["generator"], run_id=record["run_id"], seed=spec["seed"],
@@ -67,12 +64,6 @@ def write_pool(
         )  # fmt: skip
         refuse_what_reads_otherwise(made, pool, train)
         write_bytes(made / CARD, card(record, pool, licence=licence, dataset_licence=dataset_licence).encode())
-        if folder.is_dir():
-            folder.rmdir()  # it is empty
-        if not publish(made, folder):
-            raise UserError(f"{folder} was made by somebody else meanwhile. Name another folder")
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return len(rows)
 
 
