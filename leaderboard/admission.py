@@ -8,6 +8,7 @@ from benchmarks.records.load import RECORD
 from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.seal import SEAL, Broken, changed_files
 from benchmarks.records.shape import FINISHED, reason_of
+from benchmarks.report.figures.features import POINTS
 from benchmarks.request.spec import is_zero_line
 from benchmarks.verdicts.recheck import recheck
 from leaderboard.suite import Suite
@@ -17,8 +18,8 @@ REQUIRED = ("none", "duplicate")
 SHOWN = {"phantom": "Apache-2.0", "digits": "CC BY 4.0", "medmnist": "CC BY 4.0", "nih": "free use with attribution"}
 """Datasets whose licence lets pictures of their images be shown; all of MedMNIST but `NOT_SHOWN`."""
 NOT_SHOWN = ("dermamnist",)
-HARMLESS = ("reliability.png", "worth.png", "decision.png", "sharing.png", "features.png")
-"""Pictures without an image of a patient in them."""
+HARMLESS = ("reliability.png", "worth.png", "decision.png", "sharing.png", "features.png", POINTS)
+"""Pictures without an image of a patient in them, and the numbers behind one."""
 
 
 def why_refused(entry: Entry, there: Mapping[str, Entry], suite: Suite) -> str | None:
@@ -90,5 +91,6 @@ def pictures_of(entry: Entry, *, allowed: bool) -> list[str]:
     """
     name = str(entry.spec["data"].get("name", ""))
     shown = allowed or (entry.spec["dataset"] in SHOWN and name not in NOT_SHOWN)
-    pictures = sorted(file.name for file in entry.folder.glob("*.png") if file.is_file())
+    found = [*entry.folder.glob("*.png"), entry.folder / POINTS]
+    pictures = sorted(file.name for file in found if file.is_file())
     return [one for one in pictures if shown or one in HARMLESS]

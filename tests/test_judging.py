@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +17,7 @@ from PIL import Image
 from benchmarks.judging.fidelity import Fidelity
 from benchmarks.judging.privacy import Privacy
 from benchmarks.metrics.extractors.base import Extracted
-from benchmarks.report.figures.features import PCA, draw_features
+from benchmarks.report.figures.features import PCA, draw_features, plane_of, write_points
 from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
 from benchmarks.report.tables import privacy_sentence
 from benchmarks.request.spec import RunSpec
@@ -144,9 +146,10 @@ def test_the_pictures_are_drawn_and_repeat(privacy, tmp_path):
     assert judge.pairs(one) == {} and judge.spread(one) == {}
     judge.of(one)
     pairs, spread = judge.pairs(one), judge.spread(one)
+    plane = plane_of(**spread, seed=0)
     draw = {
         NEAREST: lambda f: draw_pairs(f, pairs, space=judge.spaces[0]),
-        PCA: lambda f: draw_features(f, **spread, name="an arm", space=judge.spaces[0], seed=0),
+        PCA: lambda f: draw_features(f, plane, name="an arm", space=judge.spaces[0]),
     }
     for name, write in draw.items():
         write(tmp_path / name)
@@ -154,6 +157,11 @@ def test_the_pictures_are_drawn_and_repeat(privacy, tmp_path):
         assert (tmp_path / name).read_bytes() == (tmp_path / "again.png").read_bytes()
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 800 and picture.height > 400
+    write_points(tmp_path / "points.csv", plane)
+    head, *rows = csv.reader((tmp_path / "points.csv").read_text().splitlines())
+    assert head == ["kind", *plane.axes] and {row[0] for row in rows} == set(plane.points)
+    mine = [[float(x), float(y)] for kind, x, y in rows if kind == "synthetic"]
+    assert np.allclose(mine, plane.points["synthetic"][: len(mine)], rtol=1e-3)
 
 
 def test_fidelity_by_class_has_numbers_where_there_are_images_and_notes_elsewhere(privacy):

@@ -240,6 +240,38 @@ def test_pictures_are_shown_where_the_licence_lets_them_and_else_the_page_says_w
     assert "the licence of folder is not known to let pictures" in words and "features.png is no PNG" in words
 
 
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ('kind,<b>first</b>,second\n"real, train",0.5,1\nsynthetic,2,-3\n', None),
+        ("kind,first,second\nsynthetic,nan,1\n", "features.csv holds more than 300 points of a kind, or what is none"),
+        ("kind,first,second\n<script>,1,1\n", "features.csv holds more than 300 points of a kind, or what is none"),
+        ("kind,first,second\nsynthetic,one,1\n", "features.csv cannot be read: could not convert"),
+        ("", "features.csv cannot be read: not enough values"),
+    ],
+)
+def test_where_images_lie_is_drawn_from_the_numbers_beside_a_record(
+    points: str, said: str | None, lab: Any, tmp_path: Path
+) -> None:
+    record = lab.run("vae", 1.0)
+    (lab.folder / record["run_id"][:16] / "features.csv").write_text(points)
+    (lab.folder / record["run_id"][:16] / "features.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    lab.run("none", 1.0)
+    write_site(Site(lab.tables()), tmp_path, n_figures=5)
+    page, numbers = (
+        (tmp_path / generator_page("vae")).read_text(),
+        [*tmp_path.glob("data/generator-vae-*features-0.csv")],
+    )
+    assert not list(tmp_path.glob("pictures/*features.png"))
+    if said is not None:
+        assert said in " ".join(Page(page).words) and not numbers
+        return
+    assert numbers[0].read_text().splitlines()[1:] == ['"real, train",0.5,1.0', "synthetic,2.0,-3.0"]
+    assert "<b>first" not in page and "&lt;b&gt;first" in page
+    (picture,) = tmp_path.glob("charts/generator-vae-*features-0.svg")
+    assert picture.read_text().count("<circle") >= 2
+
+
 def test_a_build_writes_the_same_site_twice_and_says_where(
     lab: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

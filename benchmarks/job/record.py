@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from benchmarks.job.described import describe_dataset, pretrained_parts
@@ -277,7 +277,7 @@ def _cost(bench: Bench, arm: Arm) -> dict[str, Any]:
 def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Panel) -> None:
     """Write a record with its predictions and pictures."""
     from benchmarks.report.figures.decision import DECISION, draw_decision
-    from benchmarks.report.figures.features import PCA, draw_features
+    from benchmarks.report.figures.features import PCA, POINTS, draw_features, plane_of, write_points
     from benchmarks.report.figures.grid import draw_grid
     from benchmarks.report.figures.nearest_pairs import NEAREST, draw_pairs
     from benchmarks.report.figures.reliability import RELIABILITY, draw_reliability
@@ -303,10 +303,9 @@ def publish_record(records: Records, record: dict[str, Any], arm: Arm, panel: Pa
     if pairs := privacy.pairs(arm):
         files[NEAREST] = lambda f: draw_pairs(f, pairs, space=privacy.nearest_space(arm))
     if spread := privacy.spread(arm):
-        files[PCA] = lambda f: draw_features(
-            f, **spread, name=arm.spec.name, space=privacy.spaces[0],
-            seed=seed_from(privacy.seed, "features", "picture"),
-        )  # fmt: skip
+        plane = cache(lambda: plane_of(**spread, seed=seed_from(privacy.seed, "features", "picture")))
+        files[PCA] = lambda f: draw_features(f, plane(), name=arm.spec.name, space=privacy.spaces[0])
+        files[POINTS] = lambda f: write_points(f, plane())
     files[RELIABILITY] = lambda f: draw_reliability(f, record, alone=alone)
     if record.get("decision"):
         files[DECISION] = lambda f: draw_decision(f, record, alone=alone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.report.figures.features import PCA, POINTS
 from leaderboard.admission import pictures_of
 from leaderboard.pages.folder import Folder
 from leaderboard.tables import Row
@@ -46,8 +47,9 @@ def copy_pictures(rows: Sequence[Row], out: Folder) -> tuple[list[Picture], list
         entry = row.standing.entry
         allowed = pictures_of(entry, allowed=False)
         there = [name for name in SHOWN if (entry.folder / name).is_file()]
+        drawn_here = {PCA} if (entry.folder / POINTS).is_file() else set()
         for name in there:
-            if name not in allowed:
+            if name not in allowed or name in drawn_here:
                 continue
             try:
                 content = read_file(entry.folder / name, at_most=LARGEST)

@@ -16,9 +16,11 @@ from leaderboard.pages.folder import Folder
 from leaderboard.pages.names import dataset_page, generator_page, slug
 from leaderboard.pages.pictures import Picture, copy_pictures
 from leaderboard.pages.plain import ArmText, arm_texts, by_kind
+from leaderboard.pages.spread import spread_chart
 from leaderboard.pages.svg import Chart
 from leaderboard.pages.worth import dataset_of, short_heading
 from leaderboard.tables import Row, Table
+from synthworth.errors import Unavailable
 
 MOST_RUNS = 200
 """Most runs that a generator's page lists; the table of the front page has all of them."""
@@ -123,6 +125,7 @@ def make_generator_page(
         charts += [
             reliability(table, row, f"generator-{key}-reliability-{k}", details) for k, (table, row) in enumerate(leads)
         ]
+        charts += _spreads(page, leads, f"generator-{key}-features")
     page.charts = [chart for chart in charts if chart is not None]
     left = MOST_RUNS
     for table in dict.fromkeys(id(table) for table, _ in arms):
@@ -132,6 +135,17 @@ def make_generator_page(
             page.runs.append((its.heading, dataset_page(dataset_of(its.setting)), arm_texts(its, mine)))
         left -= len(mine)
     return page
+
+
+def _spreads(page: GeneratorPage, leads: Sequence[tuple[Table, Row]], name: str) -> list[Chart | None]:
+    """Where the images of each lead lie among the real ones; why one is not drawn is told on the page."""
+    found: list[Chart | None] = []
+    for k, (table, row) in enumerate(leads):
+        try:
+            found.append(spread_chart(table, row, f"{name}-{k}"))
+        except Unavailable as reason:
+            page.why_not.append(f"{row.label}: {reason}")
+    return found
 
 
 def make_dataset_page(name: str, tables: Sequence[Table], details: Details, with_charts: set[str]) -> DatasetPage:
