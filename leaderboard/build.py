@@ -7,9 +7,10 @@ if __name__ == "__main__":  # before the imports below: they take a moment
 
     hear()
 
+import gc
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +89,23 @@ def main(args: Sequence[str]) -> int:
         The exit code.
     """
     options = tyro.cli(BuildOptions, args=list(args), prog="python -m leaderboard.build")
+    with no_search_for_cycles():
+        return _build(options)
+
+
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """What a build makes lives to its end, and holds nothing in circles: looking for some took a seventh of its time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _build(options: BuildOptions) -> int:
     for plugin in options.plugin:
         load_plugin_file(plugin)
     suite = read_suite(options.suite) if options.suite else None
