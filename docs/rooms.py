@@ -45,6 +45,7 @@ CAPTIONS = {
     "leaderboard.best_ratio": "chosen on val",
     "leaderboard.judge": "what predictions say",
     "leaderboard.gather": "records in folders",
+    "leaderboard.packed": "in memory",
     "leaderboard.slim": "a record in short",
     "leaderboard.known": "found by earlier builds",
     "generators": "diffusion, GANs, VAEs and the controls,\nunder one contract: fit, sample, save, load",

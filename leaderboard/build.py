@@ -95,7 +95,7 @@ def main(args: Sequence[str]) -> int:
 
 @contextmanager
 def no_search_for_cycles() -> Iterator[None]:
-    """What a build makes lives to its end, and holds nothing in circles: looking for some took a seventh of its time."""
+    """What a build makes lives to its end and holds nothing in circles: looking for some took a seventh of its time."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -110,7 +110,7 @@ def opened(home: Path) -> Iterator[Known]:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(file, timeout=60)
+    base = _connected(file)
     try:
         base.execute(TABLE)
     except sqlite3.OperationalError:
@@ -121,8 +121,15 @@ def _opened(file: Path) -> sqlite3.Connection:
         aside = file.with_name(f"{file.name}.damaged.{uuid.uuid4().hex[:8]}")
         os.replace(file, aside)
         logger.warning("%s is damaged (%s). It is kept as %s, and made again", file, error, aside)
-        base = sqlite3.connect(file, timeout=60)
+        base = _connected(file)
         base.execute(TABLE)
+    return base
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    """A connection that reads what is no UTF-8, as somebody changed it, as a text that its seal does not fit."""
+    base = sqlite3.connect(file, timeout=60)
+    base.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return base
 
 
