@@ -131,12 +131,13 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def beside(record: Mapping[str, Any], file: Path) -> list[Mapping[str, Any]]:
-    """Specs of the arms that a record was compared with, of those whose records lie in the same folder."""
+    """Specs of the arms that a record was judged beside, of those whose records lie in the same folder."""
     from benchmarks.records.store import Records
 
     shelf = Records(file.absolute().parent.parent)
-    found = [shelf.find(row["run_id"]) for row in record["comparisons"].values()]
-    return [other["spec"] for other in found if other is not None]
+    rows = [*record["comparisons"].values(), *filter(None, [record.get("positive_control")])]
+    found = {row["run_id"]: shelf.find(row["run_id"]) for row in rows}
+    return [other["spec"] for other in found.values() if other is not None]
 
 
 def carry_out_again(
@@ -146,7 +147,7 @@ def carry_out_again(
 
     Parameters
     ----------
-    beside : specs of the arms that it was compared with.
+    beside : specs of the arms that it was judged beside.
 
     Raises
     ------
@@ -196,9 +197,9 @@ def why_another(record: Mapping[str, Any], specs: Sequence[Mapping[str, Any]]) -
 
 
 def say(record: Mapping[str, Any], made: Mapping[str, Any], *, every: bool) -> int:
-    """Print what agrees and what does not; the exit code."""
+    """Print what agrees and what does not; the exit code, which is that of the note: FAILED where it disagrees."""
     from benchmarks.report.tables import console, table
-    from benchmarks.verdicts.agreement import fields_of
+    from benchmarks.verdicts.agreement import disagreeing, fields_of
 
     out, fields = console(), fields_of(record, made)
     counts = Counter((field.path[0], field.word) for field in fields)
@@ -212,13 +213,15 @@ def say(record: Mapping[str, Any], made: Mapping[str, Any], *, every: bool) -> i
     for field in shown:
         was, now = (bounded(json.dumps(value)) for value in (field.was, field.now))
         out.print(f"{'.'.join(field.path)}: {was} -> {now}", markup=False, soft_wrap=True)
-    n = Counter(field.word for field in fields)
+    n, wrong = Counter(field.word for field in fields), disagreeing(fields)
+    rest = len(others) - len(wrong)
     out.print(
         f"REPRODUCED {'to the bit' if n['same'] == len(fields) else 'not to the bit'}: {n['same']} of {len(fields)} "
-        f"fields the same, {n['within']} within the record's intervals, {n['other']} other",
+        f"fields the same, {n['within']} within the record's intervals, {n['other']} other"
+        + (f", of which {rest} contradict nothing (the record lacks them, or a last digit differs)" if rest else ""),
         style="bold", markup=False, soft_wrap=True,
     )  # fmt: skip
-    return FAILED if others else OK
+    return FAILED if wrong else OK
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks.job.carry_out import carry_out
 from benchmarks.records.load import RECORD
 from benchmarks.records.reproduced import KEY, read_notes
 from benchmarks.records.store import Records
-from benchmarks.reproduce import main
+from benchmarks.reproduce import beside, main, say
 from benchmarks.request.again import request_again
 from benchmarks.request.options import parse
 from benchmarks.verdicts.agreement import disagreeing, fields_of
@@ -180,3 +180,20 @@ def test_a_number_that_the_record_lacks_contradicts_nothing() -> None:
     assert not disagreeing(fields_of({"kid": 0.003942822722393098}, {"kid": 0.003942822722393151}))
     assert disagreeing(fields_of({"kid": 0.00394282}, {"kid": 0.00394283}))
     assert disagreeing(fields_of(was, {"utility": {"fid": None}}))  # a number that is gone does
+
+
+def test_what_the_record_lacks_is_told_and_is_no_failure(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = json.loads(record_of(finished, "none").read_text())
+    old = {**made, "cost": made["cost"], "utility": {k: v for k, v in made["utility"].items() if k != "auprc"}}
+    assert say(old, made, every=False) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "REPRODUCED not to the bit" in said and "1 other, of which 1 contradict nothing" in said
+    assert say(made, old, every=False) == 1
+
+
+def test_the_positive_control_is_run_beside_an_arm_for_its_verdict_names_it(finished: Path) -> None:
+    file = record_of(finished, "duplicate add 0.5")
+    record, mixup = json.loads(file.read_text()), json.loads(record_of(finished, "mixup").read_text())
+    alone = {**record, "comparisons": {}, "positive_control": {"run_id": mixup["run_id"]}}
+    assert [spec["generator"] for spec in beside(alone, file)] == ["mixup"]
+    assert beside({**alone, "positive_control": None}, file) == []

@@ -112,6 +112,7 @@ def _draw_line(
 ) -> None:
     middle = top + (tall - 11 if narrow else tall / 2)
     if line.heading:
+        canvas.box(0, top, canvas.width, tall - 2, "paper")  # no line of the scale runs through the words
         for number, part in enumerate(wrapped(line.label, canvas.width / BOLD)):
             canvas.text(2, top + 19 + 17 * number, part, "strong halo")
         canvas.line(0, top + tall - 2, canvas.width, top + tall - 2, "rule")
