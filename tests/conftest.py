@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 from hypothesis import HealthCheck, settings
 
 from benchmarks.metrics.frechet import FD, measure_frechet
@@ -44,6 +45,7 @@ sets the variable for the files that are marked `gpu`, and for no other."""
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")  # how long a draw takes says nothing where others compute too
 os.environ.pop("SYNTHWORTH_PRESET", None)  # of the machine; a test that wants one sets it
+warm.set_up()
 
 SLOWEST_FIRST = (
     "test_documented_commands",
@@ -313,20 +315,21 @@ def lab(
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python ARGS` in an empty folder, with `PYTHONPATH` at the repository and what `path` adds."""
+    """Run `python ARGS` in an empty folder, with `PYTHONPATH` at the repository and what `path` adds.
+
+    `-m MODULE` has torch and its like imported already (`warm`); anything else starts as python starts.
+    """
 
     def run(*args: str, path: Sequence[Path] = (), **env: str) -> subprocess.CompletedProcess[str]:
         folders = os.pathsep.join(str(p) for p in (*path, ROOT))
         own = {"SYNTHWORTH_HOME": str(tmp_path / "home"), "SYNTHWORTH_NOTES_KEY": str(tmp_path / "notes.key")}
+        environment = {**os.environ, **own, "PYTHONPATH": folders, **env}
+        if args[0] == "-m":
+            return warm.run(args, folder=tmp_path, environment=environment, seconds=120)
         return subprocess.run(
-            [sys.executable, *args],
-            cwd=tmp_path,
-            env={**os.environ, **own, "PYTHONPATH": folders, **env},
-            capture_output=True,
-            text=True,
-            timeout=120,
+            [sys.executable, *args], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
             check=False,
-        )
+        )  # fmt: skip
 
     return run
 
