@@ -48,14 +48,11 @@ os.environ.pop("SYNTHWORTH_PRESET", None)  # of the machine; a test that wants o
 warm.set_up()
 
 SLOWEST_FIRST = (
-    "test_documented_commands",
-    "test_kills",
-    "test_run",
-    "test_check",
-    "test_check_kinds",
-    "test_bad_input",
-    "test_generators",
-)
+    "test_documented_commands", "test_sweep", "test_sweep_faults", "test_kills", "test_chaos_sweeps", "test_run",
+    "test_check", "test_check_kinds", "test_side_by_side", "test_record_fuzz", "test_reproduce", "test_experiment",
+    "test_sharing", "test_chaos", "test_interrupts", "test_family_runs", "test_documentation", "test_bad_input",
+    "test_generators", "test_systems", "test_latent_ddpm", "test_flow", "test_beside", "test_prune_beside",
+)  # fmt: skip
 """Files that take longest: begun first, so that two workers end together."""
 
 

@@ -167,9 +167,9 @@ def set_up() -> None:
 
     def spawn(path: bytes, words: Sequence[str], passed: Sequence[int]) -> int:
         line = [os.fsdecode(word) for word in words]
-        if any("spawn_main" in word for word in line):
-            if pid := fork(line[line.index("-c") :], {n: n for n in (0, 1, 2, *passed)}, os.environ):
-                return pid
-        return cold(path, words, passed)
+        helper = any("spawn_main" in word for word in line)
+        words_of_helper = line[line.index("-c") :] if helper else []
+        pid = fork(words_of_helper, {n: n for n in (0, 1, 2, *passed)}, os.environ)
+        return cold(path, words, passed) if pid is None else pid
 
     multiprocessing.util.spawnv_passfds = spawn  # type: ignore[assignment]
