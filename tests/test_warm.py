@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import warm
+import warm_server
 
 from synthworth.processes import run_together
 
@@ -93,6 +95,14 @@ def test_what_an_interpreter_reads_when_it_starts_makes_one_begin_in_the_usual_w
     for words in ({"PYTHONHASHSEED": "0"}, {"OMP_NUM_THREADS": "3"}):
         assert told(call, "'torch' in sys.modules", **words) == "False"
     assert call("-X", "utf8", "-c", "import sys; print('torch' in sys.modules)").stdout == "False\n"
+
+
+def test_what_libraries_set_as_they_are_imported_makes_none_begin_in_the_usual_way(
+    call: Call,
+) -> None:
+    for name in warm_server.LIBRARIES:
+        importlib.import_module(name)
+    assert told(call, "'torch' in sys.modules") == "True"
 
 
 def warm_here(rank: int) -> tuple[int, bool]:
