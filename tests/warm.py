@@ -28,11 +28,12 @@ from typing import Any
 
 from warm_server import Order
 
-READ_AT_START = ("PYTHON", "OMP_", "GOMP_", "MKL_", "OPENBLAS_", "LD_PRELOAD", "CUDA_", "PYTORCH_", "HF_", "MPL")
+READ_AT_START = ("PYTHON", "OMP_", "GOMP_", "MKL_", "OPENBLAS_", "LD_PRELOAD", "CUDA_", "HF_", "MPL")
 """How the names of variables begin that are read by an interpreter or a library when it starts.
 
 Not what libraries set for themselves as they are imported: `LD_LIBRARY_PATH` (OpenCV), `KMP_*` (scikit-learn),
-`TORCHINDUCTOR_*`. A process of pytest has these as soon as one test has imported them.
+`PYTORCH_NVML_BASED_CUDA_CHECK` (Lightning Fabric), `TORCHINDUCTOR_*`. A process of pytest has these as soon as one
+test has imported them.
 """
 EACH_HAS_ITS_OWN = ("PYTHONPATH",)
 """Names that begin so, but are not read from the server's own environment."""
