@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 from hypothesis import HealthCheck, settings
 
 from benchmarks.metrics.frechet import FD, measure_frechet
@@ -44,16 +45,14 @@ sets the variable for the files that are marked `gpu`, and for no other."""
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")  # how long a draw takes says nothing where others compute too
 os.environ.pop("SYNTHWORTH_PRESET", None)  # of the machine; a test that wants one sets it
+warm.set_up()
 
 SLOWEST_FIRST = (
-    "test_documented_commands",
-    "test_kills",
-    "test_run",
-    "test_check",
-    "test_check_kinds",
-    "test_bad_input",
-    "test_generators",
-)
+    "test_documented_commands", "test_sweep", "test_sweep_faults", "test_kills", "test_chaos_sweeps", "test_run",
+    "test_check", "test_check_kinds", "test_side_by_side", "test_record_fuzz", "test_reproduce", "test_experiment",
+    "test_sharing", "test_chaos", "test_interrupts", "test_family_runs", "test_documentation", "test_bad_input",
+    "test_generators", "test_systems", "test_latent_ddpm", "test_flow", "test_beside", "test_prune_beside",
+)  # fmt: skip
 """Files that take longest: begun first, so that two workers end together."""
 
 
@@ -313,20 +312,21 @@ def lab(
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python ARGS` in an empty folder, with `PYTHONPATH` at the repository and what `path` adds."""
+    """Run `python ARGS` in an empty folder, with `PYTHONPATH` at the repository and what `path` adds.
+
+    `-m MODULE` has torch and its like imported already (`warm`); anything else starts as python starts.
+    """
 
     def run(*args: str, path: Sequence[Path] = (), **env: str) -> subprocess.CompletedProcess[str]:
         folders = os.pathsep.join(str(p) for p in (*path, ROOT))
         own = {"SYNTHWORTH_HOME": str(tmp_path / "home"), "SYNTHWORTH_NOTES_KEY": str(tmp_path / "notes.key")}
+        environment = {**os.environ, **own, "PYTHONPATH": folders, **env}
+        if args[0] == "-m":
+            return warm.run(args, folder=tmp_path, environment=environment, seconds=120)
         return subprocess.run(
-            [sys.executable, *args],
-            cwd=tmp_path,
-            env={**os.environ, **own, "PYTHONPATH": folders, **env},
-            capture_output=True,
-            text=True,
-            timeout=120,
+            [sys.executable, *args], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
             check=False,
-        )
+        )  # fmt: skip
 
     return run
 

@@ -6,10 +6,10 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -94,12 +94,5 @@ def call(command: str, folder: Path, **environment: str) -> subprocess.Completed
     program = ["-m", *words[2:]]
     if words[0] == "synthworth":  # what the console script of an installed package does
         program = ["-c", "import sys; from benchmarks.cli import main; sys.exit(main())", *words[1:]]
-    return subprocess.run(
-        [sys.executable, *program],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SYNTHWORTH_HOME": str(folder / "home"), **environment},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
+    own = {"PYTHONPATH": str(ROOT), "SYNTHWORTH_HOME": str(folder / "home")}
+    return warm.run(program, folder=folder, environment={**os.environ, **own, **environment}, seconds=1200)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from benchmarks.report.families import one_plan, one_time
 from benchmarks.report.plan import Expected, Row
@@ -163,11 +163,8 @@ def test_expected_times_add_up_but_for_what_is_shared() -> None:
 
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.run", *TINY, *args],
-        cwd=folder, env={**os.environ, "SYNTHWORTH_HOME": str(folder / "home")}, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
+    environment = {**os.environ, "SYNTHWORTH_HOME": str(folder / "home")}
+    return warm.run(["-m", "benchmarks.run", *TINY, *args], folder=folder, environment=environment, seconds=600)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 from test_run import predictions
 
 COMMAND = [
     "--preset", "smoke", "--generator", "latent_ddpm", "--ratio", "1", "--extractors", "--gen.sampling-steps", "3",
+    "--gen.unet-widths", "64", "128",  # wide enough that a checkpoint is there before the training has ended
     "--fit.steps", "30", "--train.steps", "30", "--checkpoint-seconds", "0.05", "--controls", "none", "--seeds", "1",
     "--data.n-train", "160", "--data.n-val", "40", "--data.n-test", "60",
 ]  # fmt: skip
@@ -27,7 +29,7 @@ STAGES = {
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     """The main job in `folder`, in a process group of its own."""
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-m", "benchmarks.run", *COMMAND, *more],
         start_new_session=True,
         cwd=folder,

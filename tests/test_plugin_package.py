@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 MODULE = '''"""A generator that draws the mean image of the class with a little noise."""
 
@@ -77,15 +76,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(place: Path, module: str, *args: str) -> str:
     """Run `python -m module` where the package is installed; its standard output."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *args],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(place / "site"), "SYNTHWORTH_HOME": str(place / "home")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    own = {"PYTHONPATH": str(place / "site"), "SYNTHWORTH_HOME": str(place / "home")}
+    done = warm.run(["-m", module, *args], folder=place, environment={**os.environ, **own}, seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import warm
 
 from benchmarks.run import main as run_main
 
@@ -21,15 +21,8 @@ ROOT = Path(__file__).parent.parent
 
 def run(folder: Path, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m benchmarks.run` in `folder`, its artifacts and records below it."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.run", *args],
-        cwd=folder,
-        env={**os.environ, "SYNTHWORTH_HOME": str(folder / "home"), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    environment = {**os.environ, "SYNTHWORTH_HOME": str(folder / "home"), **(env or {})}
+    return warm.run(["-m", "benchmarks.run", *args], folder=folder, environment=environment, seconds=600)
 
 
 def records(folder: Path) -> dict[str, dict]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from small_sweeps import FLAGS, LEAST, SHORT, SMALL, VARIED, artifacts, records, same, write
 
 from benchmarks.job.carry_out import carry_out
@@ -101,7 +102,7 @@ def test_machines_that_share_a_sweep_by_items_make_it_whole(by_runs: Path, tmp_p
 def begin(args: list[str], **more: Any) -> subprocess.Popen[str]:
     code = f"import sys; from benchmarks.sweep.__main__ import main; sys.exit(main({args!r}))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
