@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.job.plan import specs_of
+from benchmarks.request.cells import read_sweep
 from benchmarks.request.situations import SITUATIONS, situation_of
+from benchmarks.request.spec import is_real_only
+from benchmarks.sweep.options import find_sweep
 from data.mixing import MODES
 from leaderboard.build import CSV, MARKDOWN, main
 from leaderboard.suite import FOLDER, Suite, read_suite, suites
@@ -174,3 +178,25 @@ def test_a_situation_is_what_the_images_are_for() -> None:
     assert of("vae", "pretrain", "donor") == "sharing"
     assert of("none", "add") == "real images alone"
     assert of("mixup", "add") == "classical remedy"
+
+
+SWEEPS = {"phantom": (), "medmnist": ("--data.file", "films.npz"), "folder": ("--data.path", "kermany")}
+"""Dataset -> what the sweep that makes its part of the suite is told on the command line."""
+
+
+@pytest.mark.parametrize(("dataset", "config"), [
+    ("phantom", "suite_phantom"), ("medmnist", "suite_pneumoniamnist"), ("folder", "suite_kermany"),
+])  # fmt: skip
+def test_the_shipped_sweeps_of_the_suite_ask_for_its_arms_and_all_its_controls(dataset: str, config: str) -> None:
+    suite = read_suite("synthworth-2026-12")
+    (films,) = (one for one in suite.datasets if one.dataset == dataset)
+    flags = ("--preset", "quick", "--device", "cpu", *SWEEPS[dataset])
+    sweep = read_sweep(find_sweep(Path(config)), flags, prog="test")
+    specs = [
+        {**spec.to_json(), "fingerprint": films.fingerprint}
+        for request in sweep.requests
+        for spec in specs_of(request, fingerprint=films.fingerprint, precision="bf16")
+    ]
+    assert {suite.why_not(spec) for spec in specs if not is_real_only(spec)} == {None}
+    assert suite.lacks(specs) == ()
+    assert {spec["data"]["size"] for spec in specs} <= {films.size}
