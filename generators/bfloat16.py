@@ -55,8 +55,8 @@ def faster_in_bf16(name: str, *, unit: Bf16Unit) -> bool:
     second cannot. Of `r3gan` it is the middle of three turns, in which bf16 was 1.56 to 2 times as fast. `lora` had
     random weights: Stable Diffusion's UNet with widths 64, 128, 256, 256 on latents of 32 x 32, batch 4.
 
-    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. Nor were
-    `flow`, `edm` and `consistency`, which train that of `pixel_ddpm`, and `latent_flow`, that of `latent_ddpm`. A GPU
-    trains everything in bf16.
+    `dcgan_per_class` and `lsgan_per_class` were not measured: they train the networks of `dcgan` and `lsgan`. Nor
+    were `flow`, `edm` and the teacher of `consistency`, which train that of `pixel_ddpm` (its tuning is in fp32
+    everywhere), and `latent_flow`, that of `latent_ddpm`. A GPU trains everything in bf16.
     """
     return unit == "cuda" or name in FASTER[unit]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.images import ImageSet
+from generators.conditioning import ConditionConfig
 from generators.copy_stop import require_judge
 from generators.edm import EDM, EDMConfig, Karras, KarrasConfig
 from generators.pixels import PixelOptions, Pixels
@@ -17,7 +19,7 @@ from generators.saving import FACTS
 from synthworth.artifacts import ensure_folder
 from synthworth.cost import Operations
 from synthworth.errors import UserError
-from synthworth.keys import DRAWING, NOT_IDENTITY, seed_from
+from synthworth.keys import DRAWING, NOT_IDENTITY, SINCE_DEFAULT, seed_from
 from synthworth.search_space import Between, OneOf, searched
 from synthworth.work import Budget, FitReport, Work
 
@@ -26,7 +28,13 @@ if TYPE_CHECKING:
 
     from generators.consistency_tuning import ConsistencyTuning, FewStepSampler
 
+logger = logging.getLogger(__name__)
 FLAG, TEACHER = "--gen.teacher", "teacher"
+SEEN = f"the teacher ({FLAG}) may have learned from the test films (--gen.saw-test yes): a gain may be memory"
+UNKNOWN = (
+    f"whether the teacher ({FLAG}) learned from the test films, or from more films than this arm may, is not known; "
+    "say so with --gen.saw-test no or yes"
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,15 @@ class ConsistencyConfig(PixelOptions, KarrasConfig):
     """Folder of a fitted `edm` of the same network and images, which is tuned. Without, one is trained first."""
     teacher_id: str = ""
     """sha256 of that folder's files; filled in, and in the key in its place."""
+    saw_test: Literal["unknown", "no", "yes"] = field(default="unknown", metadata=SINCE_DEFAULT)
+    """Whether `teacher` learned from the test films, or from more films than this arm may: a gain may then be memory,
+    and every run says so."""
     teacher_share: float = field(default=0.6, metadata=searched(Between(0.4, 0.8, step=0.1), teacher=("",)))
     """Share of the budget (steps, and seconds where they are limited) that trains a teacher where none is given."""
     stages: int = field(default=8, metadata=searched(OneOf(4, 6, 8, 10)))
     """How often the distance of the two noises of a pair is halved in the course of the tuning."""
     tuning_lr: float = field(default=3e-4, metadata=searched(Between(3e-5, 1e-3, log=True)))
-    """Highest learning rate of the tuning; `lr` is the teacher's."""
+    """Learning rate of the tuning, constant after its rise; `lr` is the teacher's."""
     # the base has these options' docstrings
     guidance: float = field(default=1.0, metadata=DRAWING)
     sampling_steps: int = field(default=2, metadata=DRAWING | searched(OneOf(1, 2, 3, 4)))
@@ -65,12 +76,33 @@ class ConsistencyConfig(PixelOptions, KarrasConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.teacher and not self.teacher_id:
+            if (folder := Path(self.teacher).expanduser()).is_dir():
+                require_model(folder)
             object.__setattr__(self, "teacher_id", identify(self.teacher, what=FLAG))
         if not self.teacher_id and self.teacher_share == 0:
             raise UserError(
                 f"consistency tunes an `edm`, and there is none: {FLAG} names no folder and --gen.teacher-share is 0; "
                 "give a fitted edm's folder, or a share of the budget to train one (0.6)"
             )
+
+
+def require_model(folder: Path) -> None:
+    """Refuse a folder that holds no model of ours, before all that lies in it is hashed.
+
+    Raises
+    ------
+    UserError
+        Where it does not.
+    """
+    if not (folder / FACTS).is_file():
+        raise UserError(f"{FLAG}: {folder} holds no fitted edm ({FACTS} is missing); give the folder of one")
+
+
+def told_alike(theirs: ConditionConfig, ours: ConditionConfig) -> bool:
+    """Whether two networks are told the same of an image: places on a disk play no part where contents are known."""
+    different = {f.name for f in dataclasses.fields(ours) if getattr(theirs, f.name) != getattr(ours, f.name)}
+    places = {f.name for f in dataclasses.fields(ours) if f.metadata.get("identity") is False}
+    return not different - places
 
 
 class Consistency(Pixels, Karras):
@@ -134,6 +166,7 @@ class Consistency(Pixels, Karras):
         second = self._denoise(
             train, trainer, lambda: self._copy_of(teacher), seed=seed, n_steps=budget.steps - first.steps,
             seconds=None if seconds is None else max(seconds - first.seconds, 0.1), lr=c.tuning_lr,
+            schedule="constant",  # the nearest pairs come last, and are not to be learned at no rate
         )  # fmt: skip
         facts = {**self._facts(), "teacher_steps": first.steps, "teacher_seconds": round(first.seconds, 3)}
         if c.teacher_id:
@@ -163,11 +196,16 @@ class Consistency(Pixels, Karras):
         c, shape = self.config, self.shape
         if c.teacher:
             found = self._open_teacher(self.device, channels=shape.channels, size=shape.size)
-            if (found.shape.n_classes, found.shape.multilabel) != (shape.n_classes, shape.multilabel):
+            theirs, ours = (
+                f"{s.n_classes} {'findings that co-occur' if s.multilabel else 'classes'}" for s in (found.shape, shape)
+            )
+            if theirs != ours:
                 raise UserError(
-                    f"{FLAG}: {c.teacher} learned {found.shape.n_classes} classes, and the training images have "
-                    f"{shape.n_classes}; give an edm that learned the same"
+                    f"{FLAG}: {c.teacher} learned {theirs}, and the training images have {ours}; give an edm that "
+                    "learned the same"
                 )
+            if c.saw_test != "no":
+                logger.warning("%s", UNKNOWN if c.saw_test == "unknown" else SEEN)
             return found, FitReport(steps=0, images_seen=0, seconds=0.0)
         budget = work.budget
         seconds = None if budget.seconds is None else budget.seconds * c.teacher_share
@@ -187,24 +225,32 @@ class Consistency(Pixels, Karras):
             When there is none, or one of other images, another network or another noise.
         """
         c, folder = self.config, Path(self.config.teacher).expanduser()
-        if not (folder / FACTS).is_file():
-            raise UserError(f"{FLAG}: {folder} holds no fitted edm ({FACTS} is missing); give the folder of one")
+        require_model(folder)
         try:
             found = EDM.load(folder, device=device)
+        except UserError as error:  # which advises to delete what is in the store
+            said = str(error).partition(". Delete")[0]
+            raise UserError(f"{FLAG}: {said}; give another copy of that edm") from error
         except ValueError as error:
-            raise UserError(
-                f"{FLAG}: {folder} holds another generator than an edm ({error}); give one of those"
-            ) from error
+            raise UserError(f"{FLAG}: {folder} holds another generator than an edm; give the folder of one") from error
         wanted = {"channels": channels, "size": size}
         wrong = [
             f"{name} {getattr(found.shape, name)}, not {v}"
             for name, v in wanted.items()
             if v not in (None, getattr(found.shape, name))
         ]
-        same = ("condition", "sigma_data", "widths", "blocks", "attention", "patch", "backbone", "dit")
+        unet = ("widths", "blocks", "attention", "patch")
+        same = ("sigma_data", "backbone", *(("dit",) if c.backbone == "dit" else unet))
         wrong += [
             f"{name} {getattr(found.config, name)}" for name in same if getattr(found.config, name) != getattr(c, name)
         ]
+        if not told_alike(found.config.condition, c.condition):
+            wrong.append(f"another condition ({found.config.condition.kind})")
+        if c.guidance != 1.0 and found.config.drop <= 0:
+            raise UserError(
+                f"guidance {c.guidance:g} needs a prediction without condition, and {FLAG} {folder} was fitted with "
+                "--gen.drop 0; give an edm that hides conditions in training, or set --gen.guidance 1"
+            )
         if wrong:
             raise UserError(
                 f"{FLAG}: {folder} was fitted with {'; '.join(wrong)}; give an edm like this "

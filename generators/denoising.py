@@ -21,7 +21,7 @@ from synthworth.work import Work
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from generators.training import Part, Trainer
+    from generators.training import Part, Schedule, Trainer
     from synthworth.training.loop import PhaseReport
 
 
@@ -88,7 +88,12 @@ class DenoisingConfig(AdamWConfig):
 
     def ranges(self) -> dict[str, tuple[bool, str]]:
         """Whether each option that has one is in its range; for `require_ranges`."""
-        return super().ranges() | {"ema_every": (self.ema_every >= 1, "1 or more")}
+        return super().ranges() | {
+            "ema": (0 <= self.ema < 1, "0 or more and below 1"),
+            "ema_every": (self.ema_every >= 1, "1 or more"),
+            "drop": (0 <= self.drop < 1, "0 or more and below 1"),
+            "guidance": (0 < self.guidance <= 100, "above 0 and at most 100"),
+        }
 
 
 class Denoising(BaseGenerator):
@@ -137,8 +142,9 @@ class Denoising(BaseGenerator):
         raise NotImplementedError(f"{type(self).__name__} does not say how noise is taken away")
 
     def check_files(self, *, fetch: bool, channels: int | None, size: int | None) -> None:
-        """Refuse CLIP or embeddings that cannot be used; see `BaseGenerator`."""
+        """Refuse CLIP or embeddings that cannot be used, and options of drawing that cannot be; see `BaseGenerator`."""
         check_condition(self.config.condition, fetch=fetch)
+        self.check_drawing()
 
     def _passes(self) -> int:
         """Predictions of the denoiser that drawing an image takes."""
@@ -148,7 +154,10 @@ class Denoising(BaseGenerator):
         """Refuse what could not be drawn from, before anything is trained or a fit is made from another."""
         c = self.config
         if c.guidance != 1.0 and c.drop <= 0:
-            raise UserError(f"guidance {c.guidance} needs a prediction without condition: set drop above 0 (0.1, say)")
+            raise UserError(
+                f"guidance {c.guidance:g} needs a prediction without condition: set --gen.drop above 0 (0.1, say), or "
+                "--gen.guidance 1"
+            )
         self._sampler()
 
     def _begin(self, train: ImageSet, *, seed: int, work: Work) -> Trainer:
@@ -169,6 +178,7 @@ class Denoising(BaseGenerator):
     def _learn(
         self, trainer: Trainer, build: Callable[[], nn.Module], clean: Callable[[Part], Tensor], labels: Tensor, *,
         seed: int, n_steps: int, seconds: float | None, strictly: bool = True, lr: float | None = None,
+        schedule: Schedule = "cosine",
     ) -> PhaseReport:  # fmt: skip
         """Train the denoiser that `build` makes, and set it.
 
@@ -179,6 +189,7 @@ class Denoising(BaseGenerator):
         strictly : whether all that the denoiser computes has a deterministic form and draws nothing at random
             (`Trainer.learner`), as all has that is in a UNet of ours.
         lr : highest learning rate, in the place of the options'.
+        schedule : how the rate goes on from there (`Trainer.learner`).
         """
         from generators.training import Objective
         from synthworth.devices import isolated_randomness
@@ -188,7 +199,7 @@ class Denoising(BaseGenerator):
             denoiser = build()
         learner = trainer.learner(
             "denoiser", denoiser, lr=lr or c.lr, n_steps=n_steps, warmup=c.warmup, clip=c.clip, ema=c.ema,
-            ema_every=c.ema_every, strictly=strictly,
+            ema_every=c.ema_every, strictly=strictly, schedule=schedule,
         )  # fmt: skip
         process = self._process(labels, progress=lambda: learner.taken / n_steps)
 

@@ -46,7 +46,8 @@ class KarrasConfig(DenoisingConfig):
             "sigma_data": (self.sigma_data > 0, "above 0"),
             "noise_spread": (self.noise_spread > 0, "above 0"),
             "sampling_steps": (self.sampling_steps >= 1, "1 or more"),
-            "sigma_min": (0 < self.sigma_min < self.sigma_max, "above 0 and below sigma_max"),
+            "sigma_min": (1e-6 <= self.sigma_min < self.sigma_max, "1e-6 or more and below sigma_max"),
+            "sigma_max": (self.sigma_max <= 1e6, "at most 1e6"),
         }
 
     def __post_init__(self) -> None:
@@ -82,9 +83,10 @@ class EDMConfig(PixelOptions, KarrasConfig):
         """Whether each option that has one is in its range; for `require_ranges`."""
         return super().ranges() | {
             "augment": (0 <= self.augment < 1, "0 or more and below 1"),
-            "rho": (self.rho > 0, "above 0"),
+            "rho": (1 <= self.rho <= 100, "1 to 100"),
             "churn": (self.churn >= 0, "0 or more"),
             "churn_noise": (self.churn_noise > 0, "above 0"),
+            "churn_min": (0 <= self.churn_min <= self.churn_max, "0 or more and at most churn_max"),
         }
 
     def __post_init__(self) -> None:

@@ -53,11 +53,17 @@ class FlowMatchingConfig(DenoisingConfig):
         return super().ranges() | {
             "times_spread": (self.times_spread > 0, "above 0"),
             "sampling_steps": (self.sampling_steps >= 1, "1 or more"),
-            "shift": (self.shift > 0, "above 0"),
+            "shift": (0.01 <= self.shift <= 100, "0.01 to 100"),
         }
 
     def __post_init__(self) -> None:
         require_ranges(self, self.ranges(), prefix="--gen.")
+        plain = FlowMatchingConfig.times_mean, FlowMatchingConfig.times_spread
+        if self.times == "uniform" and (self.times_mean, self.times_spread) != plain:
+            raise UserError(
+                "--gen.times-mean and --gen.times-spread shape logit_normal times, and times are uniform here (preset "
+                "quick has them so); add --gen.times logit_normal, or leave the two out"
+            )
         if self.coupling and self.condition.kind != "label":
             raise UserError(
                 f"--gen.coupling pairs images of one label, and condition {self.condition.kind} tells more than that; "

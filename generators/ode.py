@@ -34,7 +34,7 @@ def integrate(
     `euler` keeps x0 and e as they are at a step's beginning, so that x' = a' x0 + s' e (Song 2021, eq. 12). `heun`
     takes the mean of those at both of its ends (Karras 2022, algorithm 1), but for the last step, at whose end there is
     no noise. `dpmsolver++` extrapolates x0 from the last two, in log(a / s) (Lu 2022, algorithm 2); its first and its
-    last step are those of `euler`.
+    last step are those of `euler`, and the second too where the first level is noise alone.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from synthworth.keys import sha256_of, unchanged_sha256
 
 FLAG = "--gen.base"
 INDEX = "model_index.json"
+LEAST = 8
+"""Pipelines draw sides that are multiples of it, whatever their autoencoder is."""
 WEIGHTS = "SYNTHWORTH_WEIGHTS"
 PLAIN = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 """Weights of transformers, of no variant."""
@@ -140,7 +143,7 @@ class PipelineFolder:
             When it cannot draw images of that side.
         """
         net = self.network.config
-        multiple = self.factor * int(net.get("patch_size") or 1)
+        multiple = math.lcm(self.factor * int(net.get("patch_size") or 1), LEAST)
         side = asked or net["sample_size"] * self.factor
         if side % multiple or side < multiple:
             raise UserError(f"--gen.draw-size {side} was asked for; {self.folder} draws multiples of {multiple}")

@@ -21,7 +21,7 @@ from synthworth.work import FitReport, Work
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from generators.training import Part, Trainer
+    from generators.training import Part, Schedule, Trainer
     from synthworth.training.loop import PhaseReport
 
 
@@ -47,6 +47,15 @@ class PixelOptions:
         default=DiTConfig(), metadata=SINCE_DEFAULT | searched_inside("patch", "width", "depth", backbone=("dit",))
     )
     """The transformer's options."""
+
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each option that has one is in its range, those of the process too; for `require_ranges`."""
+        others: dict[str, tuple[bool, str]] = super().ranges()  # type: ignore[misc]
+        return others | {
+            "widths": (bool(self.widths) and min(self.widths) >= 1, "one width or more, each 1 or more"),
+            "blocks": (self.blocks >= 1, "1 or more"),
+            "patch": (self.patch >= 1, "1 or more"),
+        }
 
 
 class Pixels(Denoising):
@@ -102,7 +111,7 @@ class Pixels(Denoising):
 
     def _denoise(
         self, train: ImageSet, trainer: Trainer, build: Callable[[], nn.Module], *, seed: int, n_steps: int,
-        seconds: float | None, lr: float | None = None,
+        seconds: float | None, lr: float | None = None, schedule: Schedule = "cosine",
     ) -> PhaseReport:  # fmt: skip
         """`Denoising._learn` of the images."""
         source = trainer.near(train.images)
@@ -113,7 +122,7 @@ class Pixels(Denoising):
 
         return self._learn(
             trainer, build, clean, train.labels, seed=seed, n_steps=n_steps, seconds=seconds,
-            strictly=self._all_is_deterministic, lr=lr,
+            strictly=self._all_is_deterministic, lr=lr, schedule=schedule,
         )  # fmt: skip
 
     def _refuse(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data.images import ImageSet
 from generators.adversarial import Adversarial, AdversarialConfig, Step, adapted
+from synthworth.keys import seed_from
 from synthworth.search_space import Between, OneOf, searched
 from synthworth.training.options import require_ranges
 
@@ -89,9 +90,10 @@ class R3GAN(Adversarial):
 
         R1 = E ||grad_x D(T(x), y)||^2 on real images,   R2 = the same on drawn ones
 
-    The pairing (RpGAN, Jolicoeur-Martineau 2019) keeps D's line between real and drawn near every real image, against
-    dropped modes; the penalties (R1: Mescheder 2018; R2: Roth 2017), both with zero as centre, make the game converge.
-    A pair shares its label here. T is `augment`, through which the penalties look: they are of images as they are.
+    Each update draws noise and augmentation of its own; the real images of a step serve both. The pairing (RpGAN,
+    Jolicoeur-Martineau 2019) keeps D's line between real and drawn near every real image, against dropped modes; the
+    penalties (R1: Mescheder 2018; R2: Roth 2017), both with zero as centre, make the game converge. A pair shares its
+    label here. T is `augment`, through which the penalties look: they are of images as they are.
 
     Adam's first decay is 0. The schedules are functions of the share of the burn-in that is over (`burnt`). The
     networks are those of `generators/nets/r3gan.py`; nothing in them looks at a batch, so D sees both halves at once.
@@ -177,7 +179,7 @@ class R3GAN(Adversarial):
                     group["betas"] = (0.0, decay)
             d = judge.update(parts, on_critic)
             augmented = adapted(judge, d)
-            g = paint.update(parts, on_painter)
+            g = paint.update([replace(part, seed=seed_from(part.seed, "painter")) for part in parts], on_painter)
             penalties = {"r1": d["r1"], "r2": d["r2"]}
             total = d["loss"] + g["loss"]
             return {"loss": total, "discriminator": d["game"], "generator": g["loss"], **penalties, **augmented}

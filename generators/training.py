@@ -34,6 +34,8 @@ from synthworth.work import COPYING, FitReport, Work
 
 Losses = Mapping[str, Tensor]
 R = TypeVar("R")
+Schedule = Literal["constant", "cosine"]
+"""How a learning rate goes on after its rise."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,7 @@ class Trainer:
         optimiser: Literal["adam", "adamw"] = "adamw",
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.0,
-        schedule: Literal["constant", "cosine"] = "cosine",
+        schedule: Schedule = "cosine",
         warmup: int = 0,
         clip: float | None = None,
         ema: float | None = None,

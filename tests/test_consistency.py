@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -157,7 +159,7 @@ def test_what_was_fitted_by_another_generator_is_no_teacher(films: ImageSet, tmp
     other.fit(films, seed=0, work=Work(tmp_path / "work", budget=Budget(2)))
     other.save(tmp_path / "flow")
     model = Consistency(dataclasses.replace(TINY, teacher=str(tmp_path / "flow")))
-    with pytest.raises(UserError, match=r"flow holds another generator than an edm .*times_mean.*; give one of those"):
+    with pytest.raises(UserError, match=r"flow holds another generator than an edm; give the folder of one"):
         model.check_files(fetch=False, channels=1, size=16)
 
 
@@ -166,3 +168,69 @@ def test_the_teachers_options_are_those_that_were_asked_for() -> None:
     taught = model._teacher_options()
     assert (taught.lr, taught.widths, taught.sigma_data, taught.drop) == (2e-3, (8, 8), 0.4, 0.2)
     assert taught.sampling_steps == EDMConfig().sampling_steps
+
+
+def test_a_pair_is_compared_in_fp32_where_all_else_is_in_bf16() -> None:
+    """In bf16 the two sides of a late pair differ by less than their rounding."""
+    net = torch.nn.Conv2d(1, 1, 3, padding=1)
+    with isolated_randomness(0):
+        drawn = tuning(0.99).noised(torch.randn(16, 1, 8, 8), torch.arange(16), drop=0.0)
+
+    def passing(x: Tensor, times: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
+        return net(x)  # type: ignore[no-any-return]
+
+    plain = tuning(0.99).error(passing, *drawn, torch.zeros(16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net(drawn[0]).dtype == torch.bfloat16
+        assert torch.equal(tuning(0.99).error(passing, *drawn, torch.zeros(16)), plain)
+
+
+def test_the_rate_of_the_tuning_stays_where_it_is(films: ImageSet, tmp_path: Path, monkeypatch: Any) -> None:
+    from generators.training import Trainer
+
+    asked, learner = [], Trainer.learner
+
+    def looked(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+        asked.append((kwargs["lr"], kwargs.get("schedule", "cosine")))
+        return learner(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "learner", looked)
+    Consistency(TINY).fit(films, seed=0, work=Work(tmp_path, budget=Budget(4)))
+    assert asked == [(TINY.lr, "cosine"), (TINY.tuning_lr, "constant")]
+
+
+def test_a_teacher_that_hid_no_condition_cannot_be_guided(films: ImageSet, tmp_path: Path) -> None:
+    saved = EDM(dataclasses.replace(EDM.tiny_config(), drop=0.0, guidance=1.0))
+    for name in ("work", "edm"):
+        (tmp_path / name).mkdir()
+    saved.fit(films, seed=0, work=Work(tmp_path / "work", budget=Budget(1)))
+    saved.save(tmp_path / "edm")
+    asked = dataclasses.replace(TINY, teacher=str(tmp_path / "edm"), guidance=2.0)
+    with pytest.raises(UserError, match=r"guidance 2 needs a prediction without condition, and --gen.teacher .*drop 0"):
+        Consistency(asked).check_files(fetch=False, channels=1, size=None)
+
+
+def test_options_of_the_other_backbone_do_not_make_another_teacher(teacher: Path, films: ImageSet) -> None:
+    from generators.backbones import DiTConfig
+
+    asked = dataclasses.replace(TINY, teacher=str(teacher), dit=DiTConfig(patch=2))
+    Consistency(asked).check_files(fetch=False, channels=films.channels, size=films.size)
+
+
+def test_a_damaged_teacher_is_not_to_be_deleted(teacher: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(teacher, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"^--gen.teacher: .*is damaged.*; give another copy of that edm$") as said:
+        Consistency(dataclasses.replace(TINY, teacher=str(broken))).check_files(fetch=False, channels=1, size=None)
+    assert "Delete" not in str(said.value)
+
+
+def test_what_a_teacher_saw_is_said_where_it_is_not_known(
+    teacher: Path, films: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for answer, word in (("unknown", "is not known"), ("yes", "may have learned"), ("no", "")):
+        caplog.clear()
+        (tmp_path / answer).mkdir()
+        asked = dataclasses.replace(TINY, teacher=str(teacher), saw_test=answer)  # type: ignore[arg-type]
+        Consistency(asked).fit(films, seed=0, work=Work(tmp_path / answer, budget=Budget(1)))
+        assert bool(word) is any(word in r.message for r in caplog.records if "--gen.saw-test" in r.message)

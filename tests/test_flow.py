@@ -121,7 +121,7 @@ def test_the_contract_is_kept(cls: type[Flow], channels: int, multilabel: bool) 
 
 def test_options_that_cannot_be_are_refused_with_what_can() -> None:
     for change, what in {
-        "sampling_steps": (0, "sampling.steps 0 was asked for.*1 or more"), "shift": (0.0, "shift 0.*above 0"),
+        "sampling_steps": (0, "sampling.steps 0 was asked for.*1 or more"), "shift": (0.0, "shift 0.*0.01 to 100"),
         "times_spread": (-1.0, "times.spread -1.*above 0"),
     }.items():  # fmt: skip
         with pytest.raises(UserError, match=what[1]):

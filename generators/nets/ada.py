@@ -23,7 +23,8 @@ ADA = (
 )  # fmt: skip
 """The transformations of Karras 2020 (appendix B), without the corruptions, which they leave out too."""
 EDM = ("x_flip", "y_flip", "scale", "rotate", "stretch_any", "shift")
-"""Those of Karras 2022 (table 6): 9 numbers an image say what was done, which a denoiser is told."""
+"""Those of Karras 2022 (table 6): 9 numbers an image say what was done, which a denoiser is told. There every second
+image is mirrored whatever the probability; here mirroring is as likely as the others."""
 
 
 def augment(images: Tensor, p: float | Tensor, kinds: Sequence[str] = ADA) -> tuple[Tensor, Tensor]:
