@@ -25,7 +25,7 @@ from benchmarks.verdicts.sentences import p_text
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results/reference"
 TEMPLATE, PAGE = ROOT / "docs/findings.jinja", ROOT / "docs/findings.md"
-UNITS = re.compile(r"\d+ px|95 %|ResNet-10")
+UNITS = re.compile(r"\d+ px|95 %|ResNet-10|below \.05 too")
 """Numbers that a sentence may hold itself: they are no results."""
 WIDTH = 118
 """Characters of a line of the page."""
@@ -122,6 +122,10 @@ class Arm:
         """A number of the audit for copies, in the space that tells most, or in `features`."""
         return f"{self._private(metric, space)['value']:.{digits}f}"
 
+    def interval(self, metric: str, digits: int = 3) -> str:
+        """A number of the audit for copies, with its interval."""
+        return _with_interval(self._private(metric), "value", sign="", digits=digits)
+
     def floor(self, metric: str, digits: int = 3) -> str:
         """What never-seen real images come to in that number of the audit."""
         return f"{self._private(metric)['extra']['floor']:.{digits}f}"
@@ -156,7 +160,7 @@ class Arm:
         return dict(found[0])
 
 
-def _with_interval(found: dict[str, Any], value: str, *, sign: str, digits: int = 3) -> str:
+def _with_interval(found: Mapping[str, Any], value: str, *, sign: str, digits: int = 3) -> str:
     return f"{found[value]:{sign}.{digits}f} [{found['low']:{sign}.{digits}f}, {found['high']:{sign}.{digits}f}]"
 
 
