@@ -223,7 +223,8 @@ def read(dataset: str) -> dict[str, Any]:
 def table_of(kept: dict[str, Any]) -> str:
     """A table as Markdown, a row for each number of steps of drawing."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
-    for name, row in kept["rows"].items():
+    for name in in_order(kept):
+        row = kept["rows"][name]
         for k, at in enumerate(row["draws"]):
             of_fit = (f"{row['steps']:,}", f"{row['gflop']:,.0f}", f"{row['parameters']:,}") if k == 0 else ("",) * 3
             seconds = at.get("seconds_per_1000")
@@ -237,54 +238,106 @@ def table_of(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+TITLES = {"phantom": "rendered films, 32 px", "medmnist": "PneumoniaMNIST, 28 px"}
+COLOURS = {
+    "pixel_ddpm": "#0072B2", "flow": "#D55E00", "edm": "#009E73", "consistency": "#CC79A7", "latent_ddpm": "#56B4E9",
+    "latent_flow": "#E69F00", "dcgan": "#000000", "lsgan": "#777777", "r3gan": "#7B3294", "vae": "#A6761D",
+}  # fmt: skip
+"""Of a generator; its variants have other lines."""
+LINES = {"": "-", "DiT": "--", "logit-normal": ":", "coupled": "-.", "augmented": (0, (5, 1, 1, 1, 1, 1))}
+"""Of a variant that has steps."""
+MARKS = {"dcgan": "s", "lsgan": "D", "r3gan": "^", "vae": "v"}
+"""Of what draws in one pass; filled, and hollow with adaptive augmentation."""
+
+
+def in_order(kept: dict[str, Any]) -> list[str]:
+    """The rows that are there, in the order of `VARIANTS`."""
+    return [name for name in VARIANTS if name in kept["rows"]]
+
+
 def draw_steps(file: Path, found: dict[str, dict[str, Any]]) -> None:
     """FD by predictions of the network an image takes, a panel a dataset."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(6.4 * len(found), 5.2), layout="constrained")
+    figure = Figure(figsize=(6.2 * len(found) + 1.6, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
+    handles: dict[str, Any] = {}
     for axes, (dataset, kept) in zip(panels, found.items(), strict=True):
-        for k, (name, row) in enumerate(kept["rows"].items()):
-            x, y = [at["predictions"] for at in row["draws"]], [at["fd"] for at in row["draws"]]
-            axes.plot(x, y, "-o" if k < len(colours) else "--s", label=name, color=colours[k % len(colours)], ms=4)
-        axes.axhline(kept["real"]["fd_of_val"], color="#666666", lw=1)
-        axes.annotate(f"real films ({kept['real']['n_val']} of val)", (1, kept["real"]["fd_of_val"]), va="bottom")
-        axes.set(xscale="log", yscale="log", xlabel="predictions of the network an image", title=dataset)
+        for name in in_order(kept):
+            draws, (generator, _, variant) = kept["rows"][name]["draws"], name.partition(", ")
+            x, y, colour = [at["predictions"] for at in draws], [at["fd"] for at in draws], COLOURS[generator]
+            if generator in MARKS:
+                (handles[name],) = axes.plot(
+                    x, y, MARKS[generator], color=colour, mfc="white" if variant else colour, ms=7
+                )
+            else:
+                (handles[name],) = axes.plot(x, y, marker="o", ls=LINES[variant], color=colour, ms=4, lw=1.6)
+        floor = kept["real"]["fd_of_val"]
+        axes.axhline(floor, color="#666666", lw=1)
+        axes.annotate(
+            f"real films of val, {floor:.0f}", (100, floor), xytext=(0, 3), textcoords="offset points", ha="right"
+        )
+        axes.set(xscale="log", yscale="log", xlabel="predictions of the network an image", title=TITLES[dataset])
+        for axis, ticks in ((axes.xaxis, (1, 2, 5, 10, 20, 50, 100)), (axes.yaxis, (50, 100, 200, 400, 800))):
+            axis.set_major_locator(FixedLocator(ticks))
+            axis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+            axis.set_minor_formatter(NullFormatter())
+        axes.grid(color="#e5e5e5", lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("FD to the training films (lower is nearer)")
-    panels[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ordered = [name for name in VARIANTS if name in handles]
+    figure.legend([handles[n] for n in ordered], ordered, frameon=False, loc="outside right center", fontsize=9)
     figure.savefig(file, dpi=110)
 
 
 def draw_films(file: Path, found: dict[str, dict[str, Any]]) -> None:
-    """What each generator draws in its last number of steps, a row each, a block a dataset."""
+    """What each generator draws in its last number of steps, a row each, a column a dataset."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
-    names = list(dict.fromkeys(name for kept in found.values() for name in ("real", *kept["rows"])))
-    figure = Figure(figsize=(1.6 + 5.6 * len(found), 0.48 * len(names)), layout="constrained")
+    there = {name for kept in found.values() for name in kept["rows"]}
+    names = ["real", *(name for name in VARIANTS if name in there)]
+    widths = [Image.open(strip_of(dataset, "real")).size for dataset in found]
+    shares = [width / height for width, height in widths]
+    figure = Figure(figsize=(1.9 + 0.56 * sum(shares), 0.6 * len(names) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
+    grid = figure.subplots(len(names), len(found), squeeze=False, width_ratios=shares)
     for (row, name), (column, dataset) in itertools.product(enumerate(names), enumerate(found)):
-        axes = figure.add_subplot(len(names), len(found), row * len(found) + column + 1)
+        axes, strip = grid[row, column], strip_of(dataset, name)
         axes.set_axis_off()
-        strip = strip_of(dataset, name)
         if strip.is_file():
             axes.imshow(Image.open(strip), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        else:
+            axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color="#777777")
         if column == 0:
             axes.text(-0.02, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=9)
         if row == 0:
-            axes.set_title(dataset, fontsize=10)
+            axes.set_title(TITLES[dataset], fontsize=10)
     figure.savefig(file, dpi=130)
 
 
-def main() -> None:
-    """Print the tables and draw the pictures."""
-    found = {dataset: read(dataset) for dataset in DATASETS if (RESULTS / f"{dataset}.json").is_file()}
+PAGE = ROOT / "docs/equal_operations.md"
+
+
+def filled(page: str, found: dict[str, dict[str, Any]]) -> str:
+    """The page with each dataset's table below its mark."""
     for dataset, kept in found.items():
-        print(f"{dataset}\n\n{table_of(kept)}\n")
+        mark = f"<!-- table: {dataset} -->\n"
+        before, there, after = page.partition(mark)
+        assert there, f"{PAGE.name} has no {mark}"
+        rest = after.lstrip("\n").split("\n\n", 1)[-1] if after.lstrip("\n").startswith("|") else after.lstrip("\n")
+        page = f"{before}{mark}\n{table_of(kept)}\n\n{rest}"
+    return page
+
+
+def main() -> None:
+    """Write the tables into the page, and draw the pictures."""
+    found = {dataset: read(dataset) for dataset in DATASETS if (RESULTS / f"{dataset}.json").is_file()}
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     draw_steps(ROOT / "docs/images/steps_of_drawing.png", found)
     draw_films(ROOT / "docs/images/generators_of_today.png", found)
 
