@@ -20,7 +20,7 @@ from synthworth.keys import sha256_of, unchanged_sha256
 FLAG = "--gen.base"
 INDEX = "model_index.json"
 LEAST = 8
-"""Pipelines draw sides that are multiples of it, whatever their autoencoder is."""
+"""Pipelines with a UNet draw sides that are multiples of it, whatever their autoencoder is."""
 WEIGHTS = "SYNTHWORTH_WEIGHTS"
 PLAIN = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 """Weights of transformers, of no variant."""
@@ -143,7 +143,8 @@ class PipelineFolder:
             When it cannot draw images of that side.
         """
         net = self.network.config
-        multiple = math.lcm(self.factor * int(net.get("patch_size") or 1), LEAST)
+        patch = net.get("patch_size")
+        multiple = self.factor * int(patch) if patch else math.lcm(self.factor, LEAST)
         side = asked or net["sample_size"] * self.factor
         if side % multiple or side < multiple:
             raise UserError(f"--gen.draw-size {side} was asked for; {self.folder} draws multiples of {multiple}")
