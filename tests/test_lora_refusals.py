@@ -157,7 +157,7 @@ ASKED: dict[str, tuple[dict[str, Any], str]] = {
     "a module that is not linear": ({"targets": ("norm1",)}, r"'norm1' \(--gen\.targets\) is a \w+; a linear layer"),
     "no module": ({"targets": ()}, r"--gen\.targets names no module"),
     "a size between": ({"draw_size": 17}, r"--gen\.draw-size 17 was asked for; \S+ draws multiples of 8"),
-    "a size that the pipeline refuses": ({"draw_size": 6}, r"--gen\.draw-size 6 was asked for; \S+ draws multiples of 8"),
+    "too small a size": ({"draw_size": 6}, r"--gen\.draw-size 6 was asked for; \S+ draws multiples of 8"),
     "guidance without dropout": ({"drop": 0.0}, "guidance 2.0 needs a prediction without prompt: set drop above 0"),
     "no place for findings": ({"prompt": "a film"}, "does not say where the {findings} go"),
     "other braces": ({"prompt": "{view} with {findings}"}, "has braces other than {findings}"),
