@@ -21,6 +21,7 @@ class Best:
 
 
 ALONE = Best(None, "real images alone have no ratio")
+NO_RATIO = Best(None, "the record is not believed")
 ONE = Best(None, "run at one ratio: val has nothing to choose from")
 
 

@@ -213,7 +213,7 @@ def print_table(out: Console, table: Table) -> None:
         label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
         shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
         auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
-        texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict, row.status.word)
+        texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict, row.status.shown)
         made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
     out.print(made)
     if (left := len(table.rows) - MOST_PRINTED) > 0:

@@ -18,7 +18,7 @@ from synthworth.escape import csv_cell
 
 TEXTS = frozenset({
     "setting", "dataset", "classifier", "precision", "arm", "kind", "generator", "mode", "situation", "status",
-    "status_why", "contaminated", "verdict", "notes", "heading", "run_id",
+    "status_why", "status_beside", "contaminated", "verdict", "notes", "heading", "run_id",
 })  # fmt: skip
 """Columns of text, as are those that end in `_group`."""
 WHOLE = frozenset({"steps", "seeds", "seed", "rank", "labels_real", "labels_synthetic"})
@@ -124,12 +124,13 @@ def _begin(table: Table, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, Any]:
     record, spec = row.standing.entry.record, row.standing.entry.spec
-    counts = {kind: sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
+    lied = row.standing.contradicted
+    counts = {kind: None if lied else sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
     flat: dict[str, Any] = _begin(table, spec) | {
         "rank": row.standing.rank, "arm": row.label, "kind": row.kind, "generator": spec["generator"],
         "mode": spec["mode"], "ratio": spec["ratio"], "situation": row.situation, "is_control": record["is_control"],
         "labels_real": counts["real"], "labels_synthetic": counts["synthetic"], "status": row.status.word,
-        "status_why": row.status.why, "contaminated": row.contaminated,
+        "status_beside": row.status.beside or None, "status_why": row.status.why, "contaminated": row.contaminated,
     }  # fmt: skip
     for name, number in row.numbers.items():
         flat[name] = number.value
@@ -138,7 +139,7 @@ def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, An
         if name in FIDELITY:
             flat |= {f"{name}_n": number.n, f"{name}_floor": number.floor, f"{name}_floor_n": number.floor_n}
             flat[f"{name}_at_floor_n"] = number.at_floor_n
-    gaps, gap_notes = _gaps(record, attributes)
+    gaps, gap_notes = _gaps({} if lied else record, attributes, lied or "there are no groups of this attribute")
     flat |= gaps
     notes: dict[str, list[str]] = {}
     said = {"rank": row.standing.missing.get("rank"), **{k: v.note for k, v in row.numbers.items()}, **gap_notes}
@@ -160,13 +161,13 @@ def _unfinished(table: Table, record: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _gaps(record: Mapping[str, Any], attributes: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _gaps(record: Mapping[str, Any], attributes: Sequence[str], why: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Columns of the worst-group gap of each attribute, and why a gap is missing."""
     flat: dict[str, Any] = {}
     notes: dict[str, str] = {}
     for attribute in attributes:
         name, found = f"gap_{attribute}", record.get("subgroups", {}).get(attribute)
-        gap = found["gap"] if found else {"note": "there are no groups of this attribute"}
+        gap = found["gap"] if found else {"note": why}
         worst = gap.get("worst")
         flat |= {name: gap.get("value"), f"{name}_low": gap.get("low"), f"{name}_high": gap.get("high")}
         flat |= {f"{name}_best_group": gap.get("best"), f"{name}_worst_group": worst}

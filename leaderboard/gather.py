@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.records.load import RECORD, Unreadable, check_home, read_sealed, record_in
 from benchmarks.records.predictions import Entry
+from benchmarks.records.reproduced import content_of
 from benchmarks.records.shape import FINISHED
 from benchmarks.records.store import Records
 from leaderboard.known import Known
@@ -40,6 +41,8 @@ class Found:
 def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int = 1) -> Found:
     """Read every record in the folders in short; of several with one run id, the first finished one counts.
 
+    A copy of it is the same record. One of other content is named among what was not read, and in the row of the first.
+
     Parameters
     ----------
     known : where records are looked up by their bytes; what is read is kept there.
@@ -51,6 +54,7 @@ def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int
         For a folder that is not there, and when there is no record in any of them.
     """
     entries: dict[str, Slim] = {}
+    others: dict[str, list[str]] = {}
     failed: dict[str, Mapping[str, Any]] = {}
     skipped = []
     shared: dict[str, Any] = {}
@@ -64,10 +68,18 @@ def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int
                 continue
             sha256, record = found
             if record["status"] == FINISHED:
-                entries.setdefault(record["run_id"], Slim(record, place, sha256))
+                first = entries.setdefault(record["run_id"], Slim(record, place, sha256))
+                if not _same(first, place, sha256):
+                    others.setdefault(record["run_id"], []).append(one_line(str(place / RECORD)))
             else:
                 failed.setdefault(record["run_id"], record)
         skipped += shelf.left_over()
+    for run_id, files in others.items():
+        first = entries[run_id] = replace(entries[run_id], others=tuple(files))
+        here = one_line(str(first.folder / RECORD))
+        skipped += [
+            f"{file} is another record of the run of {here}, which was named first and counts" for file in files
+        ]
     if not entries and not failed:
         where = ", ".join(str(f) for f in folders)
         unread = f"; not read: {skipped[0]}" if skipped else ""
@@ -77,6 +89,11 @@ def collect(folders: Sequence[Path], known: Known | None = None, *, workers: int
         )
     unfinished = tuple(record for run_id, record in failed.items() if run_id not in entries)
     return Found(tuple(entries.values()), unfinished, tuple(skipped))
+
+
+def _same(first: Slim, place: Path, sha256: str) -> bool:
+    """Whether a folder holds the same record as the first of its run, with the same predictions."""
+    return place == first.folder or content_of(place, sha256) == content_of(first.folder, first.sha256)
 
 
 FoundOrWhy = tuple[str, bytes] | str

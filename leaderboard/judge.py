@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.predictions import Contradicted, Entry, read_auroc
 from benchmarks.records.reproduced import content_of
-from benchmarks.request.spec import NONE
+from benchmarks.request.spec import ANALYSIS, NONE
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.again import worth_again
 from benchmarks.verdicts.differing import differing, in_words_of
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 MOST_SAMPLED = 200
 """Arms whose resampled AUROC is held at a time: a tenth of a megabyte each."""
+NOT_AGAIN = "cannot be made again from the predictions"
 Row = Mapping[str, Any]
-Noted = tuple[Row | None, str | None]
-"""A part of a record as its predictions have it, and in what the record differed."""
+Noted = tuple[Row | None, str | None, bool]
+"""A part of a record as its predictions have it (as the record has it, where they do not give it); what is to be said
+of it; and whether the record says another thing than its predictions."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ class Judge:
                 further = further_of(*pair, entry.spec["margin"], training)
                 found, note = compared_again(row, *pair, analysis=entry.spec["analysis"], further=further)
             except Unavailable as reason:
-                found, note = row, f"cannot be made again from the predictions: {reason}"
-            return slim_row(found, name), note
+                return slim_row(row, name), f"{NOT_AGAIN}: {reason}", False
+            return slim_row(found, name), note, note is not None
 
         return self._memo("compared again", [entry, control], make, name)
 
@@ -133,9 +135,11 @@ class Judge:
         def make() -> Noted:
             pair = self.sampled(control), self.sampled(zero)
             try:
-                return positive_again(recorded, *pair, analysis=entry.spec["analysis"])
+                found, note = positive_again(recorded, *pair, analysis=entry.spec["analysis"])
             except Unavailable as reason:
-                return recorded, f"positive control: cannot be made again from the predictions: {reason}"
+                return recorded, f"positive control: {NOT_AGAIN}: {reason}", False
+            # which intervals count as shown was decided otherwise by older analyses
+            return found, note, note is not None and entry.spec["analysis"] == ANALYSIS
 
         return self._memo("positive", [entry, control, zero], make)
 
@@ -148,10 +152,10 @@ class Judge:
             try:
                 again = worth_again(recorded, self.sampled(entry), points)
             except (Unavailable, ValueError) as reason:
-                return slim_worth(recorded), f"not measured again from the predictions: {reason}"
+                return slim_worth(recorded), f"not measured again from the predictions: {reason}", False
             if lines := list(differing(again, recorded)):
-                return slim_worth(again), f"the record says another thing than its predictions: {lines[0]}"
-            return slim_worth(in_words_of(again, recorded)), None
+                return slim_worth(again), f"the record says another thing than its predictions: {lines[0]}", True
+            return slim_worth(in_words_of(again, recorded)), None, False
 
         return self._memo("worth", [entry, *sorted(alone, key=lambda one: one.run_id)], make)
 

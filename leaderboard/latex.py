@@ -56,5 +56,5 @@ def _cells(row: Row, notes: Notes) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
     numbers = (latex_text(cell(name, row.numbers[name], notes.mark)) for name in COLUMNS)
-    status = row.status.word + (f" ({notes.mark(row.contaminated)})" if row.contaminated else "")
+    status = row.status.shown + (f" ({notes.mark(row.contaminated)})" if row.contaminated else "")
     return [rank, latex_text(row.label), row.situation, *numbers, latex_text(status)]

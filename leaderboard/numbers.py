@@ -16,6 +16,8 @@ RATES = ("sensitivity_at_95_specificity", "ece", "ece_calibrated", "brier")
 """Metrics of utility that stand in a row beside `UTILITY`."""
 INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", *UTILITY[1:], *RATES, "copy_rate", "copy_rate_features")
 """Numbers that have an interval."""
+CALIBRATED = {"ece_calibrated": "ece", "brier_calibrated": "brier"}
+"""Numbers after temperature scaling, and the one before it: where that is not believed, neither is."""
 INCEPTION = {"extractor": "inception"}
 FIDELITY = {
     "fid": {"metric": "fd", "alias": "fid"},
@@ -61,15 +63,20 @@ class Number:
 
 
 def numbers_of(standing: Standing, best: Best, added: Iterable[str]) -> dict[str, Number]:
-    """Every number of an arm, in the order of `NUMBERS`, then those of the metrics in `added`."""
+    """Every number of an arm, in the order of `NUMBERS`, then those of the metrics in `added`.
+
+    Of an arm whose record says another thing than its predictions every one is null, with the reason.
+    """
+    added = tuple(added)
+    if standing.contradicted:
+        return {name: Number(None, note=standing.contradicted) for name in (*NUMBERS, *added)}
     record = standing.entry.record
     alone = is_real_only(record["spec"])
-    believed = {} if standing.contradicted else not_doubted(standing)
-    why = standing.contradicted or NOT_MEASURED
-    numbers = {name: of_value(believed.get(name), why) for name in (*UTILITY, *RATES)}
+    believed = not_doubted(standing)
+    numbers = {name: of_value(believed.get(name), NOT_MEASURED) for name in (*UTILITY, *RATES)}
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
-    numbers["worth"] = Number(None, note=standing.contradicted) if standing.contradicted else _worth(standing)
+    numbers["worth"] = _worth(standing)
     numbers["best_ratio"] = Number(best.ratio, note=best.note)
     for name, fields in FIDELITY.items():
         numbers[name] = Number(None, note=NO_GENERATOR) if alone else _beside_floor(record, fields)
@@ -81,7 +88,7 @@ def numbers_of(standing: Standing, best: Best, added: Iterable[str]) -> dict[str
         numbers[name] = of_value(record["fidelity"].get(name), NO_GENERATOR if alone else reason)
     numbers |= _costs(record["cost"], alone=alone)
     in_order = {name: numbers[name] for name in NUMBERS}
-    return in_order | {name: of_value(value_of(believed, name), why) for name in added}
+    return in_order | {name: of_value(value_of(believed, name), NOT_MEASURED) for name in added}
 
 
 def added_columns() -> dict[str, str]:
@@ -93,6 +100,9 @@ def not_doubted(standing: Standing) -> dict[str, Any]:
     """The utility that the record holds; null, with the reason, where its predictions say another thing."""
     null = {"value": None, "low": None, "high": None}
     doubted = {name: note for name, note in standing.doubted.items() if name != "worth"}
+    for name, plain in CALIBRATED.items():  # it needs predictions on val, which lie beside no record
+        if plain in doubted:
+            doubted[name] = f"{plain}, which it is made from, is not what the predictions give"
     utility = standing.entry.record["utility"]
     known = {name: note for name, note in doubted.items() if name in utility}
     return {**utility, **{name: {**utility[name], **null, "note": note} for name, note in known.items()}}

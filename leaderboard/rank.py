@@ -18,8 +18,11 @@ from synthworth.progress import track
 NOT_MADE_AGAIN = "as the record says: it could not be made again from the predictions of both arms"
 NO_PREDICTIONS = "not in the record, and predictions are missing to compute it"
 CLAIM = "nothing was made again from the predictions in this build (--recompute)"
+OLDER = "not measured again (python -m benchmarks.reanalyse does)"
 REFERENCES = (NONE, "duplicate")
 """The controls that a table shows differences to."""
+SHOWN = (*REFERENCES, "worth")
+"""What a table shows beside AUROC: the status of a row is that of these."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,15 @@ class Standing:
     against : comparison (as in a record) with each of `REFERENCES` that there is one with.
     holm : Holm-adjusted p (of the interval, over seeds and patients) of the comparison with real images alone.
     missing : why `rank` or a reference is not there.
-    noted : by control, in what the record's comparison differed from its predictions; `against` has theirs.
-    contradicted : why nothing that rests on the predictions is believed of the record; None where it is.
+    noted : by control, what is to be said of a comparison beside its own note.
+    contradicted : in what the record says another thing than its predictions: AUROC, a comparison, the positive control
+        or the worth. Then nothing of it is believed or shown. None where nothing is.
     positive : the positive control of the record, as its predictions have it where they are in the table.
     worth : what an added image was worth, as the predictions have it where the arms of the curve are in the table.
     doubted : by number of `utility`, or `worth`: why what the record says of it is not believed.
-    claimed : why what is shown counts as the record's word; None where all of it was made again from the predictions.
+    claimed : why AUROC, a difference that is shown, or the worth is the record's word; None where all of these were
+        made again from the predictions.
+    beside : which further controls could not be compared again; None where all were.
     holm_duplicate : as `holm`, of the comparison with duplicates.
     """
 
@@ -52,6 +58,7 @@ class Standing:
     worth: Mapping[str, Any] | None = None
     doubted: Mapping[str, str] = field(default_factory=dict)
     claimed: str | None = None
+    beside: str | None = None
     holm_duplicate: float | None = None
 
 
@@ -71,9 +78,10 @@ def stand(entries: Sequence[Entry], judge: Judge | None = None) -> list[Standing
     by_auroc = sorted(entries, key=lambda e: (e.auroc is None, -(e.auroc or 0.0), e.run_id))
     table = _look_at(by_auroc, judge)
     ordered = sorted(by_auroc, key=lambda e: table.arms[e.run_id].contradicted)
-    ranks = _ranks([e for e in ordered if e.run_id not in table.missing], table, judge)
     controls = {name: Controls((e for e in ordered if e.spec["generator"] == name), _spec) for name in REFERENCES}
     made = [_standing(entry, table, controls, judge) for entry in track(ordered, "comparing arms", unit="arms")]
+    made = sorted(made, key=lambda one: one.contradicted is not None)
+    ranks = _ranks([one.entry for one in made if "rank" not in one.missing], table, judge)
     adjusted = {name: _holm(made, name) for name in REFERENCES}
     return [
         replace(
@@ -121,42 +129,60 @@ def _no_auroc(entry: Entry) -> str:
 def _standing(entry: Entry, table: _Table, controls: Mapping[str, Controls[Entry]], judge: Judge) -> Standing:
     """What is said of one arm; its ranks come later."""
     i, arm = entry.run_id, table.arms[entry.run_id]
-    against, reasons = _against(entry, controls, table, judge)
     if arm.contradicted:
-        reasons |= dict.fromkeys(against, table.missing[i])
-        against = {}
-    against, noted, left = _made_again(entry, against, table, judge)
-    positive, note, left_positive = _positive_again(entry, table, judge)
-    worth, doubt, left_worth = _worth_again(entry, table, judge)
+        return _not_believed(entry, table.missing[i])
+    against, reasons = _against(entry, controls, table, judge)
+    again = _Again()
+    against = _made_again(entry, against, table, judge, again)
+    positive = _positive_again(entry, table, judge, again)
+    worth, doubt = _worth_again(entry, table, judge, again)
+    if again.lies:
+        return _not_believed(entry, "; ".join(again.lies))
+    claimed, beside = _claimed(arm, table.missing.get(i), again.left)
     return Standing(
         entry,
         None,
         against,
         None,
         reasons | ({"rank": table.missing[i]} if i in table.missing else {}),
-        noted | ({POSITIVE: note} if note else {}),
-        table.missing[i] if arm.contradicted else None,
+        again.noted,
+        None,
         positive,
         worth,
         {**arm.doubted, **({"worth": doubt} if doubt else {})},
-        claimed=_claimed(arm, table.missing.get(i), [*left, *left_positive, *left_worth]),
+        claimed=claimed,
+        beside=beside,
     )
 
 
-def _claimed(arm: Arm, missing: str | None, left: Sequence[str]) -> str | None:
-    """Why an arm's numbers count as claimed; None where all of them were made again."""
+def _not_believed(entry: Entry, why: str) -> Standing:
+    """An arm whose record says another thing than its predictions: nothing of it stands."""
+    return Standing(entry, None, {}, None, dict.fromkeys((*REFERENCES, "rank"), why), contradicted=why)
+
+
+@dataclass
+class _Again:
+    """What came of making the comparisons of one record again."""
+
+    noted: dict[str, str] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    """Which could not be made again."""
+    lies: list[str] = field(default_factory=list)
+    """In what the record says another thing than the predictions of both arms."""
+
+
+def _claimed(arm: Arm, missing: str | None, left: Sequence[str]) -> tuple[str | None, str | None]:
+    """Why the numbers of a row count as claimed, None where they were made again; and what else was not."""
     if not arm.recomputed:
-        return missing or CLAIM
-    return f"not made again: {', '.join(left)}" if left else None
+        return missing or CLAIM, None
+    said = [[name for name in left if (name in SHOWN) is shown] for shown in (True, False)]
+    claimed, beside = (f"not made again: {', '.join(names)}" if names else None for names in said)
+    return claimed, beside
 
 
-def _made_again(
-    entry: Entry, against: Mapping[str, Row], table: _Table, judge: Judge
-) -> tuple[dict[str, Row], dict[str, str], list[str]]:
-    """Every comparison of the record with an arm of the table, made again; in what it differed; which were not."""
+def _made_again(entry: Entry, against: Mapping[str, Row], table: _Table, judge: Judge, told: _Again) -> dict[str, Row]:
+    """Every comparison of the record with an arm of the table, made again where both have their predictions."""
     found: dict[str, Row] = {**against}
-    noted: dict[str, str] = {}
-    left: list[str] = []
     is_known = entry.run_id in table.known
     for control, row in entry.record["comparisons"].items():
         if control not in against and not is_known:
@@ -164,13 +190,16 @@ def _made_again(
         other = table.known.get(row["run_id"])
         again = judge.compared_again(entry, control, other) if is_known and other is not None else None
         if again is not None:
-            found[control], note = again
+            found[control], note, lies = again
+            told.lies += [f"against {control}: {note}"] if lies else []
+            told.left += [control] if note and not lies else []
         else:
-            found[control], left = row, [*left, control]
+            found[control] = row
+            told.left.append(control)
             note = None if _is_claim(table, entry) else NOT_MADE_AGAIN
         if note:
-            noted[control] = note
-    return found, noted, left
+            told.noted[control] = note
+    return found
 
 
 def _is_claim(table: _Table, entry: Entry) -> bool:
@@ -178,27 +207,37 @@ def _is_claim(table: _Table, entry: Entry) -> bool:
     return not table.arms[entry.run_id].recomputed and entry.run_id not in table.missing
 
 
-def _positive_again(entry: Entry, table: _Table, judge: Judge) -> tuple[Row | None, str | None, list[str]]:
-    """The positive control of the record, made again where it is known; in what it differed; whether it was not."""
+def _positive_again(entry: Entry, table: _Table, judge: Judge, told: _Again) -> Row | None:
+    """The positive control of the record, made again where it is known."""
     recorded = entry.record.get("positive_control")
     if recorded is None:
-        return None, None, []
+        return None
     control = table.known.get(recorded["run_id"])
     again = None
     if table.zero is not None and control is not None:
         again = judge.positive_again(entry, control, table.zero)
-    return (*again, []) if again is not None else (recorded, None, ["positive control"])
+    found, note, lies = again if again is not None else (recorded, None, False)
+    if note:
+        told.noted[POSITIVE] = note
+    told.lies += [note] if note and lies else []
+    told.left += ["positive control"] if again is None or (note and not lies) else []
+    return found
 
 
-def _worth_again(entry: Entry, table: _Table, judge: Judge) -> tuple[Row | None, str | None, list[str]]:
-    """The worth of the record, measured again where it is known; in what it differed; whether it was not."""
+def _worth_again(entry: Entry, table: _Table, judge: Judge, told: _Again) -> tuple[Row | None, str | None]:
+    """The worth of the record, measured again where that is known; and what is to be said of it."""
     recorded = entry.record.get("worth")
     if recorded is None:
-        return None, None, []
+        return None, None
     again = None
     if entry.run_id in table.known and entry.spec["analysis"] == ANALYSIS:
         again = judge.worth_again(entry, table.alone)
-    return (*again, []) if again is not None else (recorded, None, ["worth"])
+    elif entry.run_id in table.known:
+        again = recorded, f"of analysis {entry.spec['analysis']}, which measured otherwise: {OLDER}", False
+    found, note, lies = again if again is not None else (recorded, None, False)
+    told.lies += [f"worth: {note}"] if note and lies else []
+    told.left += ["worth"] if again is None or (note and not lies) else []
+    return found, note
 
 
 def _spec(entry: Entry) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ FURTHER = ("run_id", "difference", "low", "high", "p_interval", "n_seeds", "note
 """What is kept of a comparison with a control that tables show no difference to."""
 SHOWN = ("none", "duplicate")
 MACHINE = ("synthworth", "commit", "processor", "n_cores", "gpu", "device", "when", "command")
+PRETRAINED = ("part", "name", "sha256")
 TRAINING = ("steps", "images_seen", "stopped")
 COSTS = ("classifier_seconds", "fit_seconds", "draw_seconds_per_1000")
 PER_FIT = ("gflop_per_image", "images_seen", "kwh")
@@ -45,9 +46,11 @@ class Slim(Entry):
     ----------
     record : what `slim` left of it.
     sha256 : of the bytes of record.json.
+    others : other records of the same run, of other content, by their files: they do not count.
     """
 
     sha256: str = ""
+    others: tuple[str, ...] = ()
 
 
 def whole(entry: Entry) -> Mapping[str, Any]:
@@ -91,6 +94,7 @@ def slim(record: Mapping[str, Any]) -> dict[str, Any]:
     kept["cost"] = _cost(record["cost"])
     kept["audit"] = _some(record["audit"], ("n_images", "n_patients", "patients_known"))
     kept["subgroups"] = {name: _subgroup(found) for name, found in record.get("subgroups", {}).items()}
+    kept["pretrained"] = [_some(row, PRETRAINED) for row in record.get("pretrained", ())]
     kept["worth"] = slim_worth(record.get("worth"))
     return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,13 +17,26 @@ Word = Literal["claimed", "recomputed", "reproduced", "contradicted"]
 class Status:
     """The word, and what it rests on in a few more.
 
-    `claimed`: the record says so. `recomputed`: the statistics were made again from the predictions beside it, in this
-    build or one before it here, and agree. `reproduced`: the run was carried out again here and agreed; `why` has
-    commit, machine and date. `contradicted`: the predictions say another thing, and its numbers are null.
+    `claimed`: the record says so. `recomputed`: AUROC, the differences to real images alone and to duplicates, and the
+    worth were made again from the predictions beside the record, in this build or one before it here, and agree;
+    which other columns no predictions give, `leaderboard/pages/columns.yaml` says. `reproduced`: the run was carried
+    out again here, by committed code, and agreed; `why` has commit, machine and date. `contradicted`: the predictions
+    say another thing, and its numbers are null.
+
+    Parameters
+    ----------
+    beside : what a reader has to see beside the word: that the run was carried out again and did not agree, and that
+        there are several records of it. Empty for most.
     """
 
     word: Word
     why: str | None = None
+    beside: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The word with what stands beside it."""
+        return f"{self.word}, {self.beside}" if self.beside else self.word
 
 
 def status_of(standing: Standing, notes: Mapping[str, Note]) -> Status:
@@ -33,12 +46,24 @@ def status_of(standing: Standing, notes: Mapping[str, Note]) -> Status:
     ----------
     notes : of reproductions that count here, by the digest of the record's file.
     """
+    entry = standing.entry
+    others = entry.others if isinstance(entry, Slim) else ()
+    beside = [f"one of {len(others) + 1} records"] if others else []
+    whys = [f"another record of this run, which does not count: {', '.join(others)}"] if others else []
     if standing.contradicted:
-        return Status("contradicted", standing.contradicted)
-    entry, why = standing.entry, standing.claimed
+        return _status("contradicted", [standing.contradicted, *whys], beside)
+    whys = [*filter(None, (standing.claimed, standing.beside)), *whys]
     note = notes.get(entry.sha256) if isinstance(entry, Slim) else None
     if note is not None and isinstance(entry, Slim) and note.content == content_of(entry.folder, entry.sha256):
+        if note.agreed and note.by_committed_code:
+            return _status("reproduced", [note.said, *whys], beside)
         if note.agreed:
-            return Status("reproduced", note.said)
-        why = "; ".join(filter(None, (f"carried out again it did not agree: {note.said}", why)))
-    return Status("claimed" if standing.claimed else "recomputed", why)
+            whys = [f"carried out again by code with uncommitted changes, which does not count: {note.said}", *whys]
+        else:
+            whys = [f"carried out again it did not agree: {note.said}", *whys]
+            beside = ["not reproduced", *beside]
+    return _status("claimed" if standing.claimed else "recomputed", whys, beside)
+
+
+def _status(word: Word, whys: Sequence[str], beside: Sequence[str]) -> Status:
+    return Status(word, "; ".join(whys) or None, ", ".join(beside))

@@ -15,7 +15,7 @@ from benchmarks.request.spec import NONE, NOT_THE_ARM, is_zero_line
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.sentences import tuned_sentence
 from benchmarks.verdicts.verdict import Kind, Word, verdict, word_of_arm
-from leaderboard.best_ratio import Best, best_ratios
+from leaderboard.best_ratio import NO_RATIO, Best, best_ratios
 from leaderboard.contamination import contamination_of
 from leaderboard.judge import Judge
 from leaderboard.numbers import Number, added_columns, numbers_of
@@ -140,12 +140,13 @@ def _table(
 ) -> Table:
     """The table of one setting."""
     arms, repeated = _one_an_arm(entries)
-    labels, best, added = _labels(arms), best_ratios(arms), tuple(added_columns())
+    labels, standings, added = _labels(arms), stand(arms, judge), tuple(added_columns())
+    best = best_ratios([one.entry for one in standings if not one.contradicted])
     rows = tuple(
-        _row(one, labels[one.entry.run_id], best[one.entry.run_id], added, notes) for one in stand(arms, judge)
+        _row(one, labels[one.entry.run_id], best.get(one.entry.run_id, NO_RATIO), added, notes) for one in standings
     )
-    quality = agreements([row.standing for row in rows])
-    pooled, left = judge.pooled([_as_it_stands(row.standing) for row in rows])
+    quality = agreements([row.standing for row in rows if not row.contaminated])
+    pooled, left = judge.pooled([_as_it_stands(row.standing) for row in rows if not row.standing.contradicted])
     if left:
         pooled.append(f"{left} generators were trained several times; what they come to together {NOT_MADE}")
     return Table(
@@ -156,7 +157,8 @@ def _table(
 
 def over_tables(tables: Sequence[Table], judge: Judge | None = None) -> tuple[str, ...]:
     """What can be said of arms that stand in the tables of several classifiers, a line each; controls have none."""
-    lines, left = (judge or Judge()).over([_as_it_stands(row.standing) for table in tables for row in table.rows])
+    rows = [row for table in tables for row in table.rows if not row.standing.contradicted]
+    lines, left = (judge or Judge()).over([_as_it_stands(row.standing) for row in rows])
     return (*lines, *([f"{left} arms have several classifiers; what they come to together {NOT_MADE}"] if left else []))
 
 
@@ -259,7 +261,7 @@ def _row(standing: Standing, label: str, best: Best, added: Sequence[str], notes
     spec = record["spec"]
     return Row(
         standing, label, numbers, word, _said(word, spec), sentence, situation_of(spec), status_of(standing, notes),
-        contamination_of(spec),
+        contamination_of(spec, record.get("pretrained", ())),
     )  # fmt: skip
 
 

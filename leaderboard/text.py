@@ -160,7 +160,7 @@ def _cells(row: Row, notes: Notes, columns: Iterable[str]) -> list[str]:
     label = markdown_text(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
     label += f" (contaminated) ({notes.mark(row.contaminated)})" if row.contaminated else ""
     numbers = (cell(name, row.numbers[name], notes.mark) for name in columns)
-    status = row.status.word + (f" ({notes.mark(row.status.why)})" if row.status.why else "")
+    status = row.status.shown + (f" ({notes.mark(row.status.why)})" if row.status.why else "")
     return [rank, label, row.situation, *numbers, markdown_text(row.verdict), status]
 
 

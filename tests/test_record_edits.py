@@ -176,13 +176,16 @@ def test_a_worth_that_was_edited_is_measured_again(
     lie = {**arm["worth"], "worth": 0.9, "low": 0.8, "high": 1.1, "n_equivalent": 760.0, "where": "on the curve"}
     put(shelf, {**arm, "worth": lie})
     row, text = row_of(shelf)
-    assert row.numbers["worth"].value == true.numbers["worth"].value and "0.90 [0.80, 1.10]" not in text
-    assert "the record says another thing than its predictions" in str(row.numbers["worth"].note)
+    assert true.status.word == "recomputed" and row.status.word == "contradicted"
+    assert row.numbers["worth"].value is None and "0.90 [0.80, 1.10]" not in text
+    assert "worth: the record says another thing than its predictions" in str(row.status.why)
     assert "NOT BORNE OUT BY THE PREDICTIONS  worth." in shown(shelf, arm, capsys)
     for record in Records(shelf):
         if record["name"].startswith("none x"):
             shutil.rmtree(home(shelf, record))
-    assert "not measured again from the predictions" in str(row_of(shelf)[0].numbers["worth"].note)
+    row = row_of(shelf)[0]
+    assert "not measured again from the predictions" in str(row.numbers["worth"].note)
+    assert (row.status.word, row.status.why) == ("claimed", "not made again: worth")
 
 
 @pytest.mark.parametrize("part", ["detectable", "equivalence/equivalent"])
@@ -194,7 +197,7 @@ def test_a_word_that_rests_on_an_edited_number_is_not_said(shelf: Path, arm: dic
     put(shelf, lie)
     row, text = row_of(shelf)
     assert "EQUIVALENT" not in text and "a difference of 0.001 in four" not in text
-    assert "in the record and" in str(row.numbers["vs_none"].note)
+    assert row.status.word == "contradicted" and "in the record and" in str(row.numbers["vs_none"].note)
 
 
 def test_unequal_compute_that_was_edited_away_is_said_again(
@@ -204,7 +207,7 @@ def test_unequal_compute_that_was_edited_away_is_said_again(
     lie["training"]["steps"] = [2 * n for n in arm["training"]["steps"]]
     put(shelf, lie)
     row, _ = row_of(shelf)
-    assert row.verdict == "unequal compute" and "unequal is null in the record" in str(row.numbers["vs_none"].note)
+    assert row.status.word == "contradicted" and "unequal is null in the record" in str(row.numbers["vs_none"].note)
     assert "against none: unequal is null in the record and a text" in shown(shelf, arm, capsys)
 
 
@@ -263,7 +266,7 @@ def test_predictions_swapped_between_seeds_are_seen_without_a_seal(shelf: Path, 
     pq.write_table(table.set_column(index, "seed", [seeds.astype(order.dtype)]), file)
     put(shelf, arm, sealed=False)
     assert any("by_seed" in line or "interval" in line for line in checked(shelf, arm).contradicted)
-    assert row_of(shelf)[0].standing.noted
+    assert row_of(shelf)[0].standing.contradicted
 
 
 def test_one_arm_on_other_images_does_not_take_the_ranks_of_all_others(lab: Any) -> None:

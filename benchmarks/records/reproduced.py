@@ -53,6 +53,11 @@ class Note:
     when: str
 
     @property
+    def by_committed_code(self) -> bool:
+        """Whether the code that carried it out is that of its commit, with no change that nobody else can look up."""
+        return not (self.commit or "").endswith("+")
+
+    @property
     def said(self) -> str:
         """The note in one line."""
         n = f"{self.n_same} of {self.n_fields} fields the same, {self.n_within} within the record's intervals"
@@ -99,7 +104,8 @@ def read_notes(folders: Iterable[Path]) -> Notes:
     """The notes beside the records of these folders.
 
     A note counts where it was signed with the key that lies here, which no record comes with: so it was made by
-    whoever builds. One that was changed, or made by others, is no evidence, and is named.
+    whoever builds. One that was changed, or made by others, is no evidence, and is named. Of several of one record
+    that of committed code counts, and of these the last.
     """
     counted: dict[str, Note] = {}
     others = []
@@ -116,9 +122,13 @@ def read_notes(folders: Iterable[Path]) -> Notes:
             others.append(
                 f"{one_line(str(file))} does not count: it was changed, or not signed with the key of this machine"
             )
-        elif (last := counted.get(note.record_sha256)) is None or last.when <= note.when:
+        elif (last := counted.get(note.record_sha256)) is None or _counts_before(note, last):
             counted[note.record_sha256] = note
     return Notes(counted, tuple(others))
+
+
+def _counts_before(note: Note, last: Note) -> bool:
+    return (note.by_committed_code, note.when) >= (last.by_committed_code, last.when)
 
 
 def _key() -> bytes | None:

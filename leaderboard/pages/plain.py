@@ -38,6 +38,7 @@ class ArmText:
     verdict: str
     word: str
     status: str
+    beside: str
     why: str
     contaminated: str
     run_id: str
@@ -68,7 +69,7 @@ def _arm(row: Row, ties: Counter[int | None]) -> ArmText:
     return ArmText(
         NULL if rank is None else f"{'=' if ties[rank] > 1 else ''}{rank}", row.label, row.kind, row.situation,
         str(row.standing.entry.spec["generator"]), tuple(_cell(name, row) for name in COLUMNS), row.verdict,
-        row.word.kind.name.lower(), row.status.word, row.status.why or "", row.contaminated or "",
+        row.word.kind.name.lower(), row.status.word, row.status.beside, row.status.why or "", row.contaminated or "",
         row.standing.entry.run_id,
     )  # fmt: skip
 

@@ -17,7 +17,20 @@ from leaderboard.pages.worth import dataset_of, short_heading
 from leaderboard.tables import Row, Table
 from synthworth.printable import one_line
 
-TEXTS = ("arm", "situation", "verdict", "status", "dataset", "classifier", "generator", "run", "kind", "word", "page")
+TEXTS = (
+    "arm",
+    "situation",
+    "verdict",
+    "status",
+    "dataset",
+    "classifier",
+    "generator",
+    "run",
+    "kind",
+    "word",
+    "page",
+    "beside",
+)
 """Columns of text; each is a list of what stands in it, and by row the place in that list."""
 NOTED = ("status", "contaminated", "rank")
 """What has a note beside the numbers."""
@@ -98,6 +111,7 @@ def _of_row(row: Row, ties: Mapping[int | None, int]) -> tuple[dict[str, str], d
         "arm": row.label, "situation": row.situation, "verdict": row.verdict, "status": row.status.word,
         "generator": str(standing.entry.spec["generator"]), "run": standing.entry.run_id[:16], "kind": row.kind,
         "word": row.word.kind.name.lower(), "page": generator_page(str(standing.entry.spec["generator"])),
+        "beside": row.status.beside,
     }  # fmt: skip
     rank = Number(standing.rank, note=standing.missing.get("rank"))
     said: Said = {"status": row.status.why, "contaminated": row.contaminated, "rank": rank.note}

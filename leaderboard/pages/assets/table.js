@@ -122,7 +122,8 @@
     if (id === "status") {
       const why = note("status", row);
       return element("td", why ? { "data-tip": why } : {},
-        element("span", { class: `status ${text(id, row)}` }, text(id, row), ...(why ? ["\u2009†", hidden(` (${why})`)] : [])));
+        element("span", { class: `status ${text(id, row)}` }, text(id, row), ...(why ? ["\u2009†", hidden(` (${why})`)] : [])),
+        ...(text("beside", row) ? [element("small", { class: "beside" }, text("beside", row))] : []));
     }
     if (isText(id)) return element("td", {}, id === "run" ? element("code", {}, text(id, row)) : text(id, row));
     const found = written(id, row), why = note(id, row);
