@@ -124,7 +124,7 @@ def _build(options: BuildOptions) -> int:
         tables = make_tables(entries, failed, judge, notes.counted)
         over = over_tables(tables, judge)
     tables = [_beside_suite(table, suite) for table in tables]
-    _write(options, out, tables, found.skipped, over)
+    _write(options, out, tables, found.skipped, over, suite)
     if unknown > options.recompute:
         out.print(
             f"claimed: {unknown} of {len(entries)} records were not made again from their predictions; --recompute "
@@ -167,7 +167,12 @@ def _beside_suite(table: Table, suite: Suite | None) -> Table:
 
 
 def _write(
-    options: BuildOptions, out: Console, tables: Sequence[Table], skipped: Sequence[str], over: Sequence[str]
+    options: BuildOptions,
+    out: Console,
+    tables: Sequence[Table],
+    skipped: Sequence[str],
+    over: Sequence[str],
+    suite: Suite | None,
 ) -> None:
     """Draw and write what was asked for; print the tables and where the files are."""
     ensure_folder(options.out)
@@ -183,7 +188,7 @@ def _write(
         if "latex" in to:
             to["latex"].write(latex(tables).encode())
     if "site" in options.format:
-        site = Site(tables, skipped, over, [file for _, file in written])
+        site = Site(tables, skipped, over, suite, [file for _, file in written])
         pages = write_site(site, options.out, n_figures=options.figures)
     for table in tables[:MOST_TABLES]:
         print_table(out, table)

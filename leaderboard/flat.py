@@ -21,7 +21,7 @@ TEXTS = frozenset({
     "status_why", "status_beside", "contaminated", "verdict", "notes", "heading", "run_id",
 })  # fmt: skip
 """Columns of text, as are those that end in `_group`."""
-WHOLE = frozenset({"steps", "seeds", "seed", "rank", "labels_real", "labels_synthetic"})
+WHOLE = frozenset({"steps", "seeds", "seed", "rank", "place", "labels_real", "labels_synthetic"})
 """Columns of whole numbers, as are those of how many images a number is of."""
 AT_ONCE = 1000
 """Rows that are laid out as columns at a time."""
@@ -127,7 +127,8 @@ def _flat_row(table: Table, row: Row, attributes: Sequence[str]) -> dict[str, An
     lied = row.standing.contradicted
     counts = {kind: None if lied else sum(record["counts"].get(kind, {}).values()) for kind in ("real", "synthetic")}
     flat: dict[str, Any] = _begin(table, spec) | {
-        "rank": row.standing.rank, "arm": row.label, "kind": row.kind, "generator": spec["generator"],
+        "rank": row.standing.rank, "place": row.place, "arm": row.label, "kind": row.kind,
+        "generator": spec["generator"],
         "mode": spec["mode"], "ratio": spec["ratio"], "situation": row.situation, "is_control": record["is_control"],
         "labels_real": counts["real"], "labels_synthetic": counts["synthetic"], "status": row.status.word,
         "status_beside": row.status.beside or None, "status_why": row.status.why, "contaminated": row.contaminated,

@@ -120,7 +120,7 @@ def _worth(standing: Standing) -> Number:
     if is_real_only(record["spec"]):
         return Number(None, note="real images alone: nothing was added")
     if not found:
-        return Number(None, note="no learning curve was measured (--curve)")
+        return Number(None, note="no worth: run it with --curve")
     note = "; ".join(part for part in (found["note"], standing.doubted.get("worth")) if part) or None
     if found["worth"] is None and found["low"] is not None:
         note = f"{found['where']}: above {found['low']:.2f}; {note}"

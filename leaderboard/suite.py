@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class Suite:
     ratios : of synthetic to real images.
     situations : those that are judged.
     controls : those that stand beside the arms of every dataset.
+    clf : options of the classifier that are fixed, by name; the others may differ, as may the precision and the seed of
+        the data.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Suite:
     ratios: tuple[float, ...]
     situations: tuple[str, ...]
     controls: tuple[str, ...]
+    clf: Mapping[str, Any] = field(default_factory=dict)
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         """Why an arm, as its record holds it, is not of the suite: the first reason; None where it is."""
@@ -77,6 +81,9 @@ class Suite:
                 f"another classifier or budget: {spec['classifier']}, {spec['train']['steps']} steps; the suite has "
                 f"{self.classifier}, {self.train_steps} steps"
             )
+        for name, fixed in self.clf.items():
+            if spec["clf"].get(name) != fixed:
+                return f"another classifier: --clf.{name} {spec['clf'].get(name)}, the suite has {fixed}"
         if spec["seeds"] < self.seeds:
             return f"{spec['seeds']} classifier seeds, the suite has at least {self.seeds}"
         situation = situation_of(spec)
@@ -85,6 +92,11 @@ class Suite:
         if not is_real_only(spec) and spec["ratio"] not in self.ratios:
             return f"ratio {spec['ratio']:g}, the suite has {', '.join(f'{r:g}' for r in self.ratios)}"
         return None
+
+    def not_begun(self, specs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Names of the datasets of which none of these arms is."""
+        there = {spec["fingerprint"] for spec in specs}
+        return tuple(films.name for films in self.datasets if films.fingerprint not in there)
 
     def lacks(self, specs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         """Controls of the suite that are not among the arms of a table."""
@@ -95,6 +107,12 @@ class Suite:
 def suites() -> tuple[str, ...]:
     """The names of the suites that are shipped, by date."""
     return tuple(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+
+
+@cache
+def names_of_suites() -> Mapping[str, str]:
+    """How the shipped suites call their datasets, by fingerprint; the newest suite's name counts."""
+    return {films.fingerprint: films.name for name in suites() for films in read_suite(name).datasets}
 
 
 def read_suite(named: str) -> Suite:

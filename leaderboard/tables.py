@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from leaderboard.status import Status, status_of
 from synthworth.keys import digest
 
 NOT_MADE = "was not made from the predictions in this build (--recompute)"
+SEEN = "may have seen these films"
+"""Said of a contaminated arm wherever it stands."""
 ARM_FIELDS = (
     "generator", "gen", "generator_version", "fit", "ratio", "mode", "generator_seed", "shard", "extractors",
     "extractor_precision", "controls", "curve", "margin", "portion", "filters", "generator_precision", "tuned",
@@ -54,6 +57,15 @@ class Row:
     """How far the numbers are to be trusted."""
     contaminated: str | None
     """Why a part of the arm may have seen the films; None where none was trained elsewhere. It keeps its rank."""
+    place: int | None = None
+    """Its rank among the judged arms alone; None of what is not judged, or has no rank."""
+    tied: bool = False
+    """Whether another judged arm has this place."""
+
+    @property
+    def named(self) -> str:
+        """The label, with a sign on an arm that may have seen the films: what pictures call it."""
+        return f"{self.label} ({SEEN})" if self.contaminated else self.label
 
     @property
     def kind(self) -> str:
@@ -145,6 +157,7 @@ def _table(
     rows = tuple(
         _row(one, labels[one.entry.run_id], best.get(one.entry.run_id, NO_RATIO), added, notes) for one in standings
     )
+    rows = _placed(rows)
     quality = agreements([row.standing for row in rows if not row.contaminated])
     pooled, left = judge.pooled([_as_it_stands(row.standing) for row in rows if not row.standing.contradicted])
     if left:
@@ -263,6 +276,18 @@ def _row(standing: Standing, label: str, best: Best, added: Sequence[str], notes
         standing, label, numbers, word, _said(word, spec), sentence, situation_of(spec), status_of(standing, notes),
         contamination_of(spec, record.get("pretrained", ())),
     )  # fmt: skip
+
+
+def _placed(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows, with the places of the judged ones: controls are read beside them, and take none."""
+    ranks = sorted(rank for row in rows if row.kind == "judged" and (rank := row.standing.rank) is not None)
+    placed = []
+    for row in rows:
+        rank = row.standing.rank if row.kind == "judged" else None
+        if rank is not None:
+            row = replace(row, place=1 + bisect_left(ranks, rank), tied=ranks.count(rank) > 1)
+        placed.append(row)
+    return tuple(placed)
 
 
 def _as_it_stands(standing: Standing) -> Entry:

@@ -51,9 +51,11 @@ HOW_TO_READ = """## How to read this
   *only* leaves the real ones out, *sharing* takes those that a donor hospital's films taught, or are.
 - **best ratio (val)**: of the same arm at several ratios, real images alone (0) among them, the one with the highest
   AUROC on val. Test never chooses.
-- **status**: *claimed*, taken from the record alone; *recomputed*, the statistics were made again here from the
-  predictions beside it, and agree; *reproduced*, the run was carried out again here and agreed; *contradicted*, the
-  predictions say another thing, and nothing of it is shown. Arms of which one is a claim are told apart only where
+- **status**: *claimed*, taken from the record alone; *recomputed*, AUROC, both differences and the worth were made
+  again here from the predictions beside it, and agree; *reproduced*, the run was carried out again here and agreed;
+  *contradicted*, the predictions say another thing, and nothing of it is shown. Whatever the status, balanced accuracy,
+  F1, sensitivity, ECE calibrated, best ratio, image quality, copy rates, class consistency and cost are the record's
+  word: no predictions on test give them. Arms of which one is a claim are told apart only where
   their intervals do not touch: a paired interval, which needs the predictions of both, would tell more of them apart.
 - Controls and points of the learning curve stand in a table of their own, below what is judged, with the same ranks.
 - (contaminated) marks an arm with a part that was trained elsewhere and may have seen these films. It keeps its rank.

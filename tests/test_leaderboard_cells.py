@@ -70,7 +70,7 @@ def test_worth_stands_in_the_table_or_the_reason_why_not(lab: Any) -> None:
     lab.change(record, worth=worth)
     text = markdown(lab.tables())
     assert "0.50 [0.12, ...]" in text
-    assert "no learning curve was measured" in text
+    assert "no worth: run it with --curve" in text
 
 
 def test_the_word_of_a_table_is_the_one_that_survives_holms_correction(lab: Any) -> None:

@@ -50,10 +50,13 @@ def test_of_a_contradicted_record_no_number_is_shown_anywhere(lab: Any) -> None:
     lab.change(
         liar,
         utility={**liar["utility"], "auroc": auroc},
-        privacy={"copy_rate@pixels": {"metric": "copy_rate", "extractor": None, "features": "pixels", "label": None,
-                                      "literature": False, "direction": "lower", "alias": None, "extra": {}, **value}},
+        privacy={
+            f"{name}@pixels": {"metric": name, "extractor": None, "features": "pixels", "label": None,
+                               "literature": False, "direction": "lower", "alias": None, "extra": {}, **value}
+            for name in ("copy_rate", "membership_auroc")
+        },
         cost={"fit_seconds": 77.5, "draw_seconds_per_1000": 2.5},
-        subgroups={"sex": {"gap": gap, "groups": {"M": {**group, "auroc": 0.5625}, "F": {**group, "auroc": 1.0}}}},
+        subgroups={"sex": {"note": None, "gap": gap, "groups": {n: {**group, "auroc": 0.5625} for n in "MF"}}},
     )  # fmt: skip
     assert collect([lab.folder]).skipped == ()
     tables = lab.tables()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from benchmarks.request.spec import is_zero_line
@@ -16,7 +17,7 @@ from leaderboard.pages.points import Level, Point, Series, draw_points
 from leaderboard.pages.svg import NULL, Chart, Draw, minus
 from leaderboard.pages.worth import dataset_of, front_chart
 from leaderboard.quality import Correlation
-from leaderboard.tables import Row, Table
+from leaderboard.tables import SEEN, Row, Table
 
 T = TypeVar("T")
 COLOURS = ("s1", "s4", "s8", "s7", "s6", "s5")
@@ -35,9 +36,17 @@ def charts_of(table: Table, details: Details) -> list[Chart]:
     ----------
     details : what of a record its short form lacks.
     """
-    made = (forest, ratio_curves, learning_curve, cost_against_gain, quality_against_gain)
-    found = [draw(table) if draw is not learning_curve else learning_curve(table, details) for draw in made]
-    found.insert(1, front_chart([table], f"{table.key}-worth"))
+    clean = replace(table, rows=tuple(row for row in table.rows if not row.contaminated))
+    n = len(table.rows) - len(clean.rows)
+    left = f" Without {n} {'arm' if n == 1 else 'arms'} of the table that {SEEN}." if n else ""
+    found = [forest(table), front_chart([table], f"{table.key}-worth")]
+    joined = [
+        ratio_curves(clean),
+        learning_curve(clean, details),
+        cost_against_gain(clean),
+        quality_against_gain(clean),
+    ]
+    found += [chart and replace(chart, caption=chart.caption + left) for chart in joined]
     found += [by_class(table, details), gaps(table)]
     return [chart for chart in found if chart is not None]
 
@@ -84,7 +93,7 @@ def forest(table: Table) -> Chart | None:
         lines += [Line(title, heading=True)] if mine else []
         lines += [_gain_line(row) for row in mine]
     rows = tuple(
-        (r.label, r.kind, r.situation, n.value, n.low, n.high, r.numbers["holm_none"].value, r.verdict)
+        (r.named, r.kind, r.situation, n.value, n.low, n.high, r.numbers["holm_none"].value, r.verdict)
         for r in have if (n := r.numbers["vs_none"])
     )  # fmt: skip
     marks = (Mark(0, "real images alone"),)
@@ -100,7 +109,8 @@ def forest(table: Table) -> Chart | None:
 def _gain_line(row: Row) -> Line:
     number = row.numbers["vs_none"]
     colour = OF_WORD.get(row.word.kind, "plain")
-    return Line(row.label, number.value, number.low, number.high, colour, shown(number), row.kind != "judged")
+    return Line(row.named, number.value, number.low, number.high, colour, shown(number), row.kind != "judged",
+                faint=bool(row.contaminated))  # fmt: skip
 
 
 def ratio_curves(table: Table) -> Chart | None:
@@ -284,12 +294,12 @@ def by_class(table: Table, details: Details) -> Chart | None:
     zero = next((row for row in table.rows if is_zero_line(row.standing.entry.spec)), None)
     judged = [row for row in table.rows if row.kind == "judged"]
     arms = ([zero] if zero else []) + (judged + [r for r in table.rows if r.kind == "control" and r is not zero])
-    values = {row.label: found for row in arms[:MOST_HEAT] if (found := details.by_class(row))}
+    values = {row.named: found for row in arms[:MOST_HEAT] if (found := details.by_class(row))}
     classes = list(dict.fromkeys(name for found in values.values() for name in found))[:MOST_CLASSES]
     if len(classes) < 2 or len(values) < 2:
         return None
-    base = values.get(zero.label, {}) if zero else {}
-    grid = [[_cell(found.get(name), base.get(name), label == (zero and zero.label)) for name in classes]
+    base = values.get(zero.named, {}) if zero else {}
+    grid = [[_cell(found.get(name), base.get(name), label == (zero and zero.named)) for name in classes]
             for label, found in values.items()]  # fmt: skip
     bound = max([abs(c.difference) for line in grid for c in line if c.difference is not None] or [0]) or 0.1
     rows = tuple((label, name, found.get(name), base.get(name)) for label, found in values.items() for name in classes)
@@ -310,7 +320,8 @@ def _cell(value: float | None, base: float | None, is_base: bool) -> Cell:
 
 def gaps(table: Table) -> Chart | None:
     """The gap between best and worst group of each attribute, for real images alone and every judged arm."""
-    arms = [row for row in table.rows if row.kind == "judged" or is_zero_line(row.standing.entry.spec)][:MOST_HEAT]
+    arms = [row for row in table.rows if row.kind == "judged" or is_zero_line(row.standing.entry.spec)]
+    arms = [row for row in arms if not row.standing.contradicted][:MOST_HEAT]
     attributes = sorted({name for row in arms for name in row.standing.entry.record.get("subgroups", {})})
     lines: list[Line] = []
     rows: list[tuple[Any, ...]] = []
@@ -322,8 +333,8 @@ def gaps(table: Table) -> Chart | None:
             number = Number(gap.get("value"), gap.get("low"), gap.get("high"))
             text = shown(number, 2, "") + (f" {gap['worst']}" if gap.get("worst") else "")
             control = row.kind != "judged"
-            lines.append(Line(row.label, number.value, number.low, number.high, colour_of(row, table), text, control))
-            rows.append((attribute, row.label, number.value, number.low, number.high, gap.get("best"),
+            lines.append(Line(row.named, number.value, number.low, number.high, colour_of(row, table), text, control))
+            rows.append((attribute, row.named, number.value, number.low, number.high, gap.get("best"),
                          gap.get("worst"), gap.get("note")))  # fmt: skip
     if not any(line.value is not None for line in lines):
         return None
@@ -355,7 +366,7 @@ def reliability(table: Table, row: Row, name: str, details: Details) -> Chart | 
         return None
     draw: Draw = lambda width: draw_points(series, ("how sure", "share that was right"), width, square=True)  # noqa: E731
     return Chart(
-        name, f"Reliability: {row.label}, {dataset_of(table.setting)}",
+        name, f"Reliability: {row.named}, {dataset_of(table.setting)}",
         "On the diagonal a classifier is right as often as it is sure.", draw,
         ("which", "confidence", "correct", "n"), tuple(rows), wide=SMALL,
     )  # fmt: skip
@@ -369,7 +380,7 @@ def gains(rows: Sequence[tuple[Table, Row]], name: str, title: str) -> Chart | N
         mine = [row for table, row in rows if table.heading == heading and row.numbers["vs_none"].value is not None]
         lines += [Line(heading, heading=True)] if mine else []
         lines += [_gain_line(row) for row in mine[:MOST_LINES]]
-        numbers += [(heading, row.label, *_ends(row), row.verdict) for row in mine]
+        numbers += [(heading, row.named, *_ends(row), row.verdict) for row in mine]
     if not numbers:
         return None
     return Chart(

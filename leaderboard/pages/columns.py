@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ class Column:
     kind : how a cell is written.
     better : `high` or `low`, which end is sorted to the top first; empty for text.
     shown : whether it is shown before a reader chooses.
+    claimed : whether its numbers are the record's word in every row, as no predictions on test give them.
     """
 
     id: str
@@ -31,8 +32,10 @@ class Column:
     kind: Kind = "number"
     better: Literal["high", "low", ""] = "high"
     shown: bool = False
+    claimed: bool = False
 
 
+CLAIMED = "° The record's word: no predictions on test give it, so it was not made again here."
 UTILITY = "Classifier on test"
 """The group that metrics of plugins join."""
 
@@ -49,10 +52,11 @@ def built_in() -> tuple[Column, ...]:
 def columns() -> list[dict[str, Any]]:
     """Every column as the page's script takes it: the built-in ones, then those of added metrics."""
     added = [
-        Column(name, heading, UTILITY, "A metric that a plugin added.", "interval")
+        Column(name, heading, UTILITY, "A metric that a plugin added.", "interval", claimed=True)
         for name, heading in added_columns().items()
     ]
-    return [asdict(one) for one in (*built_in(), *added)]
+    told = (replace(one, help=f"{one.help} {CLAIMED}") if one.claimed else one for one in (*built_in(), *added))
+    return [asdict(one) for one in told]
 
 
 def parts_of(name: str) -> tuple[str, ...]:

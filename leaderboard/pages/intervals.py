@@ -120,6 +120,7 @@ def _draw_line(
     soft = "control" if line.control else ""
     if narrow:
         above = 13 if _fits(line, canvas.width) else 28
+        canvas.box(0, middle - above - 13, canvas.width, above + 5, "paper")  # nor through those of a line
         canvas.text(2, middle - above, line.label, f"small halo {soft}", most=canvas.width)
         canvas.text(canvas.width - 2, middle - 13, line.text, f"small num halo {soft}", anchor="end")
     else:

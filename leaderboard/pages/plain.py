@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -51,8 +50,7 @@ def arm_texts(table: Table, rows: Iterable[Row] | None = None) -> list[ArmText]:
     ----------
     rows : which of them; all by default.
     """
-    ties = Counter(row.standing.rank for row in table.rows)
-    return [_arm(row, ties) for row in (table.rows if rows is None else rows)]
+    return [_arm(row) for row in (table.rows if rows is None else rows)]
 
 
 def by_kind(arms: Sequence[ArmText]) -> list[tuple[str, list[ArmText]]]:
@@ -64,10 +62,9 @@ def by_kind(arms: Sequence[ArmText]) -> list[tuple[str, list[ArmText]]]:
     return [(title, mine) for title, mine in groups if mine]
 
 
-def _arm(row: Row, ties: Counter[int | None]) -> ArmText:
-    rank = row.standing.rank
+def _arm(row: Row) -> ArmText:
     return ArmText(
-        NULL if rank is None else f"{'=' if ties[rank] > 1 else ''}{rank}", row.label, row.kind, row.situation,
+        NULL if row.place is None else f"{'=' * row.tied}{row.place}", row.label, row.kind, row.situation,
         str(row.standing.entry.spec["generator"]), tuple(_cell(name, row) for name in COLUMNS), row.verdict,
         row.word.kind.name.lower(), row.status.word, row.status.beside, row.status.why or "", row.contaminated or "",
         row.standing.entry.run_id,

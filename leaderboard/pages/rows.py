@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +38,7 @@ CORRECTED = ("holm_none", "holm_duplicate")
 DIGITS = 5
 """Significant digits of a number on the page; the CSV has all of them."""
 NOT_FINISHED = "unfinished"
+NO_PLACE = "not judged: it has no place among the generators, which are read against it"
 
 
 class Texts:
@@ -74,9 +74,9 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     why: dict[str, list[int]] = {name: [] for name in (*numbered, *NOTED)}
     setting: list[int] = []
     for place, table in enumerate(tables):
-        ties = Counter(row.standing.rank for row in table.rows)
-        every = [_of_row(row, ties) for row in table.rows] + [_of_unfinished(record) for record in table.failed]
-        for words, found, said in every:
+        every = [(*_of_row(row), row.tied) for row in table.rows]
+        every += [(*_of_unfinished(record), False) for record in table.failed]
+        for words, found, said, tied in every:
             setting.append(place)
             words |= {"dataset": dataset_of(table.setting), "classifier": str(table.setting["classifier"])}
             for name in TEXTS:
@@ -87,7 +87,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
                     values.append(_short(getattr(number, part)) if number else None)
                 why[name].append(notes.place(number.note) if number and number.note else -1)
             numbers["rank"]["value"].append(found["rank"].value)
-            numbers["rank"]["tied"].append(int(ties[found["rank"].value] > 1))
+            numbers["rank"]["tied"].append(int(tied))
             numbers["real_fraction"]["value"].append(table.setting["real_fraction"])
             for name in NOTED:
                 why[name].append(notes.place(text) if (text := said[name]) else -1)
@@ -104,7 +104,7 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
 Said = dict[str, str | None]
 
 
-def _of_row(row: Row, ties: Mapping[int | None, int]) -> tuple[dict[str, str], dict[str, Number], Said]:
+def _of_row(row: Row) -> tuple[dict[str, str], dict[str, Number], Said]:
     """Texts, numbers and notes of an arm."""
     standing = row.standing
     words = {
@@ -113,7 +113,7 @@ def _of_row(row: Row, ties: Mapping[int | None, int]) -> tuple[dict[str, str], d
         "word": row.word.kind.name.lower(), "page": generator_page(str(standing.entry.spec["generator"])),
         "beside": row.status.beside,
     }  # fmt: skip
-    rank = Number(standing.rank, note=standing.missing.get("rank"))
+    rank = Number(row.place, note=standing.missing.get("rank") or (None if row.kind == "judged" else NO_PLACE))
     said: Said = {"status": row.status.why, "contaminated": row.contaminated, "rank": rank.note}
     return words, {**row.numbers, "rank": rank}, said
 
@@ -123,7 +123,8 @@ def _of_unfinished(record: Mapping[str, Any]) -> tuple[dict[str, str], dict[str,
     spec, reason = record["spec"], reason_of(record)
     words = {
         "arm": str(record["name"]), "situation": situation_of(spec), "verdict": "not finished",
-        "status": str(record["status"]), "generator": str(spec["generator"]), "run": str(record["run_id"])[:16],
+        "beside": "", "status": str(record["status"]), "generator": str(spec["generator"]),
+        "run": str(record["run_id"])[:16],
         "kind": NOT_FINISHED, "word": "not_compared", "page": generator_page(str(spec["generator"])),
     }  # fmt: skip
     said: Said = {"status": reason, "contaminated": contamination_of(spec), "rank": "not finished"}

@@ -14,11 +14,12 @@ from leaderboard.pages.details import Details
 from leaderboard.pages.folder import Folder
 from leaderboard.pages.plain import COLUMNS
 from leaderboard.pages.rows import as_script, table_data
-from leaderboard.pages.sentences import sentences
+from leaderboard.pages.sentences import of_suite, sentences
 from leaderboard.pages.subjects import INTENDED, generator_names, make_dataset_page, make_generator_page
 from leaderboard.pages.svg import NARROW, WIDE, Chart
 from leaderboard.pages.worth import dataset_of, front_chart, worth_of
 from leaderboard.slim import Slim
+from leaderboard.suite import Suite
 from leaderboard.tables import Row, Table
 from synthworth.files import Unfit, read_file
 from synthworth.keys import sha256_of
@@ -38,6 +39,7 @@ class Site:
     tables: Sequence[Table]
     skipped: Sequence[str] = ()
     over: Sequence[str] = ()
+    suite: Suite | None = None
     downloads: Sequence[str] = ()
     """Names of other files in the same folder, which the front page links."""
 
@@ -87,9 +89,10 @@ def write_site(site: Site, place: Path, *, n_figures: int) -> list[str]:
         "records": _write_records(site.tables, out, details.lost), "short_columns": COLUMNS, "wide": WIDE,
         "narrow": NARROW,
     }  # fmt: skip
+    said_of_suite = of_suite(site.suite, site.tables) if site.suite else ""
     n_unfinished = sum(len(table.failed) for table in site.tables)
     index = pages.get_template("index.html.j2").render(
-        **shared, sentences=sentences(site.tables), front=front, columns=columns(), over=site.over,
+        **shared, sentences=sentences(site.tables), suite=said_of_suite, front=front, columns=columns(), over=site.over,
         skipped=list(map(one_line, site.skipped)), downloads=site.downloads, n_unfinished=n_unfinished,
         lost=sorted(details.lost.items()),
     )  # fmt: skip

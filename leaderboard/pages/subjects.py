@@ -105,7 +105,7 @@ def make_generator_page(
     """
     page = GeneratorPage(name, generator_page(name), card_of(name), n_runs=len(arms))
     page.failed = [(record["name"], table.heading, reason_of(record)) for table, record in failed]
-    leads = _leads(arms)
+    leads = _leads([pair for pair in arms if not pair[1].standing.contradicted])
     records = [(row, record) for _, row in leads if (record := details.of(row))]
     for _, record in records[:1]:
         page.options = list(_flat(record["spec"]["gen"]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.svg import Chart, minus
-from leaderboard.tables import Row, Table
+from leaderboard.suite import names_of_suites
+from leaderboard.tables import SEEN, Row, Table
 
 TITLE = "What one added image was worth, in real images"
 CAPTION = (
@@ -17,9 +19,11 @@ CAPTION = (
 )
 AXIS = "worth of one added image, in further real images"
 MARKS = (Mark(0, "adds nothing", kind="zero"), Mark(1, "as good as a real image", kind="one"))
+FOLDER = "folder"
 CONTROLS = {"duplicate": "duplicates of the real images", "holdout_real": "further real images"}
 MOST_TABLES, MOST_ARMS = 4, 8
-HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", "note", "run_id")
+OF_SEEN = f" Pale: a part of the arm was trained elsewhere, and {SEEN}."
+HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", "note", "contaminated", "run_id")
 
 
 def worth_of(row: Row) -> dict[str, Any] | None:
@@ -41,8 +45,8 @@ def said_of(worth: dict[str, Any]) -> str:
 def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
     """The picture over the settings in which a generator's worth was measured; None where there is none.
 
-    Of a setting it has the judged arms in the order of their names, and of each control the arm at the ratio of the
-    first of them. Nothing here is chosen by how well it did.
+    Of a setting it has the judged arms in the order of their names, and of each control the arms at their ratios.
+    Nothing here is chosen by how well it did.
 
     Parameters
     ----------
@@ -55,22 +59,24 @@ def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
     left, chosen, n_left = len(chosen) - MOST_TABLES, chosen[:MOST_TABLES], 0
     lines: list[Line] = []
     numbers: list[tuple[Any, ...]] = []
+    seen = False
     for table, rows in chosen:
         for situation in dict.fromkeys(row.situation for row in rows):
             lines.append(Line(f"{short_heading(table)} · {situation}", heading=True))
             mine = [row for row in rows if row.situation == situation]
             n_left += max(len(mine) - MOST_ARMS, 0)
-            for row in [*mine[:MOST_ARMS], *_controls(table, mine[0])]:
-                worth = worth_of(row) or {}
+            drawn = mine[:MOST_ARMS]
+            for row in [*drawn, *_controls(table, drawn)]:
+                worth, seen = worth_of(row) or {}, seen or bool(row.contaminated)
                 lines.append(_line(row, worth))
                 numbers.append((
                     table.heading, row.label, row.situation, row.kind, worth["worth"], worth["low"], worth["high"],
-                    worth["where"], worth["note"], row.standing.entry.run_id,
+                    worth["where"], worth["note"], row.contaminated, row.standing.entry.run_id,
                 ))  # fmt: skip
     return Chart(
         name,
         TITLE,
-        CAPTION + _without(tables) + _left_out(left, n_left),
+        CAPTION + (OF_SEEN if seen else "") + _without(tables) + _left_out(left, n_left),
         lambda width: draw_lines(lines, MARKS, AXIS, width),
         HEAD,
         tuple(numbers),
@@ -83,8 +89,8 @@ def _without(tables: Sequence[Table]) -> str:
     if not left:
         return ""
     counted = ", ".join(f"{situation} {n}" for situation, n in left.most_common())
-    has = "arm has" if left.total() == 1 else "arms have"
-    return f" {left.total()} judged {has} gains but no worth: no learning curve was measured ({counted})."
+    has, them = ("arm has", "it") if left.total() == 1 else ("arms have", "them")
+    return f" {left.total()} judged {has} gains but no worth: run {them} with --curve ({counted})."
 
 
 def _left_out(n_settings: int, n_arms: int) -> str:
@@ -97,9 +103,11 @@ def _left_out(n_settings: int, n_arms: int) -> str:
 def _line(row: Row, worth: dict[str, Any]) -> Line:
     control = row.kind != "judged"
     generator = row.standing.entry.spec["generator"]
-    label = CONTROLS.get(generator, row.label) if control else row.label
+    ratio = f", ratio {row.standing.entry.spec['ratio']:g}"
+    label = CONTROLS[generator] + ratio if control and generator in CONTROLS else row.named
     colour = {"duplicate": "s2", "holdout_real": "s3"}.get(generator, "control") if control else "s1"
-    return Line(label, worth["worth"], worth["low"], worth["high"], colour, said_of(worth), control)
+    return Line(label, worth["worth"], worth["low"], worth["high"], colour, said_of(worth), control,
+                faint=bool(row.contaminated))  # fmt: skip
 
 
 def _rows(table: Table) -> list[Row]:
@@ -107,14 +115,14 @@ def _rows(table: Table) -> list[Row]:
     return sorted(found, key=lambda row: (row.situation, row.label))
 
 
-def _controls(table: Table, beside: Row) -> list[Row]:
-    """Of each control the arm at the ratio of `beside` that has a worth, the first of its trainings."""
-    ratio = beside.standing.entry.spec["ratio"]
+def _controls(table: Table, beside: Sequence[Row]) -> list[Row]:
+    """Of each control the arm at each ratio of `beside` that has a worth, the first of its trainings."""
+    spec = lambda row: row.standing.entry.spec  # noqa: E731
     found = []
     for name in CONTROLS:
-        spec = lambda row: row.standing.entry.spec  # noqa: E731
-        arms = [r for r in table.rows if spec(r)["generator"] == name and spec(r)["ratio"] == ratio and worth_of(r)]
-        found += sorted(arms, key=lambda row: (spec(row)["generator_seed"], row.label))[:1]
+        for ratio in sorted({spec(row)["ratio"] for row in beside}):
+            arms = [r for r in table.rows if spec(r)["generator"] == name and spec(r)["ratio"] == ratio and worth_of(r)]
+            found += sorted(arms, key=lambda row: (spec(row)["generator_seed"], row.label))[:1]
     return found
 
 
@@ -134,6 +142,15 @@ def short_heading(table: Table) -> str:
 
 
 def dataset_of(setting: Any) -> str:
-    """What a page calls a dataset: its name, and which one of several it is."""
+    """What a page calls a dataset: its name, and which one of several it is.
+
+    A folder of films is called by a suite that has its fingerprint, else by the last part of its path where the record
+    holds that, else by the first digits of its fingerprint: two folders never share a name.
+    """
     which = setting["data"].get("name")
-    return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
+    if which or setting["dataset"] != FOLDER:
+        return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
+    of_suite = names_of_suites().get(setting["fingerprint"])
+    last = PurePath(str(setting["data"].get("path") or "")).name
+    digits = str(setting["fingerprint"])[:6]
+    return of_suite or (f"{last} ({FOLDER} {digits})" if last else f"{FOLDER} {digits}")

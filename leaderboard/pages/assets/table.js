@@ -10,7 +10,7 @@
   const ON_A_PHONE = ["arm", "worth", "vs_none", "verdict", "rank", "status"];
   const TITLES = {
     judged: ["Generators", "What is judged."],
-    apart: ["Controls and points of the learning curve", "Not judged: what the generators are read against. They share the ranks."],
+    apart: ["Controls and points of the learning curve", "Not judged: what the generators are read against. They have no rank."],
     unfinished: ["Not finished", "Runs that failed or were skipped, with the reason."],
   };
   const FILTERS = [
@@ -143,7 +143,8 @@
   function head(ids) {
     const cells = ids.map((id) => {
       const column = COLUMNS.get(id), sorted = state.sort === id;
-      const button = element("button", { type: "button", "data-sort": id, "aria-describedby": `help-${id}`, "data-tip": column.help }, column.label);
+      const button = element("button", { type: "button", "data-sort": id, "aria-describedby": `help-${id}`, "data-tip": column.help }, column.label,
+        ...(column.claimed ? [element("sup", { class: "claimed", title: "claimed", "aria-hidden": "true" }, "°"), hidden(" (claimed)")] : []));
       const way = sorted ? (state.down ? "descending" : "ascending") : "none";
       return element("th", { scope: "col", "aria-sort": way, class: [numeric(id) ? "num" : "", id === "arm" ? "pinned" : ""].join(" ").trim() || null }, button);
     });
