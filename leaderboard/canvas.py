@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leaderboard.tables import Row, Table
+from leaderboard.tables import SEEN, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +50,10 @@ def is_control(row: Row) -> bool:
 
 
 def arm_name(row: Row, most: int = 44) -> str:
-    """The arm's label, cut in the middle where it is too long for a figure."""
+    """The arm's label, cut in the middle where it is too long for a figure; marked where it may have seen the films."""
     label = row.label
-    return label if len(label) <= most else f"{label[: most - 18]} … {label[-15:]}"
+    label = label if len(label) <= most else f"{label[: most - 18]} … {label[-15:]}"
+    return f"{label} ({SEEN})" if row.contaminated else label
 
 
 def left_out(rows: Sequence[Row]) -> list[str]:

@@ -211,7 +211,7 @@ def push_apart(places: NDArray[np.float64], distance: float) -> NDArray[np.float
 
 def choose_quality(table: Table) -> str | None:
     """Name of the fidelity number that most arms with a gain have: FID before Frechet distances before others."""
-    gains = [row for row in table.rows if row.numbers["vs_none"].value is not None]
+    gains = [row for row in table.rows if row.numbers["vs_none"].value is not None and not row.contaminated]
     names: dict[str, int] = {}
     fids: set[str] = set()
     for row in gains:
@@ -226,7 +226,8 @@ def choose_quality(table: Table) -> str | None:
 def _quality_points(table: Table, name: str) -> Iterator[tuple[Row, float]]:
     for row in table.rows:
         value = row.standing.entry.record["fidelity"].get(name)
-        if row.numbers["vs_none"].value is not None and value is not None and value["value"] is not None:
+        there = row.numbers["vs_none"].value is not None and not row.contaminated
+        if there and value is not None and value["value"] is not None:
             yield row, float(value["value"])
 
 
@@ -287,11 +288,14 @@ def draw_ratio(table: Table) -> Figure | None:
 
 
 def ratio_series(table: Table) -> dict[str, list[Row]]:
-    """Arms that differ in their ratio alone, in its order, by what they share; those with two ratios or more."""
+    """Arms that differ in their ratio alone, in its order, by what they share; those with two ratios or more.
+
+    One that may have seen the films is on no curve.
+    """
     found: dict[str, list[Row]] = {}
     for row in table.rows:
         spec = row.standing.entry.spec
-        if row.numbers["vs_none"].value is not None and spec["ratio"] > 0:
+        if row.numbers["vs_none"].value is not None and spec["ratio"] > 0 and not row.contaminated:
             shared = {k: v for k, v in arm_of(spec).items() if k != "ratio"}
             found.setdefault(digest(shared), []).append(row)
     kept = [sorted(rows, key=_ratio) for rows in found.values() if len({_ratio(row) for row in rows}) > 1]

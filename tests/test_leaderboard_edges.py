@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,18 @@ import pytest
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.records.reproduced import KEY, Note, content_of, read_notes, write_note
 from leaderboard.build import CSV, main
+from leaderboard.canvas import arm_name
 from leaderboard.contamination import contamination_of
 from leaderboard.flat import flat_rows
 from leaderboard.gather import collect
 from leaderboard.numbers import NUMBERS, not_doubted
-from leaderboard.tables import Row, Table, make_tables
+from leaderboard.pages.charts import charts_of
+from leaderboard.pages.columns import columns
+from leaderboard.pages.details import Details
+from leaderboard.pages.sentences import sentences
+from leaderboard.pages.worth import dataset_of, front_chart
+from leaderboard.suite import read_suite
+from leaderboard.tables import SEEN, Row, Table, make_tables
 from synthworth.commands import guarded
 from synthworth.keys import sha256_of
 
@@ -44,17 +52,11 @@ def test_of_a_contradicted_record_no_number_is_shown_anywhere(lab: Any) -> None:
     lab.run("none", 1.0)
     liar = lab.run("liar", 1.5, fid=12.25)
     auroc = {**liar["utility"]["auroc"], "value": 0.99, "low": 0.98, "high": 1.0}
-    value = {"value": 0.3125, "low": 0.25, "high": 0.375, "n": 9, "note": None}
     gap = {"value": 0.4375, "low": 0.1, "high": 0.5, "best": "F", "worst": "M", "note": None, "against_none": None}
     group = {"n_images": 4, "n_patients": 4, "low": None, "high": None, "note": "few", "against_none": None}
     lab.change(
         liar,
         utility={**liar["utility"], "auroc": auroc},
-        privacy={
-            f"{name}@pixels": {"metric": name, "extractor": None, "features": "pixels", "label": None,
-                               "literature": False, "direction": "lower", "alias": None, "extra": {}, **value}
-            for name in ("copy_rate", "membership_auroc")
-        },
         cost={"fit_seconds": 77.5, "draw_seconds_per_1000": 2.5},
         subgroups={"sex": {"note": None, "gap": gap, "groups": {n: {**group, "auroc": 0.5625} for n in "MF"}}},
     )  # fmt: skip
@@ -195,3 +197,88 @@ def test_an_option_that_holds_an_id_of_a_hub_counts_whatever_it_is_called() -> N
     assert "name (hub:some/thing): trained elsewhere" in str(contamination_of(spec))
     disclosed = [{"part": "generator", "name": "tower.name some/thing", "sha256": None}]
     assert str(contamination_of(spec, disclosed)).count("some/thing") == 1
+
+
+def test_an_arm_that_may_have_seen_the_films_is_marked_in_every_picture_and_counted_in_no_finding(lab: Any) -> None:
+    lab.run("none", 1.0)
+    for k, (name, gen) in enumerate((("clean", {}), ("seen", {"pretrained_id": "hub:some/thing"}))):
+        worth = {"n_real": 9, "n_synthetic": 4, "where": "on the curve", "n_equivalent": 11.0, "worth": 0.5, "low": 0.1,
+                 "high": 0.9, "note": "", "curve": []}  # fmt: skip
+        lab.change(lab.run(name, 2.0, jitter=k, gen=gen), worth=worth)
+    tables = lab.tables()
+    chart = front_chart(tables)
+    assert chart is not None and "Pale: a part of the arm was trained elsewhere" in chart.caption
+    marked = {row[1]: row[chart.head.index("contaminated")] for row in chart.rows}
+    assert marked["clean add 0.5"] is None and "hub:some/thing" in str(marked["seen add 0.5"])
+    assert f"seen add 0.5 ({SEEN})" in chart.inline(900) and f"clean add 0.5 ({SEEN})" not in chart.inline(900)
+    (drawn,) = (one for one in charts_of(tables[0], Details()) if one.name.endswith("-forest"))
+    assert {row[0] for row in drawn.rows} == {"clean add 0.5", f"seen add 0.5 ({SEEN})"}
+    assert {arm_name(row) for row in tables[0].rows} == {"none", "clean add 0.5", f"seen add 0.5 ({SEEN})"}
+    assert "1 of 1 judged arm is shown to help" in sentences(tables)[1]
+    assert f"1 arm more has a part that {SEEN}: not counted here." in sentences(tables)[1]
+
+
+# -- the front page -------------------------------------------------------------------------------------------------
+
+
+def test_the_sentences_name_what_was_judged_and_what_could_not_be_shown(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("holdout_real", 2.0, jitter=4)
+    lab.run("vae", 1.0, jitter=1)
+    lab.run("none", 1.0, fingerprint="e" * 64, dataset="folder")
+    lab.run("none", 1.0, seeds=2)
+    lab.run("vae", 2.0, seeds=2)
+    what, helps, controls = sentences(lab.tables())
+    assert what.startswith("1 generator on 1 dataset: 2 arms judged")
+    assert helps == (
+        "None of 1 judged arm is shown to help over real images alone; "
+        "of 1 arm it could not have been shown with 2 seeds."
+    )
+    assert re.match(
+        r"Further real images are shown to help over real images alone in 1 of 1 setting \(AUROC \+0\.\d+ \[.*\]\)\.$",
+        controls,
+    )
+
+
+def test_judged_arms_are_numbered_among_themselves(lab: Any) -> None:
+    lab.run("none", 2.0)
+    lab.run("duplicate", 2.5, jitter=2)
+    lab.run("good", 1.0)
+    lab.run("same", 1.0, jitter=3)
+    lab.run("bad", 0.2)
+    (table,) = lab.tables()
+    assert {row.label.partition(" ")[0]: (row.place, row.tied) for row in table.rows} == {
+        "none": (None, False), "duplicate": (None, False), "good": (1, True), "same": (1, True), "bad": (3, False),
+    }  # fmt: skip
+
+
+def test_folders_are_told_apart_by_suite_path_or_fingerprint() -> None:
+    films = next(one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "folder")
+    setting = {"dataset": "folder", "data": {}, "fingerprint": "ab12cd" + "0" * 58}
+    assert dataset_of(setting) == "folder ab12cd"
+    assert dataset_of({**setting, "data": {"path": "/films/of/ward"}}) == "ward (folder ab12cd)"
+    assert dataset_of({**setting, "fingerprint": films.fingerprint}) == films.name
+    assert dataset_of({**setting, "dataset": "phantom"}) == "phantom"
+
+
+def test_a_suite_fixes_options_of_its_classifier_and_says_what_has_no_record_yet() -> None:
+    suite = read_suite("synthworth-2026-12")
+    films = suite.datasets[0]
+    spec = {
+        "fingerprint": films.fingerprint, "dataset": films.dataset, "real_fraction": films.real_fraction,
+        "patients_per_class": 0, "classifier": suite.classifier, "train": {"steps": suite.train_steps}, "seeds": 6,
+        "generator": "vae", "mode": "add", "learn_from": "", "ratio": 1.0, "clf": dict(suite.clf), "precision": "fp32",
+        "seed": 7,
+    }  # fmt: skip
+    assert suite.why_not(spec) is None
+    for name, value in (("pretrained", True), ("learning_rate", 0.1), ("blend", "mixup"), ("augment", "none")):
+        said = suite.why_not({**spec, "clf": {**suite.clf, name: value}})
+        assert said == f"another classifier: --clf.{name} {value}, the suite has {suite.clf[name]}"
+    assert suite.not_begun([spec]) == tuple(one.name for one in suite.datasets[1:])
+
+
+def test_columns_say_which_of_them_no_predictions_give() -> None:
+    claimed = {column["id"] for column in columns() if column["claimed"]}
+    assert {"copy_rate", "fid", "fit_seconds", "ece_calibrated", "f1", "best_ratio"} <= claimed
+    assert claimed.isdisjoint({"auroc", "vs_none", "vs_duplicate", "worth", "auprc", "ece", "brier"})
+    assert all("The record's word" in column["help"] for column in columns() if column["claimed"])
