@@ -106,6 +106,18 @@ def test_a_column_sorts_by_its_better_end_first_and_missing_numbers_stand_last(v
     assert arms(page) == before and page.locator("tr.group").count() > 1
 
 
+def test_at_a_desk_the_status_is_in_view_and_what_is_claimed_has_its_sign(visit: Open) -> None:
+    page = visit()
+    for section in ("judged", "apart"):
+        edges = page.locator(f"[data-section={section}] thead th").evaluate_all(
+            "all => all.map(th => [th.innerText.split('\\n')[0], th.getBoundingClientRect().right])"
+        )
+        assert [head for head, _ in edges][:3] == ["Rank", "Arm", "Status"] and edges[2][1] < DESK[0]
+        assert "Copy rate (pixels)°" in [head for head, _ in edges] and "AUROC" in [head for head, _ in edges]
+    assert page.locator("[data-section=judged]").evaluate("s => s.querySelector('.scroll').scrollWidth") <= DESK[0]
+    assert set(column(page, "Rank", "apart")) == {NULL} and "1" in {rank.strip("=") for rank in column(page, "Rank")}
+
+
 def test_filters_and_search_leave_what_matches_in_every_section(visit: Open) -> None:
     page = visit()
     assert len(arms(page, "apart")) > 20 and len(arms(page, "unfinished")) == 2
@@ -176,14 +188,14 @@ def test_the_table_is_worked_by_keyboard_alone(visit: Open) -> None:
             break
         page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowDown")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("ArrowRight")
     for _ in range(30):
         if focused("el => el.classList.contains('null')"):
             break
         page.keyboard.press("ArrowDown")
-    assert "no learning curve was measured" in page.locator("#tip").inner_text()
-    assert "not available: no learning curve was measured" in focused("el => el.textContent")
+    assert "no worth: run it with --curve" in page.locator("#tip").inner_text()
+    assert "not available: no worth: run it with --curve" in focused("el => el.textContent")
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()
 
