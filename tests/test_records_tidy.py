@@ -46,7 +46,7 @@ def killed(kept: Records, record: dict[str, Any], at: int, monkeypatch: pytest.M
 
             return call
 
-        patched.setattr(store, "write_json", counted(store.write_json))
+        patched.setattr(store, "write_parts", counted(store.write_parts))
         patched.setattr(store, "write_seal", counted(store.write_seal))
         patched.setattr(store.os, "replace", counted(os.replace))
         patched.setattr(store, "publish", counted(store.publish))
