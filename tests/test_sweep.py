@@ -154,13 +154,12 @@ def test_a_point_of_the_curve_is_that_of_its_own_seed(tmp_path: Path) -> None:
     same(tmp_path, tmp_path / "own", n=6)
 
 
-def test_a_fit_that_would_be_refused_is_not_made_from_another(tmp_path: Path) -> None:
+def test_a_value_that_no_fit_could_be_drawn_with_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     options = "generator: pixel_ddpm\ngen: {drop: 0, sampling_steps: 2, widths: [8, 16], attention: []}\n"
     args = [*write(tmp_path, options + "sweep:\n  product: {gen.guidance: [1, 3]}\n"), *LEAST]
-    assert main([*args, "--jobs", "1"]) == 1
-    of = {record["spec"]["gen"]["guidance"]: record for record in records(tmp_path).values() if record["spec"]["gen"]}
-    assert of[1]["status"] == "ok" and of[3]["status"] == "failed"
-    assert "set drop above 0" in of[3]["error"]
+    with pytest.raises(UserError, match=r"guidance 3 needs a prediction without condition: set --gen.drop above 0"):
+        main([*args, "--jobs", "1"])
+    assert not records(tmp_path)
 
 
 def test_blocks_that_vary_other_options_and_arms_without_a_row_of_their_own(

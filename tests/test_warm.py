@@ -87,8 +87,10 @@ def test_one_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
 
 def test_two_after_each_other_hash_strings_and_draw_numbers_otherwise(call: Call) -> None:
-    for drawn in ("hash('a')", "__import__('numpy').random.random()", "__import__('random').random()"):
+    for drawn in ("__import__('numpy').random.random()", "__import__('random').random()"):
         assert told(call, drawn) != told(call, drawn)
+    fixed = os.environ.get("PYTHONHASHSEED", "random") != "random"  # tox sets one
+    assert (told(call, "hash('a')") == told(call, "hash('a')")) == fixed
 
 
 def test_what_an_interpreter_reads_when_it_starts_makes_one_begin_in_the_usual_way(call: Call) -> None:
