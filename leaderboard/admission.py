@@ -8,6 +8,7 @@ from benchmarks.records.load import RECORD
 from benchmarks.records.predictions import PREDICTIONS, Entry
 from benchmarks.records.seal import SEAL, Broken, changed_files
 from benchmarks.records.shape import FINISHED, reason_of
+from benchmarks.records.terms import licence_by_name
 from benchmarks.report.figures.features import POINTS
 from benchmarks.request.spec import is_zero_line
 from benchmarks.verdicts.recheck import recheck
@@ -15,9 +16,6 @@ from leaderboard.suite import Suite
 
 REQUIRED = ("none", "duplicate")
 """Controls that an arm must have been compared with, where it is no control itself."""
-SHOWN = {"phantom": "Apache-2.0", "digits": "CC BY 4.0", "medmnist": "CC BY 4.0", "nih": "free use with attribution"}
-"""Datasets whose licence lets pictures of their images be shown; all of MedMNIST but `NOT_SHOWN`."""
-NOT_SHOWN = ("dermamnist",)
 HARMLESS = ("reliability.png", "worth.png", "decision.png", "sharing.png", "features.png", POINTS)
 """Pictures without an image of a patient in them, and the numbers behind one."""
 
@@ -89,8 +87,7 @@ def pictures_of(entry: Entry, *, allowed: bool) -> list[str]:
     ----------
     allowed : whether the submitter says that they may be, of a dataset whose licence is not known.
     """
-    name = str(entry.spec["data"].get("name", ""))
-    shown = allowed or (entry.spec["dataset"] in SHOWN and name not in NOT_SHOWN)
+    shown = allowed or licence_by_name(entry.spec) is not None
     found = [*entry.folder.glob("*.png"), entry.folder / POINTS]
     pictures = sorted(file.name for file in found if file.is_file())
     return [one for one in pictures if shown or one in HARMLESS]

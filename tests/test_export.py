@@ -27,6 +27,7 @@ from benchmarks.records.predictions import Entry
 from benchmarks.records.seal import write_seal
 from benchmarks.records.shape import check_shape
 from benchmarks.records.store import Records
+from benchmarks.records.terms import licence_of
 from benchmarks.request.options import parse
 from benchmarks.verdicts.again import Finished, judge_again
 from generators.pool_folder import read_pictures
@@ -194,6 +195,26 @@ def test_the_hub_reads_a_model_card_with_the_values_of_the_record(record: dict[s
     for heading in ("Model description", "Intended use", "Data", "Metrics", "Limits", "Bias, risks and ethics"):
         assert f"\n## {heading}\n" in text
     assert f"**{NOT_FOR_DIAGNOSIS}**" in text and "| sex | F |" in text
+    copies = record["privacy"]["copy_rate/pixels"]
+    assert f"{copies['value']:.4f} [{copies['low']:.4f}, {copies['high']:.4f}]" in text.partition("\n## Copies")[2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "said", "licence"),
+    [
+        ("phantom", {}, None, "Apache-2.0"), ("phantom", {}, "CC0", "CC0"), ("folder", {}, "yours", None),
+        ("folder", {"name": "dermamnist"}, "CC BY 4.0", "CC BY 4.0"), ("folder", {}, None, None),
+        ("medmnist", {"name": "pneumoniamnist"}, None, "CC BY 4.0"), ("medmnist", {"name": "dermamnist"}, None, None),
+    ],
+)  # fmt: skip
+def test_every_export_knows_the_licence_of_a_record_that_holds_none_by_its_datasets_name(
+    record: dict[str, Any], dataset: str, data: dict[str, str], said: str | None, licence: str | None
+) -> None:
+    spec = {**record["spec"], "dataset": dataset, "data": data}
+    other = {**record, "spec": spec, "dataset": {**record["dataset"], "licence": said} if said else None}
+    assert licence_of(other) == licence
+    for card in (model_card, smd_card):
+        assert f"licence: {licence or TO_WRITE}".replace("-", "") in card(other).replace("\\", "").replace("-", "")
 
 
 @pytest.mark.parametrize("form", sorted(set(NAMES) - {"croissant"}))
@@ -315,7 +336,7 @@ def test_a_record_of_before_says_what_the_authors_have_to_write() -> None:
     old = load_record(REFERENCE / RECORD)
     assert not {"dataset", "pretrained"} & old.keys()
     by_number = {k: said for k, _, _, said in answers(old)}
-    assert f"licence: {TO_WRITE}" in by_number[7] and by_number[8] == TO_WRITE
+    assert "licence: Apache-2.0" in by_number[7] and by_number[8] == TO_WRITE
     assert f"of pre-trained parts this record says nothing: {TO_WRITE}" in by_number[24]
     for make in CARDS.values():
         assert TO_WRITE in make(old)

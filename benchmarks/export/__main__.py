@@ -135,12 +135,11 @@ def _write(o: ExportOptions, entry: Entry, place: Path) -> list[str]:
         return said + [f"left out, for they show films whose licence is not known: {', '.join(left)}"] * bool(left)
     if o.form == "croissant":
         from benchmarks.export.croissant import croissant
-        from benchmarks.records.terms import is_known
+        from benchmarks.records.terms import licence_of
         from generators.pool_folder import read_pictures
 
         assert o.pool is not None
-        of_films = (record.get("dataset") or {}).get("licence")
-        licence = o.licence or (of_films if is_known(of_films) else TO_WRITE)
+        licence = o.licence or licence_of(record) or TO_WRITE
         pictures = read_pictures(o.pool)
         made = croissant(record, o.pool, pictures, licence=licence, authors=authors)
         write_json(ensure_folder(place.parent) / place.name, made)

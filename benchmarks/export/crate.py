@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.export import facts
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS, TO_WRITE, Record
 from benchmarks.records.load import RECORD
-from benchmarks.records.terms import forbids, is_known
+from benchmarks.records.terms import forbids, is_known, licence_of
 from synthworth.artifacts import whole_folder
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
@@ -67,7 +67,7 @@ def write_crate(record: Record, folder: Path, to: Path, *, authors: Sequence[str
         from rocrate.rocrate import ROCrate
     except ImportError as error:
         raise UserError(NEEDS) from error
-    files, stay = files_of(folder, (record.get("dataset") or {}).get("licence"))
+    files, stay = files_of(folder, licence_of(record))
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"
     _describe(crate, record)
@@ -86,8 +86,7 @@ def _describe(crate: Any, record: Record) -> None:
     root["name"] = f"Run {record['run_id'][:16]}: {record['name']}"
     root["description"] = f"{NOT_FOR_DIAGNOSIS} {record['verdict']}"
     root["datePublished"] = _ended(record)
-    licence = (record.get("dataset") or {}).get("licence")
-    root["license"] = licence if is_known(licence) else TO_WRITE
+    root["license"] = licence_of(record) or TO_WRITE
 
 
 def _file(crate: Any, file: Path) -> Any:

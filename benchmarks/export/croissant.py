@@ -96,7 +96,7 @@ def _metadata(
         data_collection=f"Drawn by a generator, not collected. {facts.generator(record)}",
         data_limitations="; ".join([WARNING, *facts.limits(record)]),
         data_biases=f"Images learned from the training split. {facts.sizes(record)}. {facts.attributes(record)}",
-        personal_sensitive_information="; ".join(_privacy(record)) or TO_WRITE,
+        personal_sensitive_information="; ".join(facts.copies(record)) or TO_WRITE,
         data_use_cases=f"Training of image classifiers, in research. Other uses: {TO_WRITE}",
         data_social_impact=TO_WRITE,
         extra_properties={
@@ -131,12 +131,6 @@ def _published(record: Record) -> datetime:
 
 def _citation(record: Record) -> str:
     return (record.get("dataset") or {}).get("citation") or TO_WRITE
-
-
-def _privacy(record: Record) -> list[str]:
-    """How near the images are to those of patients."""
-    values = facts.of_metrics(record, "privacy", "copy_rate", "exact_copy_rate", "membership_auroc")
-    return [facts.told([value]) for value in values]
 
 
 def _files(mlc: Any, context: Any, folder: Path, pictures: Sequence[Picture]) -> list[Any]:

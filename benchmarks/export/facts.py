@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.records.terms import is_known
+from benchmarks.records.terms import licence_of
 from benchmarks.verdicts.sentences import difference_sentence
 from synthworth.escape import markdown_text
 
@@ -75,9 +75,9 @@ def _called(name: str) -> str:
 def about_dataset(record: Record) -> str:
     """Name, licence, citation and fingerprint of the dataset, with what the record does not know named."""
     spec, part = record["spec"], record.get("dataset") or {}
-    licence, citation = part.get("licence"), part.get("citation")
+    citation = part.get("citation")
     said = [f"dataset {spec['dataset']}"]
-    said += [f"licence: {licence}" if is_known(licence) else f"licence: {TO_WRITE}"]
+    said += [f"licence: {licence_of(record) or TO_WRITE}"]
     said += [f"citation: {citation}" if citation else f"citation: {TO_WRITE}"]
     if spec["fingerprint"]:
         said.append(f"fingerprint of the images {spec['fingerprint']}")
@@ -92,6 +92,12 @@ def sizes(record: Record) -> str:
         f"{split}: {n} images" + (f" of {patients[split]} patients" if patients.get(split) is not None else "")
         for split, n in audit["n_images"].items()
     )
+
+
+def copies(record: Record) -> list[str]:
+    """How near the added images are to those of patients, a line each, with what never-seen real images give."""
+    names = ("copy_rate", "exact_copy_rate", "membership_auroc", "membership_auroc_exposed", "auth_pct")
+    return [told([value]) for value in of_metrics(record, "privacy", *names)]
 
 
 def patients_are_known(record: Record) -> str:

@@ -89,6 +89,10 @@ On the test split, mean over seeds, with 95 % intervals.
 
 {facts.table(("metric", "value", "images", "note"), values)}
 
+## Copies of patients' images among those that were added
+
+{facts.bullets(facts.copies(record) or ["not measured"])}
+
 ## Limits
 
 {facts.bullets([*facts.limits(record), "who was measured, and where, bounds what this says of anybody else"])}

@@ -50,9 +50,7 @@ def _completeness(record: Record) -> Iterator[str]:
 
 def _compliance(record: Record) -> Iterator[str]:
     yield facts.about_dataset(record)
-    yield from _values(
-        record, "privacy", "copy_rate", "exact_copy_rate", "membership_auroc", "membership_auroc_exposed", "auth_pct"
-    )
+    yield from facts.copies(record)
     yield facts.patients_are_known(record)
 
 

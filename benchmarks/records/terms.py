@@ -10,9 +10,26 @@ DRAWN = ("synthetic", "noise")
 """What a generator may say of its images (`adds`) for them to be given out. All else are real films, or show them."""
 OF_THE_USER = "yours"
 """The licence of datasets that are whatever the user has."""
+OF_DATASETS = {
+    "phantom": "Apache-2.0", "digits": "CC BY 4.0", "medmnist": "CC BY 4.0", "nih": "free use with attribution",
+}  # fmt: skip
+"""Licences of datasets whose name is enough to know them, for records that hold none. All let images be shown."""
+OTHERWISE = ("dermamnist",)
+"""Sets of MedMNIST that are not under its licence."""
 FORBIDS = re.compile(r"\bND\b|(?i:no[- ]?deriv)|(?i:\bcredentialed\b)")
 """Licences that let nothing made from the images be passed on (Creative Commons' NoDerivatives), or only to people who
 have signed for them."""
+
+
+def licence_by_name(spec: Mapping[str, Any]) -> str | None:
+    """The licence of a dataset that is known by its name alone; None of any other."""
+    return None if spec["data"].get("name") in OTHERWISE else OF_DATASETS.get(spec["dataset"])
+
+
+def licence_of(record: Mapping[str, Any]) -> str | None:
+    """The licence of the real images behind a record, as it says or its dataset's name tells; None if neither."""
+    said = (record.get("dataset") or {}).get("licence")
+    return said if is_known(said) else licence_by_name(record["spec"])
 
 
 def forbids(licence: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.export import facts
 from benchmarks.records.shape import reason_of
-from leaderboard.admission import SHOWN as LICENCES
+from benchmarks.records.terms import licence_of
 from leaderboard.pages.cards import Card, card_of
 from leaderboard.pages.charts import charts_of, gains, reliability
 from leaderboard.pages.details import Details
@@ -175,9 +175,7 @@ def make_dataset_page(name: str, tables: Sequence[Table], details: Details, with
 
 def licence(row: Row, details: Details) -> str:
     """The licence of the real images behind an arm, as its record or this suite knows it."""
-    spec = row.standing.entry.spec
-    said = (details.of(row).get("dataset") or {}).get("licence") or LICENCES.get(spec["dataset"])
-    return str(said) if said else "the licence of the images is not in the record"
+    return licence_of(details.of(row)) or "the licence of the images is not in the record"
 
 
 def _cut(line: str) -> str:
