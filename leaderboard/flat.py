@@ -13,6 +13,7 @@ from benchmarks.records.shape import reason_of
 from benchmarks.request.situations import situation_of
 from leaderboard.contamination import contamination_of
 from leaderboard.numbers import FIDELITY, INTERVAL, NUMBERS
+from leaderboard.suite import dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.escape import csv_cell
 
@@ -116,7 +117,7 @@ def _type_of(name: str) -> Any:
 def _begin(table: Table, spec: Mapping[str, Any]) -> dict[str, Any]:
     """What a row says of its setting."""
     return {
-        "setting": table.key, "dataset": spec["dataset"], "classifier": spec["classifier"],
+        "setting": table.key, "dataset": dataset_of(spec), "classifier": spec["classifier"],
         "real_fraction": spec["real_fraction"], "steps": spec["train"]["steps"], "seeds": spec["seeds"],
         "seed": spec["seed"], "precision": spec["precision"],
     }  # fmt: skip

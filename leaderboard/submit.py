@@ -24,7 +24,7 @@ from benchmarks.records.seal import SEAL
 from benchmarks.records.store import Records
 from benchmarks.request.situations import situation_of
 from leaderboard.admission import pictures_of, why_refused
-from leaderboard.suite import Suite, read_suite, suites
+from leaderboard.suite import Suite, dataset_of, read_suite, suites
 from synthworth.artifacts import ensure_folder, publish, sync, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
@@ -174,10 +174,10 @@ def text_of(entries: Sequence[Entry], suite: Suite) -> str:
         "again from its predictions.", "",
         "| record | dataset | arm | situation | AUROC | commit | machine |", "|---|---|---|---|---:|---|---|",
     ]  # fmt: skip
-    for entry in sorted(entries, key=lambda one: (one.spec["dataset"], one.record["name"])):
+    for entry in sorted(entries, key=lambda one: (dataset_of(one.spec), one.record["name"])):
         about, auroc = entry.record["provenance"], entry.record["utility"]["auroc"]
         cells = (
-            entry.run_id[:16], entry.spec["dataset"], entry.record["name"], situation_of(entry.spec),
+            entry.run_id[:16], dataset_of(entry.spec), entry.record["name"], situation_of(entry.spec),
             f"{auroc['value']:.4f} [{auroc['low']:.4f}, {auroc['high']:.4f}]", str(about.get("commit"))[:12],
             str(about.get("gpu") if str(about["device"]).startswith("cuda") else about["processor"]),
         )  # fmt: skip

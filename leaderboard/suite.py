@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from benchmarks.request.situations import REAL_ALONE, REMEDY, SITUATIONS, situation_of
@@ -16,6 +16,8 @@ from synthworth.artifacts import from_json
 from synthworth.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent / "suites"
+OF_FILMS = "folder"
+"""The dataset that is whatever films lie in a folder."""
 FLAG = "--suite"
 
 
@@ -140,3 +142,18 @@ def read_suite(named: str) -> Suite:
 def left_out(reasons: Sequence[str]) -> tuple[str, ...]:
     """A line for each reason why records are not of a suite, the commonest first."""
     return tuple(f"{n} record{'s' * (n > 1)}: {reason}" for reason, n in Counter(reasons).most_common())
+
+
+def dataset_of(setting: Mapping[str, Any]) -> str:
+    """What pages and tables call a dataset: its name, and which one of several it is.
+
+    A folder of films is called by a suite that has its fingerprint, else by the last part of its path where the record
+    holds that, else by the first digits of its fingerprint: two folders never share a name.
+    """
+    which = setting["data"].get("name")
+    if which or setting["dataset"] != OF_FILMS:
+        return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
+    of_suite = names_of_suites().get(setting["fingerprint"])
+    last = PurePath(str(setting["data"].get("path") or "")).name
+    digits = str(setting["fingerprint"])[:6]
+    return of_suite or (f"{last} ({OF_FILMS} {digits})" if last else f"{OF_FILMS} {digits}")

@@ -23,6 +23,7 @@ from leaderboard.numbers import Number, added_columns, numbers_of
 from leaderboard.quality import Agreement, agreements
 from leaderboard.rank import Standing, stand
 from leaderboard.status import Status, status_of
+from leaderboard.suite import dataset_of
 from synthworth.keys import digest
 
 NOT_MADE = "was not made from the predictions in this build (--recompute)"
@@ -221,8 +222,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _heading(setting: Mapping[str, Any]) -> str:
     size = setting["data"].get("size")
-    which = setting["data"].get("name")
-    dataset = setting["dataset"] + (f" {which}" if which else "") + (f" at {size} px" if size else "")
+    dataset = dataset_of(setting) + (f" at {size} px" if size else "")
     share = setting["real_fraction"]
     real = "all real training patients" if share == 1 else f"{100 * share:g} % of the real training patients"
     train, seeds = setting["train"], setting["seeds"]

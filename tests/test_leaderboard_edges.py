@@ -23,8 +23,8 @@ from leaderboard.pages.charts import charts_of
 from leaderboard.pages.columns import columns
 from leaderboard.pages.details import Details
 from leaderboard.pages.sentences import sentences
-from leaderboard.pages.worth import dataset_of, front_chart
-from leaderboard.suite import read_suite
+from leaderboard.pages.worth import front_chart
+from leaderboard.suite import dataset_of, read_suite
 from leaderboard.tables import SEEN, Row, Table, make_tables
 from synthworth.commands import guarded
 from synthworth.keys import sha256_of

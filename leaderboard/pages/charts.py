@@ -15,8 +15,9 @@ from leaderboard.pages.heat import Cell, draw_heat
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.points import Level, Point, Series, draw_points
 from leaderboard.pages.svg import NULL, Chart, Draw, minus
-from leaderboard.pages.worth import dataset_of, front_chart
+from leaderboard.pages.worth import front_chart
 from leaderboard.quality import Correlation
+from leaderboard.suite import dataset_of
 from leaderboard.tables import SEEN, Row, Table
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from leaderboard.contamination import contamination_of
 from leaderboard.numbers import Number
 from leaderboard.pages.columns import columns, parts_of
 from leaderboard.pages.names import generator_page
-from leaderboard.pages.worth import dataset_of, short_heading
+from leaderboard.pages.worth import short_heading
+from leaderboard.suite import dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.printable import one_line
 

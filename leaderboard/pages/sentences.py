@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.verdict import Kind
 from leaderboard.pages.svg import minus
-from leaderboard.pages.worth import dataset_of
-from leaderboard.suite import Suite
+from leaderboard.suite import Suite, dataset_of
 from leaderboard.tables import SEEN, Row, Table
 
 SIGNIFICANT = 0.05

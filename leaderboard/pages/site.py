@@ -17,9 +17,9 @@ from leaderboard.pages.rows import as_script, table_data
 from leaderboard.pages.sentences import of_suite, sentences
 from leaderboard.pages.subjects import INTENDED, generator_names, make_dataset_page, make_generator_page
 from leaderboard.pages.svg import NARROW, WIDE, Chart
-from leaderboard.pages.worth import dataset_of, front_chart, worth_of
+from leaderboard.pages.worth import front_chart, worth_of
 from leaderboard.slim import Slim
-from leaderboard.suite import Suite
+from leaderboard.suite import Suite, dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.files import Unfit, read_file
 from synthworth.keys import sha256_of

@@ -9,7 +9,7 @@ import math
 from benchmarks.report.figures.features import IN_CSV, KINDS, POINTS
 from leaderboard.pages.points import Point, Series, draw_points
 from leaderboard.pages.svg import Chart
-from leaderboard.pages.worth import dataset_of
+from leaderboard.suite import dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.errors import Unavailable
 from synthworth.files import Unfit, read_file

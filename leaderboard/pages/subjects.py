@@ -18,7 +18,8 @@ from leaderboard.pages.pictures import Picture, copy_pictures
 from leaderboard.pages.plain import ArmText, arm_texts, by_kind
 from leaderboard.pages.spread import spread_chart
 from leaderboard.pages.svg import Chart
-from leaderboard.pages.worth import dataset_of, short_heading
+from leaderboard.pages.worth import short_heading
+from leaderboard.suite import dataset_of
 from leaderboard.tables import Row, Table
 from synthworth.errors import Unavailable
 
@@ -175,7 +176,8 @@ def make_dataset_page(name: str, tables: Sequence[Table], details: Details, with
 
 def licence(row: Row, details: Details) -> str:
     """The licence of the real images behind an arm, as its record or this suite knows it."""
-    return licence_of(details.of(row)) or "the licence of the images is not in the record"
+    record = {**details.of(row), "spec": row.standing.entry.spec}  # what has changed since is read no more
+    return licence_of(record) or "the licence of the images is not in the record"
 
 
 def _cut(line: str) -> str:

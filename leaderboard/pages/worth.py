@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from leaderboard.pages.intervals import Line, Mark, draw_lines
 from leaderboard.pages.svg import Chart, minus
-from leaderboard.suite import names_of_suites
+from leaderboard.suite import dataset_of
 from leaderboard.tables import SEEN, Row, Table
 
 TITLE = "What one added image was worth, in real images"
@@ -19,7 +18,6 @@ CAPTION = (
 )
 AXIS = "worth of one added image, in further real images"
 MARKS = (Mark(0, "adds nothing", kind="zero"), Mark(1, "as good as a real image", kind="one"))
-FOLDER = "folder"
 CONTROLS = {"duplicate": "duplicates of the real images", "holdout_real": "further real images"}
 MOST_TABLES, MOST_ARMS = 4, 8
 OF_SEEN = f" Pale: a part of the arm was trained elsewhere, and {SEEN}."
@@ -139,18 +137,3 @@ def short_heading(table: Table) -> str:
     if trained is not None:
         parts.append(f"{trained:,} real training images")
     return ", ".join(parts)
-
-
-def dataset_of(setting: Any) -> str:
-    """What a page calls a dataset: its name, and which one of several it is.
-
-    A folder of films is called by a suite that has its fingerprint, else by the last part of its path where the record
-    holds that, else by the first digits of its fingerprint: two folders never share a name.
-    """
-    which = setting["data"].get("name")
-    if which or setting["dataset"] != FOLDER:
-        return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
-    of_suite = names_of_suites().get(setting["fingerprint"])
-    last = PurePath(str(setting["data"].get("path") or "")).name
-    digits = str(setting["fingerprint"])[:6]
-    return of_suite or (f"{last} ({FOLDER} {digits})" if last else f"{FOLDER} {digits}")
