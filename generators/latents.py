@@ -20,7 +20,7 @@ from generators.vae import VAE
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT, seed_from
-from synthworth.search_space import Between, OneOf, searched, searched_inside
+from synthworth.search_space import Between, OneOf, applies, searched, searched_inside
 from synthworth.work import Budget, FitReport, Work
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FIRST_STAGE, LATENTS = "first_stage", "latents.safetensors"
 ENCODED_AT_A_TIME = 256
+OF_UNET = applies(**{"first_stage.latent": ("spatial",), "backbone": ("unet",)})
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class LatentOptions:
         ),
     )
     """Channels of the denoising UNet by resolution; each after the first halves it."""
-    unet_blocks: int = 1
+    unet_blocks: int = field(default=1, metadata=OF_UNET)
     """Residual blocks of the UNet at each resolution."""
-    unet_attention: tuple[int, ...] = ()
+    unet_attention: tuple[int, ...] = field(default=(), metadata=OF_UNET)
     """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
     mlp_width: int = field(default=512, metadata=searched(OneOf(256, 512, 1024), **{"first_stage.latent": ("vector",)}))
     """Width of the denoising MLP."""
-    mlp_blocks: int = 6
+    mlp_blocks: int = field(default=6, metadata=applies(**{"first_stage.latent": ("vector",)}))
     """Residual blocks of the MLP."""
     backbone: Backbone = field(default="unet", metadata=SINCE_DEFAULT)
     """The network that denoises latent images: a UNet (`unet_*`), or a transformer over patches of them (`dit`; Peebles

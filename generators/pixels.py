@@ -15,7 +15,7 @@ from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.keys import SINCE_DEFAULT
-from synthworth.search_space import OneOf, searched, searched_inside
+from synthworth.search_space import OneOf, applies, searched, searched_inside
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class PixelOptions:
         metadata=searched(OneOf((32, 64, 64), (64, 96, 128), (64, 128, 128), (128, 256, 256)), backbone=("unet",)),
     )
     """Channels of the UNet by resolution; each after the first halves it."""
-    blocks: int = 1
+    blocks: int = field(default=1, metadata=applies(backbone=("unet",)))
     """Residual blocks of the UNet at each resolution."""
-    attention: tuple[int, ...] = (-1,)
+    attention: tuple[int, ...] = field(default=(-1,), metadata=applies(backbone=("unet",)))
     """Resolutions with attention: 0 is the finest, -1 the coarsest. The middle of the network always has it."""
-    patch: int = 1
+    patch: int = field(default=1, metadata=applies(backbone=("unet",)))
     """Pixels a side that are folded into channels before the first convolution; 2 or 4 buy speed with detail."""
     backbone: Backbone = field(default="unet", metadata=SINCE_DEFAULT)
     """The network that denoises: a UNet (`widths`, `blocks`, `attention`, `patch`), or a transformer over patches

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from generators.options import AdamWConfig, SamplingPrecision
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
-from synthworth.search_space import Between, OneOf, searched
+from synthworth.search_space import Between, OneOf, applies, searched
 from synthworth.training.options import checked_sha256, require_ranges
 
 
@@ -57,7 +57,7 @@ class FamilyConfig(AdamWConfig):
     """Width of a layer between features and latent; 0 for none."""
     decoder: Literal["linear", "deconv", "upsample"] = "upsample"
     """Affine layers, transposed convolutions, or residual blocks with sub-pixel upsampling."""
-    hidden: tuple[int, ...] = (512,)
+    hidden: tuple[int, ...] = field(default=(512,), metadata=applies(decoder=("linear",)))
     """Widths of the hidden layers of the decoder `linear`; none leaves one affine map."""
     conditional: bool = True
     """Encoder and decoder are told the label."""

@@ -1,4 +1,4 @@
-"""Which values of an option a search may try: declared beside the option, in the Config of a plugin."""
+"""Declared beside an option, in the Config of a plugin: which values a search may try, and when it changes anything."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 Plain = bool | int | float | str | None
 SEARCH = "search"
 """Under this name a field's metadata holds its `Searched` or `Inside`."""
+APPLIES = "applies"
+"""Under this name that of an option which no search tries holds when it changes anything."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,38 @@ def searched_inside(*names: str, **when: tuple[Any, ...]) -> dict[str, Any]:
     return {SEARCH: Inside(names, when)}
 
 
+def applies(**when: tuple[Any, ...]) -> dict[str, Any]:
+    """The mark of an option that no search tries: `applies(decoder=("linear",))`, as `when` of `searched`."""
+    return {APPLIES: when}
+
+
+def unmet(config: Any, name: str) -> dict[str, tuple[Any, ...]]:
+    """What would have to be otherwise for an option to change anything.
+
+    Parameters
+    ----------
+    name : of the option; dots lead into inner Configs.
+
+    Returns
+    -------
+    The name of each option that stands in its way -> the values under which it does not.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    prefix = ""
+    for part in name.split("."):
+        for other, values in _conditions(type(config), part).items():
+            if value_at(config, other) not in values:
+                found[prefix + other] = values
+        config, prefix = getattr(config, part), f"{prefix}{part}."
+    return found
+
+
+def _conditions(config: type, name: str) -> Mapping[str, tuple[Any, ...]]:
+    mark = _mark(config, name)
+    when: Mapping[str, tuple[Any, ...]] = mark.when if mark else _mark(config, name, APPLIES) or {}
+    return when
+
+
 def declared(config: Any, prefix: str = "") -> dict[str, Searched]:
     """Every option of a Config for which a space is declared, by its name; a dot leads into an inner Config.
 
@@ -167,12 +201,12 @@ def declared(config: Any, prefix: str = "") -> dict[str, Searched]:
     return found
 
 
-def _mark(config: type, name: str) -> Any:
+def _mark(config: type, name: str, kind: str = SEARCH) -> Any:
     """The nearest declaration of a field, in the Config itself or in one that it is made from."""
     for cls in config.__mro__:
         field = cls.__dict__.get("__dataclass_fields__", {}).get(name)
-        if field is not None and SEARCH in field.metadata:
-            return field.metadata[SEARCH]
+        if field is not None and kind in field.metadata:
+            return field.metadata[kind]
     return None
 
 

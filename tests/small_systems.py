@@ -18,6 +18,7 @@ from PIL import Image
 from benchmarks.request.options import parse
 from data.datasets.nih.table import FINDINGS, NO_FINDING
 from synthworth.devices import isolated_randomness
+from synthworth.search_space import unmet
 
 SHRUNK = ("widths", "width", "max_width", "transition", "mlp_width", "latent_size")
 """Options that say how wide a network is: divided in a small system."""
@@ -69,7 +70,7 @@ def _narrowed(config: Any, divide: int, prefix: str) -> list[str]:
     flags: list[str] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.name in SHRUNK and value:
+        if field.name in SHRUNK and value and not unmet(config, field.name):
             made = [str(max(8, one // divide)) for one in (value if isinstance(value, tuple) else (value,))]
             flags += [f"{prefix}{field.name.replace('_', '-')}", *made]
     return flags

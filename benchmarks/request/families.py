@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.request.idle import refuse_idle
 from benchmarks.request.named import read_config
 from benchmarks.request.options import Request, given_flags, named_by_flag, parse, read_choice
 from classifiers.registry import classifiers
@@ -29,8 +30,8 @@ def parse_each(args: Sequence[str], *, prog: str) -> list[Request]:
     Raises
     ------
     UserError
-        As `benchmarks.request.options.parse`, for whichever it is; for a classifier that is named twice, under another
-        name too, and for an option of `--clf` that one of several has not.
+        As `benchmarks.request.options.parse` and `refuse_idle`, for whichever it is; for a classifier that is named
+        twice, under another name too, and for an option of `--clf` that one of several has not.
     """
     names, rest = _split(args)
     first = read_choice(rest, prog=prog)
@@ -38,16 +39,22 @@ def parse_each(args: Sequence[str], *, prog: str) -> list[Request]:
     if not names and isinstance(file.get("classifier"), list):
         names = _listed(file["classifier"], where=str(first.config))
     if len(names) < 2:
-        return [parse([*rest, FLAG, *names] if names else args, prog=prog)]
+        return [_single([*rest, FLAG, *names] if names else args, prog=prog)]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             raise UserError(f"{FLAG} {' '.join(names)}: {name} is named twice; name each once")
     for plugin in first.plugin or _plugins(file):
         load_plugin_file(Path(plugin))
     _check_options(rest, file, names)
-    requests = [parse([*rest, FLAG, name], prog=prog) for name in names]
+    requests = [_single([*rest, FLAG, name], prog=prog) for name in names]
     _refuse_twins(requests)
     return requests
+
+
+def _single(args: Sequence[str], *, prog: str) -> Request:
+    request = parse(args, prog=prog)
+    refuse_idle(request)
+    return request
 
 
 def _split(args: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,77 @@
+"""A flag that would change nothing is refused, with what stands in its way; a file may say all there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.request.families import parse_each
+from synthworth.errors import UserError
+
+RUN = ("--preset", "smoke", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            "--generator flow --gen.dit.width 256",
+            "--gen.dit.width changes nothing here: --gen.backbone is unet; set --gen.backbone dit, or leave "
+            "--gen.dit.width out",
+        ),
+        ("--generator edm --gen.dit.head-width=32", "--gen.dit.head-width changes nothing here"),
+        ("--generator pixel_ddpm --gen.backbone dit --gen.widths 8 16", "--gen.widths changes nothing here"),
+        ("--generator flow --gen.backbone dit --gen.blocks 2", "--gen.blocks changes nothing here"),
+        ("--generator edm --gen.backbone dit --gen.attention 0", "or leave --gen.attention out"),
+        ("--generator consistency --gen.backbone dit --gen.patch 2", "--gen.patch changes nothing here"),
+        ("--generator latent_ddpm --gen.backbone dit --gen.unet-blocks 2", "--gen.unet-blocks changes nothing here"),
+        (
+            "--generator latent_flow --gen.mlp-width 256",
+            "--gen.first-stage.latent is spatial; set --gen.first-stage.latent vector",
+        ),
+        (
+            "--generator latent_flow --gen.first-stage.latent vector --gen.unet-attention 0",
+            "--gen.first-stage.latent is vector; set --gen.first-stage.latent spatial",
+        ),
+        ("--generator vae --gen.latent vector --gen.latent-channels 4", "set --gen.latent spatial"),
+        ("--generator vae --gen.hidden 64", "--gen.decoder is upsample; set --gen.decoder linear"),
+        ("--generator flow --gen.times uniform --gen.times-mean 0", "set --gen.times logit_normal"),
+        ("--clf.blend-alpha 0.4", "--clf.blend is none; set --clf.blend mixup or cutmix, or"),
+        ("--classifier resnet18 densenet121 --clf.blend-alpha 0.4", "--clf.blend is none"),
+    ],
+)  # fmt: skip
+def test_a_flag_without_a_part_is_refused(flags: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_each([*RUN, *flags.split()], prog="t")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--generator flow --gen.backbone dit --gen.dit.width 256 --gen.dit.depth 2",
+        "--generator flow --gen.widths 8 16 --gen.blocks 2 --gen.attention 0 --gen.patch 2",
+        "--generator latent_ddpm --gen.first-stage.latent vector --gen.mlp-width 256 --gen.mlp-blocks 2",
+        "--generator latent_ddpm --gen.first-stage.blocks 3 --gen.unet-widths 8",
+        "--generator vae --gen.decoder linear --gen.latent vector --gen.latent-size 16 --gen.hidden 64",
+        "--clf.blend mixup --clf.blend-alpha 0.4",
+    ],
+)
+def test_a_flag_with_a_part_is_taken(flags: str) -> None:
+    assert parse_each([*RUN, *flags.split()], prog="t")
+
+
+def test_a_file_may_hold_options_without_a_part(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text("generator: flow\ngen: {dit: {width: 256}, times_mean: 0.0}\nclf: {blend_alpha: 0.4}\n")
+    (request,) = parse_each([*RUN, "--config", str(file)], prog="t")
+    assert request.gen.dit.width == 256 and request.gen.backbone == "unet"
+    with pytest.raises(UserError, match=r"--gen\.dit\.depth changes nothing here"):
+        parse_each([*RUN, "--config", str(file), "--gen.dit.depth", "2"], prog="t")
+
+
+def test_what_a_published_network_stands_for_is_refused_beside_it(tmp_path: Path) -> None:
+    flags = ["--generator", "latent_ddpm", "--gen.autoencoder", "some/hub", "--gen.first-stage-share", "0.3"]
+    with pytest.raises(UserError, match=r"--gen\.autoencoder is some/hub; leave --gen\.autoencoder out, or leave"):
+        parse_each([*RUN, *flags], prog="t")
