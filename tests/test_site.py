@@ -30,7 +30,7 @@ from leaderboard.pages.rows import CORRECTED, as_script, table_data
 from leaderboard.pages.sentences import sentences
 from leaderboard.pages.site import Site, write_site
 from leaderboard.pages.svg import log_ticks, ticks
-from leaderboard.pages.worth import front_chart
+from leaderboard.pages.worth import FLAT, front_chart
 from leaderboard.tables import Table
 from synthworth.commands import guarded
 
@@ -166,7 +166,7 @@ def test_every_picture_has_the_numbers_behind_it_and_tells_them_in_words(site: P
         picture = ElementTree.parse(site / "charts" / f"{name}.svg").getroot()
         said = {child.tag.rpartition("}")[2]: child.text for child in picture[:2]}
         assert said["title"] and said["desc"], name
-    (table,) = (t for t in tables if len(t.rows) > 20)
+    (table,) = (t for t in tables if t.heading.startswith("phantom") and len(t.rows) > 20)
     with (site / f"data/{table.key}-forest.csv").open() as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     for row in table.rows:
@@ -180,7 +180,7 @@ def test_the_front_picture_chooses_nothing_by_how_well_it_did(tables: list[Table
     assert chart is not None
     phantom = [row for row in chart.rows if str(row[0]).startswith("phantom")]
     judged = [row[1] for row in phantom if row[3] == "judged"]
-    assert judged == sorted(judged) and len(judged) == 4
+    assert judged == sorted(judged) and len(judged) == 6
     assert [row[1] for row in phantom if row[3] == "control"] == ["duplicate add 1", "holdout_real add 1"]
     assert "no worth" in chart.caption and front_chart([]) is None
 
@@ -190,14 +190,27 @@ def test_the_front_picture_says_how_many_settings_and_arms_it_has_no_room_for(
 ) -> None:
     monkeypatch.setattr("leaderboard.pages.worth.MOST_TABLES", 1)
     monkeypatch.setattr("leaderboard.pages.worth.MOST_ARMS", 3)
-    (phantom,) = (table for table in tables if len(table.rows) > 20)
+    (phantom,) = (table for table in tables if table.heading.startswith("phantom") and len(table.rows) > 20)
     chart = front_chart([phantom, phantom])
     assert chart is not None and len(chart.rows) == 3 + 2
-    assert chart.caption.endswith("1 further arms of these settings and 1 further settings are in the table.")
+    assert chart.caption.endswith("3 further arms of these settings and 1 further settings are in the table.")
+
+
+def test_a_setting_whose_curve_is_too_flat_is_one_line_below_the_others_and_whole_in_the_numbers(
+    tables: list[Table],
+) -> None:
+    (flat,) = (table for table in tables if table.heading.startswith("medmnist"))
+    chart = front_chart([flat, *(table for table in tables if table.heading.startswith("phantom"))])
+    assert chart is not None
+    judged = [row for row in flat.rows if row.kind == "judged"]
+    assert sum(row[0] == flat.heading for row in chart.rows) == len(judged) > 30
+    drawn = str(chart.draw(900))
+    assert drawn.count(FLAT) == 1 and f"all {len(judged)} arms" in drawn
+    assert 0 < drawn.index("phantom") < drawn.index("medmnist pneumoniamnist")
 
 
 def test_a_ratio_curve_stands_against_the_controls_that_have_no_curve(site: Path, tables: list[Table]) -> None:
-    (phantom,) = (table for table in tables if len(table.rows) > 20)
+    (phantom,) = (table for table in tables if table.heading.startswith("phantom") and len(table.rows) > 20)
     with (site / f"data/{phantom.key}-ratio.csv").open() as file:
         rows = {(row["arm"], row["ratio"]): row["gain"] for row in csv.DictReader(file)}
     (held,) = (row for row in phantom.rows if row.label == "holdout_real add 1")

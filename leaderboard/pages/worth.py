@@ -20,6 +20,7 @@ AXIS = "worth of one added image, in further real images"
 MARKS = (Mark(0, "adds nothing", kind="zero"), Mark(1, "as good as a real image", kind="one"))
 CONTROLS = {"duplicate": "duplicates of the real images", "holdout_real": "further real images"}
 MOST_TABLES, MOST_ARMS = 4, 8
+FLAT = "curve too flat to read"
 OF_SEEN = f" Pale: a part of the arm was trained elsewhere, and {SEEN}."
 HEAD = ("setting", "arm", "situation", "kind", "worth", "low", "high", "where", "note", "contaminated", "run_id")
 
@@ -36,7 +37,7 @@ def said_of(worth: dict[str, Any]) -> str:
     if worth["worth"] is not None:
         return f"{minus(format(worth['worth'], '.2f'))} [{low or '…'}, {high or '…'}]"
     if low is None and high is None:
-        return "curve too flat to read"
+        return FLAT
     return f"below {high}" if low is None else f"above {low}" if high is None else f"{low} to {high}"
 
 
@@ -44,7 +45,8 @@ def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
     """The picture over the settings in which a generator's worth was measured; None where there is none.
 
     Of a setting it has the judged arms in the order of their names, and of each control the arms at their ratios.
-    Nothing here is chosen by how well it did.
+    Nothing here is chosen by how well it did. A setting whose learning curve is too flat for any worth is one line,
+    below the others: all of its arms stand in the numbers.
 
     Parameters
     ----------
@@ -53,24 +55,26 @@ def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
     chosen = [(table, rows) for table in tables if (rows := _rows(table))]
     if not chosen:
         return None
-    chosen = sorted(chosen, key=lambda pair: -len(pair[1]))
+    chosen = sorted(chosen, key=lambda pair: (_is_flat(pair[1]), -len(pair[1])))
     left, chosen, n_left = len(chosen) - MOST_TABLES, chosen[:MOST_TABLES], 0
     lines: list[Line] = []
     numbers: list[tuple[Any, ...]] = []
     seen = False
     for table, rows in chosen:
+        if _is_flat(rows):
+            lines.append(Line(short_heading(table), heading=True))
+            lines.append(Line(f"all {len(rows)} arms" if len(rows) > 1 else rows[0].named, text=FLAT))
+            numbers += [_numbers(table, row) for row in rows]
+            continue
         for situation in dict.fromkeys(row.situation for row in rows):
             lines.append(Line(f"{short_heading(table)} · {situation}", heading=True))
             mine = [row for row in rows if row.situation == situation]
             n_left += max(len(mine) - MOST_ARMS, 0)
             drawn = mine[:MOST_ARMS]
             for row in [*drawn, *_controls(table, drawn)]:
-                worth, seen = worth_of(row) or {}, seen or bool(row.contaminated)
-                lines.append(_line(row, worth))
-                numbers.append((
-                    table.heading, row.label, row.situation, row.kind, worth["worth"], worth["low"], worth["high"],
-                    worth["where"], worth["note"], row.contaminated, row.standing.entry.run_id,
-                ))  # fmt: skip
+                seen = seen or bool(row.contaminated)
+                lines.append(_line(row, worth_of(row) or {}))
+                numbers.append(_numbers(table, row))
     return Chart(
         name,
         TITLE,
@@ -79,6 +83,19 @@ def front_chart(tables: Sequence[Table], name: str = "worth") -> Chart | None:
         HEAD,
         tuple(numbers),
     )
+
+
+def _is_flat(rows: Sequence[Row]) -> bool:
+    """Whether the curve of a setting says nothing of any of these arms."""
+    return all(said_of(worth_of(row) or {}) == FLAT for row in rows)
+
+
+def _numbers(table: Table, row: Row) -> tuple[Any, ...]:
+    worth = worth_of(row) or {}
+    return (
+        table.heading, row.label, row.situation, row.kind, worth["worth"], worth["low"], worth["high"], worth["where"],
+        worth["note"], row.contaminated, row.standing.entry.run_id,
+    )  # fmt: skip
 
 
 def _without(tables: Sequence[Table]) -> str:
