@@ -145,7 +145,7 @@ def test_committed_records_earn_the_words_that_they_hold(file: Path) -> None:
     record = json.loads(file.read_text(encoding="utf-8"))
     made = verdict(
         record["name"], record["comparisons"], positive=record["positive_control"],
-        missing=record["not_compared"].get("none"),
+        missing=record["not_compared"].get("none"), audited=record["audit"],
     )  # fmt: skip
     assert made == record["verdict"]
     for found in record["comparisons"].values():
