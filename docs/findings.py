@@ -28,7 +28,7 @@ from benchmarks.verdicts.sentences import p_text
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results/reference"
 TEMPLATE, PAGE = ROOT / "docs/findings.jinja", ROOT / "docs/findings.md"
-UNITS = re.compile(r"\d+ px|95 %|ResNet-1[08]|below \.05 too")
+UNITS = re.compile(r"\d+ px|95 %|ResNet-1[08]|CIFAR-10|below \.05 too")
 """Numbers that a sentence may hold itself: they are no results."""
 PUBLISHED = {
     "medmnist": "AUROC .944, accuracy .854",  # Yang et al. 2023, Scientific Data 10:41: ResNet-18, 28 px

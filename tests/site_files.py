@@ -43,7 +43,7 @@ def _hostile(entry: Any) -> Any:
 
 
 def _foreign(entry: Any) -> Any:
-    if entry.record["name"] != "latent_ddpm add 0.5":
+    if (entry.spec["dataset"], entry.record["name"]) != ("phantom", "latent_ddpm add 0.5"):
         return entry
     spec = {**entry.spec, "gen": {**entry.spec["gen"], "autoencoder_id": "hub:somebody/vae"}}
     return dataclasses.replace(entry, record={**entry.record, "spec": spec})

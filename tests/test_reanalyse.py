@@ -17,12 +17,12 @@ from synthworth.errors import UserError
 from synthworth.keys import digest
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results/reference"
-NEEDED = ("none", "none x 0.5", "none x 2", "none x 3", "duplicate add 1", "holdout_real add 1", "label_shuffle add 1")
+NEEDED = ("none", "none x 0.5", "none x 2", "none x 4", "duplicate add 1", "holdout_real add 1", "label_shuffle add 1")
 
 
 def of_the_experiment() -> list[dict[str, Any]]:
     """Committed records of one experiment."""
-    return [r for r in Records(REFERENCE) if (r["spec"]["dataset"], r["spec"]["real_fraction"]) == ("folder", 0.25)]
+    return [r for r in Records(REFERENCE) if (r["spec"]["dataset"], r["spec"]["real_fraction"]) == ("folder", 0.1)]
 
 
 @pytest.fixture
@@ -89,12 +89,12 @@ def test_numbers_that_predictions_decide_are_those_of_today(
 def test_a_record_without_predictions_is_left_out_by_name(
     old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lost = by_name(old)["none x 3"]
+    lost = by_name(old)["none x 4"]
     (old / lost["run_id"][:16] / "predictions.parquet").unlink()
     assert main(["--results", str(old), "--out", str(tmp_path / "new")]) == 0
-    assert "left out: none x 3" in capsys.readouterr().out
+    assert "left out: none x 4" in capsys.readouterr().out
     made = by_name(tmp_path / "new")
-    assert "none x 3" not in made and made["duplicate add 1"]["worth"] is None
+    assert "none x 4" not in made and made["duplicate add 1"]["worth"] is None
 
 
 def test_the_old_records_are_never_written_over(old: Path, tmp_path: Path) -> None:
