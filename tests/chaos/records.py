@@ -58,6 +58,8 @@ def make_shelf(folder: Path, arms: Sequence[str] = ARMS, every: int = EVERY) -> 
     for record in Records(REFERENCE):
         if record["spec"]["dataset"] != "phantom" or record["name"] not in arms:
             continue
+        if record["spec"]["generator"] != "none" and "jitter" not in record["spec"]["controls"]:
+            continue  # of another call, beside controls of its own
         made = copy.deepcopy(record)
         made["spec"]["n_bootstrap"] = 40
         made["run_id"] = digest(made["spec"])
