@@ -1,6 +1,7 @@
 """What generators draw for equal operations: `python docs/equal_operations.py phantom medmnist`; rows are kept.
 
-`python docs/equal_operations.py time:phantom` adds the seconds of drawing.
+`python docs/equal_operations.py time:phantom` adds the seconds of drawing, `worth:phantom` what the films are worth: it
+trains the generator once more, in the home (SYNTHWORTH_HOME) where it is kept, and classifiers with its films.
 
 Each generator is trained on the films of preset quick until it has computed as much as `pixel_ddpm` does there. Then it
 draws a film for each label that it learned from (at most 400 of them), in 1, 2, 4, 10 and 25 steps where it has steps.
@@ -192,6 +193,37 @@ def time_drawing(dataset: str, names: list[str]) -> None:
     write_json(file, kept)
 
 
+CURVE, WORTH_CONTROLS = (0.25, 0.5, 2, 4), ("none", "duplicate", "holdout_real")
+"""What `worth:` asks of a run beside a film for each real one: points of the learning curve, controls."""
+
+
+def worth_of(dataset: str, names: list[str]) -> None:
+    """Worth and gain of a row's films, drawn as preset quick draws them; a row that has them is left as it is."""
+    from benchmarks.run import main as run
+
+    file = RESULTS / f"{dataset}.json"
+    for name in names:
+        kept = json.loads(file.read_text())
+        row = kept["rows"][name]
+        if "worth" in row:
+            continue
+        generator, options = VARIANTS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            asked = ["--preset", "quick", "--generator", generator, *DATASETS[dataset], *options, "--ratio", "1",
+                     "--fit.steps", str(row["steps"]), "--curve", *map(str, CURVE), "--controls", *WORTH_CONTROLS,
+                     "--extractors", FEATURES, "--results", folder]  # fmt: skip
+            if run(asked):
+                raise SystemExit(f"{dataset}, {name}: the run failed")
+            records = [json.loads(record.read_text()) for record in Path(folder).glob("*/record.json")]
+        (record,) = (one for one in records if one["spec"]["generator"] == generator)
+        gain, worth = record["comparisons"]["none"], record["worth"]
+        row["worth"] = {key: worth[key] for key in ("worth", "low", "high", "note") if key in worth} | {
+            "gain": {key: gain[key] for key in ("difference", "low", "high")},
+            "run_id": record["run_id"],
+        }
+        write_json(file, kept)
+
+
 def keep_films(dataset: str, name: str, drawn: torch.Tensor, train: ImageSet) -> None:
     """A strip of films, some of every class, as PNG."""
     from PIL import Image
@@ -209,8 +241,8 @@ def strip_of(dataset: str, name: str) -> Path:
 # -- tables and pictures ------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    "generator", "steps of training", "GFLOP", "parameters", "steps of drawing", "predictions", "FD", "precision",
-    "recall", "consistency", "s per 1,000 images",
+    "generator", "steps of training", "GFLOP", "parameters", "worth", "steps of drawing", "predictions", "FD",
+    "precision", "recall", "consistency", "s per 1,000 images",
 )  # fmt: skip
 
 
@@ -226,7 +258,9 @@ def table_of(kept: dict[str, Any]) -> str:
     for name in in_order(kept):
         row = kept["rows"][name]
         for k, at in enumerate(row["draws"]):
-            of_fit = (f"{row['steps']:,}", f"{row['gflop']:,.0f}", f"{row['parameters']:,}") if k == 0 else ("",) * 3
+            of_fit = ("",) * 4 if k else (
+                f"{row['steps']:,}", f"{row['gflop']:,.0f}", f"{row['parameters']:,}", worth_said(row.get("worth")),
+            )  # fmt: skip
             seconds = at.get("seconds_per_1000")
             cells = (
                 f"`{name}`" if k == 0 else "", *of_fit, "" if at["steps"] is None else str(at["steps"]),
@@ -236,6 +270,14 @@ def table_of(kept: dict[str, Any]) -> str:
             )  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def worth_said(worth: dict[str, Any] | None) -> str:
+    """Its interval too; nothing where it was not measured, null where it cannot be."""
+    if worth is None:
+        return ""
+    low, high = ("..." if worth[end] is None else f"{worth[end]:.2f}" for end in ("low", "high"))
+    return "null" if worth["worth"] is None else f"{worth['worth']:.2f} [{low}, {high}]"
 
 
 TITLES = {"phantom": "rendered films, 32 px", "medmnist": "PneumoniaMNIST, 28 px"}
@@ -345,8 +387,9 @@ def main() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for wanted in sys.argv[1:]:
-        which, _, only = wanted.removeprefix("time:").partition("=")
+        what, _, rest = wanted.rpartition(":")
+        which, _, only = rest.partition("=")
         chosen = [n for n in VARIANTS if not only or n in only.split("+")]
-        (time_drawing if wanted.startswith("time:") else measure)(which, chosen)
+        {"time": time_drawing, "worth": worth_of}.get(what, measure)(which, chosen)
     if not sys.argv[1:]:
         main()

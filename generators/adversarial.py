@@ -16,7 +16,7 @@ from generators.padding import cut_signed, pad_signed
 from generators.saving import Shape, read_model, write_model
 from synthworth.cost import Operations, PlannedPhase
 from synthworth.keys import SINCE_DEFAULT, seed_from
-from synthworth.search_space import OneOf, searched
+from synthworth.search_space import Naming, OneOf, applies, searched
 from synthworth.work import FitReport, Work
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class AdversarialConfig(BatchConfig):
     contrast, and saturation in RGB), translation and cutout are DiffAugment's (Zhao 2020), done to every image; nothing
     flips. ada does more (flips, turns, scales, shifts, colours), to some images: the share follows how much the
     discriminator overfits (adaptive discriminator augmentation, Karras 2020)."""
-    ada_target: float = field(default=0.6, metadata=SINCE_DEFAULT)
+    ada_target: float = field(default=0.6, metadata=SINCE_DEFAULT | applies(augment=Naming("ada")))
     """With augment ada: the overfitting that is aimed at, the mean sign of what the discriminator says of real training
     images, -1..1. 0.6 is Karras'."""
-    ada_images: int = field(default=100_000, metadata=SINCE_DEFAULT)
+    ada_images: int = field(default=100_000, metadata=SINCE_DEFAULT | applies(augment=Naming("ada")))
     """With augment ada: images seen in training in which the share of augmented ones may rise from 0 to 1. Karras took
     500,000, of budgets of 25 M."""
     sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,16 @@ class DiTConfig:
                 f"--gen.dit.width {self.width} with --gen.dit.head-width {self.head_width}: the width is a multiple "
                 "of 4 and of a head's; 192 and 384 with 64 are"
             )
+
+
+def is_widths(widths: Sequence[int]) -> tuple[bool, str]:
+    """Whether a UNet can have these channels, and which it can; for `require_ranges`."""
+    return bool(widths) and min(widths) >= 1, "one width or more, each 1 or more"
+
+
+def is_levels(attention: Sequence[int], n_levels: int) -> tuple[bool, str]:
+    """Whether a UNet with so many widths has these resolutions, and which it has; likewise."""
+    return all(-n_levels <= k < n_levels for k in attention), f"each {-n_levels} to {n_levels - 1}, one a width"
 
 
 def require_divides(patch: int, side: int, *, what: str) -> None:

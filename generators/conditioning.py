@@ -17,6 +17,8 @@ from synthworth.artifacts import read_json, read_tensors, write_json, write_tens
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, digest, seed_from
 from synthworth.sealed import keep_tensors
+from synthworth.search_space import applies
+from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,23 +38,30 @@ class ConditionConfig:
     """`label`: class or findings through the embedding of the step. The others through cross-attention: `multilabel`,
     one learned token a finding; `clip_text`, CLIP's tokens of a prompt made of the findings; `clip_vision`, CLIP's
     embedding of a reference film from train; `embedding`, vectors from a file, by image id."""
-    prompt: str = PROMPT
+    prompt: str = field(default=PROMPT, metadata=applies(kind=("clip_text",)))
     """Prompt of `clip_text`; {findings} becomes the names of the findings, as in "effusion and mass"."""
-    prompt_none: str = PROMPT_NONE
+    prompt_none: str = field(default=PROMPT_NONE, metadata=applies(kind=("clip_text",)))
     """Prompt of `clip_text` for a film without a finding."""
-    clip: str = field(default="openai/clip-vit-large-patch14", metadata=NOT_IDENTITY)
+    clip: str = field(
+        default="openai/clip-vit-large-patch14", metadata=NOT_IDENTITY | applies(kind=("clip_text", "clip_vision"))
+    )
     """CLIP of `clip_text` and `clip_vision`: a folder or a hub id, as safetensors."""
-    embeddings: Path | None = field(default=None, metadata=NOT_IDENTITY)
+    embeddings: Path | None = field(default=None, metadata=NOT_IDENTITY | applies(kind=("embedding",)))
     """File of `embedding`: .npz with one array an id, or with `ids` and `embeddings`; or .parquet with columns `id` and
     `embedding`. It must hold every training image."""
     source_id: str = ""
     """sha256 of CLIP's files or of the embeddings, or "hub:" and CLIP's id; filled in, in the key in their place."""
-    embedding_shape: tuple[int, int] = (32, 768)
+    embedding_shape: tuple[int, int] = field(default=(32, 768), metadata=applies(kind=("embedding",)))
     """Tokens and width of an embedding in the file (ELIXR-B: 32 x 768); a flat one of that length is folded."""
-    token_width: int = 128
+    token_width: int = field(default=128, metadata=applies(kind=("multilabel",)))
     """Length of a learned token of `multilabel`."""
 
     def __post_init__(self) -> None:
+        in_range = {
+            "token_width": (self.token_width >= 1, "1 or more"),
+            "embedding_shape": (min(self.embedding_shape) >= 1, "1 or more in both numbers"),
+        }
+        require_ranges(self, in_range, prefix="--gen.condition.")
         where = self.source
         if where is not None and not self.source_id:
             object.__setattr__(self, "source_id", identify(where, what=self.flag))

@@ -61,6 +61,9 @@ class ConsistencyConfig(PixelOptions, KarrasConfig):
     tuning_lr: float = field(default=3e-4, metadata=searched(Between(3e-5, 1e-3, log=True)))
     """Learning rate of the tuning, constant after its rise; `lr` is the teacher's."""
     # the base has these options' docstrings
+    lr: float = field(default=1e-3, metadata=searched(Between(3e-5, 5e-3, log=True), teacher=("",)))
+    noise_mean: float = field(default=-1.2, metadata=searched(Between(-2.0, 0.0, step=0.2), teacher=("",)))
+    noise_spread: float = field(default=1.2, metadata=searched(Between(0.8, 2.0, step=0.2), teacher=("",)))
     guidance: float = field(default=1.0, metadata=DRAWING)
     sampling_steps: int = field(default=2, metadata=DRAWING | searched(OneOf(1, 2, 3, 4)))
     """Steps of drawing, one prediction each: 1 or 2, seldom more than 4."""

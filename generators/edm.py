@@ -12,7 +12,7 @@ from generators.options import Method
 from generators.pixels import PixelOptions, Pixels
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING
-from synthworth.search_space import Between, OneOf, searched
+from synthworth.search_space import Above, Between, OneOf, applies, searched
 from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class KarrasConfig(DenoisingConfig):
         require_ranges(self, self.ranges(), prefix="--gen.")
 
 
+OF_CHURN = DRAWING | applies(churn=Above(0))
+
+
 @dataclass(frozen=True)
 class EDMConfig(PixelOptions, KarrasConfig):
     """Options of `edm`; its defaults suit 28 to 64 px."""
@@ -72,11 +75,11 @@ class EDMConfig(PixelOptions, KarrasConfig):
         default=0.0, metadata=DRAWING | searched(OneOf(0.0, 2.0, 5.0, 10.0), sampler=("euler", "heun"))
     )
     """Noise that is added again while drawing (S_churn): 0 draws deterministically; the source takes 40 on ImageNet."""
-    churn_min: float = field(default=0.05, metadata=DRAWING)
+    churn_min: float = field(default=0.05, metadata=OF_CHURN)
     """Least noise of a step that is churned (S_tmin)."""
-    churn_max: float = field(default=50.0, metadata=DRAWING)
+    churn_max: float = field(default=50.0, metadata=OF_CHURN)
     """Most noise of a step that is churned (S_tmax)."""
-    churn_noise: float = field(default=1.003, metadata=DRAWING)
+    churn_noise: float = field(default=1.003, metadata=OF_CHURN)
     """Spread of what is added (S_noise)."""
 
     def ranges(self) -> dict[str, tuple[bool, str]]:
@@ -86,6 +89,7 @@ class EDMConfig(PixelOptions, KarrasConfig):
             "rho": (1 <= self.rho <= 100, "1 to 100"),
             "churn": (self.churn >= 0, "0 or more"),
             "churn_noise": (self.churn_noise > 0, "above 0"),
+            "churn_max": (self.churn_max >= 0, "0 or more"),
             "churn_min": (0 <= self.churn_min <= self.churn_max, "0 or more and at most churn_max"),
         }
 

@@ -120,7 +120,7 @@ class LatentFlowConfig(LatentOptions, FlowMatchingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._identify_autoencoder()
+        self._check_latents()
 
 
 class LatentFlow(Latents, FlowMatched):

@@ -35,7 +35,7 @@ class LatentDDPMConfig(LatentOptions, DDPMConfig):
 
     def __post_init__(self) -> None:
         require_ranges(self, self.ranges(), prefix="--gen.")
-        self._identify_autoencoder()
+        self._check_latents()
 
 
 class LatentDDPM(Latents, DDPM):

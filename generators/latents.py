@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from data.images import ImageSet
-from generators.backbones import Backbone, DiTConfig, make_dit, require_divides
+from generators.backbones import Backbone, DiTConfig, is_levels, is_widths, make_dit, require_divides
 from generators.copy_stop import require_judge
 from generators.denoising import Denoising
 from generators.first_stage import FLAG, FirstStageConfig, PublishedAutoencoder
@@ -76,8 +76,37 @@ class LatentOptions:
     )
     """The transformer's options."""
 
+    def ranges(self) -> dict[str, tuple[bool, str]]:
+        """Whether each option that has one is in its range, those of the process too; for `require_ranges`."""
+        others: dict[str, tuple[bool, str]] = super().ranges()  # type: ignore[misc]
+        return others | {
+            "first_stage_share": (0 < self.first_stage_share < 1, "between 0 and 1"),
+            "unet_widths": is_widths(self.unet_widths),
+            "unet_blocks": (self.unet_blocks >= 1, "1 or more"),
+            "unet_attention": is_levels(self.unet_attention, len(self.unet_widths)),
+            "mlp_width": (self.mlp_width >= 1, "1 or more"),
+            "mlp_blocks": (self.mlp_blocks >= 1, "1 or more"),
+        }
+
+    def _check_latents(self) -> None:
+        """Fill in `autoencoder_id`, and refuse what a vector latent has no place for; for `__post_init__`."""
+        self._identify_autoencoder()
+        c: Any = self
+        if self.autoencoder_id or self.first_stage.latent != "vector":
+            return
+        if c.condition.kind != "label":
+            raise UserError(
+                f"--gen.condition.kind {c.condition.kind} is cross-attention, which a vector latent has no place for; "
+                "set --gen.first-stage.latent spatial, or --gen.condition.kind label"
+            )
+        if self.backbone != "unet":
+            raise UserError(
+                f"--gen.backbone {self.backbone} was asked for, and a vector latent is denoised by an MLP; set "
+                "--gen.first-stage.latent spatial, or leave the backbone out"
+            )
+
     def _identify_autoencoder(self) -> None:
-        """Fill in `autoencoder_id`; for `__post_init__`."""
+        """Fill in `autoencoder_id`."""
         if self.autoencoder and not self.autoencoder_id:
             object.__setattr__(self, "autoencoder_id", identify(self.autoencoder, what=FLAG))
 
@@ -184,22 +213,10 @@ class Latents(Denoising):
         require_judge(c, work)
         if not c.autoencoder_id and work.budget.steps < 2:
             raise UserError("two stages are trained here: a budget of 1 step was asked for, at least 2 are needed")
-        if not 0 < c.first_stage_share < 1:
-            raise UserError(f"first_stage_share {c.first_stage_share} was asked for: it lies between 0 and 1")
         if not c.autoencoder_id and c.first_stage.accumulate % work.devices:
             raise UserError(
                 f"{work.devices} devices cannot share the {c.first_stage.accumulate} parts of a step of the first "
                 f"stage evenly; set --gen.first-stage.accumulate to {work.devices}, or a multiple of it"
-            )
-        if self._latent_is_vector and c.condition.kind != "label":
-            raise UserError(
-                f"condition {c.condition.kind} is cross-attention, which a vector latent has no place for; set "
-                "--gen.first-stage.latent spatial, or --gen.condition.kind label"
-            )
-        if self._latent_is_vector and c.backbone != "unet":
-            raise UserError(
-                f"--gen.backbone {c.backbone} was asked for, and a vector latent is denoised by an MLP; set "
-                "--gen.first-stage.latent spatial, or leave the backbone out"
             )
         self.check_drawing()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from generators.gan import GAN, GANConfig, Role
 from generators.per_class import PerClass
+from synthworth.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,14 @@ class LSGANConfig(GANConfig):
     auxiliary: float = 0.2
     """As in `dcgan`, and less: least squares near their aim are small beside a cross-entropy, and with 1.0 the images
     of a class become alike."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.code_real == self.code_drawn:
+            raise UserError(
+                f"--gen.code-real and --gen.code-drawn are both {self.code_real:g}: the discriminator had nothing "
+                "to tell apart; set them apart (1 and 0)"
+            )
 
 
 class LSGAN(GAN):

@@ -40,7 +40,10 @@ class BatchConfig:
         """Whether each of these options is in range, and the range; for `require_ranges`."""
         return {
             "batch": (self.batch >= 1, "1 or more"),
-            "accumulate": (self.accumulate >= 1, "1 or more"),
+            "accumulate": (
+                self.accumulate >= 1 and self.batch % self.accumulate == 0,
+                f"1 or more, and {self.batch} images of a batch are cut into as many equal parts",
+            ),
             "sample_batch": (self.sample_batch >= 1, "1 or more"),
             "stop_at_copy_rate": (0 <= self.stop_at_copy_rate < 1, "0 or more and below 1"),
             "copy_looks": (self.copy_looks >= 1, "1 or more"),

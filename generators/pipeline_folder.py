@@ -235,11 +235,13 @@ def _require_text(folder: Path, index: dict[str, Any], text: Text) -> None:
     encoder, tokenizer = (_named(index, part) for part in (text.encoder, text.tokenizer))
     if not encoder and not text.needed:
         return
-    there = (folder / text.encoder / "config.json").is_file() and (folder / text.tokenizer).is_dir()
+    has_encoder = (folder / text.encoder / "config.json").is_file()
+    there = has_encoder and (folder / text.tokenizer).is_dir()
     if not encoder or not tokenizer or not there:
+        missing = "no text encoder" if not encoder or not has_encoder else "no tokenizer beside its text encoder"
         raise UserError(
-            f"{FLAG}: {folder} has no text encoder ({text.encoder} with {text.tokenizer}), and without one no prompt "
-            "can be told to it. Give a whole text-to-image pipeline"
+            f"{FLAG}: {folder} has {missing} ({text.encoder} with {text.tokenizer}), and without one no prompt can be "
+            "told to it. Give a whole text-to-image pipeline"
         )
     for name, allowed in ((encoder, text.kinds), (tokenizer, text.tokenizers)):
         if name not in allowed:

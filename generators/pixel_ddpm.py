@@ -6,20 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from generators.ddpm import DDPM, DDPMConfig
+from generators.ddpm import DDPM, DDPMConfig, Prediction, Schedule
 from generators.pixels import PixelOptions, Pixels
 from generators.places import identify, is_fetched, require_identity
 from synthworth.artifacts import read_json, write_json
 from synthworth.cost import Operations
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY
-from synthworth.search_space import OneOf, searched
+from synthworth.search_space import OneOf, applies, searched
 from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
     from torch import nn
 
 PROCESS = "process.json"
+OF_OURS = applies(pretrained=("",), backbone=("unet",))
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class PixelDDPMConfig(PixelOptions, DDPMConfig):
         metadata=searched(
             OneOf((32, 64, 64), (64, 96, 128), (64, 128, 128), (128, 256, 256)), pretrained=("",), backbone=("unet",)
         ),
+    )
+    blocks: int = field(default=1, metadata=OF_OURS)
+    attention: tuple[int, ...] = field(default=(-1,), metadata=OF_OURS)
+    patch: int = field(default=1, metadata=OF_OURS)
+    prediction: Prediction = field(
+        default="epsilon", metadata=searched(OneOf("epsilon", "v_prediction"), pretrained=("",))
+    )
+    schedule: Schedule = field(
+        default="linear", metadata=searched(OneOf("linear", "squaredcos_cap_v2"), pretrained=("",))
     )
     pretrained: str = field(default="", metadata=NOT_IDENTITY)
     """Folder of diffusers or hub id (google/ddpm-cifar10-32) to fine-tune, as safetensors: its network, betas and

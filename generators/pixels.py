@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from data.images import ImageSet
-from generators.backbones import Backbone, DiTConfig, make_dit, require_divides
+from generators.backbones import Backbone, DiTConfig, is_levels, is_widths, make_dit, require_divides
 from generators.copy_stop import require_judge
 from generators.denoising import Denoising
 from generators.padding import cut_signed, pad_signed
@@ -52,7 +52,8 @@ class PixelOptions:
         """Whether each option that has one is in its range, those of the process too; for `require_ranges`."""
         others: dict[str, tuple[bool, str]] = super().ranges()  # type: ignore[misc]
         return others | {
-            "widths": (bool(self.widths) and min(self.widths) >= 1, "one width or more, each 1 or more"),
+            "widths": is_widths(self.widths),
+            "attention": is_levels(self.attention, len(self.widths)),
             "blocks": (self.blocks >= 1, "1 or more"),
             "patch": (self.patch >= 1, "1 or more"),
         }

@@ -99,6 +99,36 @@ class OneOf:
 Space = Between | OneOf
 
 
+@dataclass(frozen=True)
+class Above:
+    """Numbers above one: what another option has to be for an option to change anything (`applies`)."""
+
+    low: float
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and value > self.low
+
+    def __str__(self) -> str:
+        return f"above {self.low:g}"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Lists in which a name stands, likewise."""
+
+    name: str
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, Sequence) and self.name in value
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Wanted = tuple[Any, ...] | Above | Naming
+"""Values of an option under which another one changes something."""
+
+
 def label_of(value: Any) -> Plain:
     """A value as a plain one: members of a tuple joined by dashes, `none` for no member."""
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -147,12 +177,15 @@ def searched_inside(*names: str, **when: tuple[Any, ...]) -> dict[str, Any]:
     return {SEARCH: Inside(names, when)}
 
 
-def applies(**when: tuple[Any, ...]) -> dict[str, Any]:
-    """The mark of an option that no search tries: `applies(decoder=("linear",))`, as `when` of `searched`."""
+def applies(**when: Wanted) -> dict[str, Any]:
+    """The mark of an option that no search tries: `applies(decoder=("linear",))`, as `when` of `searched`.
+
+    Or `applies(churn=Above(0))`, `applies(augment=Naming("ada"))`.
+    """
     return {APPLIES: when}
 
 
-def unmet(config: Any, name: str) -> dict[str, tuple[Any, ...]]:
+def unmet(config: Any, name: str) -> dict[str, Wanted]:
     """What would have to be otherwise for an option to change anything.
 
     Parameters
@@ -163,7 +196,7 @@ def unmet(config: Any, name: str) -> dict[str, tuple[Any, ...]]:
     -------
     The name of each option that stands in its way -> the values under which it does not.
     """
-    found: dict[str, tuple[Any, ...]] = {}
+    found: dict[str, Wanted] = {}
     prefix = ""
     for part in name.split("."):
         for other, values in _conditions(type(config), part).items():
@@ -173,9 +206,9 @@ def unmet(config: Any, name: str) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _conditions(config: type, name: str) -> Mapping[str, tuple[Any, ...]]:
+def _conditions(config: type, name: str) -> Mapping[str, Wanted]:
     mark = _mark(config, name)
-    when: Mapping[str, tuple[Any, ...]] = mark.when if mark else _mark(config, name, APPLIES) or {}
+    when: Mapping[str, Wanted] = mark.when if mark else _mark(config, name, APPLIES) or {}
     return when
 
 

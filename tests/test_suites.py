@@ -84,18 +84,24 @@ def test_the_phantom_of_a_suite_comes_out_again(tmp_path: Path) -> None:
     assert read_index(tmp_path)["fingerprint"] == films.fingerprint
 
 
-def test_the_pneumoniamnist_of_a_suite_comes_out_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dataset", "file", "options"),
+    [
+        ("medmnist", "pneumoniamnist.npz", lambda file: {"file": file}),
+        ("folder", "kermany", lambda file: {"path": file, "size": 64, "fractions": (0.5, 0.1, 0.4)}),
+    ],
+)
+def test_the_real_films_of_a_suite_come_out_again(tmp_path: Path, dataset: str, file: str, options: Any) -> None:
     from data.prepared import read_index
     from data.registry import datasets
     from synthworth.registry import config_of
 
     there = os.environ.get("SYNTHWORTH_DATA")
-    if not there or not (Path(there) / "pneumoniamnist.npz").is_file():
-        pytest.skip("SYNTHWORTH_DATA holds no pneumoniamnist.npz")
-    kind = datasets.get("medmnist")
-    made = kind(config_of(kind, "medmnist")(file=Path(there) / "pneumoniamnist.npz"))
-    made.prepare(tmp_path)
-    (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == "medmnist")
+    if not there or not (Path(there) / file).exists():
+        pytest.skip(f"SYNTHWORTH_DATA holds no {file}")
+    kind = datasets.get(dataset)
+    kind(config_of(kind, dataset)(**options(Path(there) / file))).prepare(tmp_path)
+    (films,) = (one for one in read_suite("synthworth-2026-12").datasets if one.dataset == dataset)
     assert read_index(tmp_path)["fingerprint"] == films.fingerprint
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.request.options import Request
 from synthworth.errors import UserError
-from synthworth.search_space import label_of, unmet, value_at
+from synthworth.search_space import Wanted, label_of, unmet, value_at
 
 
 def refuse_idle(request: Request) -> None:
@@ -35,7 +35,9 @@ def _against(flag: str, config: Any, other: str) -> str:
     return f"{flag} is {label_of(value) if value not in ('', None) else 'not given'}"
 
 
-def _remedy(flag: str, values: tuple[Any, ...]) -> str:
+def _remedy(flag: str, values: Wanted) -> str:
+    if not isinstance(values, tuple):
+        return f"set {flag} {values}"
     wanted = [str(label_of(value)) for value in values]
     return f"leave {flag} out" if wanted == [""] else f"set {flag} {' or '.join(wanted)}"
 

@@ -24,7 +24,7 @@ ADA = (
 """The transformations of Karras 2020 (appendix B), without the corruptions, which they leave out too."""
 EDM = ("x_flip", "y_flip", "scale", "rotate", "stretch_any", "shift")
 """Those of Karras 2022 (table 6): 9 numbers an image say what was done, which a denoiser is told. There every second
-image is mirrored whatever the probability; here mirroring is as likely as the others."""
+image is mirrored whatever the probability; here with half the probability of the other kinds."""
 
 
 def augment(images: Tensor, p: float | Tensor, kinds: Sequence[str] = ADA) -> tuple[Tensor, Tensor]:
