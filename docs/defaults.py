@@ -1,4 +1,4 @@
-"""How the defaults of preset quick were chosen: `python docs/defaults.py` makes the tables and picture of its page.
+"""How the defaults of preset quick were chosen: `python docs/defaults.py` makes the table and picture of its page.
 
 The trials are those of `python -m benchmarks.tune --by fidelity --search-only`, one study a generator and set of films,
 in results/reference/searched. A study tries the options as they are first, and then the same others on both sets.
@@ -106,16 +106,16 @@ def table_of(found: dict[str, list[Setting]]) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "failed" if value is None else f"{value:.{digits}f}"
+    return "failed" if value is None else f"{value:,.{digits}f}"
 
 
-def filled(page: str, found: dict[str, list[Setting]]) -> str:
-    """The page with the table below its mark."""
-    before, mark, after = page.partition("<!-- table -->\n")
-    assert mark, f"{PAGE.name} has no {mark}"
+def filled(page: str, table: str) -> str:
+    """A page with a table below its mark."""
+    before, mark, after = page.partition("<!-- table: trials -->\n")
+    assert mark, f"{mark} is missing"
     rest = after.lstrip("\n")
     rest = rest.partition("\n\n")[2] if rest.startswith("|") else rest
-    return f"{before}{mark}\n{table_of(found)}\n\n{rest}"
+    return f"{before}{mark}\n{table}\n\n{rest}"
 
 
 def draw(file: Path, found: dict[str, list[Setting]]) -> None:
@@ -153,7 +153,7 @@ def all_found() -> dict[str, list[Setting]]:
 def main() -> None:
     """Write the table into the page, and draw the picture."""
     found = all_found()
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table_of(found)), encoding="utf-8")
     draw(PICTURE, found)
 
 

@@ -31,3 +31,10 @@ def test_every_row_computed_as_much_as_the_first(made: SimpleNamespace) -> None:
         assert all(abs(row["gflop"] / wanted - 1) < 0.01 for row in rows.values())
         assert set(rows) <= set(made.VARIANTS)
         assert all(made.strip_of(dataset, name).is_file() for name in ("real", *rows))
+
+
+def test_the_table_of_all_generators_is_that_of_the_rows() -> None:
+    made = SimpleNamespace(**runpy.run_path(str(ROOT / "docs/generators.py")))
+    page, rows = made.PAGE.read_text(encoding="utf-8"), made.rows()
+    assert made.filled(page, made.table_of(rows)) == page, "python docs/generators.py"
+    assert made.filled(page, made.table_of(dict(list(rows.items())[:1]))) != page

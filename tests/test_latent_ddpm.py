@@ -266,8 +266,8 @@ def test_what_is_no_published_autoencoder_is_refused_in_one_line(
         ({"sampling_steps": 2000}, 6, "2000 sampling steps"),
         ({"autoencoder_id": "hub:some/one"}, 6, "say with --gen.autoencoder where it is"),
         ({"first_latent": "vector", "condition": ConditionConfig(kind="multilabel")}, 6, "cross-attention"),
-        ({"accumulate": 3}, 6, "cannot be cut into 3"),
-        ({"unet_attention": (5,), "first_batch": 16}, 6, "attention at level 5"),
+        ({"accumulate": 3}, 6, "--gen.accumulate 3"),
+        ({"unet_attention": (5,), "first_batch": 16}, 6, "each -2 to 1"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused_before_anything_is_written(
