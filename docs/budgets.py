@@ -150,8 +150,8 @@ def draw_set(quality: Any, use: Any, found: list[Point], title: str, handles: di
     quality.yaxis.set_minor_formatter(NullFormatter())
     use.set(ylabel="AUROC minus that of real films alone", title=f"What they add: {title}")
     for axes in (quality, use):
-        axes.set(xscale="log", xlim=(9, 140))
-        axes.xaxis.set_major_locator(FixedLocator((10, 20, 50, 100)))
+        axes.set(xscale="log", xlim=(9, 480))
+        axes.xaxis.set_major_locator(FixedLocator((10, 20, 50, 100, 200, 400)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(color="#e5e5e5", lw=0.6)
