@@ -11,7 +11,10 @@ from benchmarks.job.plan import specs_of
 from benchmarks.request.options import Request, parse
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "generators.md"
-TRAINED = ("pixel_ddpm", "latent_ddpm", "vae", "gmvae", "fs_gmvae", "dcgan", "lsgan", "dcgan_per_class", "r3gan")
+TRAINED = (
+    "pixel_ddpm", "flow", "edm", "consistency", "latent_ddpm", "latent_flow", "vae", "gmvae", "fs_gmvae", "dcgan",
+    "lsgan", "dcgan_per_class", "r3gan",
+)  # fmt: skip
 PRESETS = ("quick", "standard", "full")
 PUBLISHED = {"5 M": 5e6, "51 M": 51e6}
 
