@@ -45,7 +45,7 @@ Format = Literal["markdown", "csv", "parquet", "latex", "site"]
 MARKDOWN, CSV, PARQUET, LATEX = "leaderboard.md", "leaderboard.csv", "leaderboard.parquet", "leaderboard.tex"
 FILES: Mapping[str, str] = {"markdown": MARKDOWN, "csv": CSV, "parquet": PARQUET, "latex": LATEX}
 MOST_PRINTED = 200
-"""Most arms of a table that are printed, the best; all of them stand in the files."""
+"""Most arms that are printed, over all tables, the best of each; all of them stand in the files."""
 MOST_TABLES = 20
 """Most tables that are printed, the first by their headings."""
 MOST_LINES = 10
@@ -190,10 +190,14 @@ def _write(
     if "site" in options.format:
         site = Site(tables, skipped, over, suite, [file for _, file in written])
         pages = write_site(site, options.out, n_figures=options.figures)
+    left, printed = MOST_PRINTED, 0
     for table in tables[:MOST_TABLES]:
-        print_table(out, table)
-    if len(tables) > MOST_TABLES:
-        out.print(f"and {len(tables) - MOST_TABLES} further tables, in the files")
+        if left <= 0:
+            break
+        print_table(out, table, most=left)
+        left, printed = left - len(table.rows), printed + 1
+    if len(tables) > printed:
+        out.print(f"and {len(tables) - printed} further tables, in the files")
     for line in over:
         out.print(f"VERDICT  {line}", style="bold", markup=False, soft_wrap=True)
     if len(largest) < len(tables):
@@ -206,22 +210,22 @@ def _write(
         out.print(f"written {options.out / pages[0]}{also}", markup=False, soft_wrap=True)
 
 
-def print_table(out: Console, table: Table) -> None:
-    """The short form of a table; the Markdown holds all of it."""
+def print_table(out: Console, table: Table, *, most: int = MOST_PRINTED) -> None:
+    """The short form of a table, of so many rows; the Markdown holds all of it."""
     from rich.markup import escape
 
     from benchmarks.report.tables import table as empty
 
     columns = ("arm", "rank", "AUROC", "minus none", "Holm p", "minus duplicate", "verdict", "status")
     made = empty(escape(table.heading), columns)
-    for row in table.rows[:MOST_PRINTED]:
+    for row in table.rows[:most]:
         label = row.label + (" (control)" if row.standing.entry.record["is_control"] else "")
         shown = ("auroc", "vs_none", "holm_none", "vs_duplicate")
         auroc, *others = (cell(name, row.numbers[name], lambda note: "*") for name in shown)
         texts = (label, str(row.standing.rank or "null"), auroc, *others, row.verdict, row.status.shown)
         made.add_row(*(escape(text.replace(" (*)", "")) for text in texts))
     out.print(made)
-    if (left := len(table.rows) - MOST_PRINTED) > 0:
+    if (left := len(table.rows) - most) > 0:
         out.print(f"and {left} further arms, in {MARKDOWN}", soft_wrap=True)
     for record in table.failed:
         out.print(f"not finished: {record['name']}: {reason_of(record)}", markup=False, soft_wrap=True)
