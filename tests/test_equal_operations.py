@@ -34,7 +34,7 @@ def test_every_row_computed_as_much_as_the_first(made: SimpleNamespace) -> None:
 
 
 def test_the_table_of_all_generators_is_that_of_the_rows() -> None:
-    made = SimpleNamespace(**runpy.run_path(str(ROOT / "docs/generators.py")))
+    made = SimpleNamespace(**runpy.run_path(str(ROOT / "docs/all_generators.py")))
     page, rows = made.PAGE.read_text(encoding="utf-8"), made.rows()
-    assert made.filled(page, made.table_of(rows)) == page, "python docs/generators.py"
+    assert made.filled(page, made.table_of(rows)) == page, "python docs/all_generators.py"
     assert made.filled(page, made.table_of(dict(list(rows.items())[:1]))) != page

@@ -1,4 +1,4 @@
-"""The table of all generators on both sets of films: `python docs/generators.py` writes it into docs/generators.md.
+"""The table of all generators on both sets of films: `python docs/all_generators.py` writes it into docs/generators.md.
 
 Its rows are those of docs/equal_operations.py, each at one number of steps of drawing.
 """
