@@ -1,7 +1,8 @@
 """How the defaults of preset quick were chosen: `python docs/defaults.py` makes the table and picture of its page.
 
 The trials are those of `python -m benchmarks.tune --by fidelity --search-only`, one study a generator and set of films,
-in results/reference/searched. A study tries the options as they are first, and then the same others on both sets.
+in results/reference/searched. A study tries the options as they are first, and then the same others on both sets, at a
+third of the budget; files that end with -whole have what passed there at the whole of it.
 """
 
 from __future__ import annotations
@@ -48,12 +49,22 @@ class Setting:
     @property
     def told(self) -> str:
         """`lr .001, ema .999`."""
-        return ", ".join(f"{name.removeprefix('gen.')} {float(value):.2g}" for name, value in self.options.items())
+        values = {name.removeprefix("gen."): float(value) for name, value in self.options.items()}
+        return ", ".join(f"{name} {value:.{4 if 0.9 < value < 1 else 2}g}" for name, value in values.items())
 
 
-def settings(generator: str) -> list[Setting]:
-    """What was tried of a generator on both sets, the options as they were first; empty where nothing was."""
-    files = {films: TRIALS / f"{films}-{generator}.csv" for films in SETS}
+WHOLE = "-whole"
+"""Ending of the name of trials at the whole budget."""
+
+
+def settings(generator: str, budget: str = "") -> list[Setting]:
+    """What was tried of a generator on both sets, the options as they were first; empty where nothing was.
+
+    Parameters
+    ----------
+    budget : `WHOLE`, or nothing for a third.
+    """
+    files = {films: TRIALS / f"{films}-{generator}{budget}.csv" for films in SETS}
     if not all(file.is_file() for file in files.values()):
         return []
     found: dict[tuple[str, ...], Setting] = {}
@@ -80,6 +91,18 @@ def chosen(tried: list[Setting]) -> Setting:
     return min(passing, key=lambda one: math.prod(ratio(one, asked, films) for films in SETS), default=asked)
 
 
+def decided(generator: str) -> Setting:
+    """What becomes the default: what the rule takes at a third of the budget and at the whole of it."""
+    tried = settings(generator)
+    if (taken := chosen(tried)) is tried[0]:
+        return taken
+    whole = settings(generator, WHOLE)
+    assert [one.options for one in whole] == [tried[0].options, taken.options], (
+        f"{generator}: not run at the whole budget"
+    )
+    return chosen(whole)
+
+
 def _passes(one: Setting, asked: Setting, films: str) -> bool:
     seen, before = one.value(films, "consistency_auroc"), asked.value(films, "consistency_auroc")
     return ratio(one, asked, films) <= NEARER and seen is not None and (before is None or seen >= before - SEEN)
@@ -87,21 +110,23 @@ def _passes(one: Setting, asked: Setting, films: str) -> bool:
 
 # -- the table and the picture ------------------------------------------------------------------------------------
 
-HEAD = ("generator", "options", *(f"{what}, {films}" for films in SETS.values() for what in ("FD", "consistency",
-                                                                                            "recall")), "")  # fmt: skip
+OF_SET = ("FD", "consistency", "recall")
+HEAD = ("generator", "budget", "options", *(f"{what}, {films}" for films in SETS.values() for what in OF_SET), "")
 
 
 def table_of(found: dict[str, list[Setting]]) -> str:
-    """A row a setting, as Markdown."""
-    lines = ["| " + " | ".join(HEAD) + " |", "| --- | --- |" + " ---: |" * (len(HEAD) - 3) + " --- |"]
+    """A row a setting, as Markdown; those at the whole budget below those at a third."""
+    lines = ["| " + " | ".join(HEAD) + " |", "| --- | --- | --- |" + " ---: |" * (len(HEAD) - 4) + " --- |"]
     for generator, tried in found.items():
-        for k, one in enumerate(tried):
-            marks = [word for word, is_it in (("default", k == 0), ("taken", k and one is chosen(tried))) if is_it]
-            cells = [f"`{generator}`" if k == 0 else "", one.told]
-            for films in SETS:
-                cells += [_number(one.value(films, name), digits) for name, digits in
-                          (("fd", 0), ("consistency_auroc", 2), ("recall", 2))]  # fmt: skip
-            lines.append("| " + " | ".join([*cells, ", ".join(marks)]) + " |")
+        for budget, some in (("a third", tried), ("the whole", settings(generator, WHOLE))):
+            for k, one in enumerate(some):
+                marks = [word for word, is_it in (("default", k == 0), ("passes", k and one is chosen(some))) if is_it]
+                first = k == 0 and budget == "a third"
+                cells = [f"`{generator}`" if first else "", budget if k == 0 else "", one.told]
+                for films in SETS:
+                    cells += [_number(one.value(films, name), digits) for name, digits in
+                              (("fd", 0), ("consistency_auroc", 2), ("recall", 2))]  # fmt: skip
+                lines.append("| " + " | ".join([*cells, ", ".join(marks)]) + " |")
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ class PlannedPhase:
 
     Parameters
     ----------
-    kind : of the network, as tables of measured speeds name it: `unet`, `autoencoder`, `gan`, `resnet`, `densenet`.
+    kind : of the network, as tables of measured speeds name it: `unet`, `dit`, `gan`, `resnet`, ...
     steps : optimiser steps.
     batch : images of a step.
     flops : floating-point operations an image, forward and backward.

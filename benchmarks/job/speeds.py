@@ -27,11 +27,13 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
     ("cpu", "bf16", "autoencoder"): Speed(0.55, 0.008),
     ("cpu", "bf16", "gan"): Speed(0.53, 0.020),
     ("cpu", "bf16", "unet"): Speed(0.62, 0.027),
+    ("cpu", "bf16", "dit"): Speed(0.44, 0.013),
     ("cpu", "bf16", "resnet"): Speed(0.50, 0.024),
     ("cpu", "bf16", "densenet"): Speed(0.20, 0.030),
     ("cpu", "fp32", "autoencoder"): Speed(0.87, 0.009),
     ("cpu", "fp32", "gan"): Speed(0.78, 0.028),
     ("cpu", "fp32", "unet"): Speed(0.82, 0.025),
+    ("cpu", "fp32", "dit"): Speed(0.82, 0.013),
     ("cpu", "fp32", "resnet"): Speed(0.68, 0.030),
     ("cpu", "fp32", "densenet"): Speed(0.20, 0.030),
     ("cuda", "bf16", "autoencoder"): Speed(0.2, 0.02),
@@ -39,6 +41,7 @@ TRAINING: Mapping[tuple[str, str, str], Speed] = {
     ("cuda", "bf16", "densenet"): Speed(0.104, 0.002),
     ("cuda", "bf16", "resnet"): Speed(0.261, 0.0005),
     ("cuda", "bf16", "unet"): Speed(0.348, 0.003),
+    ("cuda", "bf16", "dit"): Speed(0.348, 0.003),
 }
 """(device, precision, kind of network) -> how it trains.
 
@@ -49,7 +52,8 @@ cuda: one H200, compiled and recorded, batch 64 at 64 px, shares of the 758 TFLO
 (results/reference/speed): the UNet of `standard`, 1,478 images/s of 166 GFLOP; DenseNet-121, six side by side, 159
 steps/s of 5.3 GFLOP an image; ResNet-18 likewise, 634. What a step takes beside its products is assumed: a recorded one
 half a millisecond (ResNet), two (DenseNet) or three (UNet, with what it draws and its average). `autoencoder` and `gan`
-are assumed: 20 ms a step, which launching plain steps took there. In fp32 and tf32 the shares of bf16 are assumed.
+are assumed: 20 ms a step, which launching plain steps took there; `dit` was measured on the processor in bf16, and is
+taken to be as fast as `unet` elsewhere. In fp32 and tf32 the shares of bf16 are assumed.
 """
 COMPILING: Mapping[str, float] = {"unet": 76.0, "densenet": 121.0, "resnet": 10.0}
 """Seconds to compile a network of a kind on CUDA, once a run; measured on machines of 16 cores."""
@@ -84,7 +88,8 @@ ASSUMED = frozenset({
     *(("use", "cuda", p, name) for p in ("fp32", "bf16")
       for name in ("efficientnet_lite0", "vgg16_random", "inception")),
     *(("training", "cuda", p, kind) for p in ("fp32", "tf32")
-      for kind in ("autoencoder", "gan", "unet", "resnet", "densenet")),
+      for kind in ("autoencoder", "gan", "unet", "dit", "resnet", "densenet")),
+    ("training", "cpu", "fp32", "dit"), ("training", "cuda", "bf16", "dit"),
 })  # fmt: skip
 """Cases that nobody has measured; what is taken as fast as in training is another."""
 EXTRACTED = {"efficientnet_lite0@128": 0.251e9, "vgg16_random@64": 2.71e9, "inception@299": 11.4e9}
