@@ -159,7 +159,7 @@ def draw(file: Path, found: dict[str, list[Setting]]) -> None:
                       label=SETS[films] if line == 0 else None)  # fmt: skip
     axes.axvline(1, color="#444444", lw=1)
     axes.axvline(NEARER, color="#444444", lw=1, ls=":")
-    axes.set(xscale="log", xlabel="FD of another setting over that of the default, at a third of the budget (left: nearer)",
+    axes.set(xscale="log", xlabel="FD of a setting over that of the default, at a third of the budget (left: nearer)",
              yticks=range(len(found)), yticklabels=list(found), ylim=(len(found) - 0.5, -0.5))  # fmt: skip
     axes.xaxis.set_major_locator(FixedLocator((0.5, 0.7, 0.9, 1, 1.5, 2, 3, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
