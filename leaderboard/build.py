@@ -21,7 +21,7 @@ from benchmarks.judging.later import complete
 from benchmarks.records.predictions import Entry
 from benchmarks.records.reproduced import read_notes
 from benchmarks.records.shape import reason_of
-from leaderboard.figures import draw_figures
+from leaderboard.figures import Drawn, draw_figures
 from leaderboard.flat import write_flat
 from leaderboard.gather import Found, collect
 from leaderboard.judge import Judge
@@ -95,7 +95,7 @@ def main(args: Sequence[str]) -> int:
 
 @contextmanager
 def no_search_for_cycles() -> Iterator[None]:
-    """What a build makes lives to its end and holds nothing in circles: looking for some took a seventh of its time."""
+    """What a build makes lives to its end and holds nothing in circles, but figures (`_figures`): looking took long."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -177,7 +177,7 @@ def _write(
     """Draw and write what was asked for; print the tables and where the files are."""
     ensure_folder(options.out)
     largest = {t.key for t in sorted(tables, key=lambda t: -len(t.rows))[: max(options.figures, 0)]}
-    figures = {table.key: draw_figures(table, options.out) for table in tables if table.key in largest}
+    figures = _figures([table for table in tables if table.key in largest], options.out)
     pages: list[str] = []
     written = [(name, FILES[name]) for name in dict.fromkeys(options.format) if name in FILES]
     with ExitStack() as open_files:
@@ -208,6 +208,17 @@ def _write(
     if pages:
         also = f" and {len(pages) - 1} more pages: open it in a browser"
         out.print(f"written {options.out / pages[0]}{also}", markup=False, soft_wrap=True)
+
+
+def _figures(tables: Sequence[Table], place: Path) -> dict[str, tuple[Drawn, ...]]:
+    """Draw the figures of these tables. Each holds itself in circles, and is let go of before the next is drawn."""
+    figures = {}
+    gc.freeze()  # what is there now is not looked through
+    for table in tables:
+        figures[table.key] = draw_figures(table, place)
+        gc.collect()
+    gc.unfreeze()
+    return figures
 
 
 def print_table(out: Console, table: Table, *, most: int = MOST_PRINTED) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import dataclasses
+import gc
 import itertools
 import pstats
 import re
@@ -130,6 +131,27 @@ def test_what_is_not_printed_of_a_table_is_counted(large: Table, capsys: pytest.
     said = capsys.readouterr().out
     assert f"and {400 - MOST_PRINTED} further arms, in leaderboard.md" in said
     assert said.count("latent_ddpm") < MOST_PRINTED
+
+
+def test_figures_are_let_go_of_before_the_next_is_drawn(
+    large: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    from leaderboard import build
+    from leaderboard.figures import draw_figures
+
+    alive: list[int] = []
+
+    def counting(table: Table, place: Path) -> Any:
+        alive.append(sum(isinstance(one, Figure) for one in gc.get_objects()))
+        return draw_figures(table, place)
+
+    monkeypatch.setattr(build, "draw_figures", counting)
+    with build.no_search_for_cycles():
+        drawn = build._figures([large] * 4, tmp_path)
+    assert all(drawn.values())
+    assert alive[1:] == [alive[0]] * 3
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------
