@@ -214,10 +214,12 @@ def _figures(tables: Sequence[Table], place: Path) -> dict[str, tuple[Drawn, ...
     """Draw the figures of these tables. Each holds itself in circles, and is let go of before the next is drawn."""
     figures = {}
     gc.freeze()  # what is there now is not looked through
-    for table in tables:
-        figures[table.key] = draw_figures(table, place)
-        gc.collect()
-    gc.unfreeze()
+    try:
+        for table in tables:
+            figures[table.key] = draw_figures(table, place)
+            gc.collect()
+    finally:
+        gc.unfreeze()
     return figures
 
 
