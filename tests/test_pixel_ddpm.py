@@ -102,8 +102,8 @@ def test_tokens_condition_training_and_sampling(kind: str, multilabel: bool, tmp
     [
         ({"guidance": 2.0, "drop": 0.0}, "needs a prediction without condition"),
         ({"sampling_steps": 0}, "1 to 1000"),
-        ({"accumulate": 3}, "cannot be cut"),
-        ({"attention": (5,)}, "levels 0 to 1"),
+        ({"accumulate": 3}, "8 images of a batch are cut into as many equal parts"),
+        ({"attention": (5,)}, r"--gen.attention \(5,\) .* each -2 to 1"),
         ({"condition": ConditionConfig("embedding")}, "needs a file"),
         ({"pretrained": "not a folder"}, "there is no such"),
     ],

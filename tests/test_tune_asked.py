@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages._rdb.models import TrialModel
+from optuna.trial import TrialState
 from tune_worker import begin_at_once, share_a_study
 
 from benchmarks.request.options import parse
@@ -32,6 +37,34 @@ def test_workers_share_a_study_and_take_over_what_a_killed_one_left(tmp_path: Pa
 
 def test_workers_may_begin_at_once(tmp_path: Path) -> None:
     begin_at_once(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path, n=4)
+
+
+def test_a_waiting_trial_is_taken_by_one_of_two_workers_that_look_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    study = optuna.create_study(storage=open_storage(url), study_name="s")
+    study.enqueue_trial({})
+    (waiting,) = study.trials
+    find = TrialModel.find_or_raise_by_id
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        found = find(*args, **kwargs)
+        time.sleep(0.5)  # the other one has looked too by now, where it may
+        return found
+
+    monkeypatch.setattr(TrialModel, "find_or_raise_by_id", slowly)
+    took: list[bool] = []
+
+    def take() -> None:
+        took.append(open_storage(url).set_trial_state_values(waiting._trial_id, TrialState.RUNNING))
+
+    workers = [threading.Thread(target=take) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(took) == [False, True]
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -317,7 +317,7 @@ def test_snapshots_change_nothing(cls: type[VAEFamily], train: ImageSet, tmp_pat
 def test_parts_of_a_batch_train_like_the_whole(train: ImageSet, tmp_path: Path) -> None:
     model = fit(tiny(accumulate=2, beta=0.0), train, tmp_path)
     assert model.report.images_seen == 4 * 8
-    with pytest.raises(UserError, match="cannot be cut"):
+    with pytest.raises(UserError, match="8 images of a batch are cut into as many equal parts"):
         fit(tiny(accumulate=3), train, tmp_path / "odd")
 
 

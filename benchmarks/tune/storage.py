@@ -95,10 +95,32 @@ def _open(url: str, kwargs: dict[str, Any]) -> Any:
 
     silence = patience()
     beat = max(1, round(silence / BEATS))
-    return optuna.storages.RDBStorage(
+    storage = optuna.storages.RDBStorage(
         url, engine_kwargs=kwargs, heartbeat_interval=beat, grace_period=max(beat + 1, round(silence)),
         heartbeat_stale_trial_callback=give_back,
     )  # fmt: skip
+    if kwargs:
+        _lock_from_the_start(storage.engine)
+    return storage
+
+
+def _lock_from_the_start(engine: Any) -> None:
+    """Let an SQLite transaction lock the file when it begins, and not when it first writes.
+
+    Optuna reads the state of a waiting trial `FOR UPDATE`, which SQLite does not know: of two workers that look at once
+    both would take the trial. SQLAlchemy's own recipe ("Serializable isolation / Savepoints / Transactional DDL").
+    """
+    from sqlalchemy import event
+
+    def leave_it(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+
+    def lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()
+    event.listen(engine, "connect", leave_it)
+    event.listen(engine, "begin", lock)
 
 
 def _is_being_made(error: Exception) -> bool:
