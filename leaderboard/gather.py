@@ -23,7 +23,7 @@ from synthworth.workers import map_tasks
 
 AT_ONCE = 100
 """Records that a process reads in one go."""
-IN_A_ROUND = 4000
+IN_A_ROUND = 20_000
 """Records that are read before they are put away in short: what is in memory at a time."""
 MANY = 1000
 """Records from which on it pays to read them in several processes."""
@@ -123,7 +123,7 @@ def _read(
         some = unread[first : first + IN_A_ROUND]
         tasks = [tuple(some[k : k + AT_ONCE]) for k in range(0, len(some), AT_ONCE)]
         side_by_side = workers if len(some) >= MANY else 1
-        answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records")
+        answers = map_tasks(records_in, tasks, workers=side_by_side, what="reading records", with_torch=False)
         for task, answer in zip(tasks, answers, strict=True):
             for place, one in zip(task, answer or [], strict=True):
                 if not isinstance(one, str):

@@ -123,6 +123,7 @@ def _opened(file: Path) -> sqlite3.Connection:
         logger.warning("%s is damaged (%s). It is kept as %s, and made again", file, error, aside)
         base = _connected(file)
         base.execute(TABLE)
+    base.execute("pragma synchronous = off")  # what a lost machine left half written is moved aside, and made again
     return base
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -28,6 +29,8 @@ TO_LEAVE = 10.0
 FAULTS = frozenset({signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, *(
     {signal.SIGBUS} if hasattr(signal, "SIGBUS") else ()
 )})  # fmt: skip
+Setting = tuple[int, int | None, dict[str, str], bool]
+"""Of a helper: its parent, its threads of torch, what its environment has beside the parent's, whether it shows."""
 
 
 def pack(function: Callable[..., Any], *args: Any) -> bytes:
@@ -122,11 +125,11 @@ def _of_code(code: int | None) -> str:
     return f"killed by {known[-code].name}" + (", a fault in compiled code" if -code in FAULTS else "")
 
 
-def begin_helper(environment: Mapping[str, str], *, threads: int, shows: bool = False) -> Helper:
+def begin_helper(environment: Mapping[str, str], *, threads: int | None, shows: bool = False) -> Helper:
     """Begin a process that works for this one; whoever begins it ends it. See `helpers`."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    setting = (os.getpid(), threads, dict(environment), shows)
+    setting: Setting = (os.getpid(), threads, dict(environment), shows)
     process = context.Process(target=_serve, args=(there, setting), daemon=False)
     with held():
         process.start()
@@ -136,7 +139,7 @@ def begin_helper(environment: Mapping[str, str], *, threads: int, shows: bool = 
 
 @contextmanager
 def helpers(
-    environments: Sequence[Mapping[str, str]], *, threads: int, one_shows: bool = False
+    environments: Sequence[Mapping[str, str]], *, threads: int | None, one_shows: bool = False
 ) -> Iterator[list[Helper]]:
     """Processes that work for this one until the end of the block.
 
@@ -145,7 +148,7 @@ def helpers(
     Parameters
     ----------
     environments : what each of them has in its environment beside what this process has.
-    threads : torch's, in each of them.
+    threads : torch's, in each of them; None where they have no use for torch, which takes seconds to import.
     one_shows : the first one shows its progress.
     """
     begun: list[Helper] = []
@@ -165,7 +168,7 @@ def helpers(
             helper.process.join()
 
 
-def _serve(there: Connection, setting: tuple[int, int, dict[str, str], bool]) -> None:
+def _serve(there: Connection, setting: Setting) -> None:
     """The life of a helper: calls until the parent closes the line."""
     parent, threads, environment, shows_progress = setting
     begin_worker(parent, threads, environment, shows_progress=shows_progress)
@@ -180,7 +183,9 @@ def _serve(there: Connection, setting: tuple[int, int, dict[str, str], bool]) ->
         _leave_group()
 
 
-def begin_worker(parent: int, threads: int, environment: Mapping[str, str], *, shows_progress: bool = False) -> None:
+def begin_worker(
+    parent: int, threads: int | None, environment: Mapping[str, str], *, shows_progress: bool = False
+) -> None:
     """Prepare a worker: interrupts are its parent's, and it dies with it; its threads; no progress unless asked."""
     leave_to_parent()
 
@@ -191,11 +196,12 @@ def begin_worker(parent: int, threads: int, environment: Mapping[str, str], *, s
 
     threading.Thread(target=follow, daemon=True).start()
     os.environ.update(environment)
-    import torch
-
     from synthworth.progress import mute
 
-    torch.set_num_threads(threads)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     if not shows_progress:
         mute()
 
@@ -277,6 +283,9 @@ def _gather(begun: Sequence[Helper], what: str) -> Any:
 
 
 def _leave_group() -> None:
+    """Leave the torch process group that the calls of this process may have joined."""
+    if "torch.distributed" not in sys.modules:
+        return
     import torch.distributed as dist
 
     if dist.is_initialized():

@@ -41,6 +41,7 @@ def map_tasks(
     after: Mapping[int, Collection[int]] = MappingProxyType({}),
     failed: Callable[[Answer], bool] = lambda answer: False,
     first_shows: bool = False,
+    with_torch: bool = True,
 ) -> list[Answer | None]:
     """`[function(t) for t in tasks]`, side by side; the first exception stops the rest and is raised.
 
@@ -51,6 +52,7 @@ def map_tasks(
     after : places of the tasks that must be answered before that of a place begins; all of them stand before it.
     failed : whether an answer says that the tasks after it are not to be done.
     first_shows : whether the worker that has the first task shows its progress as well, where lines are printed.
+    with_torch : whether the tasks compute with torch: it takes seconds to import.
 
     Returns
     -------
@@ -72,8 +74,9 @@ def map_tasks(
         return line.in_order()
     shows = first_shows and not sys.stderr.isatty()
     environments: list[dict[str, str]] = [{}] * min(workers, len(tasks))
+    threads = share_of_cores(workers) if with_torch else None
     with (
-        helpers(environments, threads=share_of_cores(workers), one_shows=shows) as crew,
+        helpers(environments, threads=threads, one_shows=shows) as crew,
         Progress(what, len(tasks)) as bar,
     ):
         _side_by_side(function, tasks, line, crew, bar)

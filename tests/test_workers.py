@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,6 @@ class Options:
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An instance of a class that only a plugin file defines."""
-    import sys
-
     file = tmp_path_factory.mktemp("plugins") / "crossing.py"
     file.write_text(CODE)
     load_plugin_file(file)
@@ -134,6 +134,29 @@ def thrice(number: int) -> tuple[int, int]:
 def test_many_tasks_are_answered_in_order_by_few_workers() -> None:
     threads = max(1, n_cores() // 3)
     assert map_tasks(thrice, range(20), workers=3, what="test") == [(3 * k, threads) for k in range(20)]
+
+
+WORK = """
+import atexit, sys
+from pathlib import Path
+from synthworth.workers import map_tasks
+
+def knows_torch(file):
+    atexit.register(lambda: Path(file).write_text(str("torch" in sys.modules)))
+    return "torch" in sys.modules
+
+if __name__ == "__main__":
+    print(map_tasks(knows_torch, [f"{sys.argv[1]}{k}" for k in range(2)], workers=2, what="tasks", with_torch=False))
+"""
+
+
+def test_workers_that_do_not_need_torch_never_import_it(tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(WORK)
+    out = subprocess.run([sys.executable, script, tmp_path / "end"], capture_output=True, text=True, check=True)
+    assert out.stdout == "[False, False]\n"
+    ends = [(tmp_path / f"end{k}").read_text() for k in range(2) if (tmp_path / f"end{k}").exists()]
+    assert set(ends) == {"False"}  # not to leave a process group either
 
 
 def note(task: tuple[str, str]) -> str:
