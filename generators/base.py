@@ -32,7 +32,7 @@ class Generator(Protocol):
     `adds = "synthetic"` (what the images that it draws are called), `one_training = False` (True where another
     `--generator-seed` would change nothing), `required = ()` (options that it cannot do without, and that have no
     default that would do). Optional methods:
-    `check_files`, `version_of` and `operations` of `BaseGenerator`; the class method
+    `check_files`, `version_of`, `require_steps` and `operations` of `BaseGenerator`; the class method
     `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it; and for images of which
     there are only so many `check_demand(train, streams)` and, in the place of `sample`, `sample_next(labels,
     earlier=)`, as `generators.pool.Pool` has them.
@@ -115,6 +115,33 @@ class BaseGenerator:
         UserError
             For what is missing, damaged or another's.
         """
+
+    @classmethod
+    def least_steps(cls, config: Any, *, n_classes: int | None = None) -> int:
+        """Steps that a fit takes at least: more than one where it trains more than one network in turn.
+
+        Parameters
+        ----------
+        config : a `Config`.
+        n_classes : of the training images; None where they are not known yet.
+        """
+        return 1
+
+    @classmethod
+    def require_steps(cls, config: Any, steps: int, *, n_classes: int | None = None) -> None:
+        """Refuse a budget below `least_steps`.
+
+        Raises
+        ------
+        UserError
+            Names both numbers.
+        """
+        least = cls.least_steps(config, n_classes=n_classes)
+        if cls.trains and steps < least:
+            raise UserError(
+                f"{cls.__name__} trains {least} networks or stages in turn, and has {steps} steps for them; set "
+                f"--fit.steps to {least} or more"
+            )
 
     def operations(
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int

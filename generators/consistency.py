@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from data.images import ImageSet
 from generators.conditioning import ConditionConfig
@@ -161,8 +161,7 @@ class Consistency(Pixels, Karras):
         require_judge(c, work)
         self._refuse()
         self.check_drawing()
-        if not c.teacher and budget.steps < 2:
-            raise UserError("two stages are trained here: a budget of 1 step was asked for, at least 2 are needed")
+        self.require_steps(c, budget.steps)
         trainer = self._begin(train, seed=seed, work=work)
         teacher, first = self._taught(train, seed=seed, work=work)
         seconds = budget.seconds
@@ -175,6 +174,11 @@ class Consistency(Pixels, Karras):
         if c.teacher_id:
             facts["teacher"] = c.teacher_id
         return join_reports([first, report_of(second, batch=c.batch)], label="stage", first=1, facts=facts)
+
+    @classmethod
+    def least_steps(cls, config: Any, *, n_classes: int | None = None) -> int:
+        """A step for the teacher, unless it is another's, and one for what it teaches."""
+        return 1 if config.teacher_id else 2
 
     def _refuse(self) -> None:
         """Refuse a teacher that is another than the key says, or that nobody says the place of."""

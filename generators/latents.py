@@ -207,12 +207,16 @@ class Latents(Denoising):
         if c.autoencoder:
             require_identity(c.autoencoder, c.autoencoder_id, what=FLAG)
 
+    @classmethod
+    def least_steps(cls, config: Any, *, n_classes: int | None = None) -> int:
+        """A step for the first stage, unless it is another's, and one for the denoiser."""
+        return 1 if config.autoencoder_id else 2
+
     def _refuse(self, work: Work) -> None:
         self._require_autoencoder()
         c = self.config
         require_judge(c, work)
-        if not c.autoencoder_id and work.budget.steps < 2:
-            raise UserError("two stages are trained here: a budget of 1 step was asked for, at least 2 are needed")
+        self.require_steps(c, work.budget.steps)
         if not c.autoencoder_id and c.first_stage.accumulate % work.devices:
             raise UserError(
                 f"{work.devices} devices cannot share the {c.first_stage.accumulate} parts of a step of the first "

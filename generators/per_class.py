@@ -50,6 +50,12 @@ class PerClass(BaseGenerator):
                 cls.Config = cls.inner.Config  # type: ignore[attr-defined]
 
     @classmethod
+    def least_steps(cls, config: Any, *, n_classes: int | None = None) -> int:
+        """Those of the inner generator, for each class."""
+        inner = getattr(cls.inner, "least_steps", None)
+        return (inner(config) if inner else 1) * (n_classes or 1)
+
+    @classmethod
     def tiny_config(cls) -> Any:
         """The inner generator's."""
         tiny = getattr(cls.inner, "tiny_config", None)
@@ -90,9 +96,7 @@ class PerClass(BaseGenerator):
 
         self.require(train)
         n, steps = train.n_classes, work.budget.steps
-        if self.trains and steps < n:
-            name = type(self).__name__
-            raise UserError(f"{name} shares its steps between {n} models, and has {steps}; ask for {n} or more")
+        self.require_steps(self.config, steps, n_classes=n)
         self.models: list[Generator] = []
         reports: list[FitReport] = []
         for k, name in enumerate(train.classes):

@@ -80,6 +80,21 @@ def test_a_wrong_option_is_named(capsys, home: Path, args: tuple[str, ...], word
     assert words in refuse(capsys, home, *args)
 
 
+@pytest.mark.parametrize("generator", ["latent_ddpm", "latent_flow", "consistency"])
+def test_a_budget_too_short_for_the_stages_is_refused(capsys, home: Path, generator: str) -> None:
+    said = refuse(capsys, home, "--generator", generator, "--fit.steps", "1")
+    assert "trains 2 networks or stages in turn, and has 1 steps for them; set --fit.steps to 2 or more" in said
+
+
+def test_a_budget_with_less_than_a_step_a_class_is_refused_before_anything_is_trained(capsys, home: Path) -> None:
+    """How many classes there are is known once the films are prepared."""
+    code = guarded(main, [*SMOKE, "--generator", "dcgan_per_class", "--fit.steps", "4"])
+    assert code == WRONG
+    assert "networks or stages in turn, and has 4 steps" in capsys.readouterr().err
+    kinds = {p.name for p in home.glob("home/artifacts/*")}
+    assert kinds == {"data"} and not list(home.glob("results/**/*"))
+
+
 def write_film(file: Path, *, size: int = 32, level: int = 0) -> None:
     """A small grey PNG with a little noise, different for each `level`."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,7 @@ def test_a_share_of_the_budget_trains_a_teacher_where_none_is_given(films: Image
     model = Consistency(dataclasses.replace(TINY, teacher_share=0.75))
     report = model.fit(films, seed=0, work=Work(tmp_path, budget=Budget(8)))
     assert (report.steps, report.facts["teacher_steps"]) == (8, 6)
-    with pytest.raises(UserError, match="a budget of 1 step was asked for, at least 2 are needed"):
+    with pytest.raises(UserError, match="Consistency trains 2 networks or stages in turn, and has 1 steps"):
         Consistency(TINY).fit(films, seed=0, work=Work(tmp_path, budget=Budget(1)))
 
 

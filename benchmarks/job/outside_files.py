@@ -22,7 +22,8 @@ NEEDS = ("is_at_hand", "gives_logits", "literature_in", "extract")
 def check_outside_files(request: Request, dataset: Any, *, generator: bool = True, classifier: bool = True) -> None:
     """Let the plugins refuse what their options name and cannot be used (their optional `check_files`).
 
-    A dry run fetches nothing, so what lies on a hub is then not looked at.
+    A generator refuses a budget that is too short for its stages, too (`require_steps`). A dry run fetches nothing, so
+    what lies on a hub is then not looked at.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def check_outside_files(request: Request, dataset: Any, *, generator: bool = Tru
     asked = [(generators.get(o.generator), request.gen)] if generator else []
     asked += [(classifiers.get(o.classifier), request.clf)] if classifier else []
     for plugin, config in asked:
+        if hasattr(plugin, "require_steps"):
+            plugin.require_steps(config, o.fit.steps)
         if hasattr(plugin, "check_files"):
             plugin(config).check_files(fetch=not o.dry_run, channels=channels, size=size)
     if not o.dry_run:
@@ -83,8 +86,11 @@ def check_what_is_to_be_trained(bench: Bench, request: Request, dataset: Any, ar
         if not bench.store.has("fit", key):
             require_near_copies(arm.spec, arm.images)
     plugin = generators.get(request.options.generator)
+    drawn = [arm for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
+    if hasattr(plugin, "require_steps") and not all(bench.store.has("fit", arm.fit_key) for arm in drawn):
+        for n_classes in {arm.images.train.n_classes for arm in drawn}:
+            plugin.require_steps(request.gen, request.options.fit.steps, n_classes=n_classes)
     if hasattr(plugin, "check_demand"):
-        drawn = [arm for arm in arms if arm.draws and arm.spec.generator == request.options.generator]
         for arm in drawn:
             if not all(bench.store.has("pool", key) for key in arm.shard_keys):
                 plugin(request.gen).check_demand(arm.images.train, arm.demanded.streams)
