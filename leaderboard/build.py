@@ -37,6 +37,7 @@ from synthworth.errors import UserError
 from synthworth.registry import load_plugin_file
 from synthworth.store import Store
 from synthworth.threads import n_cores
+from synthworth.workers import map_tasks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,8 @@ MOST_PRINTED = 200
 """Most arms that are printed, over all tables, the best of each; all of them stand in the files."""
 MOST_TABLES = 20
 """Most tables that are printed, the first by their headings."""
+MANY_DRAWN = 8
+"""Tables with figures from which on it pays to draw them in several processes."""
 MOST_LINES = 10
 """Most reasons that are printed of records which are left out."""
 
@@ -211,16 +214,22 @@ def _write(
 
 
 def _figures(tables: Sequence[Table], place: Path) -> dict[str, tuple[Drawn, ...]]:
-    """Draw the figures of these tables. Each holds itself in circles, and is let go of before the next is drawn."""
-    figures = {}
+    """Draw the figures of these tables, of many in several processes."""
     gc.freeze()  # what is there now is not looked through
     try:
-        for table in tables:
-            figures[table.key] = draw_figures(table, place)
-            gc.collect()
+        tasks = [(table, place) for table in tables]
+        workers = n_cores() if len(tables) >= MANY_DRAWN else 1
+        drawn = map_tasks(draw_one, tasks, workers=workers, what="drawing figures", with_torch=False)
     finally:
         gc.unfreeze()
-    return figures
+    return {table.key: some or () for table, some in zip(tables, drawn, strict=True)}
+
+
+def draw_one(task: tuple[Table, Path]) -> tuple[Drawn, ...]:
+    """The figures of a table. Each holds itself in circles, and is let go of before the next is drawn."""
+    drawn = draw_figures(*task)
+    gc.collect()
+    return drawn
 
 
 def print_table(out: Console, table: Table, *, most: int = MOST_PRINTED) -> None:
