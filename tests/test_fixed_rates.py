@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.judging.utility import mean_over_seeds
 from benchmarks.metrics.fixed_rates import POINTS, FixedPoint, fixed_rates, held_threshold
 from benchmarks.statistics.fixed_rates import sample_fixed
 from benchmarks.statistics.resamples import Resamples
@@ -55,6 +56,31 @@ def test_rates_are_of_test_at_the_thresholds_of_val_and_tell_what_was_held_there
         assert row.extra["held_on_test"] == (scores[~yes, q] < threshold).mean()
     pair = [found[f"specificity_at_90_sensitivity[{name}]"].value for name in ("a", "b")]
     assert found["specificity_at_90_sensitivity"].value == pytest.approx(np.mean(pair))
+
+
+def test_a_record_says_what_the_threshold_of_val_held_on_test() -> None:
+    """Of 95 % on val .68 may be left on another test set: the sensitivity beside it says little without that."""
+    seeds = []
+    for seed in (2, 3):
+        (val_truth, val_scores), (truth, scores) = findings(200, seed=1), findings(300, seed=seed)
+        evidence = {"truth": truth, "scores": scores, "val_truth": val_truth, "val_scores": val_scores}
+        seeds.append(fixed_rates(**evidence, classes=("a", "b")))
+    name = "sensitivity_at_95_specificity"
+    for found in seeds:
+        of_classes = [found[f"{name}[{label}]"].extra["held_on_test"] for label in ("a", "b")]
+        assert found[name].extra["held_on_test"] == pytest.approx(np.mean(of_classes))
+    kept = mean_over_seeds([found[name] for found in seeds]).extra
+    assert kept["held_on_test"] == pytest.approx(np.mean([found[name].extra["held_on_test"] for found in seeds]))
+    assert kept["held_on_test"] != pytest.approx(0.95, abs=1e-4)
+
+
+def test_what_was_held_on_test_is_not_said_where_test_has_no_image_of_that_side() -> None:
+    (val_truth, val_scores), (truth, scores) = findings(200, seed=1), findings(300, seed=2)
+    truth = truth.copy()
+    truth[:, 0] = 1
+    found = fixed_rates(truth=truth, scores=scores, val_truth=val_truth, val_scores=val_scores, classes=("a", "b"))
+    assert found["sensitivity_at_95_specificity[a]"].extra["held_on_test"] is None
+    assert "held_on_test" not in found["sensitivity_at_95_specificity"].extra
 
 
 def test_what_val_cannot_hold_or_test_has_too_few_of_is_null_with_its_reason() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.metrics.fixed_rates import HELD
 from benchmarks.metrics.registry import Value, measure, metrics_on
 from benchmarks.stages.arm import Arm
 from benchmarks.stages.experiment import Experiment
@@ -220,4 +221,7 @@ def mean_over_seeds(values: Sequence[Value]) -> Value:
     extra = {"per_seed": [float(x) for x in numbers], "interval": "t over seeds"}
     if "prevalence" in values[0].extra:
         extra["prevalence"] = values[0].extra["prevalence"]
+    held = [v.extra.get(HELD) for v in values]
+    if None not in held:
+        extra[HELD] = float(np.mean(held))
     return replace(values[0], value=float(numbers.mean()), low=low, high=high, extra=extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,10 +55,12 @@ class FixedPoint:
     def quantity(self) -> Quantity:
         """As a record has it."""
         short = {"sensitivity": "sens.", "specificity": "spec."}
-        title = f"{short[self.gives]} at {round(100 * self.level)} % {short[self.holds]}"
+        title = f"{short[self.gives]} at {round(100 * self.level)} % {short[self.holds]} on val"
         return Quantity(self.name, "higher", title=title)
 
 
+HELD = "held_on_test"
+"""In `extra`: the rate on test that the threshold held on val."""
 POINTS = tuple(FixedPoint(gives, level) for gives in ("sensitivity", "specificity") for level in (0.90, 0.95))
 QUANTITIES = {point.name: point.quantity for point in POINTS}
 
@@ -103,8 +105,8 @@ def fixed_rates(
 ) -> dict[str, Value]:
     """Sensitivity at 90 and 95 % specificity, and the reverse: per class and macro, thresholds from val.
 
-    Where the held rate lies on test is another thing than where val held it: it stands in `extra` as `held_on_test`,
-    with the threshold. A rate of fewer than two patients is null, and so is one that val has too few images to hold.
+    Where the held rate lies on test is another thing than where val held it: it stands in `extra` as `held_on_test`, of
+    the macro value as the mean over its classes, and of a class with the threshold. A rate of fewer than two patients is null, and so is one that val has too few images to hold.
 
     Parameters
     ----------
@@ -130,12 +132,20 @@ def fixed_rates(
                 continue
             rates = _rates(yes, test.scores[:, q] >= threshold)
             note = too_few(yes, test.patient, point.sides)
-            extra = {"threshold": threshold, "held_on_test": rates[point.holds]}
+            extra = {"threshold": threshold, HELD: rates[point.holds]}
             value = None if note else rates[point.gives]
             rows.append(point.quantity.value(value, len(yes), label=name, note=note, extra=extra))
-        found[point.name] = macro(point.quantity, rows)
+        found[point.name] = _with_held(macro(point.quantity, rows), rows)
         found |= {row.name: row for row in rows}
     return found
+
+
+def _with_held(value: Value, rows: Sequence[Value]) -> Value:
+    """The macro value with the mean of what its classes hold on test; as it is where one of them has no number."""
+    held = [row.extra[HELD] for row in rows if row.value is not None]
+    if value.value is None or None in held:
+        return value
+    return replace(value, extra={**value.extra, HELD: float(np.mean(held))})
 
 
 def _rates(yes: NDArray[np.bool_], called: NDArray[np.bool_]) -> Mapping[str, float | None]:

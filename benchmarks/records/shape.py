@@ -84,7 +84,7 @@ EXTRA = fields(
     {},
     {
         "floor": real_or_null, "floor_n": maybe(count), "at_floor_n": real_or_null, "chance": real, "quantile": real,
-        "per_seed": several(real_or_null), "run_id": digest_of, "option": text,
+        "held_on_test": maybe(share), "per_seed": several(real_or_null), "run_id": digest_of, "option": text,
     },
 )  # fmt: skip
 
