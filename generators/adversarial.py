@@ -130,9 +130,10 @@ class Adversarial(BaseGenerator):
         UserError
             For another split than train, or a class without an image.
         """
-        from generators.training import Trainer, report_phases
+        from generators.training import Trainer
         from synthworth.devices import isolated_randomness
         from synthworth.training.networks import count_parameters
+        from synthworth.training.reports import report_phases
 
         self.require(train)
         self.shape, self.device, c = Shape.of(train), work.device, self.config

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from data.images import ImageSet, require_train
@@ -31,7 +33,8 @@ class Generator(Protocol):
     `is_control = False`, `trains = True` (False where a budget changes nothing), `tasks = ("single", "multi")`,
     `adds = "synthetic"` (what the images that it draws are called), `one_training = False` (True where another
     `--generator-seed` would change nothing), `required = ()` (options that it cannot do without, and that have no
-    default that would do). Optional methods:
+    default that would do), `idle = {}` (options of a Config that it shares with others and that change nothing in it,
+    dots lead into inner Configs -> why; a flag of one is refused, and no search tries it). Optional methods:
     `check_files`, `version_of`, `require_steps` and `operations` of `BaseGenerator`; the class method
     `faster_in_bf16(config, unit=, channels=, size=)`, as `classifiers.base.Classifier` has it; and for images of which
     there are only so many `check_demand(train, streams)` and, in the place of `sample`, `sample_next(labels,
@@ -84,6 +87,7 @@ class BaseGenerator:
     tasks: ClassVar[tuple[str, ...]] = ("single", "multi")
     adds: ClassVar[str] = "synthetic"
     required: ClassVar[tuple[str, ...]] = ()
+    idle: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config

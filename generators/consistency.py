@@ -116,6 +116,7 @@ class Consistency(Pixels, Karras):
     """
 
     Config: ClassVar[type] = ConsistencyConfig
+    version: ClassVar[int] = 2
     config: ConsistencyConfig
 
     @classmethod
@@ -162,7 +163,8 @@ class Consistency(Pixels, Karras):
         self._refuse()
         self.check_drawing()
         self.require_steps(c, budget.steps)
-        trainer = self._begin(train, seed=seed, work=work)
+        exact = dataclasses.replace(work, precision="fp32")  # `ConsistencyTuning` says why
+        trainer = self._begin(train, seed=seed, work=exact)
         teacher, first = self._taught(train, seed=seed, work=work)
         seconds = budget.seconds
         second = self._denoise(

@@ -61,9 +61,9 @@ class ConsistencyTuning:
         return (distance / (s - r)).mean()
 
     def _f(self, net: Callable[..., Tensor], x: Tensor, s: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
+        """f(x; s). Two values of it that differ by a hundredth are subtracted: `net` computes in fp32."""
         wide = s.view(-1, *[1] * (x.ndim - 1))
-        with torch.autocast(x.device.type, enabled=False):  # two values that differ by a hundredth are subtracted
-            told = net(self.known.into(wide) * x, self.known.time(s), condition, dropped).float()
+        told = net(self.known.into(wide) * x, self.known.time(s), condition, dropped)
         return self.known.skip(wide) * x + self.known.out(wide) * told
 
 

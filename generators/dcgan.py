@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from generators.gan import GAN, GANConfig, Role
-from generators.per_class import PerClass
+from generators.per_class import ONE_CLASS, PerClass
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,3 +51,4 @@ class DCGANPerClass(PerClass):
     """One unconditional DCGAN a class; the options are each network's, and labels play no part in it."""
 
     inner: ClassVar[type] = DCGAN
+    idle = ONE_CLASS

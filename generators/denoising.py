@@ -15,7 +15,7 @@ from generators.options import AdamWConfig, SamplingPrecision
 from generators.saving import Shape
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING, SINCE_DEFAULT, seed_from
-from synthworth.search_space import Between, OneOf, searched
+from synthworth.search_space import Above, Between, OneOf, applies, searched
 from synthworth.work import Work
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DenoisingConfig(AdamWConfig):
     """What the denoiser is told of an image."""
     ema: float = field(default=0.999, metadata=searched(OneOf(0.99, 0.995, 0.999, 0.9995)))
     """Decay of the average of the denoiser's weights that is exported and drawn with."""
-    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT | applies(ema=Above(0)))
     """Steps between two looks of that average at the weights; each then counts for as many steps."""
     drop: float = field(default=0.1, metadata=searched(OneOf(0.05, 0.1, 0.2)))
     """Share of training conditions that are hidden, so that guidance has a prediction without one."""

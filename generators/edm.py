@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from generators.denoising import Denoising, DenoisingConfig
 from generators.ode import n_evaluations
-from generators.options import Method
+from generators.options import OF_STEPS, Method
 from generators.pixels import PixelOptions, Pixels
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING
@@ -69,7 +69,7 @@ class EDMConfig(PixelOptions, KarrasConfig):
     a step, second order)."""
     sampling_steps: int = field(default=10, metadata=DRAWING | searched(OneOf(5, 10, 15, 18, 25)))
     """Steps of the sampler, 1 or more; 18 are the source's at 32 px."""
-    rho: float = field(default=7.0, metadata=DRAWING | searched(Between(3.0, 9.0, step=1.0)))
+    rho: float = field(default=7.0, metadata=DRAWING | searched(Between(3.0, 9.0, step=1.0)) | OF_STEPS)
     """How the sampler's noises are spaced: evenly in their rho-th root."""
     churn: float = field(
         default=0.0, metadata=DRAWING | searched(OneOf(0.0, 2.0, 5.0, 10.0), sampler=("euler", "heun"))

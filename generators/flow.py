@@ -10,11 +10,11 @@ from generators.denoising import Denoising, DenoisingConfig
 from generators.first_stage import FirstStageConfig
 from generators.latents import LatentOptions, Latents
 from generators.ode import n_evaluations
-from generators.options import Method, Times
+from generators.options import OF_STEPS, Method, Times
 from generators.pixels import PixelOptions, Pixels
 from synthworth.errors import UserError
 from synthworth.keys import DRAWING
-from synthworth.search_space import Between, OneOf, searched
+from synthworth.search_space import Above, Between, OneOf, applies, searched
 from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class FlowMatchingConfig(DenoisingConfig):
     """Mean of the logit of a time: above 0 there is more noise."""
     times_spread: float = field(default=1.0, metadata=searched(Between(0.5, 2.0, step=0.25), times=("logit_normal",)))
     """Standard deviation of the logit of a time."""
-    coupling: bool = field(default=False, metadata=searched(OneOf(False, True)))
+    coupling: bool = field(default=False, metadata=searched(OneOf(False, True)) | applies(batch=Above(1)))
     """Pair noise and images of a batch by optimal transport, among images of one label (Tong 2024). Straighter paths
     for a batch of some size; needs condition label."""
     # the base has these options' docstrings
@@ -45,7 +45,7 @@ class FlowMatchingConfig(DenoisingConfig):
     `dpmsolver++` (one a step, second order)."""
     sampling_steps: int = field(default=10, metadata=DRAWING | searched(OneOf(5, 10, 15, 25, 50)))
     """Steps of the sampler, 1 or more."""
-    shift: float = field(default=1.0, metadata=DRAWING | searched(OneOf(1.0, 2.0, 3.0)))
+    shift: float = field(default=1.0, metadata=DRAWING | searched(OneOf(1.0, 2.0, 3.0)) | OF_STEPS)
     """How far the sampler's times are moved towards noise (Esser 2024, eq. 23); 1 spaces them evenly."""
 
     def ranges(self) -> dict[str, tuple[bool, str]]:

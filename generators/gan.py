@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from data.images import ImageSet
 from generators.adversarial import Adversarial, AdversarialConfig, Step, adapted, eyes_of
 from synthworth.keys import SINCE_DEFAULT
-from synthworth.search_space import Between, OneOf, searched
+from synthworth.search_space import Above, Between, OneOf, applies, searched
 from synthworth.training.options import require_ranges
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class GANConfig(AdversarialConfig):
     """Adam's first decay, in both networks."""
     ema: float | None = 0.995
     """Decay of the average of the generator's weights that is exported and drawn with; None exports the last ones."""
-    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT | applies(ema=Above(0)))
     """Steps between two looks of that average at the weights; each then counts for as many steps."""
 
     def __post_init__(self) -> None:
@@ -64,6 +64,11 @@ class GANConfig(AdversarialConfig):
             "width": (self.width >= 1, "1 or more"),
             "auxiliary": (self.auxiliary >= 0, "0 or more"),
             "batch": (self.batch >= 2, "2 or more (batch norm needs two images)"),
+            "accumulate": (
+                self.accumulate >= 1 and self.batch % self.accumulate == 0 and self.batch >= 2 * self.accumulate,
+                f"1 or more, and {self.batch} images of a batch are cut into as many equal parts of 2 or more: batch "
+                "norm and the spread look at a part",
+            ),
             "lr": (self.lr > 0, "above 0"),
             "critic_lr": (self.critic_lr > 0, "above 0"),
             "beta1": (0 <= self.beta1 < 1, "0 or more and below 1"),

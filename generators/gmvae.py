@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from generators.vae_base import VAEFamily
 from generators.vae_options import MixtureConfig
 from synthworth.errors import UserError
-from synthworth.search_space import OneOf, searched
+from synthworth.search_space import Above, OneOf, applies, searched
 
 if TYPE_CHECKING:
     from generators.nets.priors import Prior
@@ -24,12 +24,12 @@ class GMVAEConfig(MixtureConfig):
     context: int = 0
     """Numbers of w ~ N(0, I) from which a network makes the Gaussians (the source's second latent); 0 leaves w away:
     each Gaussian is then one mean and one diagonal variance, learned as they are."""
-    context_hidden: int = 128
+    context_hidden: int = field(default=128, metadata=applies(context=Above(0)))
     """Width of that network's hidden layer (tanh)."""
     free_bits: float = 0.0
     """Floor, in nats, of the mean KL(q(c | x) || 1 / K) of a batch: below it the term is not pushed down further, so
     that images are not spread evenly over all components. At most log K."""
-    closing_rounds: int = 20
+    closing_rounds: int = field(default=20, metadata=applies(context=(0,)))
     """Rounds of EM on the mixture after training, encoder and decoder as they are: components that the optimiser left
     without images are put to use. 0, and any context, leave the mixture as learned."""
 

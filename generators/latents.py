@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from data.images import ImageSet
@@ -50,7 +51,9 @@ class LatentOptions:
     budget then trains the denoiser."""
     autoencoder_id: str = ""
     """sha256 of that folder's files, or "hub:" and the id; filled in, in the key in its place."""
-    standardise: Literal["channel", "dimension"] = "channel"
+    standardise: Literal["channel", "dimension"] = field(
+        default="channel", metadata=applies(**{"first_stage.latent": ("spatial",)})
+    )
     """Latents are brought to mean 0 and spread 1 by channel, or by channel and position; a vector by number in both."""
     unet_widths: tuple[int, ...] = field(
         default=(64, 128),
@@ -122,6 +125,9 @@ class Latents(Denoising):
     """
 
     first_stage: FirstStage
+    idle = MappingProxyType(
+        {f"first_stage.{name}": "the denoiser draws the latents" for name in ("draw_from", "kernel_width")}
+    )
 
     def operations(
         self, *, channels: int, size: int, n_classes: int, multilabel: bool, n_steps: int

@@ -116,7 +116,8 @@ class LoRA(BaseGenerator):
             For another split than train, a class without an image, options that contradict each other, a base that is
             not at hand or cannot be used; before any training.
         """
-        from generators.training import Trainer, report_phases
+        from generators.training import Trainer
+        from synthworth.training.reports import report_phases
 
         self.require(train)
         self._require_base()

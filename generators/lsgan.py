@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from generators.gan import GAN, GANConfig, Role
-from generators.per_class import PerClass
+from generators.per_class import ONE_CLASS, PerClass
 from synthworth.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,3 +74,4 @@ class LSGANPerClass(PerClass):
     """One unconditional LSGAN a class; the options are each network's, and labels play no part in it."""
 
     inner: ClassVar[type] = LSGAN
+    idle = ONE_CLASS

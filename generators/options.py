@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
-from synthworth.search_space import Between, searched
+from synthworth.search_space import Above, Between, applies, searched
 
 N_STEPS = 1000
 """Steps of the forward process of diffusion, but for a pretrained network's."""
@@ -16,6 +16,9 @@ Times = Literal["logit_normal", "uniform"]
 """How the times of rectified flow are drawn in training."""
 Method = Literal["euler", "heun", "dpmsolver++"]
 """How the line from noise to an image is followed (`generators.ode`)."""
+OF_LOOKS = applies(stop_at_copy_rate=Above(0))
+OF_STEPS = applies(sampling_steps=Above(1))
+"""Marks of what changes nothing without looks for copies, or in a single step of drawing."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class BatchConfig:
     stop_at_copy_rate: float = field(default=0.0, metadata=SINCE_DEFAULT)
     """Share of near-copies of training images among drawn ones above which training stops; the weights of the last look
     at or below it are kept. 0 never looks. About 0.01 of fresh real images count as near-copies: 0.05 is a bound."""
-    copy_looks: int = field(default=10, metadata=SINCE_DEFAULT)
+    copy_looks: int = field(default=10, metadata=SINCE_DEFAULT | OF_LOOKS)
     """How often stop_at_copy_rate looks: as many times, evenly spaced over the steps, the last at their end."""
-    copy_images: int = field(default=200, metadata=SINCE_DEFAULT)
+    copy_images: int = field(default=200, metadata=SINCE_DEFAULT | OF_LOOKS)
     """Images that are drawn for such a look."""
 
     def ranges(self) -> dict[str, tuple[bool, str]]:

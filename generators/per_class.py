@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FACTS = "per_class.json"
 
 
+ONE_CLASS = dict.fromkeys(("auxiliary", "conditioning"), "each network sees one class")
+"""`idle` of GANs, whose networks are told no class here."""
+
+
 class PerClass(BaseGenerator):
     """One model of `inner` a class, each fitted to the images of that class as if there were no other.
 

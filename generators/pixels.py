@@ -97,7 +97,7 @@ class Pixels(Denoising):
             For another split than train, a class without an image, options that contradict each other, and whatever
             of pretrained weights, CLIP or embeddings is not at hand; before any training.
         """
-        from generators.training import report_phases
+        from synthworth.training.reports import report_phases
 
         self.require(train)
         c, budget = self.config, work.budget

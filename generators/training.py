@@ -29,8 +29,7 @@ from synthworth.training.networks import place
 from synthworth.training.optimisers import put_back, recordable, set_rate
 from synthworth.training.order import BatchOrder, Near
 from synthworth.training.rates import rate_at
-from synthworth.training.reports import join_reports, report_of
-from synthworth.work import COPYING, FitReport, Work
+from synthworth.work import COPYING, Work
 
 Losses = Mapping[str, Tensor]
 R = TypeVar("R")
@@ -186,6 +185,11 @@ class Learner:
     def exported(self) -> nn.Module:
         """The network that is drawn with: the moving average where one is kept."""
         return self.average.module if self.average is not None else self.net
+
+    def close(self) -> None:
+        """Bring the average to the weights of now: no step follows."""
+        if self.average is not None:
+            self.average.close(self.net, self.taken)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs."""
@@ -364,7 +368,8 @@ class Trainer:
             report = run_steps(
                 phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=parts, seed=self.seed,
                 work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
-                gate=looks, lane=lane or nullcontext, flops=flops if self.work.compile or recorder else None,
+                gate=looks, lane=lane or nullcontext, cut=self._close,
+                flops=flops if self.work.compile or recorder else None,
             )  # fmt: skip
         if lane is not None:
             lane.join()
@@ -373,6 +378,11 @@ class Trainer:
         if looks is not None:
             looks.put_back()
         return report
+
+    def _close(self) -> None:
+        """Let the averages look at the weights that the clock left."""
+        for learner in self.learners.values():
+            learner.close()
 
     def lane(self) -> Lane | None:
         """Where steps are recorded; not off a GPU, nor in several processes, which wait for each other in a step."""
@@ -391,9 +401,3 @@ class Trainer:
         finally:
             for learner, was in zip(able, before, strict=True):
                 learner.recorder = was
-
-
-def report_phases(phases: Sequence[PhaseReport], batches: Sequence[int], *, facts: Mapping[str, Any]) -> FitReport:
-    """One `FitReport` of a fit in phases, each with its batch; rows of several phases carry `stage` 1, 2, ..."""
-    reports = [report_of(phase, batch=batch, facts=facts) for phase, batch in zip(phases, batches, strict=True)]
-    return reports[0] if len(reports) == 1 else join_reports(reports, label="stage", first=1, facts=facts)

@@ -109,10 +109,11 @@ class VAEFamily(BaseGenerator):
             For another split than train, a class without an image, a batch that cannot be cut as asked, or weights
             that cannot be had.
         """
-        from generators.training import Trainer, report_phases
+        from generators.training import Trainer
         from synthworth.artifacts import ensure_folder
         from synthworth.devices import isolated_randomness
         from synthworth.training.networks import count_parameters
+        from synthworth.training.reports import report_phases
 
         self.require(train)
         require_weights(self.config)

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from generators.options import AdamWConfig, SamplingPrecision
 from synthworth.errors import UserError
 from synthworth.keys import NOT_IDENTITY, SINCE_DEFAULT
-from synthworth.search_space import Between, OneOf, applies, searched
+from synthworth.search_space import Above, Between, OneOf, applies, searched
 from synthworth.training.options import checked_sha256, require_ranges
 
 
@@ -61,7 +61,7 @@ class FamilyConfig(AdamWConfig):
     """Widths of the hidden layers of the decoder `linear`; none leaves one affine map."""
     conditional: bool = True
     """Encoder and decoder are told the label."""
-    label_width: int = 64
+    label_width: int = field(default=64, metadata=applies(conditional=(True,)))
     """Length of the label's vector in a conditional network."""
     beta: float = field(default=0.001, metadata=searched(Between(1e-4, 0.3, log=True)))
     """Weight of the KL term beside the squared error (both summed over an image whose pixels run -1..1): twice the
@@ -75,7 +75,7 @@ class FamilyConfig(AdamWConfig):
     """Of that file: filled in from it, checked against it where given, and in the key in its place."""
     ema: float = field(default=0.0, metadata=searched(OneOf(0.0, 0.99, 0.999)))
     """Decay of the average of the weights that is exported and drawn with; 0 exports the weights themselves."""
-    ema_every: int = field(default=1, metadata=SINCE_DEFAULT)
+    ema_every: int = field(default=1, metadata=SINCE_DEFAULT | applies(ema=Above(0)))
     """Steps between two looks of that average at the weights; each then counts for as many steps."""
     sampling_precision: SamplingPrecision = field(default="fp32", metadata=SINCE_DEFAULT)
     """Arithmetic of the decoder; bf16 is faster and moves images a little, so it names its own numbers."""

@@ -73,7 +73,7 @@ WHERE = {
     "Snapshots": "generators.snapshots",
     "Trainer": "generators.training",
     "count_parameters": "synthworth.training.networks",
-    "report_phases": "generators.training",
+    "report_phases": "synthworth.training.reports",
     "run_steps": "synthworth.training.loop",
     # proof
     "check_plugin": "benchmarks.check.kinds",

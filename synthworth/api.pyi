@@ -22,7 +22,6 @@ from generators.options import BatchConfig as BatchConfig
 from generators.per_class import PerClass as PerClass
 from generators.snapshots import Snapshots as Snapshots
 from generators.training import Trainer as Trainer
-from generators.training import report_phases as report_phases
 from synthworth.artifacts import read_array as read_array
 from synthworth.artifacts import read_json as read_json
 from synthworth.artifacts import read_tensors as read_tensors
@@ -49,6 +48,7 @@ from synthworth.training.loop import run_steps as run_steps
 from synthworth.training.near import Resident as Resident
 from synthworth.training.networks import count_parameters as count_parameters
 from synthworth.training.order import BatchOrder as BatchOrder
+from synthworth.training.reports import report_phases as report_phases
 from synthworth.work import Budget as Budget
 from synthworth.work import FitReport as FitReport
 from synthworth.work import Work as Work

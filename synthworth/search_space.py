@@ -178,7 +178,9 @@ def searched_inside(*names: str, **when: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def applies(**when: Wanted) -> dict[str, Any]:
-    """The mark of an option that no search tries: `applies(decoder=("linear",))`, as `when` of `searched`.
+    """The mark of an option that changes something beside others alone: `applies(decoder=("linear",))`.
+
+    As `when` of `searched`, for what no search tries. Where one does, a flag has to meet this too, and no search asks.
 
     Or `applies(churn=Above(0))`, `applies(augment=Naming("ada"))`.
     """
@@ -208,8 +210,7 @@ def unmet(config: Any, name: str) -> dict[str, Wanted]:
 
 def _conditions(config: type, name: str) -> Mapping[str, Wanted]:
     mark = _mark(config, name)
-    when: Mapping[str, Wanted] = mark.when if mark else _mark(config, name, APPLIES) or {}
-    return when
+    return {**(mark.when if mark else {}), **(_mark(config, name, APPLIES) or {})}
 
 
 def declared(config: Any, prefix: str = "") -> dict[str, Searched]:

@@ -170,19 +170,31 @@ def test_the_teachers_options_are_those_that_were_asked_for() -> None:
     assert taught.sampling_steps == EDMConfig().sampling_steps
 
 
-def test_a_pair_is_compared_in_fp32_where_all_else_is_in_bf16() -> None:
-    """In bf16 the two sides of a late pair differ by less than their rounding."""
-    net = torch.nn.Conv2d(1, 1, 3, padding=1)
-    with isolated_randomness(0):
-        drawn = tuning(0.99).noised(torch.randn(16, 1, 8, 8), torch.arange(16), drop=0.0)
+def test_a_pair_is_compared_in_fp32_where_all_else_is_in_bf16(
+    films: ImageSet, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """In bf16 the two sides of a late pair differ by less than their rounding. Fabric casts what a network is given."""
+    seen: dict[str, set[torch.dtype]] = {"teacher": set(), "tuned": set()}
+    error = ConsistencyTuning.error
 
-    def passing(x: Tensor, times: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
-        return net(x)  # type: ignore[no-any-return]
+    def tuned(self: ConsistencyTuning, net: Any, *drawn: Tensor) -> Tensor:
+        stages.append("tuned")
+        try:
+            return error(self, net, *drawn)
+        finally:
+            stages.pop()
 
-    plain = tuning(0.99).error(passing, *drawn, torch.zeros(16))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert net(drawn[0]).dtype == torch.bfloat16
-        assert torch.equal(tuning(0.99).error(passing, *drawn, torch.zeros(16)), plain)
+    stages = ["teacher"]
+    monkeypatch.setattr(ConsistencyTuning, "error", tuned)
+
+    def watch(module: Any, inputs: Any, output: Tensor) -> None:
+        if type(module).__name__ == "Denoiser":
+            seen[stages[-1]] |= {x.dtype for x in (*inputs, output) if x.is_floating_point()}
+
+    with torch.nn.modules.module.register_module_forward_hook(watch):
+        Consistency(TINY).fit(films, seed=0, work=Work(tmp_path, budget=Budget(4), precision="bf16"))
+    assert seen["tuned"] == {torch.float32}
+    assert torch.bfloat16 in seen["teacher"]
 
 
 def test_the_rate_of_the_tuning_stays_where_it_is(films: ImageSet, tmp_path: Path, monkeypatch: Any) -> None:

@@ -18,7 +18,7 @@ from synthworth.sealed import read_sealed, write_sealed
 from synthworth.training.average import Average
 from synthworth.training.loop import PhaseReport, run_steps
 from synthworth.training.order import BatchOrder
-from synthworth.work import Work
+from synthworth.work import Budget, Work
 
 N = 24
 
@@ -268,6 +268,35 @@ def test_an_average_of_every_third_step_holds_what_that_of_each_would_of_weights
         if t + 1 in (3, 6, 9, 18, 20):
             assert third.module.weight.item() == pytest.approx(each.module.weight.item(), rel=1e-5)
     assert looked == [3, 6, 9, 12, 15, 18, 20]
+
+
+def test_an_average_whose_training_ends_before_its_time_has_looked_at_the_last_weights_once() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    early, planned = Average(net, 0.5, every=4), Average(net, 0.5, every=4, n_steps=10)
+    for t in range(10):
+        net.weight.data.fill_(float(t))
+        early.follow(net, t + 1)
+        planned.follow(net, t + 1)
+    assert not torch.equal(early.module.weight, planned.module.weight)
+    for _ in range(2):  # a resumed training asks again
+        early.close(net, 10)
+        assert torch.equal(early.module.weight, planned.module.weight)
+    planned.close(net, 10)
+    assert int(planned.n_averaged) == int(early.n_averaged) == 3
+
+
+def test_what_the_clock_ends_says_how_far_it_came_and_closes_before_it_asks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    report = run_steps(
+        "phase", lambda t: {"loss": torch.tensor(1.0)}, n_steps=1000, parts={}, seed=0,
+        work=Work(tmp_path, budget=Budget(1000)), seconds=0.0, cut=lambda: told.append("closed"),
+        gate=lambda t, last: told.append(f"asked, last {last}"),
+    )  # fmt: skip
+    assert report.stopped == "seconds" and 1 <= report.steps < 1000
+    assert told[-2:] == ["closed", "asked, last True"] and told.count("closed") == 1
+    assert f"the time is over after {report.steps} of 1000 steps" in caplog.text
 
 
 def test_the_average_follows_buffers_too() -> None:

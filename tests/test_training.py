@@ -156,6 +156,21 @@ def test_a_resumed_average_looks_at_the_steps_that_an_uninterrupted_one_looks_at
     assert counts + [looks(second) for _ in range(3)] == [0, 0, 0, 1, 1, 1, 1, 2, 3]
 
 
+def test_what_is_exported_has_learned_where_the_clock_ends_the_training_before_the_first_look(tmp_path: Path) -> None:
+    trainer = Trainer(Work(tmp_path, budget=Budget(10_000)), seed=3, batch=8)
+    net = torch.nn.Linear(4, 1)
+    before = net.weight.detach().clone()
+    learner = trainer.learner("net", net, lr=0.05, n_steps=10_000, ema=0.9, ema_every=5000)
+
+    def step(parts: Any) -> Any:
+        return learner.update(parts, lambda part: {"loss": learner(torch.ones(4, 4)).square().mean()})
+
+    report = trainer.run("net", step, n_images=16, n_steps=10_000, seconds=0.0)
+    assert report.stopped == "seconds" and report.steps < 5000
+    exported = learner.exported().weight
+    assert torch.equal(exported, net.weight) and not torch.equal(exported, before)
+
+
 def test_a_network_that_is_only_looked_through_gets_no_gradient(tmp_path: Path) -> None:
     _, learner = make_trainer(tmp_path)
     x = torch.ones(2, 4, requires_grad=True)

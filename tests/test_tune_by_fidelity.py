@@ -197,6 +197,20 @@ def test_a_costlier_network_gets_fewer_steps_and_the_same_one_as_many() -> None:
         assert abs(planned(name, other, SHAPE, n_steps=steps) - held.operations) < 2 * a_step
 
 
+def test_of_few_steps_in_two_stages_the_nearest_number_is_taken() -> None:
+    """The stages round their shares, so that the count may go to and fro between two numbers."""
+    base = generators.get("latent_flow").tiny_config()
+    held = Held("latent_flow", SHAPE, planned("latent_flow", base, SHAPE, n_steps=300))
+    for widths in ((64, 128), (96, 192), (128, 256), (256, 256)):
+        config = changed(base, {"unet_widths": widths})
+        steps = held.steps(config, n_steps=300)
+
+        def away(n: int, config: Any = config) -> float:
+            return abs(planned("latent_flow", config, SHAPE, n_steps=n) - held.operations)
+
+        assert all(away(steps) <= away(n) for n in range(max(2, steps - 2), steps + 3)), widths
+
+
 def test_operations_that_cannot_be_held_are_refused() -> None:
     config = generators.get("vae").tiny_config()
     with pytest.raises(UserError, match="--equal-operations: what noise computes is not known"):

@@ -106,7 +106,8 @@ def fixed_rates(
     """Sensitivity at 90 and 95 % specificity, and the reverse: per class and macro, thresholds from val.
 
     Where the held rate lies on test is another thing than where val held it: it stands in `extra` as `held_on_test`, of
-    the macro value as the mean over its classes, and of a class with the threshold. A rate of fewer than two patients is null, and so is one that val has too few images to hold.
+    the macro value as the mean over its classes, and of a class with the threshold. A rate of fewer than two patients
+    is null, and so is one that val has too few images to hold.
 
     Parameters
     ----------

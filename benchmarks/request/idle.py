@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.request.options import Request
+from generators.registry import generators
 from synthworth.errors import UserError
 from synthworth.search_space import Wanted, label_of, unmet, value_at
 
@@ -21,6 +22,9 @@ def refuse_idle(request: Request) -> None:
     """
     for name in sorted(request.given):
         part, _, option = name.partition(".")
+        if part == "gen" and (why := getattr(generators.get(request.options.generator), "idle", {}).get(option)):
+            flag = f"--{_dashed(name)}"
+            raise UserError(f"{flag} changes nothing here: {why} in {request.options.generator}; leave {flag} out")
         if option and part in ("gen", "clf"):
             config = getattr(request, part)
             for other, values in unmet(config, option).items():

@@ -191,7 +191,9 @@ def space_of(o: TuneOptions, request: Request) -> dict[str, Searched]:
     for part, kind in PARTS.items():
         if part in o.tune:
             name = getattr(request.options, kind)
-            own = _qualified(declared(getattr(request, part)), part)
+            idle = getattr(generators.get(name), "idle", {}) if part == "gen" else {}
+            known = {option: one for option, one in declared(getattr(request, part)).items() if option not in idle}
+            own = _qualified(known, part)
             if not own:
                 raise UserError(
                     f"{kind} {name!r} declares no search space. Write beside an option of its Config, say, "

@@ -29,11 +29,18 @@ class Average(AveragedModel):
         super().__init__(model, use_buffers=True)
         self.decay, self.every, self.n_steps = decay, every, n_steps
 
-    @torch.no_grad()
     def follow(self, model: nn.Module, step: int) -> None:
         """Look at the network after `step` steps, 1 or more, if it is time. The first look copies it."""
-        if step % self.every and step != self.n_steps:
-            return
+        if not step % self.every or step == self.n_steps:
+            self._look(model, step)
+
+    def close(self, model: nn.Module, step: int) -> None:
+        """Look at a network whose training ended before its time, after `step` steps, unless that was done."""
+        if step % self.every and int(self.n_averaged) == step // self.every:
+            self._look(model, step)
+
+    @torch.no_grad()
+    def _look(self, model: nn.Module, step: int) -> None:
         before = (step - 1) // self.every * self.every
         kept = math.prod(min(self.decay, (1 + t) / (10 + t)) for t in range(before, step)) if before else 0.0
         ours, theirs = _held(self.module), _held(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import time
 from collections import deque
@@ -26,6 +27,7 @@ from synthworth.training.meter import Meter
 from synthworth.work import Work
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
+logger = logging.getLogger(__name__)
 METER = "cost of the steps"
 """Name of the part of a checkpoint that keeps it; checkpoints of before have none."""
 CHECK_EVERY = {"cpu": 1, "cuda": 25, "mps": 25}
@@ -71,6 +73,8 @@ class Phase:
         goes on from. It leaves all that the steps read as it is.
     lane : gives the context that everything of this phase is done in, `after` and `gate` too: a stream of its own on a
         GPU.
+    cut : called when the clock ends the phase before its last step, before `gate` is asked: what happens at the last
+        step happens then. A resumed phase that is at its end calls it again.
     flops : gives the floating-point operations of a step of this process where the first step cannot be counted while
         it runs, as those of compiled networks and captured graphs cannot (see `synthworth.training.flops`).
 
@@ -95,13 +99,14 @@ class Phase:
         after: Callable[[int], None] | None = None,
         gate: Callable[[int, bool], str | None] | None = None,
         lane: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        cut: Callable[[], None] | None = None,
         flops: Callable[[], int] | None = None,
     ) -> None:
         self.name, self.step, self.n_steps, self.seed, self.work = name, step, n_steps, seed, work
         self.meter = Meter(lambda t: self.step(t), work=work, flops=flops)
         self.parts = {**parts, METER: self.meter}
         self.seconds, self.images_per_step, self.fabric = seconds, images_per_step, fabric
-        self.after, self.gate, self.lane = after, gate, lane
+        self.after, self.gate, self.lane, self.cut = after, gate, lane, cut
         self.file = work.folder / f"{name}.ckpt"
         self.writes = fabric is None or fabric.global_rank == 0
         self.spent, self.history, self.stopped = 0.0, list[dict[str, float]](), "steps"
@@ -133,7 +138,14 @@ class Phase:
         """
         t = self.t
         if t < self.n_steps and self.seconds is not None and _agreed(self.fabric, self.spent > self.seconds):
+            logger.warning(
+                "%s: the time is over after %d of %d steps; what is planned over the steps, as the learning rate is, "
+                "was %.0f %% of its way", self.name, t, self.n_steps, 100 * t / self.n_steps,
+            )  # fmt: skip
             self.stopped, self.n_steps = "seconds", t
+            if self.cut is not None:
+                with self.lane():
+                    self.cut()
         self._ask(t)
         if t == self.n_steps:
             return False

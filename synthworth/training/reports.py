@@ -44,3 +44,9 @@ def join_reports(
         facts=facts,
         cost=join_costs([report.cost for report in reports if report.steps]),
     )
+
+
+def report_phases(phases: Sequence[PhaseReport], batches: Sequence[int], *, facts: Mapping[str, Any]) -> FitReport:
+    """One `FitReport` of a fit in phases, each with its batch; rows of several phases carry `stage` 1, 2, ..."""
+    reports = [report_of(phase, batch=batch, facts=facts) for phase, batch in zip(phases, batches, strict=True)]
+    return reports[0] if len(reports) == 1 else join_reports(reports, label="stage", first=1, facts=facts)
