@@ -15,11 +15,12 @@ import torch
 from benchmarks.check.checks import make_images
 from generators.dcgan import DCGAN
 from generators.snapshots import first_of_each
-from generators.training import Learner, Part, Trainer, report_phases
+from generators.training import Learner, Part, Trainer
 from synthworth.errors import Diverged, UserError
 from synthworth.processes import run_together
 from synthworth.training.loop import Bounds, PhaseReport
 from synthworth.training.rates import rate_at
+from synthworth.training.reports import report_phases
 from synthworth.work import Budget, Work
 
 pytestmark = pytest.mark.usefixtures("one_thread")
