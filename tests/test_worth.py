@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -264,3 +266,13 @@ def test_a_worth_with_an_open_end_says_which_point_would_close_it() -> None:
     assert inside.where == "on the curve" and inside.advice == ""
     flat = measure_worth(exact(0.8), [(100, exact(0.8)), (800, exact(0.8))], n_real=400, n_synthetic=400)
     assert flat.where == "on a flat curve" and "Measure points further apart" in flat.advice
+
+
+@pytest.mark.parametrize("arm", [0.69, 0.80, 0.95, None], ids=["below", "on", "beyond", "flat"])
+def test_the_advice_to_an_arm_without_real_images_names_no_share_of_them(arm: float | None) -> None:
+    """It would divide by their number; a warning of numpy is an error here."""
+    curve = {100: exact(0.70), 400: exact(0.70 if arm is None else 0.90)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = measure_worth(exact(arm or 0.7, scatter=0.3), list(curve.items()), n_real=0, n_synthetic=100)
+    assert found.advice and not re.search(r"inf|nan|--curve \d", found.advice)

@@ -104,10 +104,8 @@ def measure_worth(arm: Sampled, curve: Sequence[tuple[int, Sampled]], *, n_real:
             f"real images alone gain {rise.estimate:+.4f} [{rise.low:+.4f}, {rise.high:+.4f}] from {sizes[0]} to "
             f"{sizes[-1]}: the curve is not shown to rise, and nothing can be read off it"
         )
-        advice = (
-            f"Measure points further apart (--curve {sizes[0] / n_real / 2:.3g} {2 * sizes[-1] / n_real:.3g}), with "
-            "more steps or on a larger test set"
-        )
+        apart = f"--curve {sizes[0] / n_real / 2:.3g} {2 * sizes[-1] / n_real:.3g}" if n_real else "--curve"
+        advice = f"Measure points further apart ({apart}), with more steps or on a larger test set"
         return _answer(n_real, n_synthetic, "on a flat curve", None, None, None, note, shown, advice)
     estimate, where = _invert(arm.mean, sizes, fitted)
     low, high = _confidence_set(arm, points, pooling, estimate, where)
@@ -160,17 +158,21 @@ def _confidence_set(
 
 
 def _advice(where: Where, low: float | None, high: float | None, *, ends: tuple[int, int], n_real: int) -> str:
-    """What to measure where the curve leaves the number or an end of its interval open; empty where it does not."""
+    """What to measure where the curve leaves the number or an end of its interval open; empty where it does not.
+
+    `--curve` counts in the arm's own real images: of an arm that has none no value is named.
+    """
     said, (smallest, largest) = [], ends
     if where == "beyond the curve" or high is None:
         end = "the arm's own" if largest <= n_real else f"{largest}"
-        further = max(2, 2 * round(largest / n_real))
+        further = f"--curve {max(2, 2 * round(largest / n_real))}" if n_real else "--curve"
         said.append(
-            f"The curve ends at {end} real images: a point beyond (--curve {further}) would say more, and takes real "
-            "images that no arm trains on"
+            f"The curve ends at {end} real images: a point beyond ({further}) would say more, and takes real images "
+            "that no arm trains on"
         )
     if where == "below the curve" or low is None:
-        said.append(f"A smaller point (--curve {smallest / n_real / 2:.3g}) would close it below")
+        smaller = f"--curve {smallest / n_real / 2:.3g}" if n_real else "--curve"
+        said.append(f"A smaller point ({smaller}) would close it below")
     return "; ".join(said)
 
 
