@@ -14,13 +14,13 @@ import pytest
 from chaos.records import make_shelf
 
 from benchmarks import compare, reanalyse, show
+from benchmarks.records.load import RECORD
 from benchmarks.records.predictions import PREDICTIONS, Contradicted, Entry, read_auroc, read_predictions
-from benchmarks.records.seal import SEAL
+from benchmarks.records.seal import SEAL, write_seal
 from benchmarks.records.store import Records
 from leaderboard.build import collect
 from leaderboard.tables import make_tables
 from synthworth.commands import guarded
-from synthworth.errors import Unavailable
 
 ARM = "latent_ddpm add 1"
 
@@ -51,36 +51,52 @@ OTHERS: dict[str, tuple[Change, str]] = {
     "all rows twice": (lambda t: pa.concat_tables([t, t]), "has 600 rows"),
     "one class": (lambda t: with_column(t, "truth", np.zeros(len(t), np.int64)), "give no AUROC"),
     "one patient": (lambda t: with_column(t, "group", ["x"] * len(t)), "give no AUROC"),
-}
-UNUSABLE: dict[str, tuple[Change, str]] = {
     "one seed": (lambda t: with_column(t, "seed", np.zeros(len(t), np.int32)), "an image is there twice"),
     "one image": (lambda t: with_column(t, "id", ["x"] * len(t)), "an image is there twice"),
     "labels elsewhere": (lambda t: with_column(t, "truth", np.full(len(t), 9)), "the labels are none of the classes"),
+    "one label of one seed": (
+        lambda t: with_column(t, "truth", [1 - t["truth"][0].as_py(), *t["truth"].to_pylist()[1:]]),
+        "the labels are none of the classes, or differ between the seeds",
+    ),
+    "no last column": (lambda t: t.drop_columns([t.column_names[-1]]), "no column"),
 }
 
 
-@pytest.mark.parametrize("kind", [*OTHERS, *UNUSABLE])
+@pytest.mark.parametrize("kind", OTHERS)
 def test_predictions_of_other_images_are_named_by_every_reader(
     kind: str, entry: Entry, written: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change, said = (OTHERS | UNUSABLE)[kind]
+    change, said = OTHERS[kind]
     file, about = entry.folder / PREDICTIONS, ["--results", str(entry.folder.parent)]
     pq.write_table(change(pq.read_table(file)), file)
-    with pytest.raises(Contradicted if kind in OTHERS else Unavailable) as refused:
+    with pytest.raises(Contradicted) as refused:
         read_auroc(entry)
     assert said in str(refused.value)
     assert guarded(show.main, [entry.run_id, *about]) == 0
     printed = capsys.readouterr().out
-    assert said in " ".join(printed.split()) and ("NOT BORNE OUT" in printed) is (kind in OTHERS)
+    assert said in " ".join(printed.split()) and "NOT BORNE OUT" in printed
     assert guarded(compare.main, [entry.run_id, written[1]["none"]["run_id"], *about]) == 2
     assert guarded(reanalyse.main, [*about, "--out", str(entry.folder.parent.parent / "again")]) == 0
     assert f"left out: {ARM}" in capsys.readouterr().out or kind in ("one class", "one patient")
     found = collect([entry.folder.parent])
     row = next(row for row in make_tables(found.entries)[0].rows if row.label == ARM)
     assert row.standing.rank is None and said in row.standing.missing["rank"]
-    assert (row.numbers["auroc"].value is None) is (kind in OTHERS)
-    if kind in UNUSABLE:
-        assert "as the record says: it could not be made again" in str(row.numbers["vs_none"].note)
+    assert row.status.word == "contradicted" and row.numbers["auroc"].value is None
+
+
+@pytest.mark.parametrize("how", ["sealed as it is", "changed since", "without a seal"])
+def test_a_file_that_is_no_parquet_contradicts_the_record_where_it_was_sealed_as_it_is(how: str, entry: Entry) -> None:
+    """Else it may be damaged, and says as much about the record as one that is gone."""
+    if how == "changed since":
+        write_seal(entry.folder, RECORD)
+    (entry.folder / PREDICTIONS).write_bytes(b"PAR1 and no more")
+    if how == "sealed as it is":
+        write_seal(entry.folder, RECORD)
+    found = collect([entry.folder.parent])
+    row = next(row for row in make_tables(found.entries)[0].rows if row.label == ARM)
+    assert row.status.word == ("contradicted" if how == "sealed as it is" else "claimed")
+    assert (row.numbers["vs_none"].value is None) is (how == "sealed as it is")
+    assert row.standing.rank is None and row.status.why
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "brotli", "lz4", "zstd"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.records.rest import REST, adds_up, from_steps, steps_to
-from benchmarks.records.seal import check_file
+from benchmarks.records.seal import check_file, read_seal
 from synthworth.artifacts import write_table
 from synthworth.errors import Unavailable
 from synthworth.keys import seed_from
@@ -35,7 +35,11 @@ LEVEL = 19
 
 
 class Contradicted(Unavailable):
-    """The predictions are there and whole, and say another thing than the record that they lie beside."""
+    """The predictions are there, and are none that the record which they lie beside can have been made from.
+
+    They say another thing than the record, or what no run writes: other labels for another seed, a label that is no
+    class, a score that is not finite. A file that is damaged is another matter: it has changed since it was sealed.
+    """
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def read_evidence(entry: Entry) -> Evidence:
     ------
     Unavailable
         When they are missing or cannot be read.
+    Contradicted
+        When no run can have written them.
     """
     from benchmarks.statistics.resamples import Resamples
 
@@ -158,10 +164,11 @@ def read_predictions(entry: Entry) -> tuple[np.ndarray, np.ndarray, list[str]]:
     Raises
     ------
     ValueError
-        For a file that is not the one its seal was written for, is no parquet, lacks a column, has cells of another
-        kind, has an image twice, or has not the same images, labels and patients for every seed.
+        For a file that is not the one its seal was written for; for one without a seal that is no parquet.
     Contradicted
-        For another number of rows than the record has seeds and images: no more than that is read.
+        For another number of rows than the record has seeds and images: no more than that is read. For a file that
+        lacks a column, has cells of another kind, has an image twice, has not the same images, labels and patients for
+        every seed, or is no parquet and was sealed as it is.
     """
     return read_table_of(entry, PREDICTIONS, entry.record["utility"]["auroc"]["n"])
 
@@ -176,14 +183,28 @@ def read_table_of(entry: Entry, name: str, n_images: int) -> tuple[np.ndarray, n
     """
     import pyarrow as pa
 
-    file, classes = entry.folder / name, entry.record["classes"]
+    file = entry.folder / name
     check_file(file)
     try:
         table = _read_table(file, entry, n_images)
     except (pa.ArrowException, OSError, KeyError, MemoryError) as error:
-        raise ValueError(
-            f"it is no parquet that can be read ({one_line(' '.join(str(error).split()))[:200]})"
-        ) from error
+        why = f"it is no parquet that can be read ({one_line(' '.join(str(error).split()))[:200]})"
+        here = isinstance(error, (MemoryError, NotImplementedError))  # this machine cannot, another might
+        if here or read_seal(entry.folder) is None:
+            raise ValueError(why) from error
+        raise _impossible(name, why) from error
+    try:
+        return _arrays_in(table, entry.record["classes"])
+    except ValueError as error:
+        raise _impossible(name, str(error)) from error
+
+
+def _impossible(name: str, why: str) -> Contradicted:
+    return Contradicted(f"{name} is none that the record can have been made from: {' '.join(why.split())}")
+
+
+def _arrays_in(table: Any, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Scores, truth and patients in the columns of predictions. Raises ValueError for what no run writes."""
     multi = "truth" not in table.column_names
     truths = [f"truth_{c}" for c in classes] if multi else ["truth"]
     scores = [f"score_{c}" for c in classes]
@@ -220,10 +241,10 @@ def _read_table(file: Path, entry: Entry, n: int) -> Any:
     wanted = {"seed", "id", "group", "truth", REST, *(f"{what}_{c}" for c in classes for what in ("truth", "score"))}
     with pq.ParquetFile(file) as found:
         rows = found.metadata.num_rows
-        if not 0 < rows <= MOST_ROWS:
-            raise ValueError(f"it has {rows} rows")
         if rows != seeds * n:
             raise Contradicted(f"{file.name} has {rows} rows; the record says {seeds} seeds of {n} test images")
+        if not 0 < rows <= MOST_ROWS:
+            raise ValueError(f"it has {rows} rows")
         names = {name: one_line(name) for name in found.schema_arrow.names if one_line(name) in wanted}
         table = found.read(columns=list(names))
     return table.rename_columns([names[name] for name in table.column_names])
