@@ -96,6 +96,11 @@ class Table:
     """Attributes of patients that an arm has subgroups by."""
 
     @cached_property
+    def corrected(self) -> str:
+        """Over how many comparisons p is corrected; empty where there is none."""
+        return _corrected(self.rows)
+
+    @cached_property
     def key(self) -> str:
         """Digest of the setting, 12 digits."""
         return digest(self.setting)[:12]
@@ -255,9 +260,19 @@ def _facts(setting: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
     for record in records:
         if tuned := record["spec"].get("tuned"):
             lines.append(f"{record['name']} was {tuned_sentence(tuned)}; an arm without the mark had one trial")
+    lines += filter(None, [_corrected(rows)])
     if reason := too_few_seeds(setting["seeds"]):
         lines.append(f"Screening: {reason}")
     return tuple(lines)
+
+
+def _corrected(rows: Sequence[Row]) -> str:
+    over = {
+        "real images alone": sum(row.standing.holm is not None for row in rows),
+        "duplicates": sum(row.standing.holm_duplicate is not None for row in rows),
+    }
+    said = [f"{n} comparison{'s' * (n > 1)} with {name}" for name, n in over.items() if n]
+    return f"p corrected (Holm) over {' and over '.join(said)}" if said else ""
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from benchmarks.request.spec import NONE
 from leaderboard.figures import Drawn
 from leaderboard.numbers import COSTS, FIDELITY, PRIVACY, RATES, Number, added_columns
 from leaderboard.quality import LEAST
-from leaderboard.tables import Row, Table
+from leaderboard.tables import SEEN, Row, Table
 from synthworth.escape import markdown_text, picture_text
 
 COLUMNS = {
@@ -28,6 +28,7 @@ COLUMNS = {
 }  # fmt: skip
 WITH_INTERVAL = ("auroc", "vs_none", "vs_duplicate", *PRIVACY, *RATES)
 """Numbers whose interval the page has."""
+CLAIMS = "Verdicts by the records alone, of arms that are only claimed"
 HOW_TO_READ = """## How to read this
 
 - One table holds arms that can be compared: same real images, classifier, budget of optimiser steps and seeds.
@@ -35,7 +36,7 @@ HOW_TO_READ = """## How to read this
 - **minus none** and **minus duplicate** are paired differences of AUROC: to real images alone, and to real images
   drawn again at the same ratio and mode. An interval that holds 0 shows no difference. **p** is that of the interval
   (seeds and patients): below 0.05 where the interval excludes 0. **Holm p** is the same, adjusted for all comparisons
-  with none in the table.
+  with the same control in the table; how many stands above it.
 - **verdict**: `helps` and `hurts` are said where the Holm p is below 0.05; `by less than 0.01` where the difference is
   smaller than the margin that makes none in use; `positive control not shown` where further real images were tried in
   the same experiment and are not shown to help either.
@@ -115,9 +116,12 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     if table.repeated:
         ids = ", ".join(i[:12] for i in table.repeated)
         lines.append(f"- the same arms with other extractors or controls, not counted twice: {ids}")
-    said = [row.sentence for row in table.rows if row.standing.entry.spec["generator"] != NONE]
-    if said:
-        lines += ["", "Verdicts:", "", *(f"- {markdown_text(line)}" for line in said)]
+    said = [row for row in table.rows if row.standing.entry.spec["generator"] != NONE]
+    for title, some in (
+        ("Verdicts:", [row for row in said if row.status.word != "claimed"]),
+        (f"{CLAIMS}:", [row for row in said if row.status.word == "claimed"]),
+    ):
+        lines += ["", title, "", *(f"- {markdown_text(_verdict(row))}" for row in some)] if some else []
     if table.pooled:
         lines += [
             "",
@@ -135,6 +139,11 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
             f"- {markdown_text(r['name'])} ({r['run_id'][:12]}): {markdown_text(reason_of(r))}" for r in table.failed
         ]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(row: Row) -> str:
+    """The sentence of an arm; one that may have seen the films says so here too."""
+    return f"{row.sentence} It {SEEN}." if row.contaminated else row.sentence
 
 
 def _rows_text(rows: Sequence[Row], notes: Notes) -> list[str]:

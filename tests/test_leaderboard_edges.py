@@ -11,21 +11,29 @@ from typing import Any
 
 import pytest
 
+from benchmarks.records.load import RECORD
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.records.reproduced import KEY, Note, content_of, read_notes, write_note
+from benchmarks.records.seal import write_seal
+from benchmarks.verdicts.verdict import Kind
 from leaderboard.build import CSV, main
 from leaderboard.canvas import arm_name
 from leaderboard.contamination import contamination_of
 from leaderboard.flat import flat_rows
 from leaderboard.gather import collect
+from leaderboard.judge import Judge
 from leaderboard.numbers import NUMBERS, not_doubted
 from leaderboard.pages.charts import charts_of
 from leaderboard.pages.columns import columns
 from leaderboard.pages.details import Details
+from leaderboard.pages.names import dataset_page
+from leaderboard.pages.rows import table_data
 from leaderboard.pages.sentences import sentences
+from leaderboard.pages.site import Site, write_site
 from leaderboard.pages.worth import front_chart
 from leaderboard.suite import dataset_of, read_suite
 from leaderboard.tables import SEEN, Row, Table, make_tables
+from leaderboard.text import CLAIMS, markdown
 from synthworth.commands import guarded
 from synthworth.keys import sha256_of
 
@@ -214,7 +222,7 @@ def test_an_arm_that_may_have_seen_the_films_is_marked_in_every_picture_and_coun
     (drawn,) = (one for one in charts_of(tables[0], Details()) if one.name.endswith("-forest"))
     assert {row[0] for row in drawn.rows} == {"clean add 0.5", f"seen add 0.5 ({SEEN})"}
     assert {arm_name(row) for row in tables[0].rows} == {"none", "clean add 0.5", f"seen add 0.5 ({SEEN})"}
-    assert "1 of 1 judged arm is shown to help" in sentences(tables)[1]
+    assert "1 of 1 judged arm is said to help" in sentences(tables)[1]  # its worth is claimed
     assert f"1 arm more has a part that {SEEN}: not counted here." in sentences(tables)[1]
 
 
@@ -238,6 +246,62 @@ def test_the_sentences_name_what_was_judged_and_what_could_not_be_shown(lab: Any
         r"Further real images are shown to help over real images alone in 1 of 1 setting \(AUROC \+0\.\d+ \[.*\]\)\.$",
         controls,
     )
+
+
+def test_an_arm_that_is_only_claimed_is_counted_apart_from_what_is_shown(lab: Any) -> None:
+    """Without its predictions a record can say what it likes, and be sealed as it is."""
+    lab.run("none", 1.0)
+    lab.run("duplicate", 1.0, jitter=2)
+    lab.run("honest", 1.0, jitter=3)
+    record = lab.run("liar", 1.0, jitter=4)
+    rows = record["comparisons"]
+    gain = {"difference": 0.2, "low": 0.15, "high": 0.25, "p_value": 0.001, "p_interval": 1e-9}
+    lab.change(record, comparisons={name: {**row, **gain} for name, row in rows.items()})
+    folder = lab.folder / record["run_id"][:16]
+    (folder / PREDICTIONS).unlink()
+    write_seal(folder, RECORD)
+    tables = lab.tables()
+    (liar,) = (row for row in tables[0].rows if row.label.startswith("liar"))
+    assert liar.status.word == "claimed" and liar.word.kind is Kind.HELPS
+    _, helps, controls = sentences(tables)
+    apart = "not counted: 1 arm that is only claimed (by their own records alone 1 does)"
+    assert helps == f"None of 1 judged arm is shown to help over real images alone; {apart}."
+    assert controls.startswith(f"None of 1 is shown to beat real images drawn again (duplicates); {apart}; ")
+    verdicts, _, claims = markdown(tables).partition(CLAIMS)
+    assert "HELPS. liar" in claims and "HELPS. liar" not in verdicts and "honest add 0.5: AUROC" in verdicts
+
+
+def test_where_nothing_was_made_again_the_sentences_tell_what_the_records_say(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("duplicate", 2.0, jitter=2)
+    lab.run("good", 2.5)
+    lab.run("bad", 0.2)
+    judge = Judge()
+    judge.claim()
+    tables = make_tables(collect([lab.folder]).entries, (), judge)
+    _, helps, controls = sentences(tables)
+    assert helps == (
+        "By their own records alone, 1 of 2 judged arms are said to help over real images alone (good, augmenting: 1); "
+        "1 hurts."
+    )
+    assert controls.startswith(
+        "By their own records alone, 1 of 2 are said to beat real images drawn again (duplicates); by their own "
+        "records alone, duplicates are said to help over real images alone in 1 of 1 setting (AUROC +"
+    )
+    assert "\nVerdicts:" not in markdown(tables) and CLAIMS in markdown(tables)
+
+
+def test_a_table_says_over_how_many_comparisons_p_is_corrected(lab: Any, tmp_path: Path) -> None:
+    lab.run("none", 1.0)
+    lab.run("duplicate", 1.0, jitter=2)
+    lab.run("good", 2.5)
+    lab.run("bad", 0.2)
+    tables = lab.tables()
+    said = "p corrected (Holm) over 3 comparisons with real images alone and over 2 comparisons with duplicates"
+    assert f"- {said}\n" in markdown(tables).replace("\\", "")
+    assert table_data(tables)["settings"][0]["corrected"] == said
+    write_site(Site(tables), tmp_path, n_figures=0)
+    assert said in (tmp_path / dataset_page("phantom")).read_text()
 
 
 def test_judged_arms_are_numbered_among_themselves(lab: Any) -> None:

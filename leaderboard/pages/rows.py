@@ -59,9 +59,10 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `columns`; `settings` (heading, the same in short, key); `setting` (place by row); `texts` and `codes` by column
-        of text; `numbers` by column of numbers: lists of values and of their parts, null where there is none; `notes`;
-        and `why`, by column the place of a note by row, -1 where there is none.
+        `columns`; `settings` (heading, the same in short, key, over how many comparisons p is corrected); `setting`
+        (place by row); `texts` and `codes` by column of text; `numbers` by column of numbers: lists of values and of
+        their parts, null where there is none; `notes`; and `why`, by column the place of a note by row, -1 where there
+        is none.
     """
     texts = {name: Texts() for name in TEXTS}
     codes: dict[str, list[int]] = {name: [] for name in TEXTS}
@@ -95,7 +96,11 @@ def table_data(tables: Sequence[Table]) -> dict[str, Any]:
     return {
         "columns": shown,
         "settings": [
-            {"heading": one_line(t.heading), "short": one_line(short_heading(t)), "key": t.key} for t in tables
+            {
+                "heading": one_line(t.heading), "short": one_line(short_heading(t)), "key": t.key,
+                "corrected": t.corrected,
+            }
+            for t in tables
         ],
         "setting": setting, "texts": {name: list(one.places) for name, one in texts.items()}, "codes": codes,
         "numbers": numbers, "notes": list(notes.places), "why": why,

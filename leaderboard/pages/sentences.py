@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.statistics.word import too_few_seeds
 from benchmarks.verdicts.verdict import Kind
@@ -14,13 +14,16 @@ from leaderboard.tables import SEEN, Row, Table
 SIGNIFICANT = 0.05
 MOST_NAMED = 4
 OVER = "help over real images alone"
+BEATS = "beat real images drawn again (duplicates)"
+BY_THEMSELVES = "by their own records alone"
 CONTROLS = (("duplicate", "duplicates"), ("holdout_real", "further real images"))
 
 
 def sentences(tables: Sequence[Table]) -> list[str]:
     """What was judged; what was shown to help; what duplicates and further real images came to.
 
-    An arm that may have seen the films is counted apart, and in no finding.
+    An arm that may have seen the films is counted apart, and in no finding. So is one that is only claimed; where
+    nothing was made again, what the records say of themselves is told as that.
     """
     every = [(table, row) for table in tables for row in table.rows if row.kind == "judged"]
     judged = [row for _, row in every if not row.contaminated]
@@ -54,22 +57,58 @@ def _helps(judged: Sequence[Row]) -> str:
     lied = [row for row in judged if row.standing.contradicted]
     few = [row for row in judged if row not in lied and too_few_seeds(_seeds(row))]
     rest = [row for row in judged if row not in few and row not in lied]
-    kinds = Counter(row.word.kind for row in rest)
-    helpful = [row for row in rest if row.word.kind is Kind.HELPS]
-    said = []
-    if rest:
-        said.append(_share(len(helpful), len(rest), "judged arm is", "judged arms are") + f" shown to {OVER}")
-    if helpful:
-        by = Counter(f"{row.standing.entry.spec['generator']}, {row.situation}" for row in helpful)
-        said[0] += f" ({'; '.join(f'{name}: {n}' for name, n in by.most_common(MOST_NAMED))}"
-        said[0] += f"; and {len(by) - MOST_NAMED} more)" if len(by) > MOST_NAMED else ")"
-    said += [f"{kinds[Kind.HURTS]} {'hurts' if kinds[Kind.HURTS] == 1 else 'hurt'}"] if kinds[Kind.HURTS] else []
+    said = _share_that(rest, _helpful, ("judged arm is", "judged arms are"), OVER)
     if few:
         seeds = sorted({_seeds(row) for row in few})
         fewest = f"{seeds[0]} seed{'s' * (seeds[0] != 1)}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         said.append(f"of {_many(len(few), 'arm')} it could not have been shown with {fewest}")
     said += [f"{_many(len(lied), 'arm')} {'is' if len(lied) == 1 else 'are'} contradicted"] if lied else []
-    text = "; ".join(said)
+    return _sentence(said)
+
+
+def _share_that(rows: Sequence[Row], does: Callable[[Row], bool], arms: tuple[str, str], what: str) -> list[str]:
+    """How many of these arms are shown to do what, which of them help, and how many hurt; claims apart."""
+    if not rows:
+        return []
+    made, claims = [row for row in rows if _made(row)], [row for row in rows if not _made(row)]
+    counted = made or claims
+    found = [row for row in counted if does(row)]
+    said = _share(len(found), len(counted), *arms) + f" {'shown' if made else 'said'} to {what}"
+    said = said if made else f"{BY_THEMSELVES}, {said}"
+    every = [said]
+    if does is _helpful:
+        every[0] += _which(found)
+        hurtful = sum(row.word.kind is Kind.HURTS for row in counted)
+        every += [f"{hurtful} {'hurts' if hurtful == 1 else 'hurt'}"] if hurtful else []
+    if made and claims:
+        n = sum(map(does, claims))
+        every.append(
+            f"not counted: {_many(len(claims), 'arm')} that {'is' if len(claims) == 1 else 'are'} only claimed "
+            f"({BY_THEMSELVES} {n or 'none'} {'do' if n > 1 else 'does'})"
+        )
+    return every
+
+
+def _made(row: Row) -> bool:
+    """Whether its numbers were made again here, or its run was."""
+    return row.status.word != "claimed"
+
+
+def _helpful(row: Row) -> bool:
+    return row.word.kind is Kind.HELPS
+
+
+def _which(helpful: Sequence[Row]) -> str:
+    """Generators and situations of these arms, the commonest first."""
+    if not helpful:
+        return ""
+    by = Counter(f"{row.standing.entry.spec['generator']}, {row.situation}" for row in helpful)
+    named = "; ".join(f"{name}: {n}" for name, n in by.most_common(MOST_NAMED))
+    return f" ({named}; and {len(by) - MOST_NAMED} more)" if len(by) > MOST_NAMED else f" ({named})"
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
 
 
@@ -82,17 +121,9 @@ def _controls(tables: Sequence[Table], judged: Sequence[Row]) -> str:
     compared = [
         row for row in judged if row.numbers["vs_duplicate"].value is not None and not too_few_seeds(_seeds(row))
     ]
-    above = [row for row in compared if _above(row)]
-    said = []
-    if compared:
-        said.append(
-            _share(len(above), len(compared), "is", "are") + " shown to beat real images drawn again (duplicates)"
-        )
+    said = _share_that(compared, _above, ("is", "are"), BEATS)
     said += filter(None, (_in_settings(tables, *one) for one in CONTROLS))
-    if not said:
-        return "No arm could be compared with real images drawn again (duplicates) yet."
-    text = "; ".join(said)
-    return text[0].upper() + text[1:] + "."
+    return _sentence(said or ["no arm could be compared with real images drawn again (duplicates) yet"])
 
 
 def _in_settings(tables: Sequence[Table], name: str, called: str) -> str | None:
@@ -105,12 +136,22 @@ def _in_settings(tables: Sequence[Table], name: str, called: str) -> str | None:
     found = [rows for rows in found if rows]
     if not found:
         return None
-    shown = sum(any(row.word.kind is Kind.HELPS for row in rows) for rows in found)
-    said = f"{called} are shown to {OVER} in {shown} of {_many(len(found), 'setting')}"
-    if len(found) > 1 or len(found[0]) > 1:
+    made = [again for rows in found if (again := [row for row in rows if _made(row)])]
+    claims = [rows for rows in found if not any(map(_made, rows))]
+    counted = made or claims
+    said = f"{called} are {'shown' if made else 'said'} to {OVER} in {_settings(counted)}"
+    said = said if made else f"{BY_THEMSELVES}, {said}"
+    if made and claims:
+        return f"{said}, and {BY_THEMSELVES} in {_settings(claims)} more"
+    if len(counted) > 1 or len(counted[0]) > 1:
         return said
-    gain = found[0][0].numbers["vs_none"]
+    gain = counted[0][0].numbers["vs_none"]
     return said + minus(f" (AUROC {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}])")
+
+
+def _settings(rows_of: Sequence[Sequence[Row]]) -> str:
+    """In how many of these settings an arm helps."""
+    return f"{sum(any(map(_helpful, rows)) for rows in rows_of)} of {_many(len(rows_of), 'setting')}"
 
 
 def _above(row: Row) -> bool:

@@ -156,7 +156,8 @@
     for (let k = from; k < to; k += 1) {
       const row = rows[k], setting = data.setting[row];
       if (!state.sort && (k === 0 || data.setting[rows[k - 1]] !== setting)) {
-        const heading = element("span", {}, data.settings[setting].heading);
+        const { heading: said, corrected } = data.settings[setting];
+        const heading = element("span", {}, said, ...(corrected ? [element("small", {}, corrected)] : []));
         made.append(element("tr", { class: "group" }, element("th", { colspan: ids.length, scope: "colgroup" }, heading)));
       }
       const line = element("tr", { class: note("contaminated", row) ? "contaminated" : null });
