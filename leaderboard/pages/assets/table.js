@@ -18,6 +18,8 @@
     ["status", "Status"],
   ];
   const HIDDEN = ["generator", "setting"]; // filters that a link sets
+  // How many columns are usual is a matter of the window, as where lines break is. So a link names columns only where
+  // somebody chose them: one that was copied on a phone opens the same rows on a desk, in the columns that are usual there.
   const usual = () => (window.matchMedia("(max-width: 640px)").matches ? ON_A_PHONE : USUAL);
   const fresh = () => ({ q: "", sort: "", down: false, columns: usual().slice(), filters: {}, shown: {} });
   let state = fresh();
@@ -363,7 +365,8 @@
   document.getElementById("controls").hidden = false;
   show();
   draw();
-  requestIdleCallback(() => USUAL.forEach(keysOf)); // so that the first sort is as quick as the next
+  const idle = window.requestIdleCallback || ((then) => setTimeout(then, 0)); // Safari has none
+  idle(() => USUAL.forEach(keysOf)); // so that the first sort is as quick as the next
   const at = document.getElementById(asked ? "table" : location.hash.slice(1)); // which the table has moved
   if (at) at.scrollIntoView({ behavior: "instant" });
 })();
