@@ -18,21 +18,19 @@ INTERVAL = ("auroc", "vs_none", "vs_duplicate", "worth", *UTILITY[1:], *RATES, "
 """Numbers that have an interval."""
 CALIBRATED = {"ece_calibrated": "ece", "brier_calibrated": "brier"}
 """Numbers after temperature scaling, and the one before it: where that is not believed, neither is."""
-INCEPTION = {"extractor": "inception"}
+LITE, INCEPTION = "efficientnet_lite0", "inception"
+"""Extractors in whose features a row has numbers: the one whose weights everybody has, and that of the literature."""
+MANIFOLD = ("manifold_precision", "manifold_recall", "density", "coverage")
 FIDELITY = {
     "fid": {"metric": "fd", "alias": "fid"},
     "kid": {"metric": "kd", "alias": "kid"},
-    "fd_efficientnet_lite0": {"metric": "fd", "extractor": "efficientnet_lite0"},
-    "manifold_precision": {"metric": "manifold_precision", **INCEPTION},
-    "manifold_recall": {"metric": "manifold_recall", **INCEPTION},
-    "density": {"metric": "density", **INCEPTION},
-    "coverage": {"metric": "coverage", **INCEPTION},
-    "inception_score": {"metric": "inception_score", **INCEPTION},
+    **{f"{name}_{LITE}": {"metric": name, "extractor": LITE} for name in ("fd", "kd", *MANIFOLD)},
+    **{name: {"metric": name, "extractor": INCEPTION} for name in (*MANIFOLD, "inception_score")},
 }
 """Columns of numbers that stand beside their real-real floor, and the fields by which a value belongs there."""
 PRIVACY = {
     "copy_rate": {"metric": "copy_rate", "features": "pixels"},
-    "copy_rate_features": {"metric": "copy_rate", "extractor": "efficientnet_lite0"},
+    "copy_rate_features": {"metric": "copy_rate", "extractor": LITE},
 }
 CONSISTENCY = ("class_consistency_auroc", "class_consistency")
 COSTS = ("fit_gflop", "fit_seconds", "draw_seconds_per_1000", "classifier_gflop", "classifier_seconds")

@@ -20,9 +20,14 @@ COLUMNS = {
     "best_ratio": "best ratio (val)", "auprc": "AUPRC",
     "sensitivity_at_95_specificity": "sensitivity at 95 % specificity", "balanced_accuracy": "balanced accuracy",
     "f1": "F1", "ece": "ECE", "ece_calibrated": "ECE calibrated", "fid": "FID", "kid": "KID",
-    "fd_efficientnet_lite0": "FD EfficientNet-Lite0", "manifold_precision": "precision", "manifold_recall": "recall",
-    "density": "density", "coverage": "coverage", "inception_score": "IS", "copy_rate": "copy rate (pixels)",
-    "copy_rate_features": "copy rate (features)", "class_consistency_auroc": "class consistency (AUROC)",
+    "fd_efficientnet_lite0": "FD (EfficientNet)", "kd_efficientnet_lite0": "KD (EfficientNet)",
+    "manifold_precision_efficientnet_lite0": "precision (EfficientNet)",
+    "manifold_recall_efficientnet_lite0": "recall (EfficientNet)",
+    "density_efficientnet_lite0": "density (EfficientNet)", "coverage_efficientnet_lite0": "coverage (EfficientNet)",
+    "manifold_precision": "precision (Inception)", "manifold_recall": "recall (Inception)",
+    "density": "density (Inception)", "coverage": "coverage (Inception)", "inception_score": "IS",
+    "copy_rate": "copy rate (pixels)", "copy_rate_features": "copy rate (EfficientNet)",
+    "class_consistency_auroc": "class consistency (AUROC)",
     "fit_gflop": "fit GFLOP", "fit_seconds": "fit s", "draw_seconds_per_1000": "s per 1,000 images",
     "classifier_gflop": "classifier GFLOP", "classifier_seconds": "classifier s",
 }  # fmt: skip
@@ -60,9 +65,11 @@ HOW_TO_READ = """## How to read this
   their intervals do not touch: a paired interval, which needs the predictions of both, would tell more of them apart.
 - Controls and points of the learning curve stand in a table of their own, below what is judged, with the same ranks.
 - (contaminated) marks an arm with a part that was trained elsewhere and may have seen these films. It keeps its rank.
-- **KID**, **precision**, **recall**, **density**, **coverage** and **IS** are of Inception's features, with their floor
-  as FID. **copy rate**: share of images nearer to a training image than 1 % of held-out real images are, by pixels and
-  by the features of EfficientNet-Lite0.
+- **(EfficientNet)** and **(Inception)** say in whose features a number was measured: those of EfficientNet-Lite0, whose
+  weights come with a package, or of the Inception of the literature. FID, KID and IS are of Inception's. **KID**,
+  **KD**, **precision**, **recall**, **density** and **coverage** have their floor, as FID and FD.
+- **copy rate**: share of images nearer to a training image than 1 % of held-out real images are, by pixels and in
+  features.
 - **GFLOP**: forward and backward, of the fit and of one training of the classifier.
 - **class consistency**: how well a classifier trained on real images alone sees the label that was asked for.
 - **fit s**, **classifier s** and **s per 1,000 images** are wall seconds on the machine named above the table.

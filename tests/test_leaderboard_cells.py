@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from benchmarks.verdicts.verdict import Kind, word_of_arm
-from leaderboard.numbers import Number
+from leaderboard.flat import flat_rows
+from leaderboard.latex import latex
+from leaderboard.numbers import FIDELITY, Number
+from leaderboard.pages.columns import built_in
 from leaderboard.text import cell, markdown
 
 
@@ -48,6 +53,53 @@ def test_a_remedy_says_why_it_has_no_fidelity_no_worth_and_no_duplicate_arm(lab:
 def test_a_tiny_p_is_not_written_as_zero() -> None:
     assert cell("holm_none", Number(1e-9), str) == "< 0.001"
     assert cell("p_none", Number(0.0313), str) == "0.031"
+
+
+@pytest.mark.parametrize(("metric", "label"), [
+    ("fd", "FD"), ("kd", "KD"), ("manifold_precision", "precision"), ("manifold_recall", "recall"),
+    ("density", "density"), ("coverage", "coverage"),
+])  # fmt: skip
+def test_a_number_is_shown_in_the_features_it_was_measured_in(metric: str, label: str, lab: Any) -> None:
+    lab.run("none", 1.0)
+    record = lab.run("good", 2.0, fid=None)
+    (like,) = (value for value in record["fidelity"].values() if value["extractor"] == "efficientnet_lite0")
+    of = {"metric": metric, "value": 0.625, "n": 9, "extra": {"floor": 0.5, "floor_n": 9}}
+    lite = {**like, **of}
+    inception = {**lite, "extractor": "inception", "features": None, "value": 0.25}
+    lab.change(record, fidelity={f"{metric}@9/lite": lite})
+    (table,) = lab.tables()
+    (row,) = (row for row in table.rows if row.label.startswith("good"))
+    shown = row.numbers[f"{metric}_efficientnet_lite0"]
+    assert (shown.value, shown.floor, shown.floor_n) == (0.625, 0.5, 9)
+    theirs = metric if metric not in ("fd", "kd") else {"fd": "fid", "kd": "kid"}[metric]
+    assert row.numbers[theirs].value is None and row.numbers[theirs].note
+    assert f"| {label} (EfficientNet) |" in markdown([table]) and "| 0.625 @9 (floor 0.5 @9) |" in markdown([table])
+    (flat,) = (one for one in flat_rows([table]) if one["generator"] == "good")
+    assert flat[f"{metric}_efficientnet_lite0"] == 0.625 and flat[f"{metric}_efficientnet_lite0_floor"] == 0.5
+    if theirs == metric:
+        lab.change(record, fidelity={f"{metric}@9/lite": lite, f"{metric}@9": inception})
+        (both,) = (row for row in lab.tables()[0].rows if row.label.startswith("good"))
+        assert (both.numbers[metric].value, both.numbers[f"{metric}_efficientnet_lite0"].value) == (0.25, 0.625)
+        assert f"| {label} (Inception) |" in markdown([table])
+
+
+def test_columns_of_image_quality_say_in_whose_features_they_are() -> None:
+    for one in built_in():
+        if one.id in FIDELITY:
+            whose = FIDELITY[one.id].get("extractor", "inception")
+            name = "EfficientNet" if whose == "efficientnet_lite0" else "Inception"
+            assert one.label in ("FID", "KID", "IS") or one.label.endswith(f"({name})"), one.id
+            assert name in one.help and one.group == "Image quality", one.id
+
+
+def test_latex_has_fid_where_it_was_measured_and_else_the_distance_in_efficientnets_features(lab: Any) -> None:
+    lab.run("none", 1.0)
+    lab.run("good", 2.0, fid=None)
+    text = latex(lab.tables())
+    assert "FD (EfficientNet-Lite0) & status" in text and "FID" not in text and "0.5 @9" in text
+    lab.run("bad", 0.5, fid=30.0)
+    text = latex(lab.tables())
+    assert "& FID & status" in text and "FD (EfficientNet-Lite0)" not in text and "30 @9" in text
 
 
 def test_an_arm_that_trained_longer_is_not_called_better(lab: Any) -> None:

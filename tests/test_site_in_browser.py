@@ -189,6 +189,19 @@ def test_a_link_that_was_copied_on_a_phone_shows_a_desk_its_rows_in_the_columns_
     assert len(chosen.locator("[data-section=judged] thead th").all()) == 7
 
 
+def test_a_set_of_columns_holds_those_that_have_a_number(visit: Open) -> None:
+    page = visit()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("button", name="Image quality").click()
+    heads = [
+        head.split("\n")[0].strip("°") for head in page.locator("[data-section=judged] th button").all_inner_texts()
+    ]
+    assert "Coverage (EfficientNet)" in heads and "Copy rate (pixels)" in heads
+    assert not {"FID", "Coverage (Inception)"} & set(heads), "no committed record has a number of Inception's"
+    page.get_by_role("button", name="All", exact=True).click()
+    assert "Coverage (Inception)" in page.locator("[data-section=judged] thead").inner_text()
+
+
 def test_an_address_that_names_nothing_shows_the_usual_table(visit: Open) -> None:
     page = visit("index.html#sort=-nothing&columns=nothing&dataset=%3Cimg%20src%3Dx%3E")
     assert "Nothing matches" in page.locator("#count").inner_text()

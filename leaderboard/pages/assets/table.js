@@ -258,10 +258,11 @@
   }
   const PRESETS = [
     ["Usual", () => usual().slice()], ["All", () => data.columns.map((column) => column.id)],
-    ["Image quality", () => ["arm", "vs_none", ...inGroup("Image quality"), ...inGroup("Copies")]],
-    ["Classifier", () => ["arm", ...inGroup("Classifier on test")]], ["Cost", () => ["arm", "vs_none", ...inGroup("Cost")]],
+    ["Image quality", () => ["arm", "vs_none", ...measuredIn("Image quality"), ...measuredIn("Copies")]],
+    ["Classifier", () => ["arm", ...measuredIn("Classifier on test")]], ["Cost", () => ["arm", "vs_none", ...measuredIn("Cost")]],
   ];
   const inGroup = (group) => data.columns.filter((column) => column.group === group).map((column) => column.id);
+  const measuredIn = (group) => inGroup(group).filter((id) => data.numbers[id].value.some((value) => value !== null));
   function makeChooser() {
     const panel = document.getElementById("columns");
     const presets = element("div", { class: "presets", role: "group", "aria-label": "Sets of columns" });
