@@ -163,10 +163,8 @@ def _beside_suite(table: Table, suite: Suite | None) -> Table:
     """The table with what it lacks of a suite among its facts."""
     if suite is None:
         return table
-    lacks = suite.lacks([row.standing.entry.spec for row in table.rows])
-    said = f"suite {suite.name} of {suite.date}"
-    said += f"; not finished here, of its controls: {', '.join(lacks)}" if lacks else ", with all of its controls"
-    return replace(table, facts=(*table.facts, said))
+    beside = suite.beside([row.standing.entry.spec for row in table.rows])
+    return replace(table, facts=(*table.facts, f"suite {suite.name} of {suite.date}{beside}"))
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 from pathlib import Path
@@ -23,12 +24,11 @@ from synthworth.commands import guarded
 from synthworth.errors import UserError
 
 FINGERPRINT = "f" * 64
+FILMS = {"name": "phantom", "dataset": "phantom", "size": 32, "fingerprint": FINGERPRINT, "real_fraction": 1.0}
 SMALL = {
     "name": "small", "date": "2026-12-01", "about": "a suite of the tests", "classifier": "resnet18", "train_steps": 5,
     "seeds": 6, "ratios": [0.5], "situations": ["augmenting"], "controls": ["none", "duplicate", "noise"],
-    "datasets": [
-        {"name": "phantom", "dataset": "phantom", "size": 32, "fingerprint": FINGERPRINT, "real_fraction": 1.0}
-    ],
+    "datasets": [FILMS],
 }  # fmt: skip
 
 
@@ -148,6 +148,31 @@ def test_a_suite_that_no_record_is_of_is_refused_with_the_first_reason(
         ({"seeds": "many"}, "seeds"),
         ({"situations": ["sometimes"]}, "no situation 'sometimes'. There are: augmenting"),
         ({"datasets": [{"name": "x"}]}, "fingerprint"),
+        ({"seeds": -1}, "seeds -1: at least 1"),
+        ({"seeds": 6.7}, r"seeds 6\.7 is no whole number"),
+        ({"seeds": True}, "seeds True is no whole number"),
+        ({"train_steps": 0}, "train_steps 0: at least 1"),
+        ({"name": " "}, "name is empty"),
+        ({"name": None}, "name None is no text"),
+        ({"about": ""}, "about is empty"),
+        ({"date": "yesterday"}, "date 'yesterday' is no day: write it as 2026-12-01"),
+        ({"date": "20261201"}, "date '20261201' is no day"),
+        ({"controls": ["nonsense"]}, "no control 'nonsense'. There are: duplicate, "),
+        ({"controls": ["none", "none"]}, "controls: none is there twice"),
+        ({"ratios": [math.inf]}, "ratio inf: a finite number above 0"),
+        ({"ratios": [math.nan]}, "ratio nan: a finite number above 0"),
+        ({"ratios": [0]}, "ratio 0: a finite number above 0"),
+        ({"ratios": []}, "ratios: at least one is needed"),
+        ({"ratios": [1, 1.0]}, "ratios: 1.0 is there twice"),
+        ({"ratios": "12"}, "ratios '12' is no list"),
+        ({"situations": ["augmenting", "augmenting"]}, "situations: augmenting is there twice"),
+        ({"clf": {"dropout": math.inf}}, "clf.dropout is no finite number"),
+        ({"datasets": []}, "names of datasets: at least one is needed"),
+        ({"datasets": [FILMS, {**FILMS, "name": "again"}]}, f"fingerprints: {FINGERPRINT} is there twice"),
+        ({"datasets": [{**FILMS, "fingerprint": "F" * 64}]}, "it has 64 digits, 0 to 9 and a to f"),
+        ({"datasets": [{**FILMS, "size": 0}]}, "phantom has size 0 and real_fraction 1: a size is at least 1"),
+        ({"datasets": [{**FILMS, "real_fraction": 1.5}]}, "real_fraction 1.5: .* a share above 0 and up to 1"),
+        ({"datasets": [{**FILMS, "name": ""}]}, "name of dataset 1 is empty"),
     ],
 )
 def test_a_suite_with_what_it_does_not_know_is_refused_in_one_line(
@@ -155,7 +180,7 @@ def test_a_suite_with_what_it_does_not_know_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(UserError, match=said) as error:
         read_suite(str(suite_of(tmp_path, **change)))
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and "--suite" in str(error.value)
 
 
 def test_a_name_that_is_no_suite_is_refused_with_those_there_are() -> None:
@@ -166,6 +191,51 @@ def test_a_name_that_is_no_suite_is_refused_with_those_there_are() -> None:
 def test_a_suite_says_which_of_its_controls_are_not_there(tmp_path: Path) -> None:
     suite: Suite = read_suite(str(suite_of(tmp_path)))
     assert suite.lacks([{"generator": "none"}, {"generator": "noise"}]) == ("duplicate",)
+
+
+def spec_of(generator: str, ratio: float = 0.5, mode: str = "add", **change: Any) -> dict[str, Any]:
+    """An arm on the films of the small suite, as its record holds it."""
+    return {
+        "fingerprint": FINGERPRINT, "dataset": "phantom", "real_fraction": 1.0, "patients_per_class": 0,
+        "classifier": "resnet18", "train": {"steps": 5}, "seeds": 6, "clf": {}, "generator": generator, "mode": mode,
+        "ratio": ratio, "learn_from": "", "portion": 1.0, "filters": [], "generator_seed": 0, "shard": 0, **change,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("situation", "arm", "controls", "others"), [
+    ("sharing", spec_of("vae", learn_from="donor"),
+     [spec_of("duplicate"), spec_of("duplicate", mode="only"), spec_of("shared_real", learn_from="donor"),
+      spec_of("shared_pretrained", mode="pretrain", learn_from="donor")],
+     [spec_of("vae"), spec_of("jitter")]),
+    ("only", spec_of("vae", mode="only"),
+     [spec_of("duplicate", mode="only"), spec_of("shared_pretrained", mode="pretrain", learn_from="donor")],
+     [spec_of("vae"), spec_of("duplicate"), spec_of("jitter")]),
+])  # fmt: skip
+def test_a_suite_takes_its_own_controls_wherever_they_stand_beside_what_it_judges(
+    situation: str, arm: Any, controls: Any, others: Any, tmp_path: Path
+) -> None:
+    names = ["none", "duplicate", "shared_real", "shared_pretrained"]
+    suite = read_suite(str(suite_of(tmp_path, situations=[situation], controls=names)))
+    for spec in (arm, *controls, spec_of("none", 0.0)):
+        assert suite.why_not(spec) is None, spec
+    for spec in others:
+        assert "is not judged in the suite" in str(suite.why_not(spec)), spec
+    assert suite.why_not({**controls[0], "ratio": 4.0}) == "ratio 4, the suite has 0.5"
+
+
+def test_a_table_says_beside_how_many_of_its_arms_a_control_of_the_suite_stands(tmp_path: Path) -> None:
+    suite = read_suite(str(suite_of(tmp_path, ratios=[0.5, 1.0])))
+    arms = [spec_of("none", 0.0), spec_of("vae"), spec_of("vae", 1.0), spec_of("duplicate"), spec_of("noise")]
+    assert suite.beside(arms) == "; not beside each of 2 judged arms: duplicate (beside 1), noise (beside 1)"
+    assert suite.beside(arms[:-1]) == (
+        "; not finished here, of its controls: noise; not beside each of 2 judged arms: duplicate (beside 1)"
+    )
+    whole = [*arms, spec_of("duplicate", 1.0), spec_of("noise", 1.0)]
+    assert suite.beside(whole) == ", with all of its controls beside every judged arm"
+    assert suite.beside([*whole, spec_of("vae", 1.0, "only")]).endswith(
+        "each of 3 judged arms: duplicate (beside 2), noise (beside 2)"
+    )
+    assert suite.beside([one for one in whole if one["generator"] != "vae"]) == ", with no judged arm yet"
 
 
 # -- situations ---------------------------------------------------------------------------------------------------
