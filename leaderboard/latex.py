@@ -12,7 +12,7 @@ from synthworth.printable import one_line
 COLUMNS = {
     "auroc": "AUROC", "vs_none": "minus none", "holm_none": "Holm $p$", "vs_duplicate": "minus duplicate",
     "holm_duplicate": "Holm $p$", "worth": "worth", "auprc": "AUPRC",
-    "sensitivity_at_95_specificity": r"sens.\ at 95\,\% spec.",
+    "sensitivity_at_95_specificity": r"sens.\ at 95\,\% spec.\ on val",
 }  # fmt: skip
 DISTANCES = {"fid": "FID", "fd_efficientnet_lite0": "FD (EfficientNet-Lite0)"}
 """The last column: of a table the first of these that an arm of it has, else the first."""

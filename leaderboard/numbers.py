@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.judging.positive_control import POSITIVE
+from benchmarks.metrics.fixed_rates import HELD
 from benchmarks.report.columns import UTILITY, utility_columns, value_of
 from benchmarks.request.spec import NONE, is_real_only
 from leaderboard.best_ratio import Best
@@ -36,10 +37,11 @@ CONSISTENCY = ("class_consistency_auroc", "class_consistency")
 COSTS = ("fit_gflop", "fit_seconds", "draw_seconds_per_1000", "classifier_gflop", "classifier_seconds")
 NUMBERS = (
     "auroc", "vs_none", "p_none", "holm_none", "vs_duplicate", "p_duplicate", "holm_duplicate", "worth", "best_ratio",
-    *UTILITY[1:], *RATES, *FIDELITY, *PRIVACY, *CONSISTENCY, *COSTS,
+    *UTILITY[1:], *RATES, HELD, *FIDELITY, *PRIVACY, *CONSISTENCY, *COSTS,
 )  # fmt: skip
 """Every number of a row, in order; those of added metrics follow."""
 NOT_MEASURED = "this metric was not measured"
+NOT_KEPT = "this record was written before what a threshold holds on test was kept"
 NO_GENERATOR = "real images alone: nothing was fitted or drawn"
 NOT_TRAINED = "nothing was trained to draw these images"
 NO_OPERATIONS = "the operations of these networks are not known, or this record was written before they were counted"
@@ -72,6 +74,7 @@ def numbers_of(standing: Standing, best: Best, added: Iterable[str]) -> dict[str
     alone = is_real_only(record["spec"])
     believed = not_doubted(standing)
     numbers = {name: of_value(believed.get(name), NOT_MEASURED) for name in (*UTILITY, *RATES)}
+    numbers[HELD] = _held_on_test(believed.get(RATES[0]))
     for control in (NONE, "duplicate"):
         numbers |= _differences(standing, control)
     numbers["worth"] = _worth(standing)
@@ -111,6 +114,14 @@ def of_value(value: Mapping[str, Any] | None, why: str) -> Number:
     if value is None:
         return Number(None, note=why)
     return Number(value["value"], value.get("low"), value.get("high"), value["n"], note=value["note"])
+
+
+def _held_on_test(sensitivity: Mapping[str, Any] | None) -> Number:
+    """The specificity on test at the threshold that the sensitivity beside it has from val."""
+    if sensitivity is None or sensitivity["value"] is None:
+        return of_value(sensitivity, NOT_MEASURED)
+    held = sensitivity.get("extra", {}).get(HELD)
+    return Number(None, note=NOT_KEPT) if held is None else Number(held, n=sensitivity["n"])
 
 
 def _worth(standing: Standing) -> Number:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.metrics.fixed_rates import HELD
 from benchmarks.records.load import RECORD, Unreadable, read_sealed, record_in
 from benchmarks.records.predictions import Entry
 from benchmarks.records.shape import FINISHED
@@ -82,7 +83,7 @@ def slim(record: Mapping[str, Any]) -> dict[str, Any]:
     kept |= _some(record, WHOLE)
     kept["counts"] = {kind: {"all": sum(n.values())} for kind, n in record["counts"].items()}
     macros = {part: _macros(record.get(part, {})) for part in ("utility", "fidelity", "privacy")}
-    kept["utility"] = {n: _some(v, UTILITY) for n, v in macros["utility"].items() if v["metric"] not in UNREAD}
+    kept["utility"] = {n: _rate(v) for n, v in macros["utility"].items() if v["metric"] not in UNREAD}
     kept["fidelity"] = {
         name: {**_some(value, FIDELITY), "extra": _some(value["extra"], FLOOR)}
         for name, value in macros["fidelity"].items()
@@ -117,6 +118,11 @@ def slim_training(training: Mapping[str, Any]) -> dict[str, Any]:
 def _macros(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are of no single class."""
     return {name: value for name, value in values.items() if value["label"] is None}
+
+
+def _rate(value: Mapping[str, Any]) -> dict[str, Any]:
+    held = value["extra"].get(HELD)
+    return _some(value, UTILITY) | ({} if held is None else {"extra": {HELD: held}})
 
 
 def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:

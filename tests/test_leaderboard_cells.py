@@ -83,6 +83,25 @@ def test_a_number_is_shown_in_the_features_it_was_measured_in(metric: str, label
         assert f"| {label} (Inception) |" in markdown([table])
 
 
+def test_a_sensitivity_stands_beside_what_its_threshold_holds_on_test(lab: Any) -> None:
+    lab.run("none", 1.0)
+    record = lab.run("good", 2.0)
+    rate = {**record["utility"]["auroc"], "metric": "sensitivity_at_95_specificity", "value": 0.96, "low": 0.9,
+            "high": 1.0}  # fmt: skip
+    kept = {**rate, "extra": {"held_on_test": 0.68, "per_seed": [0.96] * 6}}
+    lab.change(record, utility={**record["utility"], rate["metric"]: kept})
+    (table,) = lab.tables()
+    (row,) = (row for row in table.rows if row.label.startswith("good"))
+    assert (row.numbers[rate["metric"]].value, row.numbers["held_on_test"].value) == (0.96, 0.68)
+    lab.change(record, utility={**record["utility"], rate["metric"]: {**rate, "extra": {"per_seed": [0.96] * 6}}})
+    (table,) = lab.tables()
+    (row,) = (row for row in table.rows if row.label.startswith("good"))
+    assert row.numbers["held_on_test"].value is None
+    assert "written before" in str(row.numbers["held_on_test"].note)
+    named = {column.id: column.label for column in built_in()}
+    assert named["sensitivity_at_95_specificity"].endswith("on val")
+
+
 def test_columns_of_image_quality_say_in_whose_features_they_are() -> None:
     for one in built_in():
         if one.id in FIDELITY:
