@@ -376,7 +376,7 @@ def test_a_model_a_class_takes_after_its_inner_generator() -> None:
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_model_a_class_refuses_what_it_cannot_do(label: int, train: ImageSet, tmp_path: Path) -> None:
     model = MeansPerClass()
-    with pytest.raises(UserError, match="between 3 models, and has 2"):
+    with pytest.raises(UserError, match="trains 3 networks or stages in turn, and has 2 steps"):
         model.fit(train, seed=1, work=Work(tmp_path, budget=Budget(2)))
     assert not list(tmp_path.iterdir())
     model.fit(train, seed=1, work=Work(tmp_path, budget=Budget(3)))

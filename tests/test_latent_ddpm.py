@@ -262,7 +262,7 @@ def test_what_is_no_published_autoencoder_is_refused_in_one_line(
     [
         ({"guidance": 2.0, "drop": 0.0}, 6, "needs a prediction without condition"),
         ({"first_stage_share": 1.0}, 6, "between 0 and 1"),
-        ({}, 1, "at least 2"),
+        ({}, 1, "trains 2 networks or stages in turn, and has 1 steps"),
         ({"sampling_steps": 2000}, 6, "2000 sampling steps"),
         ({"autoencoder_id": "hub:some/one"}, 6, "say with --gen.autoencoder where it is"),
         ({"first_latent": "vector", "condition": ConditionConfig(kind="multilabel")}, 6, "cross-attention"),
