@@ -28,7 +28,7 @@ from leaderboard.suite import Suite, dataset_of, read_suite, suites
 from synthworth.artifacts import ensure_folder, publish, sync, write_bytes
 from synthworth.commands import OK, guarded
 from synthworth.errors import UserError
-from synthworth.escape import markdown_text
+from synthworth.escape import markdown_cell
 from synthworth.printable import one_line
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def text_of(entries: Sequence[Entry], suite: Suite) -> str:
             f"{auroc['value']:.4f} [{auroc['low']:.4f}, {auroc['high']:.4f}]", str(about.get("commit"))[:12],
             str(about.get("gpu") if str(about["device"]).startswith("cuda") else about["processor"]),
         )  # fmt: skip
-        lines.append(f"| {' | '.join(map(markdown_text, cells))} |")
+        lines.append(f"| {' | '.join(map(markdown_cell, cells))} |")
     return "\n".join([*lines, ""])
 
 

@@ -12,7 +12,7 @@ from leaderboard.figures import Drawn
 from leaderboard.numbers import COSTS, FIDELITY, PRIVACY, RATES, Number, added_columns
 from leaderboard.quality import LEAST
 from leaderboard.tables import SEEN, Row, Table
-from synthworth.escape import markdown_text, picture_text
+from synthworth.escape import markdown_cell, markdown_text, picture_text
 
 COLUMNS = {
     "auroc": "AUROC", "vs_none": "minus none", "p_none": "p", "holm_none": "Holm p",
@@ -120,7 +120,7 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
             "",
             *_rows_text(apart, notes),
         ]
-    lines += ["", *(f"- ({mark}) {markdown_text(note)}" for note, mark in notes.marks.items())]
+    lines += ["", *(f"- ({mark}) {markdown_cell(note)}" for note, mark in notes.marks.items())]
     if table.repeated:
         ids = ", ".join(i[:12] for i in table.repeated)
         lines.append(f"- the same arms with other extractors or controls, not counted twice: {ids}")
@@ -144,7 +144,7 @@ def _table_text(table: Table, figures: Sequence[Drawn]) -> str:
     if table.failed:
         lines += ["", "Not finished:", ""]
         lines += [
-            f"- {markdown_text(r['name'])} ({r['run_id'][:12]}): {markdown_text(reason_of(r))}" for r in table.failed
+            f"- {markdown_text(r['name'])} ({r['run_id'][:12]}): {markdown_cell(reason_of(r))}" for r in table.failed
         ]
     return "\n".join(lines) + "\n"
 
@@ -169,23 +169,23 @@ def _quality_text(table: Table) -> list[str]:
     lines = ["### Quality and usefulness", "", f"| {' | '.join(titles)} |", "|---|---:|---:|---:|"]
     for one in table.quality:
         shown = [f"{a.rho:+.2f} [{a.low:+.2f}, {a.high:+.2f}]" if a else "null" for a in (one.every, one.generators)]
-        lines.append(f"| {markdown_text(one.name)} | {one.every.n if one.every else one.n} | {shown[0]} | {shown[1]} |")
+        lines.append(f"| {markdown_cell(one.name)} | {one.every.n if one.every else one.n} | {shown[0]} | {shown[1]} |")
     return [*lines, "", f"`null`: fewer than {LEAST} arms, or all of them equal."]
 
 
 def _cells(row: Row, notes: Notes, columns: Iterable[str]) -> list[str]:
     standing = row.standing
     rank = str(standing.rank) if standing.rank else f"null ({notes.mark(standing.missing['rank'])})"
-    label = markdown_text(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
+    label = markdown_cell(row.label) + (" (control)" if standing.entry.record["is_control"] else "")
     label += f" (contaminated) ({notes.mark(row.contaminated)})" if row.contaminated else ""
     numbers = (cell(name, row.numbers[name], notes.mark) for name in columns)
     status = row.status.shown + (f" ({notes.mark(row.status.why)})" if row.status.why else "")
-    return [rank, label, row.situation, *numbers, markdown_text(row.verdict), status]
+    return [rank, label, row.situation, *numbers, markdown_cell(row.verdict), status]
 
 
 def _columns() -> dict[str, str]:
     """Number -> heading of the page's columns."""
-    return COLUMNS | {name: markdown_text(heading) for name, heading in added_columns().items()}
+    return COLUMNS | {name: markdown_cell(heading) for name, heading in added_columns().items()}
 
 
 def cell(name: str, number: Number, mark: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -12,27 +13,37 @@ MARKS = re.compile(r"[\\|*`~$]|!(?=\[)|(?<=\])[(\[:]|(?<![^\W_])_|_(?![^\W_])")
 word: intervals and names stay as they are."""
 LINKS = re.compile(r"(?i)(?<=[a-z]):(?=//)|(?<=\bwww)\.|@(?=[\w-]+\.\w)|(?<=\bmailto):|(?<=\bxmpp):")
 """The sign by which a page of GitHub would make a link of an address."""
-BLOCKS = re.compile(r"^(?:[#>+=\[-]|\d{1,9}(?=[.)]))")
-"""What begins a heading, a quotation, a list, a box to tick or a rule where it begins a line."""
+BLOCKS = re.compile(r"^(?:[#>=\[]|\+(?=\s|$)|-(?=[\s-]|$)|\d{1,9}(?=[.)](?:\s|$)))")
+"""What begins a heading, a quotation, a list, a box to tick or a rule where it begins a line; a number such as
+`0.9` or `+0.1` does not."""
 FORMULA = re.compile(r"^[\s\u200b\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet would compute; some take the full-width signs too, and skip what is not seen."""
 
 
 def markdown_text(text: str) -> str:
-    r"""Text as it is, in a Markdown table cell or list: no column, link, picture or tag is opened, no line broken.
+    """As `markdown_cell` where the text begins a line or an entry of a list: nor is a block begun."""
+    return BLOCKS.sub(_apart, markdown_cell(text))
 
-    What is written by GitHub as a link by itself (`https://...`, `www...`, an address of mail) is kept from it by an
-    entity inside.
+
+def markdown_cell(text: str) -> str:
+    """Text as it is inside a line of Markdown, or a cell of a table, where no block can begin.
+
+    No column, link, picture or tag is opened, no line broken. What is written by GitHub as a link by itself
+    (`https://...`, `www...`, an address of mail) is kept from it by an entity inside.
     """
     plain = " ".join(one_line(text).replace("&", "&amp;").replace("<", "&lt;").split())
     plain = MARKS.sub(lambda found: f"\\{found[0]}", plain)
-    plain = LINKS.sub(lambda found: f"&#{ord(found[0])};", plain)
-    return BLOCKS.sub(_apart, plain)
+    return LINKS.sub(lambda found: f"&#{ord(found[0])};", plain)
+
+
+def plain_text(cell: str) -> str:
+    """The text that `markdown_cell` made this of."""
+    return html.unescape(re.sub(r"\\(.)", r"\1", cell))
 
 
 def picture_text(text: str) -> str:
     """Text between the brackets of a picture."""
-    return re.sub(r"[\[\]]", lambda found: f"&#{ord(found[0])};", markdown_text(text))
+    return re.sub(r"[\[\]]", lambda found: f"&#{ord(found[0])};", markdown_cell(text))
 
 
 def _apart(found: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ from generators.registry import generators
 from leaderboard.build import CSV, MARKDOWN, main
 from synthworth.commands import guarded
 from synthworth.errors import UserError
-from synthworth.escape import FORMULA, csv_cell, markdown_text, picture_text
+from synthworth.escape import FORMULA, csv_cell, markdown_cell, markdown_text, picture_text, plain_text
 from synthworth.printable import UNPRINTABLE, console, one_line, printable
 
 ESCAPES = ["\x1b[2J", "\x1b]8;;http://e\x07", "\x9b31m", "\r", "\x08\x08", "\u202e", "\u2066", "\u2028", "\x00", "\x7f"]
@@ -57,15 +57,31 @@ class Page(HTMLParser):
 def test_a_name_in_a_page_is_shown_as_it_is_and_does_nothing(name: str) -> None:
     found = Page(f"- {markdown_text(name)}\n")
     assert found.tags == ["ul", "li"] and found.text.strip() == one_line(name)
-    found = Page(f"| a | b |\n|---|---|\n| {markdown_text(name)} | x |\n")
-    assert sorted(set(found.tags)) == ["table", "tbody", "td", "th", "thead", "tr"] and found.tags.count("td") == 2
+    cell = markdown_cell(name)
+    found = Page(f"| a | b |\n|---|---|\n| {cell} | x |\n| x | {cell} |\n")
+    assert set(found.tags) == {"table", "tbody", "td", "th", "thead", "tr"} and found.tags.count("td") == 4
+    assert found.text.split("\n").count(one_line(name)) == 2
     found = Page(f"![{picture_text(name)}](figures/a.png)\n")
     assert (found.tags, found.pictures) == (["p", "img"], ["figures/a.png"])
+
+
+def test_a_number_is_written_as_it_is_in_a_cell_and_in_a_list() -> None:
+    for text in ("0.9690 [0.9599, 0.9756]", "-0.01 [-0.02, 0.01]", "+0.01", "6 seeds", "2026", "1.5"):
+        assert markdown_cell(text) == markdown_text(text) == text
+    for text in ("1. x", "2) x", "3.", "- x", "-", "---", "- - -", "+ x", "# x", "> x", "=", "[ ] x"):
+        assert markdown_cell(text) == text and markdown_text(text).startswith("&#")
+        assert Page(f"{markdown_text(text)}\n").tags == ["p"]
+
+
+def test_the_text_of_a_cell_is_read_back() -> None:
+    for name in NAMES:
+        assert plain_text(markdown_cell(name)) == one_line(name)
 
 
 @pytest.mark.parametrize("address", ["https://e.org", "HTTP://e.org", "www.e.org", "a.b@e.org", "mailto:a"])
 def test_an_address_is_no_link_on_a_page_that_would_make_one_of_it(address: str) -> None:
     said = markdown_text(f"x {address}")
+    assert said == markdown_cell(f"x {address}")
     assert address not in said and Page(said).text.strip() == f"x {address}"
 
 
@@ -104,7 +120,7 @@ def evil(lab: Any) -> Any:
     record = lab.run(spiteful, 1.0, jitter=2)
     note = {**record["utility"]["f1"], "value": None, "note": spiteful}
     subgroups = {f"=sex{ESCAPES[0]}": {"groups": {}, "gap": GAP, "note": spiteful}}
-    told = {"command": spiteful, "processor": spiteful, "gpu": spiteful, "device": "cuda", "n_cores": 2}
+    told = {**record["provenance"], "command": spiteful, "processor": spiteful, "gpu": spiteful, "device": "cuda"}
     lab.change(
         record, utility={**record["utility"], "f1": note}, not_compared={spiteful: spiteful},
         subgroups=subgroups, provenance=told, audit={**record["audit"], "warnings": [spiteful]},

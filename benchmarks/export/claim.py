@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.export import facts
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS, REST, TO_WRITE, Record
-from synthworth.escape import markdown_text
+from synthworth.escape import markdown_cell, markdown_text
 
 SOURCE = "Tejani et al., Radiology: Artificial Intelligence 6(4):e240300, 2024"
 
@@ -179,7 +179,7 @@ def claim(record: Mapping[str, Any]) -> str:
 
 {markdown_text(NOT_FOR_DIAGNOSIS)}
 
-The 44 items of CLAIM 2024 ({markdown_text(SOURCE)}), with what the record of a run says of each.
+The 44 items of CLAIM 2024 ({markdown_cell(SOURCE)}), with what the record of a run says of each.
 Of {n} items it says nothing. The run is {record["run_id"]}.
 
 {facts.table(("item", "section", "title", "what the record says"), rows)}

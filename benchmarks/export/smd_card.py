@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.export import facts
 from benchmarks.export.facts import REST, TO_WRITE, Record
 from generators.pool_folder import WARNING
-from synthworth.escape import markdown_text
+from synthworth.escape import markdown_cell, markdown_text
 
 SOURCE = "Zamzmi et al., Communications Engineering 4:130, 2025"
 
@@ -113,7 +113,7 @@ def smd_card(record: Mapping[str, Any]) -> str:
 
 **{WARNING}**
 
-The scorecard of synthetic medical data ({markdown_text(SOURCE)}), as far as the record of a run fills it. The run is
+The scorecard of synthetic medical data ({markdown_cell(SOURCE)}), as far as the record of a run fills it. The run is
 {record["run_id"]}.
 
 ## Description

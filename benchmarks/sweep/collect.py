@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.sweep.figure import draw_sweep
 from benchmarks.sweep.rows import NUMBERS, Row, one_cell
 from synthworth.artifacts import ensure_folder, write_bytes
-from synthworth.escape import csv_cell, markdown_text
+from synthworth.escape import csv_cell, markdown_cell, markdown_text
 
 TABLE, PAGE, FIGURE = "table.csv", "table.md", "figure.png"
 SHOWN = {
@@ -56,7 +56,7 @@ def as_markdown(rows: Sequence[Row], axes: Sequence[str], *, title: str, figure:
     lines = [f"# {markdown_text(title)}", "", f"{done} of {len(rows)} rows are done.", ""]
     if figure:
         lines += [f"![What each cell gains over real images alone]({FIGURE})", ""]
-    heads = [*map(markdown_text, axes), "state", *SHOWN.values()]
+    heads = [*map(markdown_cell, axes), "state", *SHOWN.values()]
     lines += [f"| {' | '.join(heads)} |", "| " + " | ".join(["---"] * len(heads)) + " |"]
     for row in rows:
         cells = [said(row.axes.get(name)) for name in axes]
@@ -72,7 +72,7 @@ def said(value: Any) -> str:
     """A value of an axis as a cell."""
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, int | float) else markdown_text(str(value))
+    return f"{value:g}" if isinstance(value, int | float) else markdown_cell(str(value))
 
 
 def interval(numbers: Mapping[str, float | None], name: str, *, signed: bool = False) -> str:
