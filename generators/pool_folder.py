@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from data.images import marks_of
 from synthworth.artifacts import ensure_folder, write_bytes
 from synthworth.errors import UserError
-from synthworth.escape import csv_cell
+from synthworth.escape import csv_cell, plain_text
 from synthworth.files import Unfit, read_file
 from synthworth.keys import sha256_of
 
@@ -25,11 +25,13 @@ TABLE, CARD = "metadata.csv", "README.md"
 COLUMNS = ("image", "sha256", "label", "generator", "run_id", "seed", "generator_seed", "row")
 TOGETHER = "images"
 """Folder of the pictures where findings co-occur."""
+LICENCE = "licence of the images"
+"""The row of the card that says it."""
 NO_FINDING = "No Finding"
 """Label of an image without any of the findings; `generators.pool` reads it so."""
 WARNING = "Synthetic images: no patient was imaged. Not for diagnosis, and no evidence about any person."
-LARGEST = 1 << 30
-"""Bytes of the largest table that is read."""
+LARGEST, LARGEST_CARD = 1 << 30, 1 << 20
+"""Bytes of the largest table, and of the largest card, that is read."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,30 @@ def labels_in_words(pool: SyntheticSet) -> list[str]:
     """What each image was asked to show, as the table says it."""
     marks = marks_of(pool.labels.numpy(), n_classes=len(pool.classes))
     return ["|".join(c for c, mark in zip(pool.classes, row, strict=True) if mark) or NO_FINDING for row in marks]
+
+
+def marks_in_words(label: str, classes: Sequence[str]) -> list[str]:
+    """The classes or findings that a label of the table names."""
+    return [label] if label in classes else [name for name in label.split("|") if name != NO_FINDING]
+
+
+def licence_on_card(folder: Path) -> str | None:
+    """The licence of the images as the card in an exported folder says it; None without a card, or without that row.
+
+    Raises
+    ------
+    UserError
+        For a card that cannot be read.
+    """
+    file, row = folder / CARD, f"| {LICENCE} | "
+    if not file.is_file():
+        return None
+    try:
+        lines = read_file(file, at_most=LARGEST_CARD).decode("utf-8").splitlines()
+    except (Unfit, OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as the card of exported images: {error}") from error
+    said = next((line for line in lines if line.startswith(row)), row)
+    return plain_text(said.removeprefix(row).removesuffix("|").strip()) or None
 
 
 def folder_names(classes: Sequence[str]) -> dict[str, str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
+from benchmarks.request.called import called
 from benchmarks.request.controls import Controls
 from benchmarks.request.remedies import REMEDIES
 from benchmarks.request.situations import BY_MODE, REAL_ALONE, REMEDY, SHARING, SITUATIONS, situation_of
@@ -23,8 +24,6 @@ from synthworth.errors import UserError
 from synthworth.printable import one_line
 
 FOLDER = Path(__file__).resolve().parent / "suites"
-OF_FILMS = "folder"
-"""The dataset that is whatever films lie in a folder."""
 FLAG = "--suite"
 KINDS = {str: "text", int: "whole number", float: "number", tuple: "list", dict: "mapping"}
 """How a value is called of which something else was given."""
@@ -234,15 +233,5 @@ def left_out(reasons: Sequence[str]) -> tuple[str, ...]:
 
 
 def dataset_of(setting: Mapping[str, Any]) -> str:
-    """What pages and tables call a dataset: its name, and which one of several it is.
-
-    A folder of films is called by a suite that has its fingerprint, else by the last part of its path where the record
-    holds that, else by the first digits of its fingerprint: two folders never share a name.
-    """
-    which = setting["data"].get("name")
-    if which or setting["dataset"] != OF_FILMS:
-        return f"{setting['dataset']} {which}" if which else str(setting["dataset"])
-    of_suite = names_of_suites().get(setting["fingerprint"])
-    last = PurePath(str(setting["data"].get("path") or "")).name
-    digits = str(setting["fingerprint"])[:6]
-    return of_suite or (f"{last} ({OF_FILMS} {digits})" if last else f"{OF_FILMS} {digits}")
+    """What pages and tables call a dataset; a folder of films as a suite that has its fingerprint does."""
+    return called(setting, names_of_suites())

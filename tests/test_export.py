@@ -30,7 +30,7 @@ from benchmarks.records.store import Records
 from benchmarks.records.terms import licence_of
 from benchmarks.request.options import parse
 from benchmarks.verdicts.again import Finished, judge_again
-from generators.pool_folder import read_pictures
+from generators.pool_folder import CARD, LICENCE, TABLE, read_pictures
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
 
@@ -106,6 +106,44 @@ def test_a_pool_of_another_run_or_none_and_a_place_elsewhere_are_refused(place: 
         with pytest.raises(UserError, match=why):
             main([*words, "--as", "croissant"])
     assert not (place / "pool/croissant.json").exists() and not (place / "x.json").exists()
+
+
+def test_a_licence_that_forbids_it_or_is_another_than_the_cards_is_refused_and_nothing_is_written(
+    place: Path, record: dict[str, Any]
+) -> None:
+    for stated, why in (("CC BY-ND 4.0", "README.md says that the images are under"), ("CC0", "Leave the flag out")):
+        with pytest.raises(UserError, match=why):
+            main([record["run_id"], "--as", "croissant", "--pool", "pool", "--licence", stated])
+    (place / "pool" / CARD).unlink()
+    with pytest.raises(UserError, match=r"'CC BY-ND 4\.0' lets nothing that was made from the films be passed on"):
+        main([record["run_id"], "--as", "croissant", "--pool", "pool", "--licence", "CC BY-ND 4.0"])
+    assert not (place / "pool/croissant.json").exists()
+    assert main([record["run_id"], "--as", "croissant", "--pool", "pool", "--licence", " CC0 "]) == 0
+    assert json.loads((place / "pool/croissant.json").read_text())["license"] == "CC0"
+
+
+def test_without_the_flag_the_licence_is_that_of_the_pools_own_card(place: Path, record: dict[str, Any]) -> None:
+    card = place / "pool" / CARD
+    row, of_films = f"| {LICENCE} | ", record["dataset"]["licence"]
+    lines = [
+        f"{row}CC BY 4.0, by the lab |" if line.startswith(row) else line for line in card.read_text().splitlines()
+    ]
+    card.write_text("\n".join(lines))
+    assert main([record["run_id"], "--as", "croissant", "--pool", "pool"]) == 0
+    assert json.loads((place / "pool/croissant.json").read_text())["license"] == "CC BY 4.0, by the lab" != of_films
+
+
+@pytest.mark.parametrize("kept", [slice(4), slice(1, None), slice(0)])
+def test_a_pool_that_is_not_all_of_the_run_is_refused(place: Path, record: dict[str, Any], kept: slice) -> None:
+    table = place / "pool" / TABLE
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([head, *rows[kept], ""]))
+    n = len(rows[kept])
+    with pytest.raises(
+        UserError, match=f"is not the whole pool of run .*: it holds {n} images" if n else "of no image"
+    ):
+        main([record["run_id"], "--as", "croissant", "--pool", "pool"])
+    assert not (place / "pool/croissant.json").exists()
 
 
 def test_rocrate_reads_a_crate_with_every_file_of_the_record_and_the_action_that_made_it(
@@ -260,6 +298,7 @@ def claim_more(file: Path) -> None:
     """An AUROC that the predictions do not have, under a seal of its own."""
     told = json.loads(file.read_text())
     told["utility"]["auroc"] |= {"value": 0.99, "high": 0.999}
+    told["utility"]["auroc"]["extra"]["per_seed"] = [0.99, 0.99]
     file.write_text(json.dumps(told))
     write_seal(file.parent, RECORD)
 

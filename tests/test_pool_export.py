@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import shutil
@@ -15,14 +16,25 @@ from PIL import Image
 
 from benchmarks.job.carry_out import carry_out
 from benchmarks.pool.__main__ import main
-from benchmarks.pool.allowed import licence_of, refuse_exact_copies, refuse_real_films
+from benchmarks.pool.allowed import refuse_exact_copies, refuse_real_films
 from benchmarks.pool.write import card, refuse_target, refuse_what_reads_otherwise, write_pool
 from benchmarks.records.predictions import PREDICTIONS
 from benchmarks.records.store import Records
+from benchmarks.records.terms import licence_given_out
+from benchmarks.request.again import request_again
 from benchmarks.request.options import parse
 from data.images import ImageSet, Split
 from data.mixing import SyntheticSet
-from generators.pool_folder import COLUMNS, TABLE, WARNING, folder_names, read_pictures, write_pictures
+from generators.pool_folder import (
+    CARD,
+    COLUMNS,
+    TABLE,
+    WARNING,
+    folder_names,
+    licence_on_card,
+    read_pictures,
+    write_pictures,
+)
 from generators.registry import CONTROLS
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
@@ -140,12 +152,12 @@ def test_no_control_that_shows_real_films_may_be_exported(generator: str) -> Non
     ],
 )
 def test_the_licence_of_the_films_decides(of_dataset: str | None, stated: str, found: str) -> None:
-    record = {"name": "vae add 0.5", "spec": {"dataset": "folder"}}
+    record = {"name": "vae add 0.5", "spec": {"dataset": "folder", "data": {}, "fingerprint": "f"}}
     if found in (of_dataset, stated):
-        assert licence_of(record, dataset_licence=of_dataset, stated=stated) == found
+        assert licence_given_out(record, dataset_licence=of_dataset, stated=stated) == found
         return
     with pytest.raises(UserError) as refused:
-        licence_of(record, dataset_licence=of_dataset, stated=stated)
+        licence_given_out(record, dataset_licence=of_dataset, stated=stated)
     assert found in str(refused.value)
 
 
@@ -211,9 +223,35 @@ def told(classes: tuple[str, ...]) -> dict[str, Any]:
     """What of a record a card says."""
     return {
         "name": "<img src=x>|\n# vae", "run_id": "0" * 64, "counts": {"synthetic": dict.fromkeys(classes, 2)},
-        "spec": {"generator": "<b>vae</b>", "dataset": "d|e", "fingerprint": "f", "seed": 0, "generator_seed": 0},
+        "spec": {
+            "generator": "<b>vae</b>", "dataset": "d|e", "data": {}, "fingerprint": "f", "seed": 0, "generator_seed": 0,
+        },
         "provenance": {},
     }  # fmt: skip
+
+
+def test_the_licence_is_read_back_from_the_card_as_it_was_given(tmp_path: Path) -> None:
+    pool, train = pool_of(("A", "B"))
+    assert licence_on_card(tmp_path) is None
+    for k, licence in enumerate(("CC BY 4.0", r"a|b \ <c> & https://e.org/x_y *z* &lt; `d`", "- 1. x")):
+        folder = tmp_path / str(k)
+        write_pool(folder, pool, told(("A", "B")), licence=licence, dataset_licence=None, train=train)
+        assert licence_on_card(folder) == licence
+    (folder / CARD).write_text("# another card\n")
+    assert licence_on_card(folder) is None
+    (folder / CARD).write_bytes(b"\xff")
+    with pytest.raises(UserError, match="cannot be read as the card"):
+        licence_on_card(folder)
+
+
+def test_a_run_of_a_plugin_that_is_not_loaded_says_how_it_is(place: Path, tmp_path: Path) -> None:
+    record = copy.deepcopy(named(place, "vae add 0.5"))
+    for part, name in (("generator", "mine"), ("dataset", "ours"), ("controls", ["none", "theirs"])):
+        spec = {**record["spec"], part: name}
+        with pytest.raises(UserError) as refused:
+            request_again(spec, [], prog="test")
+        word = name if isinstance(name, str) else name[-1]
+        assert f"{word!r} is known" in str(refused.value) and "--plugin FILE" in str(refused.value)
 
 
 def test_a_card_says_what_the_images_are_and_holds_no_tag_and_no_further_column() -> None:

@@ -48,7 +48,7 @@ class ExportOptions:
     pool: Path | None = None
     """croissant: the folder that `python -m benchmarks.pool export` wrote of this run."""
     licence: str = ""
-    """croissant: of the images; without it, as the films that they were learned from."""
+    """croissant: of the images, where the card in the pool's folder does not say it."""
     author: tuple[str, ...] = ()
     """Who made the run, in words; a record names nobody."""
     results: Path = Path("results/runs")
@@ -135,12 +135,13 @@ def _write(o: ExportOptions, entry: Entry, place: Path) -> list[str]:
         return said + [f"left out, for they show films whose licence is not known: {', '.join(left)}"] * bool(left)
     if o.form == "croissant":
         from benchmarks.export.croissant import croissant
-        from benchmarks.records.terms import licence_of
+        from benchmarks.export.whole_pool import licence_of_pool, refuse_other_pool
         from generators.pool_folder import read_pictures
 
         assert o.pool is not None
-        licence = o.licence or licence_of(record) or TO_WRITE
         pictures = read_pictures(o.pool)
+        refuse_other_pool(record, o.pool, pictures)
+        licence = licence_of_pool(record, o.pool, stated=o.licence)
         made = croissant(record, o.pool, pictures, licence=licence, authors=authors)
         write_json(ensure_folder(place.parent) / place.name, made)
         return [f"mlcroissant accepts it: {len(pictures)} images, each with its sha256"]

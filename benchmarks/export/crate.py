@@ -15,6 +15,7 @@ from benchmarks.export import facts
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS, TO_WRITE, Record
 from benchmarks.records.load import RECORD
 from benchmarks.records.terms import forbids, is_known, licence_of
+from benchmarks.request.called import called
 from synthworth.artifacts import whole_folder
 from synthworth.errors import UserError
 from synthworth.keys import file_sha256
@@ -109,7 +110,7 @@ def _act(crate: Any, record: Record, results: Sequence[Any], authors: Sequence[s
     )  # fmt: skip
     part = record.get("dataset") or {}
     data = _add(
-        crate, "#dataset", "CreativeWork", name=spec["dataset"], identifier=spec["fingerprint"] or TO_WRITE,
+        crate, "#dataset", "CreativeWork", name=called(spec), identifier=spec["fingerprint"] or TO_WRITE,
         license=part["licence"] if is_known(part.get("licence")) else TO_WRITE,
         citation=part.get("citation") or TO_WRITE,
     )  # fmt: skip

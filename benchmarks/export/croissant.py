@@ -55,16 +55,12 @@ def croissant(
     Raises
     ------
     UserError
-        Without mlcroissant, where the pool is of another run, and where mlcroissant refuses what was made.
+        Without mlcroissant, and where mlcroissant refuses what was made.
     """
     try:
         import mlcroissant as mlc
     except ImportError as error:
         raise UserError(NEEDS) from error
-    other = next((one for one in pictures if one.run_id != record["run_id"]), None)
-    if other is not None or not pictures:
-        whose = f"of run {other.run_id[:12]}" if other else "of no image"
-        raise UserError(f"{folder} is a pool {whose}, and the record is of run {record['run_id'][:12]}")
     try:
         made = _metadata(mlc, record, folder, pictures, licence=licence, authors=authors)
         plain: dict[str, Any] = json.loads(json.dumps(made.to_json(), default=str))

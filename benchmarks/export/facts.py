@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.records.terms import licence_of
+from benchmarks.request.called import called
 from benchmarks.verdicts.sentences import difference_sentence
-from synthworth.escape import markdown_text
+from synthworth.escape import markdown_cell, markdown_text
 
 Record = Mapping[str, Any]
 TO_WRITE = "to be written by the authors"
@@ -76,7 +77,7 @@ def about_dataset(record: Record) -> str:
     """Name, licence, citation and fingerprint of the dataset, with what the record does not know named."""
     spec, part = record["spec"], record.get("dataset") or {}
     citation = part.get("citation")
-    said = [f"dataset {spec['dataset']}"]
+    said = [f"dataset {called(spec)}"]
     said += [f"licence: {licence_of(record) or TO_WRITE}"]
     said += [f"citation: {citation}" if citation else f"citation: {TO_WRITE}"]
     if spec["fingerprint"]:
@@ -215,14 +216,9 @@ def limits(record: Record) -> list[str]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; every cell is text."""
-    lines = [list(map(markdown_text, head)), ["---"] * len(head)]
-    lines += [[_cell(cell) for cell in row] for row in rows]
+    lines = [list(map(markdown_cell, head)), ["---"] * len(head)]
+    lines += [[markdown_cell(str(cell)) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    """Numbers as they are: what begins with a digit begins no list inside a table."""
-    return str(value) if isinstance(value, int | float) else markdown_text(str(value))
 
 
 def bullets(lines: Sequence[str]) -> str:

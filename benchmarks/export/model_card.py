@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.export import facts
 from benchmarks.export.facts import NOT_FOR_DIAGNOSIS, TO_WRITE, Record
+from benchmarks.request.called import called
 from synthworth.escape import markdown_text
 
 METRICS = (
@@ -22,7 +23,7 @@ METRICS = (
 def front_matter(record: Record, authors: Sequence[str]) -> dict[str, Any]:
     """What the hub reads: plain values for YAML. A metric that is null is left out: the hub takes numbers alone."""
     spec = record["spec"]
-    dataset = {"type": spec["dataset"], "name": spec["dataset"], "split": "test"}
+    dataset = {"type": spec["dataset"], "name": called(spec), "split": "test"}
     if spec["fingerprint"]:
         dataset["revision"] = spec["fingerprint"]
     metrics = [

@@ -43,9 +43,10 @@ def main(args: Sequence[str]) -> int:
     """Write the folder."""
     o, flags = tyro.cli(PoolOptions, args=list(args), prog=PROG, return_unknown_args=True)
     from benchmarks.job.stored_pool import stored_pool
-    from benchmarks.pool.allowed import licence_of, refuse_exact_copies, refuse_real_films
+    from benchmarks.pool.allowed import refuse_exact_copies, refuse_real_films
     from benchmarks.pool.write import refuse_target, write_pool
     from benchmarks.records.given import given_record
+    from benchmarks.records.terms import licence_given_out
     from benchmarks.report.tables import console
 
     record = dict(given_record(o.record, o.results).record)
@@ -53,10 +54,10 @@ def main(args: Sequence[str]) -> int:
     refuse_target(o.folder)
     told = (record.get("dataset") or {}).get("licence")
     if told is not None:
-        licence_of(record, dataset_licence=told, stated=o.licence)  # before the store is opened
+        licence_given_out(record, dataset_licence=told, stated=o.licence)  # before the store is opened
     pool, images = stored_pool(record, flags, prog=PROG, results=o.results)
     of_dataset = told or getattr(images.dataset, "licence", None)
-    licence = licence_of(record, dataset_licence=of_dataset, stated=o.licence)
+    licence = licence_given_out(record, dataset_licence=of_dataset, stated=o.licence)
     real = [images.train, images.val, images.test, *([images.donor] if images.spec.donor else [])]
     refuse_exact_copies(pool, *real, name=record["name"])
     n = write_pool(o.folder, pool, record, licence=licence, dataset_licence=of_dataset, train=images.train)

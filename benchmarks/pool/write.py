@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.telling import telling
+from benchmarks.request.called import called
 from generators.pool import Pool, PoolConfig
-from generators.pool_folder import CARD, NO_FINDING, TABLE, TOGETHER, WARNING, folder_names, write_pictures
+from generators.pool_folder import CARD, LICENCE, NO_FINDING, TABLE, TOGETHER, WARNING, folder_names, write_pictures
 from synthworth.artifacts import check_writable, ensure_folder, whole_folder, write_bytes
 from synthworth.errors import UserError
-from synthworth.escape import markdown_text
+from synthworth.escape import markdown_cell, markdown_text
 from synthworth.work import Work
 
 if TYPE_CHECKING:
@@ -96,15 +97,15 @@ def card(record: Mapping[str, Any], pool: SyntheticSet, *, licence: str, dataset
     """The card of the folder, as Markdown: what the images are, whence, on which terms, how they are read."""
     spec, multilabel = record["spec"], pool.labels.ndim == 2
     copies, version = _copies(record), record["provenance"].get("synthworth", "")
-    learned = f"the training split of {spec['dataset']}, fingerprint {spec['fingerprint']}"
+    learned = f"the training split of {called(spec)}, fingerprint {spec['fingerprint']}"
     where = (
         f"`{TOGETHER}/`, and their findings in `{TABLE}`: joined by `|`, `{NO_FINDING}` for none" if multilabel
         else "a folder for each class: "
         + ", ".join(
-            f"{markdown_text(name)} in {markdown_text(place)}" for name, place in folder_names(pool.classes).items()
+            f"{markdown_cell(name)} in {markdown_cell(place)}" for name, place in folder_names(pool.classes).items()
         )
     )  # fmt: skip
-    counts = "\n".join(f"| {markdown_text(name)} | {n} |" for name, n in record["counts"]["synthetic"].items())
+    counts = "\n".join(f"| {markdown_cell(name)} | {n} |" for name, n in record["counts"]["synthetic"].items())
     size = tuple(pool.images.shape[1:])
     return f"""# Images drawn by {markdown_text(record["name"])}
 
@@ -113,12 +114,12 @@ def card(record: Mapping[str, Any], pool: SyntheticSet, *, licence: str, dataset
 | | |
 | --- | --- |
 | images | {len(pool)}, {size[0]} channel{"s"[: size[0] > 1]}, {size[1]} x {size[2]} pixels, PNG |
-| drawn by | {markdown_text(spec["generator"])}, run {record["run_id"]} |
-| learned from | {markdown_text(learned)} |
-| licence of the images | {markdown_text(licence)} |
-| licence of the films learned from | {markdown_text(dataset_licence or "not stated")} |
+| drawn by | {markdown_cell(spec["generator"])}, run {record["run_id"]} |
+| learned from | {markdown_cell(learned)} |
+| {LICENCE} | {markdown_cell(licence)} |
+| licence of the films learned from | {markdown_cell(dataset_licence or "not stated")} |
 | near-copies of training films | {copies} |
-| made with | {markdown_text(f"SynthWorth {version}")} |
+| made with | {markdown_cell(f"SynthWorth {version}")} |
 
 {"Images with each finding" if multilabel else "Images of each class"}:
 
@@ -143,4 +144,4 @@ def _copies(record: Mapping[str, Any]) -> str:
     beside = one["extra"].get("held_out")
     real = "" if beside is None else f", {beside:.3f} of never-seen real films"
     within = f" [{one['low']:.3f}, {one['high']:.3f}]" if one["low"] is not None else ""
-    return f"{one['value']:.3f}{within} of the images, in {markdown_text(str(one['features']))}{real}"
+    return f"{one['value']:.3f}{within} of the images, in {markdown_cell(str(one['features']))}{real}"

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.request.called import called
+from synthworth.errors import UserError, bounded
+
 DRAWN = ("synthetic", "noise")
 """What a generator may say of its images (`adds`) for them to be given out. All else are real films, or show them."""
 OF_THE_USER = "yours"
@@ -30,6 +33,36 @@ def licence_of(record: Mapping[str, Any]) -> str | None:
     """The licence of the real images behind a record, as it says or its dataset's name tells; None if neither."""
     said = (record.get("dataset") or {}).get("licence")
     return said if is_known(said) else licence_by_name(record["spec"])
+
+
+def licence_given_out(record: Mapping[str, Any], *, dataset_licence: str | None, stated: str) -> str:
+    """The licence under which the images are given out: the stated one, else that of the dataset.
+
+    Parameters
+    ----------
+    dataset_licence : as the dataset's plugin states it; empty or None where it does not.
+    stated : with `--licence`.
+
+    Raises
+    ------
+    UserError
+        Where the dataset's licence forbids what is made from its images to be passed on, and where nothing says.
+    """
+    of_dataset = (dataset_licence or "").strip()
+    for words in (of_dataset, stated):
+        if forbids(words):
+            raise UserError(
+                f"{record['name']}: the licence {bounded(words)!r} lets nothing that was made from the films be passed "
+                "on, so their synthetic images are not exported"
+            )
+    if stated.strip():
+        return stated.strip()
+    if not is_known(of_dataset):
+        raise UserError(
+            f"{record['name']} learned from films of dataset {called(record['spec'])}, whose licence only you know. "
+            'If it lets you give out images that were made from them, say under which: --licence "CC BY 4.0"'
+        )
+    return of_dataset
 
 
 def forbids(licence: str) -> bool:

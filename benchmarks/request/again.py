@@ -46,6 +46,7 @@ def request_again(
     """
     for plugin in read_choice(flags, prog=prog).plugin:
         load_plugin_file(plugin)
+    _refuse_unknown(spec)
     where, shown = "the record's spec", _shown(spec, beside)
     drawn, gen, controls = _drawn(spec, shown)
     plain = {name: spec[name] for name in SAME} | {"prevalence": spec.get("prevalence", 0)}
@@ -68,6 +69,19 @@ def request_again(
         tuned = Tuned(spec["generator"], mark["study"], mark["trials"], mark["space"], options, mark.get("by", ""))
     precisions = spec["precision"], shown.get("generator_precision", "")
     return dataclasses.replace(request, precisions=precisions, tuned=tuned)
+
+
+def _refuse_unknown(spec: Mapping[str, Any]) -> None:
+    """Refuse a spec of plugins that nobody has loaded, and say how they are."""
+    named = [(generators, spec["generator"]), (datasets, spec["dataset"]), (classifiers, spec["classifier"])]
+    named += [(generators, name) for name in spec["controls"]]
+    named += [(generators, spec["gen"][name]) for name in ("of_generator",) if name in spec["gen"]]
+    for registry, name in named:
+        if name not in registry and name not in (NONE, *REMEDIES):
+            raise UserError(
+                f"no {registry.kind} {name!r} is known, and the run has one. Load the file that defines it with "
+                "--plugin FILE, or install its package"
+            )
 
 
 def _as_json(told: Mapping[str, Any]) -> str:
