@@ -136,10 +136,18 @@ def check_ratio(ratio: float, mode: str) -> None:
 
 
 def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
+    """As `demand_of`, of the images that an arm learns from."""
+    return demand_of(train.counts(), len(train), multilabel=train.multilabel, ratio=ratio, mode=mode)
+
+
+def demand_of(real: Mapping[str, int], n: int, *, multilabel: bool, ratio: float, mode: str) -> Demand:
     """Synthetic images by stream, class-balanced; remainders go to the first classes, one each.
 
     Parameters
     ----------
+    real : real training images by class, in the order of the classes.
+    n : of all of them.
+    multilabel : whether findings co-occur.
     ratio : synthetic / real
     mode
         `add` real + r n; `replace` n fixed, share r synthetic; `balance` fill rare classes up to the largest (the ratio
@@ -152,7 +160,6 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
         As `check_ratio`, and where the ratio comes to more than `MAX_SYNTHETIC` images.
     """
     check_ratio(ratio, mode)
-    n = len(train)
     total = round(ratio * n)
     if total > MAX_SYNTHETIC:
         raise UserError(
@@ -161,20 +168,17 @@ def demand(train: ImageSet, *, ratio: float, mode: Mode) -> Demand:
         )
     keep = {"add": n, "balance": n, "pretrain": n, "replace": n - total, "only": 0}[mode]
     pretraining = PRETRAINING if mode == "pretrain" else 0.0
-    if train.multilabel:
+    counts = np.array(list(real.values()))
+    missing = counts.max() - counts
+    if multilabel:
         if mode == "balance":
-            counts = np.array(list(train.counts().values()))
-            total = min(total, int((counts.max() - counts).sum()))
+            total = min(total, int(missing.sum()))
         return Demand({VECTORS: total}, keep, pretraining)
     if mode == "balance":
-        counts = np.array(list(train.counts().values()))
-        missing = counts.max() - counts
-        if missing.sum() > total:
-            missing = apportion(total, missing / missing.sum())
-        shares = missing
+        shares = apportion(total, missing / missing.sum()) if missing.sum() > total else missing
     else:
-        shares = apportion(total, np.full(train.n_classes, 1 / train.n_classes))
-    return Demand({c: int(k) for c, k in zip(train.classes, shares, strict=True)}, keep, pretraining)
+        shares = apportion(total, np.full(len(real), 1 / len(real)))
+    return Demand({c: int(k) for c, k in zip(real, shares, strict=True)}, keep, pretraining)
 
 
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:

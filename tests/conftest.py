@@ -32,6 +32,7 @@ from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.utility import sample_utility
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
+from data.mixing import demand_of
 from generators.registry import CONTROLS
 from synthworth.commands import guarded
 from synthworth.keys import seed_from
@@ -168,6 +169,7 @@ def pytorch_fid_distance(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float
 
 PROVENANCE = {
     "command": "python -m benchmarks.run --generator vae",
+    "when": "2026-11-27T05:53:55+00:00",
     "gpu": None,
     "device": "cpu",
     "processor": "a processor",
@@ -249,7 +251,9 @@ class Lab:
             if key in self.known and control != spec.generator:
                 made = compare(mine, self.known[key], name_a=spec.name, name_b=control)
                 comparisons[control] = {"run_id": self.run_ids[key], **made.to_json(), "unequal": None}
-        sizes = dict.fromkeys(("train", "val", "test"), n)
+        real = dict.fromkeys(self.test.classes, 3)
+        sizes = {"train": sum(real.values()), "val": n, "test": n}
+        asked = demand_of(real, sizes["train"], multilabel=False, ratio=spec.ratio, mode=spec.mode)
         return {
             "schema": SCHEMA,
             "status": "ok",
@@ -258,10 +262,7 @@ class Lab:
             "spec": spec.to_json(),
             "classes": list(self.test.classes),
             "is_control": spec.generator in CONTROLS or spec.generator in REMEDIES,
-            "counts": {
-                "real": dict.fromkeys(self.test.classes, 3),
-                "synthetic": {name: 1 if k else 2 for k, name in enumerate(self.test.classes)},
-            },
+            "counts": {"real": real, "synthetic": dict.fromkeys(real, 0) if spec.is_real_only else asked.streams},
             "added": "synthetic",
             "utility": {"auroc": value, "auprc": auprc, "balanced_accuracy": plain, "f1": plain},
             "fidelity": {} if spec.is_real_only else fidelity,

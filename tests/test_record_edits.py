@@ -95,9 +95,16 @@ def at(record: Any, path: str) -> tuple[Any, Any]:
 
 
 def edited(record: dict[str, Any], path: str, value: Any = None) -> dict[str, Any]:
+    """Another value there; and where it is a mean over seeds, or one of them, as an editor would who knows that."""
     made = copy.deepcopy(record)
     inside, name = at(made, path)
-    inside[name] = _other(inside[name]) if value is None else value
+    was = inside[name]
+    inside[name] = _other(was) if value is None else value
+    if name == "value" and "per_seed" in inside["extra"]:
+        inside["extra"]["per_seed"] = [x + inside[name] - was for x in inside["extra"]["per_seed"]]
+        inside["low"], inside["high"] = min(inside["low"], inside[name]), max(inside["high"], inside[name])
+    if "/per_seed/" in path:
+        inside[1] -= inside[name] - was
     return made
 
 
@@ -146,7 +153,7 @@ def test_order_holds_but_for_rounding() -> None:
 PLACES = (
     "utility/auprc/value", "utility/auprc/low", "utility/auprc[effusion]/value", "utility/auroc[effusion]/value",
     "utility/auroc[effusion]/high", "utility/auroc/extra/per_seed/0", "utility/brier/value", "utility/ece/value",
-    "utility/auroc/n", "comparisons/none/by_seed/0", "comparisons/none/detectable", "comparisons/none/n_groups",
+    "comparisons/none/by_seed/0", "comparisons/none/detectable", "comparisons/none/n_groups",
     "comparisons/duplicate/p_value", "comparisons/none/interval/se_seeds", "comparisons/none/interval/quantile",
     "comparisons/duplicate/delong/p_value", "comparisons/none/equivalence/equivalent",
     "comparisons/none/metrics/auprc/difference", "positive_control/detectable", "positive_control/shown",
@@ -174,6 +181,7 @@ def test_a_worth_that_was_edited_is_measured_again(
 ) -> None:
     true, _ = row_of(shelf)
     lie = {**arm["worth"], "worth": 0.9, "low": 0.8, "high": 1.1, "n_equivalent": 760.0, "where": "on the curve"}
+    lie |= {"n_low": 720.0, "n_high": 840.0}
     put(shelf, {**arm, "worth": lie})
     row, text = row_of(shelf)
     assert true.status.word == "recomputed" and row.status.word == "contradicted"

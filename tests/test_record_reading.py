@@ -225,7 +225,9 @@ def test_a_positive_control_that_was_edited_is_made_again(
 
 @pytest.mark.parametrize("part", [{"value": 0.99, "low": 0.98, "high": 1.0}, {"low": 0.0, "high": 1.0}])
 def test_an_auroc_that_was_edited_is_null_and_stands_last(lab: Any, arms: Arms, part: dict[str, float]) -> None:
-    auroc = {**arms["idle"]["utility"]["auroc"], **part}
+    was = arms["idle"]["utility"]["auroc"]
+    seeds = [part["value"]] * 6 if "value" in part else was["extra"]["per_seed"]
+    auroc = {**was, **part, "extra": {**was["extra"], "per_seed": seeds}}
     utility = {**arms["idle"]["utility"], "auroc": auroc}
     rewrite(lab, arms["idle"], sealed=True, utility=utility, comparisons=helping(arms["idle"]))
     (table,) = lab.tables()

@@ -126,8 +126,8 @@ def test_a_record_of_another_schema_is_not_found_and_is_kept(records: Records, r
 
 
 def test_a_finished_record_of_schema_3_counts_as_done(records: Records, record: Make) -> None:
-    old = {"value": 0.5, "low": None, "high": None, "n": 9, "direction": "higher", "note": None, "extra": {}}
-    macro = {**old, "extra": {"per_seed": [0.5]}}
+    old = {"value": 0.5, "low": None, "high": None, "n": 120, "direction": "higher", "note": None, "extra": {}}
+    macro = {**old, "extra": {"per_seed": [0.5] * 6}}
     one = record(schema=3, utility={"auroc": macro, "auroc[a]": old}, validation={"auroc": macro}, fidelity={})
     records.write(one, {})
     found = records.find(one["run_id"])

@@ -60,6 +60,8 @@ def test_records_that_hold_are_laid_out_with_the_text_of_the_request(
     assert len(Records(tmp_path / "submitted").read().finished) == 3
     text = (tmp_path / "submitted" / TEXT).read_text()
     assert "# 3 records for small" in text and "| good add 0.5 | augmenting |" in text and "cccccccccccc" in text
+    auroc = json.loads((made / "record.json").read_text())["utility"]["auroc"]
+    assert f"| {auroc['value']:.4f} [{auroc['low']:.4f}, {auroc['high']:.4f}] |" in text and "&#" not in text
     assert submit(arms, tmp_path) == 0  # once more is no harm
     assert capsys.readouterr().out.count("is there already") == 3
 
@@ -101,8 +103,21 @@ def other_predictions(folder: Path) -> None:
 
 def a_better_number(folder: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
-    record["utility"]["auprc"]["value"] += 0.01
+    auprc = record["utility"]["auprc"]
+    auprc["value"] += 0.01
+    auprc["extra"]["per_seed"] = [x + 0.01 for x in auprc["extra"]["per_seed"]]
     edit(folder, utility=record["utility"])
+
+
+def a_number_that_is_not_the_mean_of_its_seeds(folder: Path) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    record["validation"]["auroc"]["value"] = 0.1
+    edit(folder, validation=record["validation"])
+
+
+def a_day_that_is_none(folder: Path) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    edit(folder, provenance={**record["provenance"], "when": "3026-13-45"})
 
 
 def a_seed_less_in_the_predictions(folder: Path) -> None:
@@ -136,6 +151,11 @@ def of_changed_code(folder: Path) -> None:
         (stopped_by_seconds, "stopped by seconds"),
         (other_predictions, f"{PREDICTIONS} has changed since it was written"),
         (a_better_number, "it says another thing than its predictions: auprc"),
+        (
+            a_number_that_is_not_the_mean_of_its_seeds,
+            "validation.auroc has a value of 0.1, and the mean",
+        ),
+        (a_day_that_is_none, "provenance.when is '3026-13-45', and no time in UTC"),
         (a_seed_less_in_the_predictions, "600 rows; the record says 6 seeds of 120 test images"),
         (without_a_seal, "it has no seal.json"),
         (without_predictions, f"{PREDICTIONS} is missing"),

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
+from benchmarks.records.counted import miscounted
 from benchmarks.records.decision_shape import of_decision
-from benchmarks.records.kinds import in_order, maybe, number
+from benchmarks.records.kinds import ROUNDING, in_order, maybe, number
 from benchmarks.request.remedies import REMEDIES
 from data.corruptions import STRENGTHS
 from generators.registry import BUILT_IN, CONTROLS
@@ -35,6 +36,8 @@ def contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("real", "synthetic"):
         if lost := [name for name in classes if name not in record["counts"][kind]]:
             yield f"has no count of {kind} images of {lost[0]}"
+            return
+    yield from miscounted(record)
     auroc = record["utility"]["auroc"]
     if auroc["value"] is not None and None in auroc["extra"].get("per_seed", [None]):
         yield "has an AUROC without that of each seed"
@@ -73,8 +76,17 @@ def _of_worth(worth: Mapping[str, Any] | None) -> Iterator[str]:
         return
     if worth["worth"] is not None and worth["n_equivalent"] is None:
         yield "has a worth without the number of real images that do the same"
+    for share, n in (("worth", "n_equivalent"), ("low", "n_low"), ("high", "n_high")):
+        if None not in (worth[share], worth.get(n)) and _differs(worth[share], worth[n], worth):
+            yield f"has a {share} of {worth[share]:.6g} of its worth, and {n} says another"
     if any(not in_order(point["low"], point["auroc"], point["high"]) for point in worth["curve"]):
         yield "has a learning curve with a point outside its interval"
+
+
+def _differs(share: float, n: float, worth: Mapping[str, Any]) -> bool:
+    """Whether a worth is not what a number of real images comes to."""
+    said, most = share * worth["n_synthetic"], max(1.0, abs(n), worth["n_synthetic"])
+    return bool(abs(said - (n - worth["n_real"])) > ROUNDING * most)
 
 
 def _of_privacy(privacy: Mapping[str, Any]) -> Iterator[str]:

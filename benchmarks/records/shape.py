@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.records.contradictions import contradictions
 from benchmarks.records.decision_shape import DECISION
-from benchmarks.records.described_shape import DATASET, PRETRAINED, moment
+from benchmarks.records.described_shape import DATASET, PRETRAINED, ended_after_it_started, moment
 from benchmarks.records.kinds import (
+    ROUNDING,
     Check,
     Wrong,
     anything,
@@ -27,6 +28,7 @@ from benchmarks.records.kinds import (
     text,
     whole,
 )
+from benchmarks.records.means import around_its_number, mean_of_its_seeds
 from benchmarks.request.elsewhere import NAME
 from benchmarks.request.spec import name_of
 from synthworth.printable import one_line
@@ -59,9 +61,7 @@ def _null_has_a_note(value: Mapping[str, Any]) -> None:
 def _kept_or_a_note(value: Mapping[str, Any]) -> None:
     if value["kept"] is None and not value["note"]:
         raise Wrong("is null without a note that says why")
-    ends = value["low"], value["kept"], value["high"]
-    if None not in ends and not in_order(*ends):
-        raise Wrong(f"has a share of {value['kept']:g} outside its interval")
+    around_its_number(value, "kept")
 
 
 def _names_a_file(name: str) -> None:
@@ -76,8 +76,18 @@ def _floor_has_its_n(value: Mapping[str, Any]) -> None:
 
 
 def _holds_its_difference(row: Mapping[str, Any]) -> None:
-    if not in_order(row["low"], row["difference"], row["high"]):
-        raise Wrong(f"has a difference of {row['difference']:g} outside its interval {row['low']:g} to {row['high']:g}")
+    around_its_number(row, "difference")
+
+
+def _holds_its_auroc(group: Mapping[str, Any]) -> None:
+    mean_of_its_seeds(group, "auroc")
+    around_its_number(group, "auroc")
+
+
+def _right_of_all(reader: Mapping[str, Any]) -> None:
+    around_its_number(reader, "accuracy")
+    if abs(reader["accuracy"] * reader["n"] - reader["n_right"]) > ROUNDING * reader["n"]:
+        raise Wrong(f"has an accuracy of {reader['accuracy']:g} with {reader['n_right']} of {reader['n']} right")
 
 
 EXTRA = fields(
@@ -105,6 +115,8 @@ def value_of(kind: Check) -> Check:
 
 VALUES = by_name(value_of(real))
 AUROC = value_of(share)
+OVER_SEEDS = by_name(both(value_of(real), mean_of_its_seeds, around_its_number))
+"""Utility: a mean over the classifier seeds, with an interval around it."""
 APART = {"difference": gain, "low": end, "high": end, "p_interval": share, "n_seeds": seeds}
 COMPARISON = both(
     fields(
@@ -133,13 +145,17 @@ POSITIVE = both(
 POINT = fields({"n": whole(1), "auroc": share, "low": end, "high": end, "fitted": end})
 APART = fields({"difference": real_or_null, "low": real_or_null, "high": real_or_null, "note": note})
 NUMBER = both(
-    fields({"value": maybe(share), "low": end_or_null, "high": end_or_null, "note": note}), _both_ends_or_none
-)
+    fields(
+        {"value": maybe(share), "low": end_or_null, "high": end_or_null, "note": note},
+        {"per_seed": several(real)},
+    ),
+    _both_ends_or_none, mean_of_its_seeds, around_its_number,
+)  # fmt: skip
 KNOWN = fields({"n_without": count, "n_images": count})
 ELSEWHERE = fields(
     {
         "dataset": text, "counts": by_name(count), "n_patients": count, "left_out": by_name(count),
-        "shared": by_name(count), "patients_known": KNOWN, "utility": both(fields({"auroc": AUROC}), VALUES),
+        "shared": by_name(count), "patients_known": KNOWN, "utility": both(fields({"auroc": AUROC}), OVER_SEEDS),
         "comparisons": by_name(both(COMPARISON, fields({"apart": APART}))), "not_compared": by_name(text),
         "positive_control": maybe(POSITIVE), "apart": APART, "verdict": text,
     }
@@ -217,15 +233,16 @@ COST = fields(
     },
 )  # fmt: skip
 """Records of before there were costs in FLOPs have the seconds alone."""
-WIDER = fields({"difference": end, "low": end, "high": end})
+WIDER = both(fields({"difference": end, "low": end, "high": end}), _holds_its_difference)
 GROUP = both(
     fields(
         {
             "auroc": maybe(share), "low": end_or_null, "high": end_or_null, "n_images": count,
             "n_patients": maybe(count), "note": note, "against_none": maybe(WIDER),
-        }
+        },
+        {"per_seed": maybe(several(real))},
     ),
-    _both_ends_or_none,
+    _both_ends_or_none, _holds_its_auroc,
 )  # fmt: skip
 GAP = both(
     fields(
@@ -234,7 +251,7 @@ GAP = both(
             "against_none": maybe(both(WIDER, fields({"best": text, "worst": text}))),
         }
     ),
-    _both_ends_or_none,
+    _both_ends_or_none, around_its_number,
 )  # fmt: skip
 SUBGROUPS = by_name(fields({"groups": by_name(GROUP), "gap": GAP, "note": note}))
 BINS = fields({"n": several(count, least=1), "confidence": several(maybe(share)), "correct": several(maybe(share))})
@@ -252,7 +269,7 @@ READER = both(
             "by_class": by_name(fields({"n": count, "n_right": count, "remarks": several(REMARK)})),
         }
     ),
-    _both_ends_or_none,
+    _both_ends_or_none, _right_of_all,
 )  # fmt: skip
 SPLITS = ("train", "val", "test")
 AUDIT = fields(
@@ -260,11 +277,14 @@ AUDIT = fields(
         "n_images": fields(dict.fromkeys(SPLITS, count)), "n_patients": fields(dict.fromkeys(SPLITS, maybe(count))),
         "warnings": several(text),
     },
-    {"patients_known": maybe(KNOWN)},
+    {"patients_known": maybe(KNOWN), "counts": by_name(by_name(count))},
 )  # fmt: skip
-PROVENANCE = fields(
-    {"command": text},
-    {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count), "started": moment, "ended": moment},
+PROVENANCE = both(
+    fields(
+        {"command": text, "when": moment},
+        {"gpu": note, "device": note, "processor": note, "n_cores": maybe(count), "started": moment, "ended": moment},
+    ),
+    ended_after_it_started,
 )
 MACHINE = fields({"gpu": note, "device": text, "processor": note, "n_cores": maybe(count)})
 BUDGET = fields({"steps": count}, {"seconds": real_or_null})
@@ -299,8 +319,8 @@ RECORD_SHAPE = fields(
         "classes": several(text, least=1),
         "is_control": flag,
         "counts": fields({"real": by_name(count), "synthetic": by_name(count)}),
-        "utility": both(fields({"auroc": AUROC}), VALUES),
-        "validation": both(fields({"auroc": AUROC}), VALUES),
+        "utility": both(fields({"auroc": AUROC}), OVER_SEEDS),
+        "validation": both(fields({"auroc": AUROC}), OVER_SEEDS),
         "fidelity": VALUES,
         "comparisons": by_name(COMPARISON),
         "verdict": text,

@@ -69,6 +69,10 @@ def make_shelf(folder: Path, arms: Sequence[str] = ARMS, every: int = EVERY) -> 
         ids = pc.unique(table["id"]).sort()[::every]
         for value in made["utility"].values():
             value["n"] = len(ids)
+        made["audit"]["n_images"]["test"] = len(ids)
+        made["audit"]["counts"].pop("test")  # of all test images
+        for group in (group for part in made["subgroups"].values() for group in part["groups"].values()):
+            group["n_images"] //= every
         pq.write_table(table.filter(pc.is_in(table["id"], ids)), home / PREDICTIONS)
         (home / RECORD).write_text(json.dumps(made))
     entries = Records(old).read().finished
@@ -79,6 +83,7 @@ def make_shelf(folder: Path, arms: Sequence[str] = ARMS, every: int = EVERY) -> 
         kept_as_it_was = record["utility"]["balanced_accuracy_argmax"]  # of all test images
         found = one.sampled["balanced_accuracy_argmax"]
         kept_as_it_was |= {"value": found.mean, "low": (its := found.interval()).low, "high": its.high}
+        kept_as_it_was["extra"]["per_seed"] = found.values.tolist()
         kept.write(
             record, {PREDICTIONS: lambda to, entry=entry: shutil.copyfile(entry.folder / PREDICTIONS, to)}
         )  # fmt: skip
