@@ -32,7 +32,7 @@ from benchmarks.statistics.sampled import Sampled
 from benchmarks.statistics.utility import sample_utility
 from benchmarks.verdicts.verdict import verdict
 from data.images import ImageSet, Split
-from data.mixing import demand_of
+from data.mixing import apportion, demand_of
 from generators.registry import CONTROLS
 from synthworth.commands import guarded
 from synthworth.keys import seed_from
@@ -254,6 +254,8 @@ class Lab:
         real = dict.fromkeys(self.test.classes, 3)
         sizes = {"train": sum(real.values()), "val": n, "test": n}
         asked = demand_of(real, sizes["train"], multilabel=False, ratio=spec.ratio, mode=spec.mode)
+        if not spec.is_real_only:
+            real = dict(zip(real, apportion(asked.keep_real, np.full(len(real), 1 / len(real))).tolist(), strict=True))
         return {
             "schema": SCHEMA,
             "status": "ok",

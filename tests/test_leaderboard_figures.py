@@ -39,9 +39,11 @@ def build(folder: Path, out: Path) -> int:
     return guarded(main, ["--results", str(folder), "--out", str(out)])
 
 
-def worth(value: float | None, low: float | None, high: float | None, where: str = "on the curve") -> dict[str, Any]:
+def worth(
+    value: float | None, low: float | None, high: float | None, where: str = "on the curve", n: int = 4
+) -> dict[str, Any]:
     return {
-        "n_real": 9, "n_synthetic": 4, "where": where, "n_equivalent": None if value is None else 9 + 4 * value,
+        "n_real": 9, "n_synthetic": n, "where": where, "n_equivalent": None if value is None else 9 + n * value,
         "n_low": None, "n_high": None, "worth": value, "low": low, "high": high, "note": "", "curve": [],
     }  # fmt: skip
 
@@ -66,7 +68,7 @@ def ablation(lab: Any) -> Any:
         lab.run("two", 1.0 - 0.1 * k, fid=40.0 - k, ratio=ratio)
         lab.run("two", 1.0, fid=41.0 - k, ratio=ratio, mode="replace" if ratio <= 1 else "balance")
         if k < 2:
-            lab.change(record, worth=(worth(0.5, 0.1, 0.9), worth(None, 1.2, None, "beyond the curve"))[k])
+            lab.change(record, worth=(worth(0.5, 0.1, 0.9, n=2), worth(None, 1.2, None, "beyond the curve"))[k])
     return lab
 
 

@@ -131,16 +131,17 @@ def test_a_number_that_has_moved_is_told_with_the_exit_code(
 ) -> None:
     file = record_of(finished, "none")
     record = json.loads(file.read_text())
-    auroc = record["utility"]["auroc"]
-    auroc["value"] = (auroc["value"] + auroc["high"]) / 2
-    record["counts"]["real"][record["classes"][0]] += 1
+    auprc = record["utility"]["auprc"]
+    auprc["value"] = (auprc["value"] + auprc["high"]) / 2
+    del auprc["extra"]["per_seed"]  # whose mean it is not any more
+    record["training"]["images_seen"][0] += 1
     folder = tmp_path / file.parent.name
     folder.mkdir()
     (folder / RECORD).write_text(json.dumps(record))
     shutil.copy(file.parent / "predictions.parquet", folder)
     assert again(folder, tmp_path / "again") == 1
     said = capsys.readouterr().out
-    assert "counts.real." in said and "REPRODUCED not to the bit" in said and "1 within" in said
+    assert "training.images_seen" in said and "REPRODUCED not to the bit" in said and "1 within" in said
     (note,) = read_notes([tmp_path]).counted.values()
     assert not note.agreed and note.n_within == 1 and f"noted in {tmp_path / 'reproduced'}" in said
 

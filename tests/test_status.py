@@ -94,7 +94,8 @@ def test_a_claim_that_its_predictions_contradict_is_found_when_they_are_read(arm
     rows = build(arms, tmp_path)
     record = json.loads((folder_of(arms, rows, "bad") / "record.json").read_text())
     auroc = record["utility"]["auroc"]
-    arms.change(record, utility={**record["utility"], "auroc": {**auroc, "value": 0.99, "low": 0.98, "high": 1.0}})
+    auroc = {**auroc, "value": 0.99, "low": 0.98, "high": 1.0, "extra": {"per_seed": [0.99] * 6}}
+    arms.change(record, utility={**record["utility"], "auroc": auroc})
     claimed = build(arms, tmp_path, "--recompute", "0")
     assert statuses(claimed) == {**dict.fromkeys(("good", "duplicate", "none"), "recomputed"), "bad": "claimed"}
     found = build(arms, tmp_path)["bad"]
