@@ -167,8 +167,19 @@ def test_rocrate_reads_a_crate_with_every_file_of_the_record_and_the_action_that
     assert [part["sha256"] for part in parts] == [one["sha256"] for one in record["pretrained"]]
     assert action["startTime"] == record["provenance"]["started"] <= action["endTime"]
     assert action["endTime"] == record["provenance"]["ended"]
+    assert "The call took stages from its store" not in action["description"]
     assert [agent["name"] for agent in action["agent"]] == ["A. B."]
     assert crate.root_dataset["mentions"][0].id == action.id
+
+
+def test_a_crate_names_no_start_of_what_one_call_cannot_have_made(record: dict[str, Any]) -> None:
+    """A fit of an hour that was in the store, and a call of some seconds that wrote the record."""
+    from benchmarks.export.crate import _began
+
+    assert _began(record) == record["provenance"]["started"]
+    assert _began({**record, "cost": {**record["cost"], "fit_seconds": 3600.0}}) is None
+    older = {name: value for name, value in record["provenance"].items() if name not in ("started", "ended")}
+    assert _began({**record, "provenance": older}) is None
 
 
 def test_films_whose_licence_is_not_known_stay_out_of_a_crate(place: Path, record: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ whose `result` are the files of the record.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ NEEDS = "RO-Crate needs rocrate: pip install 'synthworth[export]'"
 FORMS = {
     ".json": "application/json", ".parquet": "application/vnd.apache.parquet", ".png": "image/png", ".csv": "text/csv",
 }  # fmt: skip
+FROM_STORE = "The call took stages from its store: when those were made is not recorded, nor when all of it began"
 UNNAMED = "application/octet-stream"
 SHOW_FILMS = ("grid.png", "nearest.png")
 """Pictures of a record that show films of patients."""
@@ -124,9 +126,11 @@ def _act(crate: Any, record: Record, results: Sequence[Any], authors: Sequence[s
             )
         )  # fmt: skip
     agents = [_add(crate, f"#author-{k}", "Person", name=name) for k, name in enumerate(authors)]
+    began = _began(record)
+    from_store = "" if began or "started" not in provenance else f". {FROM_STORE}"
     properties = {
-        "name": record["name"], "description": provenance["command"], "endTime": _ended(record),
-        **({"startTime": provenance["started"]} if "started" in provenance else {}),
+        "name": record["name"], "description": provenance["command"] + from_store, "endTime": _ended(record),
+        **({"startTime": began} if began else {}),
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }  # fmt: skip
     action = crate.add_action(
@@ -136,6 +140,19 @@ def _act(crate: Any, record: Record, results: Sequence[Any], authors: Sequence[s
         action["agent"] = agents
         crate.root_dataset["author"] = agents
     crate.root_dataset["mentions"] = [action]
+
+
+def _began(record: Record) -> str | None:
+    """When the call began that wrote the record, if all can have been made in it; None where it took less time.
+
+    Stages that are in the store are taken from there: their times are not in a record.
+    """
+    provenance, cost = record["provenance"], record["cost"]
+    if "started" not in provenance:
+        return None
+    took = (datetime.fromisoformat(_ended(record)) - datetime.fromisoformat(provenance["started"])).total_seconds()
+    longest = max(cost.get("fit_seconds") or 0.0, cost.get("classifier_seconds") or 0.0)
+    return str(provenance["started"]) if took >= longest else None
 
 
 def _ended(record: Record) -> str:
