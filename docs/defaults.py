@@ -20,7 +20,7 @@ SETS = {"phantom": "rendered films", "pneumoniamnist": "PneumoniaMNIST"}
 """Beginning of a file of trials -> what its films are."""
 COLOURS = {"phantom": "#D55E00", "pneumoniamnist": "#0072B2"}
 GENERATORS = (
-    "vae", "gmvae", "dcgan", "lsgan", "r3gan", "latent_ddpm", "latent_flow", "pixel_ddpm", "flow", "edm",
+    "vae", "gmvae", "fs_gmvae", "dcgan", "lsgan", "r3gan", "latent_ddpm", "latent_flow", "pixel_ddpm", "flow", "edm",
 )  # fmt: skip
 """In the order of the page."""
 NEARER, SEEN = 0.9, 0.02
