@@ -38,7 +38,7 @@ def test_what_the_rule_takes_is_what_preset_quick_has(made: SimpleNamespace) -> 
         config = parse(["--preset", "quick", "--generator", generator], prog="t").gen
         taken = made.decided(generator)
         for name, value in taken.options.items():
-            assert float(value_at(config, name.removeprefix("gen."))) == pytest.approx(float(value), rel=1e-6), (
+            assert float(value_at(config, name.removeprefix("gen."))) == pytest.approx(float(value), rel=1e-3), (
                 f"{generator}: {name}"
             )
 
