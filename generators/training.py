@@ -368,7 +368,7 @@ class Trainer:
             report = run_steps(
                 phase, lambda t: step(self.parts(order, t)), n_steps=n_steps, parts=parts, seed=self.seed,
                 work=self.work, seconds=seconds, images_per_step=self.batch, fabric=self.fabric, after=after,
-                gate=looks, lane=lane or nullcontext, cut=self._close,
+                gate=looks, lane=lane or nullcontext, cut=lambda: [one.close() for one in self.learners.values()],
                 flops=flops if self.work.compile or recorder else None,
             )  # fmt: skip
         if lane is not None:
@@ -378,11 +378,6 @@ class Trainer:
         if looks is not None:
             looks.put_back()
         return report
-
-    def _close(self) -> None:
-        """Let the averages look at the weights that the clock left."""
-        for learner in self.learners.values():
-            learner.close()
 
     def lane(self) -> Lane | None:
         """Where steps are recorded; not off a GPU, nor in several processes, which wait for each other in a step."""

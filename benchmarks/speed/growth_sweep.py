@@ -120,7 +120,7 @@ def shelve(runs: Path, arms: Sequence[RunSpec], templates: Mapping[str, Path]) -
         }
         record = read[spec.generator] | {
             "run_id": spec.run_id, "name": spec.name, "spec": form, "comparisons": compared,
-            "is_control": spec.generator in CONTROLS,
+            "is_control": spec.generator in CONTROLS, "counts": counted(read[spec.generator], form),
         }  # fmt: skip
         made = runs / spec.run_id[:16]
         made.mkdir(parents=True)
@@ -129,6 +129,18 @@ def shelve(runs: Path, arms: Sequence[RunSpec], templates: Mapping[str, Path]) -
                 os.link(file, made / file.name)
         (made / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
         write_seal(made, RECORD)
+
+
+def counted(record: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:
+    """The images by class of a record, of which as many are added as the ratio of another spec asks for."""
+    from benchmarks.request.spec import is_real_only
+    from data.mixing import demand_of
+
+    if is_real_only(form):
+        return dict(record["counts"])
+    train = {name: record["audit"]["counts"]["train"][name] for name in record["classes"]}
+    asked = demand_of(train, sum(train.values()), multilabel=False, ratio=form["ratio"], mode=form["mode"])
+    return {**record["counts"], "synthetic": {**record["counts"]["synthetic"], **asked.streams}}
 
 
 # -- the stages -------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Phase:
         after: Callable[[int], None] | None = None,
         gate: Callable[[int, bool], str | None] | None = None,
         lane: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        cut: Callable[[], None] | None = None,
+        cut: Callable[[], object] | None = None,
         flops: Callable[[], int] | None = None,
     ) -> None:
         self.name, self.step, self.n_steps, self.seed, self.work = name, step, n_steps, seed, work
