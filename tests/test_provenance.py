@@ -77,3 +77,20 @@ def test_the_command_says_which_preset_the_environment_gave(monkeypatch: pytest.
     monkeypatch.delenv("SYNTHWORTH_PRESET")
     assert provenance.provenance()["command"].startswith("python -m ")
     provenance.provenance.cache_clear()
+
+
+def test_the_command_names_no_place_on_somebodys_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder may be named after a patient; a name alone, and the name of a hub's repository, say nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smith" / "films").mkdir(parents=True)
+    words = [
+        "--config", "/home/smith/mine.yaml", "--out=smith/films", "--plugin", "../smith/fade.py", "--gen.path",
+        "~/smith",
+        "--gen.base", "stabilityai/sdxl", "--config", "suite_phantom", "--generator", "pool", "--ratio", "0.5",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "benchmarks" / "sweep" / "__main__.py"), *words])
+    monkeypatch.setattr("sys.modules", {**sys.modules, "__main__": object()})
+    assert provenance.provenance()["command"].endswith(
+        "python -m benchmarks.sweep --config PATH --out=PATH --plugin PATH --gen.path PATH --gen.base stabilityai/sdxl "
+        "--config suite_phantom --generator pool --ratio 0.5"
+    )

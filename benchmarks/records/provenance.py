@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from benchmarks.request.elsewhere import FLAG as TEST_ON
@@ -63,7 +63,7 @@ def _preset() -> list[str]:
 
 def _command() -> list[str]:
     module = getattr(sys.modules.get("__main__"), "__spec__", None)
-    name = module.name if module is not None else Path(sys.argv[0]).name
+    name = module.name if module is not None else _module_of(Path(sys.argv[0]))
     words = [name, *sys.argv[1:]]
     for k, word in enumerate(words):
         flag, equals, _ = word.partition("=")
@@ -71,7 +71,24 @@ def _command() -> list[str]:
             words[k] = f"{flag}=PATH"
         elif k and words[k - 1] in PRIVATE:
             words[k] = "PATH"
+        elif k and _is_place(word.partition("=")[2] if flag.startswith("--") else word):
+            words[k] = f"{flag}=PATH" if flag.startswith("--") else "PATH"
     return _without_places(words)
+
+
+def _module_of(script: Path) -> str:
+    """What follows `python -m`, of a process that a sweep began: it knows the file alone."""
+    return f"{script.parent.parent.name}.{script.parent.name}" if script.name == "__main__.py" else script.name
+
+
+def _is_place(value: str) -> bool:
+    """Whether a word leads to a place on this disk: by its form, or because something lies there.
+
+    A name alone is none, nor is the name of a hub's repository.
+    """
+    if value.startswith(("/", "~", "./", "../")) or PureWindowsPath(value).drive:
+        return True
+    return "/" in value and os.path.lexists(value)
 
 
 def _without_places(words: list[str]) -> list[str]:
