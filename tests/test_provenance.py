@@ -84,7 +84,7 @@ def test_the_command_names_no_place_on_somebodys_disk(monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smith" / "films").mkdir(parents=True)
     words = [
-        "--config", "/home/smith/mine.yaml", "--out=smith/films", "--plugin", "../smith/fade.py", "--gen.path",
+        "--config", "/smith/mine.yaml", "--out=smith/films", "--plugin", "../smith/fade.py", "--gen.path",
         "~/smith",
         "--gen.base", "stabilityai/sdxl", "--config", "suite_phantom", "--generator", "pool", "--ratio", "0.5",
     ]  # fmt: skip
