@@ -71,10 +71,8 @@ class Held:
         def away(n: int) -> float:
             return abs(planned(self.generator, config, self.shape, n_steps=n) - self.operations)
 
-        near = range(
-            max(2, found - 2), found + 3
-        )  # stages round their shares: of few steps the last may not be nearest
-        return min((found, *near), key=away)
+        # stages round their shares, so that of few steps a neighbour may be nearer
+        return min((found, *range(max(2, found - 2), found + 3)), key=away)
 
 
 def shape_of(train: ImageSet) -> dict[str, Any]:
